@@ -1,0 +1,19 @@
+"""The one error that is the user's to mend.
+
+A launcher prints its message as a single line and exits with code 1; anything else is a bug and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user gave (a config value, a path, an image) cannot be used. The message says what to do."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Returns ``allowed: a, b, c (did you mean 'b'?)`` for an error about an unknown ``name``."""
+    allowed = sorted(allowed)
+    close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"allowed: {', '.join(allowed)}{hint}"
