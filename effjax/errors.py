@@ -17,3 +17,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"allowed: {', '.join(allowed)}{hint}"
+
+
+class Diverged(UserError):
+    """A loss or a gradient is no longer finite."""

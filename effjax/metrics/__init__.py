@@ -1,0 +1,14 @@
+"""Metrics: per-example measures, and states that merge as sums and counts."""
+
+from effjax.metrics.calibration import CalibrationBins, expected_calibration_error
+from effjax.metrics.classification import agreement, negative_log_likelihood, top_k_accuracy
+from effjax.metrics.mean import Mean
+
+__all__ = [
+    "CalibrationBins",
+    "Mean",
+    "agreement",
+    "expected_calibration_error",
+    "negative_log_likelihood",
+    "top_k_accuracy",
+]

@@ -1,0 +1,32 @@
+"""Pure steps: the state, what is minimised, training and evaluation. Nothing here is jitted."""
+
+from effjax.steps.dispatch import has_convolution, make_block
+from effjax.steps.evaluate import make_eval_step, make_predict
+from effjax.steps.masks import path_mask
+from effjax.steps.objective import Objective, Term, TermInputs
+from effjax.steps.optimizers import make_optimizer, make_schedule
+from effjax.steps.preflight import check_terms_act
+from effjax.steps.state import TrainState, init_state
+from effjax.steps.terms import TERMS, make_term
+from effjax.steps.train import make_train_step
+from effjax.steps.views import View
+
+__all__ = [
+    "TERMS",
+    "Objective",
+    "Term",
+    "TermInputs",
+    "TrainState",
+    "View",
+    "check_terms_act",
+    "has_convolution",
+    "init_state",
+    "make_block",
+    "make_eval_step",
+    "make_optimizer",
+    "make_predict",
+    "make_schedule",
+    "make_term",
+    "make_train_step",
+    "path_mask",
+]

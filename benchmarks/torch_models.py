@@ -1,0 +1,118 @@
+"""The models ``mlp``, ``scnn`` and ``resnet20`` of effjax, written plainly in PyTorch, and the time of their train step.
+
+    python benchmarks/torch_models.py --model scnn --batch 64 --steps 40
+
+Runs in an environment that has torch (effjax's own does not) and prints one line of JSON. The step is the plain eager one:
+forward, cross-entropy, backward, SGD with momentum, on one random batch that already lies on the device.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def mlp() -> nn.Module:
+    """1024-300-300-300-3, the default widths of ``create("mlp", 3)`` on 32×32 grey images."""
+    layers = [nn.Flatten()]
+    for inputs in (1024, 300, 300):
+        layers += [nn.Linear(inputs, 300), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(300, 3))
+
+
+def scnn() -> nn.Module:
+    """``create("scnn", 10)`` on 28×28 grey images."""
+    convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)]
+    dense = [nn.Flatten(), nn.Linear(12 * 12 * 64, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)]
+    return nn.Sequential(*convolutions, *dense)
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions and a shortcut that drops pixels and pads channels with zeros."""
+
+    def __init__(self, inputs: int, channels: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.stride, self.pad = stride, (channels - inputs) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.pad:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.pad, self.pad))
+        return F.relu(x + y)
+
+
+def resnet20() -> nn.Module:
+    """``create("resnet20", 10)`` on 32×32 colour images."""
+    blocks, inputs = [], 16
+    for channels in (16, 32, 64):
+        for i in range(3):
+            blocks.append(Block(inputs, channels, 2 if i == 0 and channels > 16 else 1))
+            inputs = channels
+    stem = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+# Name: (how to make it, the shape of an image, classes).
+MODELS = {
+    "mlp": (mlp, (1, 32, 32), 3),
+    "scnn": (scnn, (1, 28, 28), 10),
+    "resnet20": (resnet20, (3, 32, 32), 10),
+}
+
+
+def step_seconds(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, steps: int, warmup: int) -> list[float]:
+    """Trains for ``warmup + steps`` steps and returns how long each of the last ``steps`` took."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    seconds = []
+    for _ in range(warmup + steps):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return seconds[warmup:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=40, help="timed steps, after the warm-up")
+    parser.add_argument("--warmup", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 is torch's own choice")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    make, shape, num_classes = MODELS[args.model]
+    model = make().to(args.device).train()
+    images = torch.randn(args.batch, *shape, device=args.device)
+    labels = torch.randint(num_classes, (args.batch,), device=args.device)
+    first, median, third = statistics.quantiles(step_seconds(model, images, labels, args.steps, args.warmup), n=4)
+    report = {
+        "model": args.model,
+        "batch": args.batch,
+        "steps": args.steps,
+        "device": torch.cuda.get_device_name() if args.device.startswith("cuda") else "cpu",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "params": sum(p.numel() for p in model.parameters()),
+        "seconds": {"median": median, "quartile1": first, "quartile3": third},
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Batches on the host, read ahead by threads or worker processes. The position is the step; readers hold no state."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from effjax.data.base import Example, Source
+from effjax.data.sampler import Sampler
+from effjax.errors import UserError
+
+Transform = Callable[[Example], Example]
+
+
+def train_batches(
+    source: Source,
+    sampler: Sampler,
+    start_step: int,
+    stop_step: int,
+    *,
+    num_workers: int = 0,
+    num_threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+    transform: Transform | None = None,
+) -> "BatchIterator":
+    """This process's part of the batches of steps ``start_step`` … ``stop_step - 1``.
+
+    The batches are the same, in the same order, for any number of workers and threads and whatever the first step
+    is: batch ``t`` holds the rows ``sampler.rows(t)``.
+
+    Args:
+        source: where examples are read.
+        sampler: which examples a step takes; its ``batch_size`` is that of all processes together.
+        start_step: the first step.
+        stop_step: the step after the last.
+        num_workers: processes that read; 0 reads in this process's threads. Starting them takes seconds, so they are
+            for images that take long to decode.
+        num_threads: threads in each reading process; 0 reads when the batch is asked for.
+        process_index: of this host.
+        process_count: hosts that share the batch, each a contiguous part of it.
+        transform: applied to each example before batching; can be pickled, if there are workers.
+
+    Returns:
+        An iterator of ``{"image": uint8 [b, H, W, C], "label": int32 [b], "id": int32 [b], …}`` with
+        ``b = sampler.batch_size / process_count``; close it (or use it in ``with``) to release what reads.
+
+    Raises:
+        UserError: if the processes do not divide the batch; while reading, if its images differ in size.
+    """
+    local = local_batch_size(sampler.batch_size, process_count)
+    mine = slice(process_index * local, (process_index + 1) * local)
+    read = _TrainReader(source, sampler, start_step, mine, transform)
+    return BatchIterator(read, stop_step - start_step, num_workers, num_threads)
+
+
+def eval_batches(
+    source: Source,
+    batch_size: int,
+    *,
+    num_threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> "BatchIterator":
+    """All examples once, in row order, over all processes together.
+
+    Args:
+        source: where examples are read.
+        batch_size: of all processes together.
+        num_threads: that read ahead; 0 reads when the batch is asked for.
+        process_index: of this host.
+        process_count: hosts that share each batch, each a contiguous part of it.
+
+    Returns:
+        An iterator of batches as in ``train_batches`` with ``"mask"`` bool ``[b]``: False for the zeros that fill up
+        the last batch. Every process gets the same number of batches.
+
+    Raises:
+        UserError: if the processes do not divide the batch; while reading, if its images differ in size.
+    """
+    local = local_batch_size(batch_size, process_count)
+    read = _EvalReader(source, batch_size, local, process_index * local)
+    return BatchIterator(read, math.ceil(len(source) / batch_size), 0, num_threads)
+
+
+def local_batch_size(batch_size: int, process_count: int) -> int:
+    """Examples that each process contributes to a batch. Raises ``UserError`` if they do not divide it."""
+    if batch_size % process_count:
+        below = batch_size - batch_size % process_count
+        raise UserError(
+            f"batch_size {batch_size} is not divided by {process_count} processes; the nearest that are: "
+            f"{', '.join(str(size) for size in (below, below + process_count) if size)}"
+        )
+    return batch_size // process_count
+
+
+def stack(examples: list[Example]) -> dict[str, np.ndarray]:
+    """Makes a batch of examples: every array gets a first axis.
+
+    Raises:
+        UserError: if images differ in size.
+    """
+    sizes = {example["image"].shape for example in examples}
+    if len(sizes) > 1:
+        a, b, *_ = (f"{width}×{height}" for height, width, _ in sorted(sizes))
+        raise UserError(f"images of one batch differ in size ({a} and {b}): set image_size, e.g. 224")
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+
+class BatchIterator:
+    """Iterates over batches that are read ahead. A context manager, which closes it."""
+
+    def __init__(self, read: Callable[[int], dict[str, np.ndarray]], count: int, num_workers: int, num_threads: int):
+        """Starts nothing yet; the first ``next`` does.
+
+        Args:
+            read: makes batch ``i`` of ``range(count)``; can be pickled, if there are workers.
+            count: how many batches.
+            num_workers: reading processes, or 0.
+            num_threads: reading threads in each process, or 0.
+        """
+        import grain  # takes a second, and data that lives on the device never needs it
+
+        # One element is one batch: workers and threads take turns by batch, so that their number changes nothing.
+        dataset = grain.MapDataset.range(count).map(read)
+        batches = dataset.to_iter_dataset(grain.ReadOptions(num_threads, prefetch_buffer_size=2 * num_threads))
+        if num_workers:
+            _let_workers_read_flags()
+            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=2))
+        self._batches = iter(batches)
+
+    def __iter__(self) -> "BatchIterator":
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        return next(self._batches)
+
+    def __enter__(self) -> "BatchIterator":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads and processes that read."""
+        self._batches.close()
+
+
+def _let_workers_read_flags() -> None:
+    """Grain hands its absl flags to its workers; outside an absl app nobody has parsed any: they have defaults."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainReader:
+    source: Source
+    sampler: Sampler
+    start_step: int
+    mine: slice
+    transform: Transform | None
+
+    def __call__(self, index: int) -> dict[str, np.ndarray]:
+        rows = self.sampler.rows(self.start_step + int(index))[self.mine]
+        examples = [self.source[row] for row in rows.tolist()]
+        return stack([self.transform(example) for example in examples] if self.transform else examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvalReader:
+    source: Source
+    batch_size: int
+    local: int
+    offset: int
+
+    def __call__(self, index: int) -> dict[str, np.ndarray]:
+        start = int(index) * self.batch_size + self.offset
+        rows = range(start, min(start + self.local, len(self.source)))
+        # A process whose whole part is padding still needs the shapes.
+        batch = stack([self.source[row] for row in rows or [0]])
+        mask = np.arange(self.local) < len(rows)
+        batch = {name: _padded(array[: len(rows)], self.local) for name, array in batch.items()}
+        return {**batch, "mask": mask}
+
+
+def _padded(array: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

@@ -1,0 +1,38 @@
+"""Sets that are small enough to be read once and kept whole, on the host or on a device."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from effjax.data.base import Source
+from effjax.data.pipeline import stack
+from effjax.errors import UserError
+
+
+def nbytes(source: Source) -> float:
+    """Bytes that the images take together, or ``math.inf`` where they differ in size and so cannot be one array."""
+    if source.info.image_shape is None:
+        return math.inf
+    return len(source) * math.prod(source.info.image_shape)
+
+
+def as_arrays(source: Source) -> dict[str, np.ndarray]:
+    """Reads a whole source.
+
+    Args:
+        source: whose images have one size.
+
+    Returns:
+        ``{"image": uint8 [N, H, W, C], "label": int32 [N], "id": int32 [N], …}`` in row order.
+
+    Raises:
+        UserError: if images differ in size.
+    """
+    if source.info.image_shape is None:
+        raise UserError(
+            f"images of {source.info.name!r} differ in size and cannot be kept in one array: set image_size, e.g. 224"
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return stack(list(pool.map(source.__getitem__, range(len(source)))))

@@ -1,0 +1,74 @@
+"""Which examples make up the batch of a step: a function of (seed, step), with no state to save."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from effjax.data import draws
+from effjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """An endless stream of epochs, cut into batches. A batch may end one epoch and begin the next.
+
+    Every epoch visits every example exactly once, in an order that is a function of the seed and the epoch's number.
+
+    Attributes:
+        num_examples: rows of the source.
+        batch_size: examples a step, over all processes.
+        seed: decides the orders; not negative.
+        shuffle: False visits the rows in order.
+    """
+
+    num_examples: int
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+
+    def __post_init__(self):
+        if self.num_examples < 1:
+            raise UserError("there are no examples to sample from")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}, but must be at least 1")
+        if not 0 <= self.seed < 2**64:
+            raise UserError(f"seed is {self.seed}, but must be in [0, 2^64)")
+
+    def rows(self, step: int) -> np.ndarray:
+        """The rows of one step's batch.
+
+        Args:
+            step: the global step, from 0.
+
+        Returns:
+            ``[batch_size]`` int64 positions in the source.
+        """
+        epoch, start = divmod(step * self.batch_size, self.num_examples)
+        parts, missing = [], self.batch_size
+        while missing:
+            part = self._order(epoch)[start : start + missing]
+            parts.append(part)
+            missing -= len(part)
+            epoch, start = epoch + 1, 0
+        return np.concatenate(parts)
+
+    def epoch(self, step: int) -> float:
+        """How many times the data has been gone through when ``step`` begins."""
+        return step * self.batch_size / self.num_examples
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return _in_order(self.num_examples)
+        return _shuffled(self.seed, epoch, self.num_examples)
+
+
+# Two epochs each of a training set and of a second one that another thread reads.
+@functools.lru_cache(maxsize=4)
+def _shuffled(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    return draws.permutation((seed, epoch), num_examples)
+
+
+@functools.lru_cache(maxsize=4)
+def _in_order(num_examples: int) -> np.ndarray:
+    return np.arange(num_examples)

@@ -1,0 +1,110 @@
+"""Opening a dataset by name."""
+
+import dataclasses
+import difflib
+import pathlib
+import re
+
+import numpy as np
+
+from effjax.data import builders
+from effjax.data.base import Source, View
+from effjax.data.folder_source import FolderSource, folder_splits
+from effjax.data.tfds_source import (
+    TfdsSource,
+    parse_name,
+    prepare_command,
+    prepared_dir,
+    prepared_names,
+    tfds_splits,
+)
+from effjax.errors import UserError, nearest
+
+_FOLDER = "folder:"
+_SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+
+
+def load(name: str, split: str, data_dir: str | pathlib.Path | None = None, *, image_size: int | None = None) -> Source:
+    """Opens a split for reading. Nothing is downloaded or prepared here.
+
+    Args:
+        name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
+            ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg``.
+        split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
+            split either way.
+        data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
+            have been checked; None remembers nothing.
+        image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
+            the shorter side is resized, the centre cut out.
+
+    Returns:
+        The source, see ``base.Source``.
+
+    Raises:
+        UserError: for an unknown name or split, an unprepared dataset (with the command that prepares it), or an
+            image folder that cannot be trained on (with all its broken files).
+    """
+    if image_size is not None and image_size < 1:
+        raise UserError(f"image_size is {image_size}, but must be a positive number of pixels")
+    whole, start, stop = _parse_split(split)
+    if name.startswith(_FOLDER):
+        source = FolderSource(name.removeprefix(_FOLDER), whole, image_size=image_size, cache_dir=data_dir)
+    else:
+        source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size)
+    if (start, stop) == (None, None):
+        return source
+    return _part(source, split, start, stop)
+
+
+def split_names(name: str, data_dir: str | pathlib.Path | None = None) -> list[str]:
+    """The names of a dataset's splits, the training split first if there is one. Arguments and errors as ``load``."""
+    if name.startswith(_FOLDER):
+        names = folder_splits(name.removeprefix(_FOLDER))
+    else:
+        names = tfds_splits(require_prepared(name, data_dir))
+    return sorted(names, key=lambda split: (split != "train", split))
+
+
+def require_prepared(name: str, data_dir: str | pathlib.Path | None) -> pathlib.Path:
+    """Returns the folder of a prepared dataset, or raises a ``UserError`` with the command that prepares it."""
+    base, _, _ = parse_name(name)
+    if data_dir is None:
+        raise UserError(f"dataset {name!r} needs data_dir, the folder that it has been prepared in")
+    if directory := prepared_dir(name, data_dir):
+        return directory
+    if base not in builders.NAMES and base not in (known := _tfds_names()):
+        close = difflib.get_close_matches(base, known, n=3)
+        allowed = {*builders.NAMES, *prepared_names(data_dir), *close}
+        raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
+    raise UserError(
+        f"dataset {name!r} is not prepared in {data_dir}; prepare it with: {prepare_command(name, data_dir)}"
+    )
+
+
+def _tfds_names() -> list[str]:
+    import tensorflow_datasets as tfds  # takes most of a second
+
+    return tfds.list_builders(with_community_datasets=False)
+
+
+def _parse_split(split: str) -> tuple[str, str | None, str | None]:
+    match = _SPLIT.fullmatch(split)
+    if not match:
+        raise UserError(f"split {split!r} cannot be read: use train, train[:80%] or train[100:200]")
+    return match["name"], match["start"], match["stop"]
+
+
+def _part(source: Source, split: str, start: str | None, stop: str | None) -> View:
+    total = len(source)
+    ids = np.arange(total)[slice(_bound(start, total), _bound(stop, total))]
+    if not ids.size:
+        raise UserError(f"split {split!r} of {source.info.name!r} is empty: the whole split has {total} examples")
+    view = View(source, ids)
+    view.info = dataclasses.replace(view.info, split=split)
+    return view
+
+
+def _bound(text: str | None, total: int) -> int | None:
+    if text is None:
+        return None
+    return round(int(text[:-1]) / 100 * total) if text.endswith("%") else int(text)

@@ -1,0 +1,184 @@
+"""Datasets that TFDS prepared as array_record, read without TensorFlow."""
+
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from effjax.data import builders
+from effjax.data.base import DatasetInfo, Example
+from effjax.data.decode import decode_image
+from effjax.errors import UserError, nearest
+
+_NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>[^:/]+))?(:(?P<version>[\d*]+\.[\d*]+\.[\d*]+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
+    """The command that prepares a dataset."""
+    download = "" if name in builders.NAMES else " --download"
+    return f"python -m launch.data --dataset={name} --data_dir={data_dir}{download}"
+
+
+def parse_name(name: str) -> tuple[str, str | None, str | None]:
+    """Takes a TFDS name apart: ``name[/config][:version]``.
+
+    Returns:
+        ``(name, config or None, version pattern or None)``.
+
+    Raises:
+        UserError: if it is no such name.
+    """
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise UserError(f"dataset {name!r} is not a dataset's name: use name, name/config, name:1.*.* or folder:/path")
+    return match["name"], match["config"], match["version"]
+
+
+def prepared_dir(name: str, data_dir: str | pathlib.Path) -> pathlib.Path | None:
+    """Where a dataset lies prepared. A preparation that was killed leaves nothing that is found here.
+
+    Args:
+        name: a TFDS name, with config and version pattern if wanted.
+        data_dir: the folder that the datasets are prepared in.
+
+    Returns:
+        The newest version's folder, or None if the dataset is not prepared.
+
+    Raises:
+        UserError: if no config was named and several are prepared.
+    """
+    base, config, version = parse_name(name)
+    if base in builders.NAMES:
+        version = version or str(builders.builder_class(base).VERSION)
+    root = pathlib.Path(data_dir).expanduser() / base
+    if config is not None:
+        return _newest(root / config, version)
+    if found := _newest(root, version):
+        return found
+    configs = {path.name: found for path in _folders(root) if (found := _newest(path, version))}
+    if len(configs) > 1:
+        names = ", ".join(f"{base}/{config}" for config in configs)
+        raise UserError(f"dataset {name!r} is prepared in several configs: use one of {names}")
+    return next(iter(configs.values()), None)
+
+
+def prepared_names(data_dir: str | pathlib.Path) -> list[str]:
+    """The names of all datasets that are prepared in a folder."""
+    roots = _folders(pathlib.Path(data_dir).expanduser())
+    return [root.name for root in roots if any(_newest(path, None) for path in [root, *_folders(root)])]
+
+
+def tfds_splits(directory: pathlib.Path) -> list[str]:
+    """The names of a prepared dataset's splits."""
+    import tensorflow_datasets as tfds  # takes most of a second
+
+    return list(tfds.builder_from_directory(directory).info.splits)
+
+
+def _folders(path: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
+
+
+def _newest(root: pathlib.Path, version: str | None) -> pathlib.Path | None:
+    wanted = re.compile((version or "*.*.*").replace(".", r"\.").replace("*", r"\d+"))
+    found = [
+        path
+        for path in _folders(root)
+        if _VERSION.fullmatch(path.name) and wanted.fullmatch(path.name) and (path / "dataset_info.json").exists()
+    ]
+    return max(found, key=lambda path: tuple(map(int, path.name.split("."))), default=None)
+
+
+class TfdsSource:
+    """One whole split of a prepared dataset. The record's index is its global id."""
+
+    def __init__(self, name: str, split: str, directory: pathlib.Path, image_size: int | None = None):
+        """Opens the split.
+
+        Args:
+            name: of the dataset, for messages.
+            split: a split's name.
+            directory: as ``prepared_dir`` finds it.
+            image_size: as in ``load``.
+
+        Raises:
+            UserError: for an unknown split, or a dataset that is not for image classification.
+        """
+        self._directory, self._split, self._image_size = directory, split, image_size
+        splits = self._builder.info.splits
+        if split not in splits:
+            raise UserError(f"dataset {name!r} has no split {split!r}; {nearest(split, splits)}")
+        features = self._builder.info.features
+        if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
+            raise UserError(f"dataset {name!r} has no image and class label, only: {', '.join(features)}")
+        height, width, self._channels = features["image"].shape
+        shape = (image_size, image_size) if image_size else (height, width)
+        self.info = DatasetInfo(
+            name=name,
+            split=split,
+            num_examples=splits[split].num_examples,
+            class_names=tuple(features["label"].names),
+            image_shape=None if None in shape else (*shape, self._channels),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        opened = ("_builder", "_records", "_numeric", "_deserialize")
+        return {key: value for key, value in self.__dict__.items() if key not in opened}
+
+    @functools.cached_property
+    def _builder(self) -> Any:
+        import tensorflow_datasets as tfds  # takes most of a second
+
+        return tfds.builder_from_directory(self._directory)
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        import tensorflow_datasets as tfds
+
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        try:
+            return self._builder.as_data_source(self._split, deserialize_method=raw)
+        except NotImplementedError:
+            command = prepare_command(self.info.name, "ANOTHER_DIR")
+            raise UserError(
+                f"dataset {self.info.name!r} in {self._directory} is not stored as array_record; run: {command}"
+            ) from None
+
+    @functools.cached_property
+    def _numeric(self) -> dict[str, np.dtype]:
+        """The features besides the image that can be stacked into a batch, and the types that a device takes."""
+        narrow = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.float32)}
+        found = {}
+        for name, feature in self._builder.info.features.items():
+            dtype, shape = getattr(feature, "np_dtype", None), getattr(feature, "shape", None)
+            if name != "image" and isinstance(shape, tuple) and None not in shape and np.issubdtype(dtype, np.number):
+                found[name] = narrow.get(np.dtype(dtype), np.dtype(dtype))
+        return found
+
+    @functools.cached_property
+    def _deserialize(self) -> Callable[[bytes], dict[str, Any]]:
+        import tensorflow_datasets as tfds
+
+        # TFDS' own decoder takes a grey or CMYK JPEG for what it is, whatever the feature's channels say.
+        encoded = {"image": tfds.decode.SkipDecoding()}
+        return functools.partial(self._builder.info.features.deserialize_example_np, decoders=encoded)
+
+    def __len__(self) -> int:
+        return self.info.num_examples
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Example:
+        record = self._deserialize(self._records[row])
+        numbers = {name: np.asarray(record[name], dtype) for name, dtype in self._numeric.items()}
+        image = decode_image(record["image"], self._channels, self._image_size)
+        return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
+
+    def labels(self) -> np.ndarray:
+        records = (self._deserialize(self._records[row]) for row in range(len(self)))
+        return np.fromiter((record["label"] for record in records), np.int32, len(self))

@@ -1,0 +1,54 @@
+"""Random changes to images, on the device, each example by its own key.
+
+A key an example, not one a batch: what happens to an example then depends on (seed, step, id) alone and not on its
+place in the batch or on the number of devices.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
+    """Pads each image with zeros on all sides and cuts it back to its size at a random place: a random shift.
+
+    Args:
+      keys: one PRNG key an example, ``[B]``.
+      images: ``[B, H, W, C]``.
+      padding: the largest shift, in pixels.
+
+    Returns:
+      ``[B, H, W, C]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    References:
+      He et al., `Deep Residual Learning <https://arxiv.org/abs/1512.03385>`_, 2016, sec. 4.2 (padding 4 on CIFAR).
+    """
+    chex.assert_rank([keys, images], [1, 4])
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    offsets = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * padding + 1))(keys)
+
+    def cut(image: jax.Array, offset: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
+
+    return jax.vmap(cut)(padded, offsets)
+
+
+def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Mirrors each image left to right with probability ½.
+
+    Args:
+      keys: one PRNG key an example, ``[B]``.
+      images: ``[B, H, W, C]``.
+
+    Returns:
+      ``[B, H, W, C]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+    """
+    chex.assert_rank([keys, images], [1, 4])
+    flip = jax.vmap(jax.random.bernoulli)(keys)
+    return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)

@@ -1,0 +1,23 @@
+"""What every loss does with precision and with left-out examples."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def masked(loss: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Sets the examples ``[...]`` that ``where`` leaves out to 0."""
+    if where is None:
+        return loss
+    chex.assert_equal_shape([loss, where])
+    return jnp.where(where, loss, 0.0)
+
+
+def blank(logits: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Sets the logits ``[..., K]`` of left-out examples to 0, so that a NaN there reaches no gradient."""
+    return logits if where is None else jnp.where(where[..., None], logits, 0.0)
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Losses are computed in float32 even where the network ran in bfloat16."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,70 @@
+"""How far a classifier's confidence is from its accuracy."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+class CalibrationBins(NamedTuple):
+    """Sums over equal-width confidence bins: they merge exactly over batches, devices and hosts.
+
+    Bin b of n holds confidences in ``(b/n, (b+1)/n]``.
+
+    Attributes:
+      count: examples in each bin, ``[n]``.
+      confidence: the sum of their confidences, ``[n]``.
+      correct: how many of them are right, ``[n]``.
+    """
+
+    count: jax.Array
+    confidence: jax.Array
+    correct: jax.Array
+
+    @classmethod
+    def empty(cls, num_bins: int = 15) -> "CalibrationBins":
+        zeros = jnp.zeros((num_bins,), jnp.float32)
+        return cls(zeros, zeros, zeros)
+
+    def update(self, probs: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> "CalibrationBins":
+        """Adds probabilities ``[N, K]`` and integer labels ``[N]``, leaving out those where ``where`` is false."""
+        chex.assert_rank([probs, labels], [2, 1])
+        num_bins = self.count.shape[0]
+        weight = jnp.ones(labels.shape) if where is None else jnp.asarray(where, jnp.float32)
+        confidence = probs.max(-1).astype(jnp.float32)
+        right = (jnp.argmax(probs, -1) == labels).astype(jnp.float32)
+        index = jnp.clip(jnp.ceil(confidence * num_bins).astype(jnp.int32) - 1, 0, num_bins - 1)
+        one_hot = jax.nn.one_hot(index, num_bins) * weight[:, None]  # a product, not a scatter: exact and fast
+        return CalibrationBins(
+            self.count + one_hot.sum(0),
+            self.confidence + jnp.where(weight, confidence, 0.0) @ one_hot,
+            self.correct + right @ one_hot,
+        )
+
+    def merge(self, other: "CalibrationBins") -> "CalibrationBins":
+        return CalibrationBins(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def compute(self) -> jax.Array:
+        """The expected calibration error, ``[]``, in ``[0, 1]``."""
+        return jnp.abs(self.correct - self.confidence).sum() / self.count.sum()
+
+
+def expected_calibration_error(
+    probs: jax.Array, labels: jax.Array, *, num_bins: int = 15, where: jax.Array | None = None
+) -> jax.Array:
+    """The mean gap between confidence and accuracy over equal-width bins, weighted by the bins' counts.
+
+    Args:
+      probs: probabilities ``[N, K]``.
+      labels: integer classes ``[N]``.
+      num_bins: equal-width bins of the confidence (the highest probability).
+      where: ``[N]`` booleans; examples where it is false do not count.
+
+    Returns:
+      ``[]``, in ``[0, 1]``.
+
+    References:
+      Guo et al., `On Calibration of Modern Neural Networks <https://arxiv.org/abs/1706.04599>`_, 2017, eq. 3.
+    """
+    return CalibrationBins.empty(num_bins).update(probs, labels, where=where).compute()

@@ -1,0 +1,63 @@
+"""Measures of a classifier's answers."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.Array:
+    """Whether the label is among the k highest logits, per example.
+
+    A label whose logit ties with others counts as ranked behind those of lower index, as in ``argmax``; a row with a
+    NaN is wrong.
+
+    Args:
+      logits: ``[..., K]``.
+      labels: integer classes ``[...]``.
+      k: how many answers are allowed, at least 1.
+
+    Returns:
+      Booleans ``[...]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+    """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    chex.assert_shape(labels, logits.shape[:-1])
+    own = jnp.take_along_axis(logits, labels[..., None], axis=-1)
+    lower_index = jnp.arange(logits.shape[-1]) < labels[..., None]
+    ahead = (logits > own) | ((logits == own) & lower_index)
+    return (ahead.sum(-1) < k) & ~jnp.isnan(logits).any(-1)
+
+
+def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
+    """Whether two models give the same answer, right or wrong, per example.
+
+    Args:
+      logits: ``[..., K]``.
+      other_logits: ``[..., K]``.
+
+    Returns:
+      Booleans ``[...]``.
+
+    References:
+      Stanton et al., `Does Knowledge Distillation Really Work? <https://arxiv.org/abs/2106.05945>`_, 2021 (fidelity).
+    """
+    chex.assert_equal_shape([logits, other_logits])
+    return jnp.argmax(logits, -1) == jnp.argmax(other_logits, -1)
+
+
+def negative_log_likelihood(probs: jax.Array, labels: jax.Array) -> jax.Array:
+    """``-log p(label)``, per example, in nats.
+
+    Args:
+      probs: probabilities ``[..., K]``.
+      labels: integer classes ``[...]``.
+
+    Returns:
+      ``[...]``, capped where a probability has underflowed to 0 (at the smallest normal float's).
+    """
+    probs, labels = jnp.asarray(probs), jnp.asarray(labels)
+    chex.assert_shape(labels, probs.shape[:-1])
+    own = jnp.take_along_axis(probs, labels[..., None], axis=-1)[..., 0]
+    return -jnp.log(jnp.maximum(own, jnp.finfo(own.dtype).tiny))

@@ -1,0 +1,59 @@
+"""What a model costs: parameters, and operations for one image."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+
+def count_params(params: Any) -> int:
+    """Counts the elements of a tree of arrays or of ``jax.ShapeDtypeStruct``.
+
+    Args:
+      params: ``variables["params"]`` of a model, or a part of it.
+    """
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def flops(module: nn.Module, image_shape: tuple[int, int, int]) -> float:
+    """Counts the floating-point operations of the forward pass for one image; nothing is computed.
+
+    Matrix products and convolutions are counted, a multiplication and an addition as two; what is done element by
+    element (normalisation, non-linearities, pooling) is not, as the field's tables do. Half of it is the number of
+    multiply-adds ("MACs") that many papers call FLOPs. The count is of the program, the same on every backend.
+
+    Args:
+      module: a model that ``create`` made.
+      image_shape: ``(H, W, C)``.
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    variables = jax.eval_shape(module.init, jax.random.key(0), images)
+    return float(_count(jax.make_jaxpr(module.apply)(variables, images).jaxpr))
+
+
+def _count(jaxpr: Jaxpr) -> int:
+    return sum(_count_equation(equation) for equation in jaxpr.eqns)
+
+
+def _count_equation(equation: JaxprEqn) -> int:
+    output = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
+    shapes = [operand.aval.shape for operand in equation.invars[:2]]
+    match equation.primitive.name:
+        case "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            return 2 * output * math.prod(shapes[0][axis] for axis in contracted)
+        case "conv_general_dilated":
+            # A kernel has the input channels of its group only, so this holds for grouped convolutions too.
+            features = equation.params["dimension_numbers"].rhs_spec[0]
+            return 2 * output * math.prod(shapes[1]) // shapes[1][features]
+        case "scan":
+            return equation.params["length"] * _count(equation.params["jaxpr"].jaxpr)
+    inner = jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr)
+    return sum(_count(getattr(p, "jaxpr", p)) for p in inner if _is_jaxpr(p))
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, (Jaxpr, ClosedJaxpr))

@@ -1,0 +1,127 @@
+"""The layers that the models share: dropout by example, batch normalisation, pooling, the classifier."""
+
+import math
+import zlib
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.models.taps import Outputs, Taps
+
+
+class Dropout(nn.Module):
+    """Inverted dropout whose mask is a function of the example's own key and of the layer's path.
+
+    So a draw does not depend on how the batch is ordered, split or laid on devices. The probability of dropping is
+    rounded to a multiple of 2⁻¹⁶ (exactly: 16 random bits an element are compared with it), and the scale is the
+    inverse of the rounded one, so the expectation is kept.
+
+    References:
+      Srivastava et al, 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting,
+      https://jmlr.org/papers/v15/srivastava14a.html
+    """
+
+    rate: float
+
+    def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """Drops elements of ``x``.
+
+        Args:
+          x: ``[B, ...]``.
+          keys: ``[B]`` typed keys, one an example, or None: no dropout.
+
+        Returns:
+          Of the shape and dtype of ``x``.
+        """
+        dropped = round(self.rate * 2**16)
+        if keys is None or dropped == 0:
+            return x
+        layer = zlib.crc32("/".join(self.path).encode())
+        size = math.prod(x.shape[1:])
+
+        def kept(key):
+            words = jax.random.bits(jax.random.fold_in(key, layer), (-(-size // 2),), jnp.uint32)
+            halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
+            return halves[:size] >= dropped
+
+        scaled = x * jnp.asarray(2**16 / (2**16 - dropped), x.dtype)
+        return jnp.where(jax.vmap(kept)(keys).reshape(x.shape), scaled, jnp.zeros_like(x))
+
+
+def check_inputs(images: jax.Array, dropout_keys: jax.Array | None) -> None:
+    """Raises TypeError or ValueError unless ``images`` is float ``[B, H, W, C]`` and the keys are typed, ``[B]``."""
+    if images.ndim != 4:
+        raise ValueError(f"images must be [B, H, W, C], got shape {images.shape}")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"images must be float and normalised, got {images.dtype}")
+    if dropout_keys is None:
+        return
+    if not jnp.issubdtype(dropout_keys.dtype, jax.dtypes.prng_key) or dropout_keys.shape != images.shape[:1]:
+        raise TypeError(
+            f"dropout_keys must be {images.shape[0]} typed PRNG keys (jax.random.key), one an example, "
+            f"got {dropout_keys.dtype} of shape {dropout_keys.shape}"
+        )
+
+
+def batch_norm(name: str, *, train: bool, dtype: jnp.dtype, axis_name: str | None) -> nn.BatchNorm:
+    """Batch normalisation with the settings of He et al. and PyTorch (ε 1e-5; a new batch weighs 0.1).
+
+    The running variance is the biased one (PyTorch's is n/(n−1) times that; the normalisation itself is the same).
+
+    Args:
+      name: the module's name.
+      train: normalise by this batch and update the running statistics; else normalise by the running ones.
+      dtype: of the result; statistics are float32.
+      axis_name: a mapped axis over which the batch's statistics are averaged, or None.
+
+    References:
+      Ioffe & Szegedy, 2015, Batch Normalization, https://arxiv.org/abs/1502.03167
+    """
+    return nn.BatchNorm(
+        use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype, axis_name=axis_name, name=name
+    )
+
+
+def conv_no_bias(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:
+    """A convolution that a normalisation follows, with the initialisation of He et al. (by the fan-out).
+
+    Its padding is the same on both sides, as PyTorch's; "SAME" is not at stride 2.
+
+    References:
+      He et al, 2015, Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852
+    """
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=(stride, stride),
+        padding=((kernel // 2, kernel // 2),) * 2,
+        use_bias=False,
+        dtype=dtype,
+        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        name=name,
+    )
+
+
+def max_pool_2x2(x: jax.Array) -> jax.Array:
+    """Non-overlapping 2×2 max-pooling of ``[B, H, W, C]``; an odd last row or column is left out.
+
+    Written as a reshape and a maximum, whose gradient is much faster on CPU than that of ``nn.max_pool``. Where several
+    elements share the maximum, they share the gradient (``nn.max_pool`` gives it to the first).
+    """
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    windows = x[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
+    return windows.max((2, 4))
+
+
+def classify(features: jax.Array, num_classes: int, taps: Taps, kernel_init: Callable) -> Outputs:
+    """Ends a model: keeps ``features`` as the tap "penultimate" and returns the outputs of a linear classifier on it.
+
+    The classifier computes in float32 whatever the model computes in: its cost is nothing, and differences between
+    logits are what distillation learns from.
+    """
+    taps.keep("penultimate", features)
+    classifier = nn.Dense(num_classes, dtype=jnp.float32, kernel_init=kernel_init, name="classifier")
+    return Outputs(classifier(features), taps.collect())

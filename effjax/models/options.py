@@ -1,0 +1,106 @@
+"""Checks of the models' options, so that a wrong one is refused when the model is made and not while it is traced."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from effjax.errors import UserError, nearest
+from effjax.models.mlp import ACTIVATIONS
+from effjax.models.resnet import SHORTCUTS, STEMS
+
+DTYPES = ("float32", "bfloat16")
+
+
+def check_option(name: str, value: Any, default: Any) -> Any:
+    """Returns ``value`` as the model wants it (lists as tuples, a dtype by its name).
+
+    Args:
+      name: the option; it has the same meaning in every model that has it.
+      value: what the user gave.
+      default: what the model takes if nothing is given.
+
+    Raises:
+      UserError: naming the option, the value and what is allowed.
+    """
+    return _CHECKS[name](name, value, default)
+
+
+def _one_of(allowed: Sequence[str]) -> Callable:
+    def check(name, value, default):
+        if value not in allowed:
+            raise UserError(f"model option {name}={value!r}: {nearest(value, allowed)}")
+        return value
+
+    return check
+
+
+def _that(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
+    def check(name, value, default):
+        if not is_valid(value):
+            raise UserError(f"model option {name}={value!r}: allowed: {allowed}")
+        return value
+
+    return check
+
+
+def _tuple_of(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
+    def check(name, value, default):
+        if not isinstance(value, (tuple, list)) or not all(map(is_valid, value)):
+            raise UserError(f"model option {name}={value!r}: allowed: {allowed}")
+        return tuple(value)
+
+    return check
+
+
+def _dropout(name: str, value: Any, default: Any) -> Any:
+    if not isinstance(default, tuple):
+        return _that(_is_rate, "a number from 0 to below 1")(name, value, default)
+    allowed = f"{len(default)} numbers from 0 to below 1, such as {default}"
+    rates = _tuple_of(_is_rate, allowed)(name, value, default)
+    return _that(lambda r: len(r) == len(default), allowed)(name, rates, default)
+
+
+def _dtype(name: str, value: Any, default: Any) -> Any:
+    known = value if isinstance(value, str) else getattr(value, "name", getattr(value, "__name__", value))
+    return getattr(jnp, _one_of(DTYPES)(name, known, default))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < 1
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_densenet_depth(value: Any) -> bool:
+    return _is_size(value) and value >= 10 and value % 6 == 4
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return False
+    return True
+
+
+_CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
+    "activation": _one_of(tuple(ACTIVATIONS)),
+    "axis_name": _that(lambda v: v is None or isinstance(v, str), "None or the name of a mapped axis"),
+    "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),
+    "dropout": _dropout,
+    "dtype": _dtype,
+    "growth": _that(_is_size, "a whole number above 0"),
+    "shortcut": _one_of(SHORTCUTS),
+    "stem": _one_of(STEMS),
+    "taps": _tuple_of(_is_pattern, "a tuple of paths or regular expressions"),
+    "width": _that(lambda v: _is_number(v) and v > 0, "a number above 0"),
+    "widths": _tuple_of(_is_size, "a tuple of whole numbers above 0"),
+}

@@ -1,0 +1,81 @@
+"""Models by name."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+
+from effjax.errors import UserError, nearest
+from effjax.models.densenet import DenseNet
+from effjax.models.mlp import Mlp
+from effjax.models.options import check_option
+from effjax.models.resnet import CifarResNet, ImageNetResNet
+from effjax.models.scnn import Scnn
+
+_cifar = partial(CifarResNet, channels=(16, 32, 64), bottleneck=False)
+_imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512))
+
+# A line a model. What is bound here is what the name says; every other field of the module is an option.
+_MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": partial(Mlp),
+    "scnn": partial(Scnn),
+    "resnet8": partial(_cifar, depths=(1, 1, 1)),
+    "resnet20": partial(_cifar, depths=(3, 3, 3)),
+    "resnet32": partial(_cifar, depths=(5, 5, 5)),
+    "resnet56": partial(_cifar, depths=(9, 9, 9)),
+    "resnet110": partial(_cifar, depths=(18, 18, 18)),
+    "resnet18": partial(_imagenet, depths=(2, 2, 2, 2), bottleneck=False),
+    "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
+    "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),
+    "densenet": partial(DenseNet),
+}
+NAMES: tuple[str, ...] = tuple(_MODELS)
+
+
+def options(name: str) -> dict[str, Any]:
+    """Returns the options of a model and their defaults.
+
+    Args:
+      name: one of ``NAMES``.
+
+    Raises:
+      UserError: if there is no such model.
+    """
+    if name not in _MODELS:
+        raise UserError(f"model {name!r} is unknown; {nearest(name, NAMES)}")
+    model = _MODELS[name]
+    fixed = {"num_classes", "parent", "name", *model.keywords}
+    return {field.name: field.default for field in dataclasses.fields(model.func) if field.name not in fixed}
+
+
+def create(name: str, num_classes: int, **given: Any) -> nn.Module:
+    """Makes a model; two calls with equal arguments make equal (and equally hashed) modules.
+
+    Every model is called as ``module.apply(variables, images, train=False, dropout_keys=None)`` and returns
+    ``Outputs(logits, taps)``. ``images`` is float ``[B, H, W, C]``. ``train`` governs batch normalisation only: when it
+    is set, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs dropout only: ``[B]`` typed keys, one an example,
+    or None for none; so Monte-Carlo dropout is keys without ``train``. Parameters are float32 whatever ``dtype`` says.
+
+    Args:
+      name: one of ``NAMES``.
+      num_classes: K.
+      **given: what ``options(name)`` lists, as its module documents it; among them, in every model, ``dtype``
+        ("float32" or "bfloat16", what is computed in) and ``taps`` (paths or regular expressions of the activations
+        to return; ``tap_paths`` lists them).
+
+    Returns:
+      A flax module.
+
+    Raises:
+      UserError: for an unknown name or option, or a value that it does not allow.
+    """
+    defaults = options(name)
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise UserError(f"num_classes={num_classes!r}: allowed: a whole number above 0")
+    for option in given:
+        if option not in defaults:
+            raise UserError(f"model {name!r} has no option {option!r}; {nearest(option, defaults)}")
+    checked = {option: check_option(option, value, defaults[option]) for option, value in given.items()}
+    return _MODELS[name](num_classes=num_classes, **checked)

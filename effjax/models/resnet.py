@@ -1,0 +1,144 @@
+"""Residual networks, in the form for CIFAR and in the form for ImageNet."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.models.layers import batch_norm, check_inputs, classify, conv_no_bias
+from effjax.models.taps import Outputs, Taps
+
+STEMS = ("cifar", "imagenet")
+SHORTCUTS = ("pad", "projection")
+
+
+class ResNet(nn.Module):
+    """A stem, stages of residual blocks that each halve the size (but the first), global average pooling, a classifier.
+
+    The paper has no dropout, so ``dropout_keys`` have no effect. The last scale of a block starts at one, not at zero.
+
+    Attributes:
+      num_classes: K.
+      depths: blocks of each stage.
+      channels: channels of each stage; the stem has those of the first.
+      bottleneck: blocks of 1×1, 3×3 (which has the stride, as in torchvision's "v1.5") and 1×1 convolutions, the last
+        with four times the channels; else blocks of two 3×3 convolutions.
+      stem: "cifar", a 3×3 convolution; or "imagenet", 7×7 with stride 2 and 3×3 max-pooling with stride 2.
+      shortcut: where a block changes the shape: "pad", the paper's option A, drops pixels and pads channels with
+        zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
+      width: multiplies all channels.
+      axis_name: a mapped axis over which batch statistics are averaged.
+      dtype: what is computed in; parameters, statistics and logits are float32.
+      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+
+    References:
+      He et al, 2016, Deep Residual Learning for Image Recognition, https://arxiv.org/abs/1512.03385
+      He et al, 2015, Delving Deep into Rectifiers (the initialisation), https://arxiv.org/abs/1502.01852
+    """
+
+    num_classes: int
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+    stem: str
+    shortcut: str
+    bottleneck: bool = False
+    width: float = 1.0
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    taps: tuple[str, ...] = ()
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by the batch's statistics."""
+        check_inputs(images, dropout_keys)
+        taps = Taps(self.taps)
+        conv = partial(conv_no_bias, dtype=self.dtype)
+        norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
+        channels = [max(1, round(c * self.width)) for c in self.channels]
+        x = images.astype(self.dtype)
+        if self.stem == "imagenet":
+            x = nn.relu(norm("stem_norm")(conv(channels[0], 7, 2, name="stem_conv")(x)))
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        else:
+            x = nn.relu(norm("stem_norm")(conv(channels[0], 3, name="stem_conv")(x)))
+        taps.keep("stem", x)
+        for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
+            x = _Stage(
+                conv, norm, depth, stage_channels, 1 if i == 1 else 2, self.shortcut, self.bottleneck, name=f"stage{i}"
+            )(x, taps)  # fmt: skip
+            taps.keep(f"stage{i}", x)
+        return classify(x.mean((1, 2)), self.num_classes, taps, nn.initializers.lecun_normal())
+
+
+class CifarResNet(ResNet):
+    """The paper's network for CIFAR: three stages of 16, 32 and 64 channels, parameter-free shortcuts."""
+
+    channels: tuple[int, ...] = (16, 32, 64)
+    stem: str = "cifar"
+    shortcut: str = "pad"
+
+
+class ImageNetResNet(ResNet):
+    """The paper's network for ImageNet, as torchvision has it: four stages of 64 to 512 channels, projections."""
+
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    stem: str = "imagenet"
+    shortcut: str = "projection"
+
+
+class _Stage(nn.Module):
+    """Blocks of one size; a module of its own, so that parameters lie at ``stage1/block2/conv1/kernel``."""
+
+    conv: Callable
+    norm: Callable
+    depth: int
+    channels: int
+    stride: int
+    shortcut: str
+    bottleneck: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
+        for i in range(1, self.depth + 1):
+            stride = self.stride if i == 1 else 1
+            x = _Block(
+                self.conv, self.norm, self.channels, stride, self.shortcut, self.bottleneck, name=f"block{i}"
+            )(x)  # fmt: skip
+            taps.keep(f"{self.name}/block{i}", x)
+        return x
+
+
+class _Block(nn.Module):
+    """relu(x + f(x)): f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised."""
+
+    conv: Callable
+    norm: Callable
+    channels: int
+    stride: int
+    shortcut: str
+    bottleneck: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels, wide = self.channels, 4 * self.channels
+        if self.bottleneck:
+            plan = [(channels, 1, 1), (channels, 3, self.stride), (wide, 1, 1)]
+        else:
+            plan = [(channels, 3, self.stride), (channels, 3, 1)]
+        y = x
+        for i, (features, kernel, stride) in enumerate(plan, start=1):
+            y = self.norm(f"norm{i}")(self.conv(features, kernel, stride, name=f"conv{i}")(y))
+            if i < len(plan):
+                y = nn.relu(y)
+        if x.shape != y.shape:
+            x = self._project(x, y.shape[-1])
+        return nn.relu(x + y)
+
+    def _project(self, x: jax.Array, features: int) -> jax.Array:
+        if self.shortcut == "projection":
+            return self.norm("shortcut_norm")(self.conv(features, 1, self.stride, name="shortcut_conv")(x))
+        before = (features - x.shape[-1]) // 2
+        after = features - x.shape[-1] - before
+        return jnp.pad(x[:, :: self.stride, :: self.stride], ((0, 0), (0, 0), (0, 0), (before, after)))

@@ -1,0 +1,73 @@
+"""What a model returns: logits, and the intermediate activations ("taps") that were asked for.
+
+The models hand their activations to a ``Taps`` recorder under the path of the module that made them. Flax's own
+``capture_intermediates`` was not taken: it returns a nested mutable collection of tuples beside the result, sees
+module outputs only (so a convolution before its non-linearity, never after it), and a path that matches nothing goes
+unnoticed. The recorder is plain Python that runs while tracing, so a tap that nobody asked for costs nothing.
+"""
+
+import re
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError, nearest
+
+
+class Outputs(NamedTuple):
+    """What every model returns.
+
+    Attributes:
+      logits: ``[B, K]`` float32.
+      taps: activations by path, e.g. ``{"stage1/block2": [B, H, W, C]}``, in the model's compute dtype.
+    """
+
+    logits: jax.Array
+    taps: dict[str, jax.Array]
+
+
+class Taps:
+    """Keeps the activations whose path one of ``patterns`` matches in full (an exact path, or a regular expression)."""
+
+    def __init__(self, patterns: tuple[str, ...]):
+        self._patterns = patterns
+        self._seen: list[str] = []
+        self._kept: dict[str, jax.Array] = {}
+
+    def keep(self, path: str, activation: jax.Array) -> None:
+        self._seen.append(path)
+        if any(re.fullmatch(pattern, path) for pattern in self._patterns):
+            self._kept[path] = activation
+
+    def collect(self) -> dict[str, jax.Array]:
+        """Returns the kept activations; raises UserError if a pattern matched none of the paths."""
+        for pattern in self._patterns:
+            if not any(re.fullmatch(pattern, path) for path in self._seen):
+                raise UserError(f"taps={pattern!r} matches no activation of this model; {nearest(pattern, self._seen)}")
+        return self._kept
+
+
+def tap_paths(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Lists every path that the option ``taps`` of this model can ask for, in the order of the forward pass.
+
+    Nothing is computed.
+
+    Args:
+      module: a model that ``create`` made.
+      image_shape: ``(H, W, C)``.
+
+    Returns:
+      Paths such as ``"stage1/block2"``; the last one is ``"penultimate"``, the features that the classifier reads.
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    with_all = module.clone(taps=(".*",))
+    seen: list[str] = []
+
+    def trace(key, images):
+        outputs, _ = with_all.init_with_output(key, images)
+        seen.extend(outputs.taps)
+
+    jax.eval_shape(trace, jax.random.key(0), images)
+    return tuple(seen)

@@ -1,0 +1,160 @@
+"""How a pure step runs on many devices: two backends, one step.
+
+Both keep the state whole on every device, never stacked, and cut the batch over them. They differ in how the step sees
+it: under ``jit`` it sees the global batch and the compiler cuts it; under ``pmap`` it sees one device's part and
+averages over the named axis itself.
+"""
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax.errors import UserError, nearest
+
+Tree = Any
+AXIS = "batch"
+
+
+class Backend(abc.ABC):
+    """Places arrays on devices and compiles functions ``(state, resident, inputs) -> (state, metrics)`` for them.
+
+    Attributes:
+      axis_name: what a step must average over by itself, or None.
+      devices: all devices of the run, those of other processes included.
+    """
+
+    axis_name: str | None
+
+    def __init__(self, devices: Sequence[jax.Device] | None = None):
+        self.devices = list(jax.devices() if devices is None else devices)
+        self.mesh = jax.sharding.Mesh(np.array(self.devices), (AXIS,))
+        self._replicated = jax.NamedSharding(self.mesh, jax.P())
+
+    @property
+    def platform(self) -> str:
+        return self.devices[0].platform
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuses a global batch size that the devices do not divide.
+
+        Raises:
+          UserError: naming the nearest sizes that fit.
+        """
+        count = len(self.devices)
+        if batch_size <= 0 or batch_size % count:
+            below, above = batch_size // count * count, (batch_size // count + 1) * count
+            fitting = f"{above}" if below <= 0 else f"{below} or {above}"
+            raise UserError(f"batch_size={batch_size} is not a multiple of the {count} devices; use {fitting}")
+
+    def replicate(self, tree: Tree) -> Tree:
+        """Puts every array whole on every device. Copies: what comes in stays valid when the result is donated."""
+        return jax.tree.map(self._replicate, tree)
+
+    def _replicate(self, array: Any) -> jax.Array:
+        host = np.array(array)  # a fresh copy, since on CPU a device array may share the host's memory
+        return jax.make_array_from_process_local_data(self._replicated, host, host.shape)
+
+    def fetch(self, tree: Tree) -> Tree:
+        """Copies replicated arrays to the host, as numpy."""
+        return jax.tree.map(lambda x: np.array(x.addressable_data(0) if isinstance(x, jax.Array) else x), tree)
+
+    @abc.abstractmethod
+    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+        """Places this process's part of a batch; ``axis`` is the one that examples lie along."""
+
+    @abc.abstractmethod
+    def compile(self, function: Callable, state: Tree, resident: Tree, inputs: Tree, *, axis: int, donate: bool):
+        """Compiles ``function`` ahead of its first call.
+
+        Args:
+          function: pure, ``(state, resident, inputs) -> (state, metrics)``, or to metrics alone.
+          state: replicated arrays or their shapes.
+          resident: replicated arrays or their shapes.
+          inputs: placed by :meth:`shard`.
+          axis: the axis of the inputs that examples lie along.
+          donate: whether the state's memory may be reused for the result.
+
+        Returns:
+          The compiled function.
+        """
+
+
+class JitBackend(Backend):
+    """``jax.jit`` with named shardings: the step sees the global batch."""
+
+    axis_name = None
+
+    def _sharding(self, axis: int) -> jax.NamedSharding:
+        return jax.NamedSharding(self.mesh, jax.P(*([None] * axis), AXIS))
+
+    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+        sharding = self._sharding(axis)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), inputs)
+
+    def compile(self, function, state, resident, inputs, *, axis, donate):
+        jitted = jax.jit(
+            function,
+            in_shardings=(self._replicated, self._replicated, self._sharding(axis)),
+            out_shardings=self._replicated,
+            donate_argnums=(0,) if donate else (),
+        )
+        return jitted.lower(*_shapes((state, resident, inputs))).compile()
+
+
+class PmapBackend(Backend):
+    """``jax.pmap``: the step sees one device's part of the batch and averages over the axis."""
+
+    axis_name = AXIS
+
+    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+        sharding = jax.NamedSharding(self.mesh, jax.P(AXIS))
+        local = len([d for d in self.devices if d.process_index == jax.process_index()])
+
+        def place(x: Any) -> jax.Array:
+            x = np.asarray(x)
+            parts = x.reshape(*x.shape[:axis], local, x.shape[axis] // local, *x.shape[axis + 1 :])
+            return jax.make_array_from_process_local_data(sharding, np.moveaxis(parts, axis, 0))
+
+        return jax.tree.map(place, inputs)
+
+    def compile(self, function, state, resident, inputs, *, axis, donate):
+        mapped = jax.pmap(
+            function,
+            axis_name=AXIS,
+            in_axes=(None, None, 0),
+            out_axes=None,
+            devices=self.devices,
+            donate_argnums=(0,) if donate else (),
+        )
+        return mapped.lower(*_shapes((state, resident, inputs))).compile()
+
+
+def _shapes(tree: Tree) -> Tree:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+def jit_backend(devices: Sequence[jax.Device] | None = None) -> Backend:
+    """The backend on ``jax.jit``, over ``devices`` or all there are."""
+    return JitBackend(devices)
+
+
+def pmap_backend(devices: Sequence[jax.Device] | None = None) -> Backend:
+    """The backend on ``jax.pmap``, over ``devices`` or all there are."""
+    return PmapBackend(devices)
+
+
+BACKENDS = {"jit": jit_backend, "pmap": pmap_backend}
+
+
+def make_backend(name: str, devices: Sequence[jax.Device] | None = None) -> Backend:
+    """Makes the backend ``name``.
+
+    Raises:
+      UserError: if there is none of that name.
+    """
+    if name not in BACKENDS:
+        raise UserError(f"backend={name!r}; {nearest(name, BACKENDS)}")
+    return BACKENDS[name](devices)

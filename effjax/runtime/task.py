@@ -1,0 +1,131 @@
+"""What one kind of run is: everything but its seed, its teachers and its folder."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from effjax.curricula import Stage
+from effjax.runtime.backends import Backend
+from effjax.runtime.evaluators import Evaluator
+from effjax.runtime.programs import Programs, block_length
+from effjax.steps import Objective, TrainState, has_convolution, make_block, make_train_step
+
+Tree = Any
+
+
+class Feed(Protocol):
+    """Where a run's batches come from.
+
+    Attributes:
+      resident: the dataset's arrays ``[N, ...]`` if it lives on the device whole; otherwise empty.
+    """
+
+    resident: Mapping[str, np.ndarray]
+
+    def example(self) -> Mapping[str, np.ndarray]:
+        """A batch of this process, for its shapes."""
+
+    def block_example(self, length: int) -> Tree:
+        """What :meth:`blocks` yields, for its shapes."""
+
+    def blocks(self, settings: Mapping[str, Hashable], seed: int, start: int, stop: int, length: int) -> Iterator[Tree]:
+        """Yields, for every ``length`` steps from ``start`` to ``stop``, this process's inputs ``[length, B, ...]``.
+
+        They are a function of seed and step alone: rows of ``resident`` as ``{"row": int32 [length, B]}``, or batches.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Everything that runs of different seeds share; compiled programs too.
+
+    Attributes:
+      objective: what is minimised, over all stages.
+      optimizer: over all parameters.
+      plan: the stages.
+      feed: the training data.
+      backend: the devices.
+      batch_size: examples a step, over all devices.
+      evaluator: what gives the validation metrics, or None.
+      evaluate_every: steps between evaluations; the end is always one.
+      checkpoint_every: steps between checkpoints; an evaluation that is the best so far, and the end, always make one.
+      log_every: steps between lines of training metrics.
+      watch: the validation metric that says which checkpoint is best (higher is better).
+      accumulate: see :func:`effjax.steps.make_train_step`.
+      ema_decay: see :func:`effjax.steps.make_train_step`.
+      steps_per_dispatch: an upper limit for the steps in one dispatch; None leaves the choice to the backend.
+      programs: the compiled programs.
+    """
+
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    plan: Sequence[Stage]
+    feed: Feed
+    backend: Backend
+    batch_size: int
+    evaluate_every: int
+    checkpoint_every: int
+    log_every: int
+    evaluator: Evaluator | None = None
+    watch: str = "accuracy"
+    accumulate: int = 1
+    ema_decay: float | None = None
+    steps_per_dispatch: int | None = None
+    programs: Programs = dataclasses.field(default_factory=Programs)
+    _lengths: dict[Hashable, tuple[int, bool]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def total_steps(self) -> int:
+        return self.plan[-1].stop
+
+    def objective_at(self, stage: Stage) -> Objective:
+        """The objective with a stage's settings applied."""
+        return self.objective.restrict(stage.get("terms", tuple(self.objective.terms)), stage.get("trainable"))
+
+    def program_key(self, stage: Stage) -> Hashable:
+        """What tells a stage's program from another's: its settings, but for what only the feed looks at."""
+        return tuple((name, value) for name, value in stage.settings if name != "data")
+
+    def step_at(self, stage: Stage) -> Callable:
+        """A stage's pure step."""
+        return make_train_step(
+            self.objective_at(stage),
+            self.optimizer,
+            axis_name=self.backend.axis_name,
+            accumulate=self.accumulate,
+            ema_decay=self.ema_decay,
+        )
+
+    def block_at(self, stage: Stage, state: TrainState) -> tuple[int, bool]:
+        """How many steps of a stage go into one dispatch, and whether they are unrolled."""
+        key = self.program_key(stage)
+        if key not in self._lengths:
+            one_device = dataclasses.replace(self, backend=_NO_AXIS)
+            convolutions = has_convolution(one_device.step_at(stage), state, self.feed.example())
+            boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
+            self._lengths[key] = block_length(
+                self.backend.platform, convolutions, bool(self.feed.resident), boundaries, self.steps_per_dispatch
+            )
+        return self._lengths[key]
+
+    def compile(self, stage: Stage, state: TrainState, resident: Tree, inputs: Tree) -> Callable:
+        """Compiles a stage's program for arrays of these shapes."""
+        _, unroll = self.block_at(stage, state)
+        block = make_block(self.step_at(stage), unroll=unroll)
+        return self.backend.compile(block, state, resident, inputs, axis=1, donate=True)
+
+
+class _NoAxis:
+    axis_name = None
+
+
+_NO_AXIS = _NoAxis()  # to trace a step outside of pmap
+
+
+def spec(tree: Tree) -> Tree:
+    """Shapes and types for arrays."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)

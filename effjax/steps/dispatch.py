@@ -1,0 +1,52 @@
+"""Many steps in one program: the host then dispatches once a block, not once a step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from effjax.steps.objective import Batch
+from effjax.steps.state import TrainState
+from effjax.steps.train import Metrics, Step
+
+Tree = Any
+
+
+def make_block(step: Step, *, unroll: bool):
+    """Builds ``(state, resident, inputs) -> (state, metrics)``, which makes as many steps as ``inputs`` holds.
+
+    Args:
+      step: one pure training step.
+      unroll: whether the steps are laid out one after the other (a longer program that a compiler can optimise across
+        steps) or rolled into a loop.
+
+    Returns:
+      The block. ``inputs`` has a leading axis over steps; its metrics have one too. If a dataset lives on the device,
+      ``resident`` is its arrays ``[N, ...]`` and the inputs are ``{"row": int32 [steps, B]}``; otherwise ``resident``
+      is empty and the inputs are the batches themselves.
+    """
+
+    def block(state: TrainState, resident: Mapping[str, jax.Array], inputs: Tree) -> tuple[TrainState, Metrics]:
+        def body(state: TrainState, one: Batch) -> tuple[TrainState, Metrics]:
+            if resident:
+                one = {name: array[one["row"]] for name, array in resident.items()}
+            return step(state, one)
+
+        return jax.lax.scan(body, state, inputs, unroll=unroll)
+
+    return block
+
+
+def has_convolution(function, *args: Tree) -> bool:
+    """Whether ``function`` runs a convolution. Only traces it; ``args`` may be shapes."""
+    return any(eqn.primitive.name == "conv_general_dilated" for eqn in _equations(jax.make_jaxpr(function)(*args)))
+
+
+def _equations(jaxpr):
+    """Walks a program's operations, those of inner programs included."""
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield eqn
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from _equations(inner)

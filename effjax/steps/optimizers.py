@@ -1,0 +1,116 @@
+"""Optimisers and learning-rate schedules of optax, by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from effjax.errors import UserError, nearest
+from effjax.steps.masks import path_mask
+
+Schedule = optax.Schedule
+
+DECAYED = r".*/kernel"  # weight decay acts on kernels, not on biases or normalisation
+
+
+def _sgd(learning_rate: Schedule, mask: Callable, *, momentum: float, nesterov: bool, weight_decay: float):
+    # Decay enters before the momentum, as the published SGD recipes have it (an L2 penalty on the loss).
+    decay = optax.add_decayed_weights(weight_decay, mask) if weight_decay else optax.identity()
+    return optax.chain(decay, optax.sgd(learning_rate, momentum or None, nesterov))
+
+
+def _adam(learning_rate: Schedule, mask: Callable, *, b1: float, b2: float, eps: float):
+    return optax.adam(learning_rate, b1, b2, eps)
+
+
+def _adamw(learning_rate: Schedule, mask: Callable, *, b1: float, b2: float, eps: float, weight_decay: float):
+    return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+
+
+def _lamb(learning_rate: Schedule, mask: Callable, *, b1: float, b2: float, eps: float, weight_decay: float):
+    return optax.lamb(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+
+
+_ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
+OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], dict[str, Any]]] = {
+    "sgd": (_sgd, {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}),
+    "adam": (_adam, _ADAM),
+    "adamw": (_adamw, {**_ADAM, "weight_decay": 1e-4}),
+    "lamb": (_lamb, {**_ADAM, "eps": 1e-6, "weight_decay": 0.0}),
+}
+
+
+def make_optimizer(
+    name: str, learning_rate: float | Schedule, *, clip_norm: float = 0.0, decay_mask: str = DECAYED, **options: Any
+) -> optax.GradientTransformation:
+    """Makes an optimiser.
+
+    Args:
+      name: one of ``OPTIMIZERS``.
+      learning_rate: a number or a schedule of the global step.
+      clip_norm: the gradient's global norm is cut to this; 0 leaves it.
+      decay_mask: a regular expression over parameter paths; weight decay acts on those it fully matches.
+      **options: the optimiser's own.
+
+    Returns:
+      An optax transformation.
+
+    Raises:
+      UserError: if there is no such optimiser, or it has no such option.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer.name={name!r}; {nearest(name, OPTIMIZERS)}")
+    make, defaults = OPTIMIZERS[name]
+    for option in options:
+        if option not in defaults:
+            raise UserError(f"optimizer.{option}: {name} has no such option; {nearest(option, defaults)}")
+
+    def mask(params):
+        return path_mask(params, decay_mask, key="optimizer.decay_mask")
+
+    optimizer = make(learning_rate, mask, **{**defaults, **options})
+    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer) if clip_norm else optimizer
+
+
+def make_schedule(
+    name: str,
+    peak: float,
+    total_steps: int,
+    *,
+    warmup: float = 0.0,
+    end: float = 0.0,
+    boundaries: tuple[float, ...] = (),
+    factor: float = 0.1,
+) -> Schedule:
+    """Makes a schedule of the global step.
+
+    Args:
+      name: ``constant``, ``cosine``, ``linear`` (to ``end``) or ``step``.
+      peak: the value after the warm-up.
+      total_steps: the length of the run.
+      warmup: the share of the run over which the value rises linearly from 0 to ``peak``.
+      end: the value at the end of a ``cosine`` or ``linear`` schedule.
+      boundaries: for ``step``, the fractions of the run at which the value is multiplied by ``factor``.
+      factor: see ``boundaries``.
+
+    Returns:
+      An optax schedule.
+
+    Raises:
+      UserError: if there is no such schedule.
+    """
+    warmup_steps = round(warmup * total_steps)
+    rest = max(total_steps - warmup_steps, 1)
+    makers: dict[str, Callable[[], Schedule]] = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, rest, alpha=end / peak if peak else 0.0),
+        "linear": lambda: optax.linear_schedule(peak, end, rest),
+        "step": lambda: optax.piecewise_constant_schedule(
+            peak, {round(b * total_steps) - warmup_steps: factor for b in boundaries}
+        ),
+    }
+    if name not in makers:
+        raise UserError(f"schedule={name!r}; {nearest(name, makers)}")
+    if not warmup_steps:
+        return makers[name]()
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), makers[name]()], [warmup_steps])

@@ -1,0 +1,75 @@
+"""Checks before the first step: what is on must act."""
+
+from typing import Any
+
+import jax
+
+from effjax.errors import UserError
+from effjax.steps.masks import path_mask, split
+from effjax.steps.objective import Batch, Objective
+from effjax.steps.state import TrainState
+
+Tree = Any
+
+
+def check_terms_act(objective: Objective, state: TrainState, batch: Batch) -> None:
+    """Checks that every active term depends on a parameter that is trained.
+
+    Only traces the terms' derivatives; nothing is compiled or run, and shapes serve for arrays.
+
+    Args:
+      objective: the objective of one stage.
+      state: the run's state, with the teachers of this stage in ``frozen``.
+      batch: a batch.
+
+    Raises:
+      UserError: naming a term whose gradient is zero whatever the data, or a teacher whose classes do not fit.
+    """
+    chosen, join = split(state.params, path_mask(state.params, objective.trainable, key="trainable"))
+    chosen = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in chosen]
+    check_teachers_fit(objective, state, batch)
+    for name in objective.terms:
+
+        def term(chosen, state, batch, name=name):
+            alone = objective.restrict([name])
+            loss, _ = alone.evaluate(join(chosen), state.model_state, state.frozen, batch, state.seed, state.step)
+            return loss
+
+        if not _depends(term, chosen, state, batch):
+            raise UserError(f"terms.{name}: no trained parameter moves it (trainable={objective.trainable!r})")
+
+
+def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) -> None:
+    """Checks that every teacher answers with as many classes as the student has.
+
+    Raises:
+      UserError: naming the teacher and both numbers.
+    """
+
+    def logits(state, batch):
+        images = objective.view(batch["image"])
+        student = objective.student.apply({"params": state.params["student"], **state.model_state}, images)
+        teachers = {name: teacher(state.frozen[name], batch, images) for name, teacher in objective.teachers.items()}
+        return student.logits, {name: outputs.logits for name, outputs in teachers.items()}
+
+    student, teachers = jax.eval_shape(logits, state, batch)
+    for name, teacher in teachers.items():
+        if teacher.shape[-1] != student.shape[-1]:
+            raise UserError(
+                f"teachers.{name}: the teacher knows {teacher.shape[-1]} classes, "
+                f"the student's dataset has {student.shape[-1]}"
+            )
+
+
+def _depends(term, chosen: list[jax.Array], *args: Tree) -> bool:
+    """Whether the derivative of ``term`` along ``chosen`` is anything but a structural zero."""
+
+    def derivative(tangents, chosen, *args):
+        return jax.jvp(lambda chosen: term(chosen, *args), (chosen,), (tangents,))[1]
+
+    jaxpr = jax.make_jaxpr(derivative)(chosen, chosen, *args).jaxpr
+    reached = set(jaxpr.invars[: len(chosen)])
+    for eqn in jaxpr.eqns:  # in order: what an operation touches is reached if any of its inputs is
+        if any(not hasattr(v, "val") and v in reached for v in eqn.invars):
+            reached.update(eqn.outvars)
+    return any(not hasattr(v, "val") and v in reached for v in jaxpr.outvars)

@@ -1,0 +1,18 @@
+"""Every random draw of a run, as a function of (seed, step, purpose, example id)."""
+
+import zlib
+
+import jax
+
+
+def purpose_key(seed: jax.Array | int, step: jax.Array | int, purpose: str) -> jax.Array:
+    """Returns the key of one purpose (``"dropout"``, ``"augment"``, …) at one step.
+
+    Nothing is split off and carried along, so a resumed run draws what the uninterrupted one would have drawn.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode())), step)
+
+
+def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
+    """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)

@@ -1,0 +1,75 @@
+"""What a run carries from step to step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from effjax.steps.objective import Objective
+
+Tree = Any
+
+
+@flax.struct.dataclass
+class TrainState:
+    """The state of a run; together with the config it determines all that follows.
+
+    Attributes:
+      step: how many updates have been made, int32 ``[]``.
+      seed: what every random draw of the run derives from, uint32 ``[]``. Traced, so that runs which differ in
+        nothing else share one compiled program.
+      params: what is trained: ``{"student": …}``, and one entry for each term that has parameters of its own.
+      model_state: the student's other collections (BatchNorm's running statistics).
+      opt_state: the optimiser's state.
+      ema: the moving average of ``params``, or an empty tuple.
+      frozen: by teacher, what its apply function reads. Not saved: it is loaded anew from the teacher's checkpoint.
+    """
+
+    step: jax.Array
+    seed: jax.Array
+    params: Mapping[str, Tree]
+    model_state: Tree
+    opt_state: optax.OptState
+    ema: Tree = ()
+    frozen: Mapping[str, Tree] = flax.struct.field(default_factory=dict)
+
+    @property
+    def eval_variables(self) -> Mapping[str, Tree]:
+        """The student's variables for evaluation: the averaged parameters where an average is kept."""
+        params = self.ema if self.ema != () else self.params
+        return {"params": params["student"], **self.model_state}
+
+
+def init_state(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    seed: int | jax.Array,
+    batch: Mapping[str, jax.Array],
+    *,
+    ema: bool = False,
+) -> TrainState:
+    """Draws the parameters and sets the optimiser up.
+
+    Args:
+      objective: what will be minimised; it says which parameters there are.
+      optimizer: any optax transformation.
+      seed: the run's seed.
+      batch: an example batch; only shapes and types matter.
+      ema: whether to keep a moving average of the parameters.
+
+    Returns:
+      The state before the first step, without teachers.
+    """
+    seed = jnp.asarray(seed, jnp.uint32)
+    params, model_state = objective.init(jax.random.key(seed), batch)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=seed,
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer.init(params),
+        ema=jax.tree.map(jnp.copy, params) if ema else (),
+    )
