@@ -1,9 +1,9 @@
-"""The models ``mlp``, ``scnn`` and ``resnet20`` of effjax, written plainly in PyTorch, and the time of their train step.
+"""The models ``mlp``, ``scnn`` and ``resnet20`` written plainly in PyTorch, and the time of their train step.
 
     python benchmarks/torch_models.py --model scnn --batch 64 --steps 40
 
-Runs in an environment that has torch (effjax's own does not) and prints one line of JSON. The step is the plain eager one:
-forward, cross-entropy, backward, SGD with momentum, on one random batch that already lies on the device.
+Runs in an environment that has torch (effjax's own does not) and prints one line of JSON. The step is the plain
+eager one: forward, cross-entropy, backward, SGD with momentum, on one random batch that already lies on the device.
 """
 
 import argparse

@@ -37,14 +37,13 @@ def main(argv: list[str]) -> None:
 
 
 def describe(name: str, data_dir: str, sheet: str | None, *, download: bool) -> None:
-    """Prepares a dataset, prints what is in it and draws its contact sheet."""
-    if name.startswith("folder:"):
-        directory = pathlib.Path(data_dir)
-    else:
+    directory = pathlib.Path(data_dir)
+    if not name.startswith("folder:"):
         directory = prepare(name, data_dir, download=download)
         size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         print(f"{name}: {directory}, {size / 2**20:.1f} MiB")
-    for split in (splits := split_names(name, data_dir)):
+    splits = split_names(name, data_dir)
+    for split in splits:
         source = load(name, split, data_dir)
         print(f"  {split}: {len(source):,} examples, {_shape(source)}, {_classes(source)}")
     path = pathlib.Path(sheet) if sheet else directory / "contact_sheet.png"

@@ -68,8 +68,7 @@ class View:
             raise ValueError(f"ids must be a list of integers, not {ids.dtype} of shape {ids.shape}")
         if len(np.unique(ids)) != len(ids):
             raise ValueError("an id is given twice")
-        inside = source.ids if isinstance(source, View) else np.arange(len(source))
-        missing = np.setdiff1d(ids, inside)
+        missing = np.setdiff1d(ids, global_ids(source))
         if missing.size:
             raise ValueError(f"{missing.size} ids are not in {source.info.name}/{source.info.split}: {missing[:5]}…")
         self.ids = ids.astype(np.int64)
@@ -88,3 +87,8 @@ class View:
 
     def labels(self) -> np.ndarray:
         return self.source.labels()[self.ids]
+
+
+def global_ids(source: Source) -> np.ndarray:
+    """The global ids of a source's rows, ``[N]``."""
+    return source.ids if isinstance(source, View) else np.arange(len(source))

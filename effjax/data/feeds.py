@@ -41,6 +41,7 @@ class Feed:
         return local_batch_size(self.batch_size, self.process_count)
 
 
+@dataclasses.dataclass(frozen=True)
 class ResidentFeed(Feed):
     """The sets live on the device whole; only row numbers travel."""
 

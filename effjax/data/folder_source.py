@@ -164,13 +164,13 @@ def _check(path: str, known: _Checked | None) -> _Checked | str:
 def _common_size(paths: list[str], checked: list[_Checked], image_size: int | None) -> tuple[int, int]:
     if image_size is not None:
         return image_size, image_size
-    first = {(check.height, check.width): path for path, check in zip(paths, checked, strict=True)}
-    if len(first) > 1:
-        (a, path_a), (b, path_b), *_ = first.items()
+    examples = {(check.height, check.width): path for path, check in zip(paths, checked, strict=True)}
+    if len(examples) > 1:
+        (a, path_a), (b, path_b), *_ = examples.items()
         raise UserError(
             f"images differ in size ({path_a} is {a[1]}×{a[0]}, {path_b} is {b[1]}×{b[0]}): set image_size, e.g. 224"
         )
-    return next(iter(first))
+    return next(iter(examples))
 
 
 def _cache_file(cache_dir: str | pathlib.Path | None, root: pathlib.Path, split: str) -> pathlib.Path | None:

@@ -86,7 +86,9 @@ def eval_batches(
 
 
 def local_batch_size(batch_size: int, process_count: int) -> int:
-    """Examples that each process contributes to a batch. Raises ``UserError`` if they do not divide it."""
+    """Examples that each process contributes to a batch. Raises ``UserError`` if the processes do not divide it."""
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}, but must be at least 1")
     if batch_size % process_count:
         below = batch_size - batch_size % process_count
         raise UserError(
@@ -144,8 +146,11 @@ class BatchIterator:
         self.close()
 
     def close(self) -> None:
-        """Ends the threads and processes that read."""
-        self._batches.close()
+        """Ends the threads and processes that read. There are no more batches after that."""
+        # Let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone.
+        batches, self._batches = self._batches, iter(())
+        if hasattr(batches, "close"):
+            batches.close()
 
 
 def _let_workers_read_flags() -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 
 from effjax.data import builders
-from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir
+from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
 
 
@@ -24,11 +24,12 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
         The prepared dataset's folder.
 
     Raises:
-        UserError: if the dataset must be downloaded first, or the folder cannot be written.
+        UserError: if there is no such dataset, it would have to be downloaded, or the folder cannot be written.
     """
     base, _, _ = parse_name(name)
     if found := prepared_dir(name, data_dir):
         return found
+    require_known(name, data_dir)
     if base not in builders.NAMES and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = pathlib.Path(data_dir).expanduser().absolute()

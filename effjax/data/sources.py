@@ -1,24 +1,21 @@
 """Opening a dataset by name."""
 
 import dataclasses
-import difflib
 import pathlib
 import re
 
 import numpy as np
 
-from effjax.data import builders
 from effjax.data.base import Source, View
 from effjax.data.folder_source import FolderSource, folder_splits
 from effjax.data.tfds_source import (
     TfdsSource,
-    parse_name,
     prepare_command,
     prepared_dir,
-    prepared_names,
+    require_known,
     tfds_splits,
 )
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError
 
 _FOLDER = "folder:"
 _SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
@@ -57,34 +54,25 @@ def load(name: str, split: str, data_dir: str | pathlib.Path | None = None, *, i
 
 
 def split_names(name: str, data_dir: str | pathlib.Path | None = None) -> list[str]:
-    """The names of a dataset's splits, the training split first if there is one. Arguments and errors as ``load``."""
+    """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
     if name.startswith(_FOLDER):
         names = folder_splits(name.removeprefix(_FOLDER))
     else:
         names = tfds_splits(require_prepared(name, data_dir))
-    return sorted(names, key=lambda split: (split != "train", split))
+    usual = ("train", "validation", "val", "test")
+    return sorted(names, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
 
 
 def require_prepared(name: str, data_dir: str | pathlib.Path | None) -> pathlib.Path:
     """Returns the folder of a prepared dataset, or raises a ``UserError`` with the command that prepares it."""
-    base, _, _ = parse_name(name)
     if data_dir is None:
         raise UserError(f"dataset {name!r} needs data_dir, the folder that it has been prepared in")
     if directory := prepared_dir(name, data_dir):
         return directory
-    if base not in builders.NAMES and base not in (known := _tfds_names()):
-        close = difflib.get_close_matches(base, known, n=3)
-        allowed = {*builders.NAMES, *prepared_names(data_dir), *close}
-        raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
+    require_known(name, data_dir)
     raise UserError(
         f"dataset {name!r} is not prepared in {data_dir}; prepare it with: {prepare_command(name, data_dir)}"
     )
-
-
-def _tfds_names() -> list[str]:
-    import tensorflow_datasets as tfds  # takes most of a second
-
-    return tfds.list_builders(with_community_datasets=False)
 
 
 def _parse_split(split: str) -> tuple[str, str | None, str | None]:

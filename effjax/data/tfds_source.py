@@ -1,5 +1,6 @@
 """Datasets that TFDS prepared as array_record, read without TensorFlow."""
 
+import difflib
 import functools
 import pathlib
 import re
@@ -70,6 +71,18 @@ def prepared_names(data_dir: str | pathlib.Path) -> list[str]:
     """The names of all datasets that are prepared in a folder."""
     roots = _folders(pathlib.Path(data_dir).expanduser())
     return [root.name for root in roots if any(_newest(path, None) for path in [root, *_folders(root)])]
+
+
+def require_known(name: str, data_dir: str | pathlib.Path) -> None:
+    """Raises a ``UserError`` with the nearest name, if no dataset has this one."""
+    import tensorflow_datasets as tfds  # takes most of a second
+
+    base, _, _ = parse_name(name)
+    known = [*builders.NAMES, *prepared_names(data_dir), *tfds.list_builders(with_community_datasets=False)]
+    if base not in known:
+        # TFDS has far too many to list.
+        allowed = {*builders.NAMES, *prepared_names(data_dir), *difflib.get_close_matches(base, known, n=3)}
+        raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
 
 
 def tfds_splits(directory: pathlib.Path) -> list[str]:

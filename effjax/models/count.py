@@ -21,9 +21,9 @@ def count_params(params: Any) -> int:
 def flops(module: nn.Module, image_shape: tuple[int, int, int]) -> float:
     """Counts the floating-point operations of the forward pass for one image; nothing is computed.
 
-    Matrix products and convolutions are counted, a multiplication and an addition as two; what is done element by
-    element (normalisation, non-linearities, pooling) is not, as the field's tables do. Half of it is the number of
-    multiply-adds ("MACs") that many papers call FLOPs. The count is of the program, the same on every backend.
+    Matrix products and convolutions are counted, a multiplication and an addition as two; what is done element
+    by element (normalisation, non-linearities, pooling) is not, as in the field's tables. Half of it is the
+    number of multiply-adds ("MACs") that many papers call FLOPs. It is the same on every backend.
 
     Args:
       module: a model that ``create`` made.

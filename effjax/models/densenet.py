@@ -12,14 +12,14 @@ from effjax.models.taps import Outputs, Taps
 
 
 class DenseNet(nn.Module):
-    """DenseNet-BC for small images: three dense blocks; between them the channels and the size are halved.
+    """DenseNet-BC for small images: three dense blocks; channels and size are halved between them.
 
     Attributes:
       num_classes: K.
       depth: layers in all, 6n + 4 for n layers of two convolutions in each block.
       growth: channels that a layer adds (the paper's k).
-      dropout: the probability of dropping after each convolution but the first. The paper's 0.2 is for training
-        without data augmentation; with augmentation it has none: set 0.
+      dropout: the probability of dropping after each convolution but the first. The paper's 0.2 is for
+        training without data augmentation; with augmentation it has none: set 0.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``block1``, … (the concatenated features), ``transition1``, …, ``penultimate``.
@@ -38,7 +38,7 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
-        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by the batch's statistics."""
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by this batch."""
         check_inputs(images, dropout_keys)
         taps = Taps(self.taps)
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)

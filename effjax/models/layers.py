@@ -14,9 +14,8 @@ from effjax.models.taps import Outputs, Taps
 class Dropout(nn.Module):
     """Inverted dropout whose mask is a function of the example's own key and of the layer's path.
 
-    So a draw does not depend on how the batch is ordered, split or laid on devices. The probability of dropping is
-    rounded to a multiple of 2⁻¹⁶ (exactly: 16 random bits an element are compared with it), and the scale is the
-    inverse of the rounded one, so the expectation is kept.
+    So a draw does not depend on how the batch is ordered, split or laid on devices. An element costs 16 random
+    bits: the probability is rounded to a multiple of 2⁻¹⁶, and so is the scale, which keeps the expectation.
 
     References:
       Srivastava et al, 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting,
@@ -51,7 +50,7 @@ class Dropout(nn.Module):
 
 
 def check_inputs(images: jax.Array, dropout_keys: jax.Array | None) -> None:
-    """Raises TypeError or ValueError unless ``images`` is float ``[B, H, W, C]`` and the keys are typed, ``[B]``."""
+    """Raises TypeError or ValueError unless images are float ``[B, H, W, C]`` and the keys typed, ``[B]``."""
     if images.ndim != 4:
         raise ValueError(f"images must be [B, H, W, C], got shape {images.shape}")
     if not jnp.issubdtype(images.dtype, jnp.floating):
@@ -68,7 +67,7 @@ def check_inputs(images: jax.Array, dropout_keys: jax.Array | None) -> None:
 def batch_norm(name: str, *, train: bool, dtype: jnp.dtype, axis_name: str | None) -> nn.BatchNorm:
     """Batch normalisation with the settings of He et al. and PyTorch (ε 1e-5; a new batch weighs 0.1).
 
-    The running variance is the biased one (PyTorch's is n/(n−1) times that; the normalisation itself is the same).
+    The running variance is the biased one (PyTorch's is n/(n−1) times that; what a batch is normalised by agrees).
 
     Args:
       name: the module's name.
@@ -107,8 +106,8 @@ def conv_no_bias(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtyp
 def max_pool_2x2(x: jax.Array) -> jax.Array:
     """Non-overlapping 2×2 max-pooling of ``[B, H, W, C]``; an odd last row or column is left out.
 
-    Written as a reshape and a maximum, whose gradient is much faster on CPU than that of ``nn.max_pool``. Where several
-    elements share the maximum, they share the gradient (``nn.max_pool`` gives it to the first).
+    A reshape and a maximum, whose gradient is faster on CPU than that of ``nn.max_pool``. Elements that share the
+    maximum share the gradient (``nn.max_pool`` gives it to the first).
     """
     batch, height, width, channels = x.shape
     height, width = height // 2, width // 2
@@ -117,10 +116,10 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 
 
 def classify(features: jax.Array, num_classes: int, taps: Taps, kernel_init: Callable) -> Outputs:
-    """Ends a model: keeps ``features`` as the tap "penultimate" and returns the outputs of a linear classifier on it.
+    """Ends a model: a linear classifier on ``features``, which are kept as the tap "penultimate".
 
-    The classifier computes in float32 whatever the model computes in: its cost is nothing, and differences between
-    logits are what distillation learns from.
+    It computes in float32 whatever the model computes in: it costs next to nothing, and small differences
+    between logits are what distillation learns from.
     """
     taps.keep("penultimate", features)
     classifier = nn.Dense(num_classes, dtype=jnp.float32, kernel_init=kernel_init, name="classifier")

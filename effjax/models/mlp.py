@@ -45,7 +45,7 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
-        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` has no effect (there is no normalisation)."""
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` has no effect: nothing is normalised."""
         check_inputs(images, dropout_keys)
         taps, init = Taps(self.taps), nn.initializers.glorot_uniform()
         x = images.reshape(len(images), -1).astype(self.dtype)

@@ -1,4 +1,4 @@
-"""Checks of the models' options, so that a wrong one is refused when the model is made and not while it is traced."""
+"""Checks of the models' options: a wrong one is refused when the model is made, not while it is traced."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -54,16 +54,16 @@ def create(name: str, num_classes: int, **given: Any) -> nn.Module:
     """Makes a model; two calls with equal arguments make equal (and equally hashed) modules.
 
     Every model is called as ``module.apply(variables, images, train=False, dropout_keys=None)`` and returns
-    ``Outputs(logits, taps)``. ``images`` is float ``[B, H, W, C]``. ``train`` governs batch normalisation only: when it
-    is set, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs dropout only: ``[B]`` typed keys, one an example,
-    or None for none; so Monte-Carlo dropout is keys without ``train``. Parameters are float32 whatever ``dtype`` says.
+    ``Outputs(logits, taps)``. ``images`` is float ``[B, H, W, C]``. ``train`` governs batch normalisation only:
+    with it, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs dropout only: ``[B]`` typed keys, one an
+    example, or None for no dropout; so Monte-Carlo dropout is keys without ``train``. Parameters are float32.
 
     Args:
       name: one of ``NAMES``.
       num_classes: K.
-      **given: what ``options(name)`` lists, as its module documents it; among them, in every model, ``dtype``
-        ("float32" or "bfloat16", what is computed in) and ``taps`` (paths or regular expressions of the activations
-        to return; ``tap_paths`` lists them).
+      **given: what ``options(name)`` lists, as its module documents it; in every model ``dtype`` ("float32" or
+        "bfloat16", what is computed in) and ``taps`` (paths, or regular expressions, of the activations to
+        return; ``tap_paths`` lists them).
 
     Returns:
       A flax module.

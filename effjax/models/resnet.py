@@ -15,19 +15,19 @@ SHORTCUTS = ("pad", "projection")
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks that each halve the size (but the first), global average pooling, a classifier.
+    """A stem, stages of residual blocks (all but the first halve the size), average pooling, a classifier.
 
-    The paper has no dropout, so ``dropout_keys`` have no effect. The last scale of a block starts at one, not at zero.
+    The paper has no dropout, so ``dropout_keys`` have no effect. A block's last scale starts at one, not zero.
 
     Attributes:
       num_classes: K.
       depths: blocks of each stage.
       channels: channels of each stage; the stem has those of the first.
-      bottleneck: blocks of 1×1, 3×3 (which has the stride, as in torchvision's "v1.5") and 1×1 convolutions, the last
-        with four times the channels; else blocks of two 3×3 convolutions.
+      bottleneck: blocks of 1×1, 3×3 (it has the stride, as torchvision's "v1.5") and 1×1 convolutions, the
+        last with four times the channels; else blocks of two 3×3 convolutions.
       stem: "cifar", a 3×3 convolution; or "imagenet", 7×7 with stride 2 and 3×3 max-pooling with stride 2.
-      shortcut: where a block changes the shape: "pad", the paper's option A, drops pixels and pads channels with
-        zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
+      shortcut: where a block changes the shape: "pad", the paper's option A, drops pixels and pads channels
+        with zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
       width: multiplies all channels.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
@@ -51,7 +51,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
-        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by the batch's statistics."""
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by this batch."""
         check_inputs(images, dropout_keys)
         taps = Taps(self.taps)
         conv = partial(conv_no_bias, dtype=self.dtype)
@@ -64,10 +64,10 @@ class ResNet(nn.Module):
         else:
             x = nn.relu(norm("stem_norm")(conv(channels[0], 3, name="stem_conv")(x)))
         taps.keep("stem", x)
+        stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
-            x = _Stage(
-                conv, norm, depth, stage_channels, 1 if i == 1 else 2, self.shortcut, self.bottleneck, name=f"stage{i}"
-            )(x, taps)  # fmt: skip
+            stride = 1 if i == 1 else 2
+            x = stage(depth=depth, channels=stage_channels, stride=stride, name=f"stage{i}")(x, taps)
             taps.keep(f"stage{i}", x)
         return classify(x.mean((1, 2)), self.num_classes, taps, nn.initializers.lecun_normal())
 
@@ -81,7 +81,7 @@ class CifarResNet(ResNet):
 
 
 class ImageNetResNet(ResNet):
-    """The paper's network for ImageNet, as torchvision has it: four stages of 64 to 512 channels, projections."""
+    """The paper's network for ImageNet, as in torchvision: four stages of 64 to 512 channels, projections."""
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
     stem: str = "imagenet"
@@ -101,11 +101,10 @@ class _Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
+        block = partial(_Block, self.conv, self.norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
-            x = _Block(
-                self.conv, self.norm, self.channels, stride, self.shortcut, self.bottleneck, name=f"block{i}"
-            )(x)  # fmt: skip
+            x = block(channels=self.channels, stride=stride, name=f"block{i}")(x)
             taps.keep(f"{self.name}/block{i}", x)
         return x
 

@@ -1,9 +1,9 @@
 """What a model returns: logits, and the intermediate activations ("taps") that were asked for.
 
-The models hand their activations to a ``Taps`` recorder under the path of the module that made them. Flax's own
-``capture_intermediates`` was not taken: it returns a nested mutable collection of tuples beside the result, sees
-module outputs only (so a convolution before its non-linearity, never after it), and a path that matches nothing goes
-unnoticed. The recorder is plain Python that runs while tracing, so a tap that nobody asked for costs nothing.
+The models hand their activations to a ``Taps`` recorder under the path of the module that made them. It is plain
+Python that runs while tracing, so a tap that nobody asked for costs nothing. Flax's ``capture_intermediates``
+would return a nested collection of tuples beside the result, sees module outputs only (a convolution before its
+non-linearity, never after it), and lets a path that matches nothing go unnoticed.
 """
 
 import re
@@ -29,7 +29,7 @@ class Outputs(NamedTuple):
 
 
 class Taps:
-    """Keeps the activations whose path one of ``patterns`` matches in full (an exact path, or a regular expression)."""
+    """Keeps the activations whose whole path one of ``patterns`` (exact, or a regular expression) matches."""
 
     def __init__(self, patterns: tuple[str, ...]):
         self._patterns = patterns
@@ -45,7 +45,8 @@ class Taps:
         """Returns the kept activations; raises UserError if a pattern matched none of the paths."""
         for pattern in self._patterns:
             if not any(re.fullmatch(pattern, path) for path in self._seen):
-                raise UserError(f"taps={pattern!r} matches no activation of this model; {nearest(pattern, self._seen)}")
+                allowed = nearest(pattern, self._seen)
+                raise UserError(f"model option taps: {pattern!r} matches no activation of this model; {allowed}")
         return self._kept
 
 
@@ -59,7 +60,7 @@ def tap_paths(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[str
       image_shape: ``(H, W, C)``.
 
     Returns:
-      Paths such as ``"stage1/block2"``; the last one is ``"penultimate"``, the features that the classifier reads.
+      Paths such as ``"stage1/block2"``; the last is ``"penultimate"``, the features that the classifier reads.
     """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     with_all = module.clone(taps=(".*",))

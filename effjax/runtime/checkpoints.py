@@ -5,6 +5,7 @@ wrote it, nor by which backend, and any other reads it.
 """
 
 import dataclasses
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from orbax.checkpoint import checkpoint_managers as policies
 
 from effjax.errors import UserError
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
+
+_log = logging.getLogger("effjax")
 
 Tree = Any
 
@@ -97,7 +99,7 @@ class Checkpoints:
                 raise
             except Exception as error:  # whatever Orbax and tensorstore say of a damaged file
                 reason = str(error).splitlines()[0][:200]
-                logging.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, reason)
+                _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, reason)
                 continue
             check_identity(self.identity, restored.meta["identity"], self.directory)
             for damaged in (s for s in steps if s > step):

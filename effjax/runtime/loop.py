@@ -6,12 +6,12 @@ distillation, curricula and active learning are what its objective, its plan and
 
 import collections
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from effjax.curricula import Stage, stage_at
 from effjax.errors import Diverged
@@ -21,6 +21,8 @@ from effjax.runtime.progress import Progress
 from effjax.runtime.task import Task, spec
 from effjax.runtime.writers import Writer
 from effjax.steps import TrainState, check_terms_act
+
+_log = logging.getLogger("effjax")
 
 Tree = Any
 
@@ -93,7 +95,7 @@ class _Loop:
         self.seed = int(self.host_state.seed)
         self.blocks = 0
         if restored:
-            logging.info("%s: resuming at step %d of %d", label, self.step, task.total_steps)
+            _log.info("%s: resuming at step %d of %d", label, self.step, task.total_steps)
 
     def run(self) -> Fitted:
         if self.step < self.task.total_steps:
@@ -128,7 +130,7 @@ class _Loop:
         length, unroll = task.block_at(stage, self._with_teachers(self.host_state, stage))
         ready = task.programs.get(task.program_key(stage))
         self.state = self.state.replace(frozen=task.backend.replicate(self._teachers(stage)))
-        logging.info(
+        _log.info(
             "%s: stage %d/%d, steps %d-%d: %s; %d step(s) a dispatch%s; waited %.2f s for its program",
             *(self.label, index + 1, len(task.plan), stage.start, stage.stop, dict(stage.settings), length),
             *(" unrolled" if unroll else "", ready.waited),

@@ -1,12 +1,13 @@
 """The compiled programs of a run's stages, each made once, ahead of its stage, beside the training."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from absl import logging
+_log = logging.getLogger("effjax")
 
 
 class Ready(NamedTuple):
@@ -48,7 +49,7 @@ class Programs:
         start = time.perf_counter()
         program = build()
         self.compiled.append(key)
-        logging.info("compiled %s in %.1f s", key, time.perf_counter() - start)
+        _log.info("compiled %s in %.1f s", key, time.perf_counter() - start)
         return program
 
     def close(self) -> None:
@@ -84,4 +85,4 @@ def block_length(
     longest = min(longest, limit or longest)
     common = math.gcd(*boundaries)
     length = max(n for n in range(1, longest + 1) if common % n == 0)
-    return length, length > 1 and platform == "cpu" and convolutions
+    return length, platform == "cpu" and convolutions  # unrolled even if it is one step: a loop of one is still a loop

@@ -16,11 +16,18 @@ Tree = Any
 EvalStep = Callable[[Tree, Batch], Mapping[str, Any]]
 
 
-def make_predict(model: nn.Module, view: View) -> Callable[[Tree, Batch], jax.Array]:
-    """Builds ``(variables, batch) -> logits [B, K]``: running statistics, no dropout, no augmentation."""
+def make_predict(model: nn.Module, view: View, *, axis_name: str | None = None) -> Callable[[Tree, Batch], jax.Array]:
+    """Builds ``(variables, batch) -> logits [B, K]``: running statistics, no dropout, no augmentation.
+
+    Args:
+      model: the network.
+      view: how stored images become its input.
+      axis_name: the axis that the batch is cut over, if this runs under ``pmap``; the result is of the global batch.
+    """
 
     def predict(variables: Tree, batch: Batch) -> jax.Array:
-        return model.apply(variables, view(batch["image"]), train=False).logits
+        logits = model.apply(variables, view(batch["image"]), train=False).logits.astype(jnp.float32)
+        return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)
 
     return predict
 
@@ -38,7 +45,7 @@ def make_eval_step(model: nn.Module, view: View, *, axis_name: str | None = None
       states ``accuracy``, ``loss`` (:class:`~effjax.metrics.Mean`) and ``ece``
       (:class:`~effjax.metrics.CalibrationBins`) merge over batches by addition.
     """
-    predict = make_predict(model, view)
+    predict = make_predict(model, view)  # of this device's part: its states are summed below
 
     def step(variables: Tree, batch: Batch) -> Mapping[str, Any]:
         logits, label, mask = predict(variables, batch), batch["label"], batch["mask"].astype(bool)

@@ -1,0 +1,191 @@
+"""From a run's config to a task for the loop."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+
+from effjax.curricula import stages
+from effjax.data.pipeline import eval_batches
+from effjax.errors import UserError, nearest
+from effjax.recipes.datasets import Datasets
+from effjax.recipes.networks import make_model
+from effjax.recipes.teachers import CachedTeacher, NetworkTeacher, check_cacheable
+from effjax.runtime import Backend, Evaluator, Task
+from effjax.steps import Objective, TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_term
+from effjax.steps.evaluate import make_predict
+
+Tree = Any
+
+_SETTINGS = ("terms", "trainable", "data")  # what a plan may change
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembled:
+    """A run made from its config: what all its seeds share.
+
+    Attributes:
+      config: the run's config, plain.
+      model: the student.
+      task: what the loop runs.
+      predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
+    """
+
+    config: Mapping[str, Any]
+    model: nn.Module
+    task: Task
+    predict: Callable[[Tree, Any], np.ndarray]
+
+    def initial_state(self, seed: int) -> TrainState:
+        """Draws the state before the first step, on the host."""
+        task = self.task
+
+        def init(seed: jax.Array) -> TrainState:
+            batch = {"image": jax.numpy.zeros((1, *task.feed.example()["image"].shape[1:]), np.uint8)}
+            return init_state(task.objective, task.optimizer, seed, batch, ema=task.ema_decay is not None)
+
+        return jax.tree.map(np.asarray, jax.jit(init)(np.uint32(seed)))
+
+
+def assemble(
+    name: str,
+    config: Mapping[str, Any],
+    datasets: Datasets,
+    backend: Backend,
+    eval_batch_size: int,
+    teacher_models: Mapping[str, nn.Module],
+) -> Assembled:
+    """Makes a run.
+
+    Args:
+      name: the run's name, for errors.
+      config: its config, as :func:`effjax.recipes.config.run` lays it out, plain.
+      datasets: the experiment's data.
+      backend: the devices.
+      eval_batch_size: examples an evaluation step, over all devices.
+      teacher_models: by teacher, its network.
+
+    Returns:
+      The run, with nothing compiled or computed yet.
+
+    Raises:
+      UserError: naming the key that cannot be used.
+    """
+    key = f"config.runs.{name}"
+    backend.check_batch_size(config["batch_size"])
+    backend.check_batch_size(eval_batch_size)
+    total, every, granule = lengths(config, len(datasets.train))
+    axis_name = backend.axis_name if config["sync_batch_norm"] else None
+    model = make_model(config["model"], datasets.info.num_classes, axis_name)
+    teachers = {}
+    for teacher, source in config["teachers"].items():
+        if source["cached"]:
+            check_cacheable(datasets.view.is_random, f"{key}.teachers.{teacher}")
+        teachers[teacher] = CachedTeacher() if source["cached"] else NetworkTeacher(teacher_models[teacher])
+    objective = Objective(
+        student=model,
+        terms={term: make_term(term, **_scheduled(options, total)) for term, options in config["terms"].items()},
+        teachers=teachers,
+        view=datasets.view,
+    )
+    for setting in config["plans"]:
+        if setting not in _SETTINGS:
+            raise UserError(f"{key}.plans.{setting} is not a setting; {nearest(setting, _SETTINGS)}")
+    try:
+        plan = stages(total, config["plans"] or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
+    except ValueError as error:
+        raise UserError(f"{key}.plans: {error}") from error
+    task = Task(
+        objective=objective,
+        optimizer=_optimizer(config, total),
+        plan=plan,
+        feed=datasets.feed(config["batch_size"]),
+        backend=backend,
+        batch_size=config["batch_size"],
+        evaluate_every=every,
+        checkpoint_every=config["checkpoint_every"] or every,
+        log_every=config["log_every"] or max(every // 10, 1),
+        evaluator=_evaluator(model, datasets, backend, eval_batch_size),
+        accumulate=config["accumulate"],
+        ema_decay=config["ema"] or None,
+        steps_per_dispatch=config["steps_per_dispatch"] or None,
+    )
+    return Assembled(config, model, task, predictor(model, datasets.view, backend, eval_batch_size))
+
+
+def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:
+    """A run's length, the steps between evaluations, and what stages are aligned to.
+
+    A length in epochs is rounded so that evaluations, stages and blocks of steps fall together; a length in steps is
+    taken as it is.
+
+    Returns:
+      ``(total_steps, evaluate_every, granule)``.
+    """
+    count = max(config["evaluations"], 1)
+    if config["steps"]:
+        total = config["steps"]
+        every = max(total // count, 1)
+        return total, every, every if total % every == 0 and not config["plans"] else 1
+    exact = config["epochs"] * num_examples / config["batch_size"]
+    granule = 2 ** min(max(int(exact / (4 * count)), 1).bit_length() - 1, 5)
+    every = max(round(exact / count / granule), 1) * granule
+    return every * count, every, granule
+
+
+def predictor(model: nn.Module, view, backend: Backend, batch_size: int) -> Callable[[Tree, Any], np.ndarray]:
+    """Makes ``(variables, source) -> logits [N, K]``, compiled once."""
+    predict = make_predict(model, view, axis_name=backend.axis_name)
+    programs: dict[Any, Callable] = {}
+
+    def function(variables: Tree, _, batch):
+        return predict(variables, batch)
+
+    def run(variables: Tree, source) -> np.ndarray:
+        variables = backend.replicate(variables)
+        logits = []
+        with _batches(source, batch_size) as batches:
+            for batch in batches:
+                placed = backend.shard(batch, axis=0)
+                shape = placed["image"].shape
+                if shape not in programs:
+                    programs[shape] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
+                logits.append(backend.fetch(programs[shape](variables, {}, placed)))
+        return np.concatenate(logits)[: len(source)]
+
+    return run
+
+
+def _batches(source, batch_size: int):
+    return eval_batches(source, batch_size, process_index=jax.process_index(), process_count=jax.process_count())
+
+
+def _evaluator(model: nn.Module, datasets: Datasets, backend: Backend, batch_size: int) -> Evaluator:
+    step = make_eval_step(model, datasets.view, axis_name=backend.axis_name)
+    return Evaluator(step, backend, lambda: _batches(datasets.validation, batch_size), keep=datasets.on_device)
+
+
+def _optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:
+    options = dict(config["optimizer"])
+    schedule = dict(config["schedule"])
+    rate = make_schedule(schedule.pop("name"), options.pop("learning_rate"), total, **_tuples(schedule))
+    return make_optimizer(options.pop("name"), rate, **options)
+
+
+def _scheduled(options: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """A term's options, those given as ``{"name": "linear", "peak": 4.0, "end": 1.0}`` made schedules."""
+    made = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            value = dict(value)
+            value = make_schedule(value.pop("name"), value.pop("peak"), total, **_tuples(value))
+        made[name] = value
+    return made
+
+
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -1,0 +1,133 @@
+"""The keys that a config may have, with their defaults: the only description of an experiment there is."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_collections
+
+from effjax.errors import UserError, nearest
+
+# Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
+_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs")
+
+
+def experiment() -> ml_collections.ConfigDict:
+    """An experiment: runs that share data, over several seeds. Fill ``runs`` with :func:`run`."""
+    config = ml_collections.ConfigDict()
+    config.recipe = "distill"
+    config.seed = 0  # the first seed
+    config.num_seeds = 1
+    config.backend = "jit"  # or pmap
+    config.data = ml_collections.ConfigDict()
+    config.data.name = "digits"
+    config.data.dir = "data"
+    config.data.train = "train"
+    config.data.validation = "validation"
+    config.data.test = "test"
+    config.data.image_size = 0  # 0: as stored
+    config.data.on_device_mib = 1024  # a training set up to this size lives on the device
+    config.data.num_workers = 0  # reading processes, for what does not
+    config.view = ml_collections.ConfigDict()
+    config.view.mean = (0.0,)
+    config.view.std = (1.0,)
+    config.view.shift = 0
+    config.view.flip = False
+    config.eval_batch_size = 512
+    config.runs = ml_collections.ConfigDict()
+    return config
+
+
+def run() -> ml_collections.ConfigDict:
+    """One run of an experiment: a student, what it minimises, and how long."""
+    config = ml_collections.ConfigDict()
+    config.label = ""  # the run's name in tables
+    config.model = ml_collections.ConfigDict({"name": "mlp"})
+    config.batch_size = 64
+    config.epochs = 10.0
+    config.steps = 0  # if given, exactly so many instead of epochs
+    config.optimizer = ml_collections.ConfigDict({"name": "adam", "learning_rate": 1e-3})
+    config.schedule = ml_collections.ConfigDict({"name": "cosine"})
+    config.terms = ml_collections.ConfigDict({"ce": {"weight": 1.0}})
+    config.plans = ml_collections.ConfigDict()  # setting -> [[from which share of the run, value], …]
+    config.teachers = ml_collections.ConfigDict()  # name -> teacher_of_run(…) or teacher_of_checkpoint(…)
+    config.accumulate = 1
+    config.ema = 0.0
+    config.sync_batch_norm = True
+    config.evaluations = 10  # on the validation split, over the run
+    config.checkpoint_every = 0  # steps; 0: with every evaluation
+    config.keep = 2
+    config.log_every = 0  # steps; 0: ten times between evaluations
+    config.steps_per_dispatch = 0  # 0: what the backend and the model run fastest
+    return config
+
+
+def teacher_of_run(name: str, *, cached: bool = False, step: str = "last") -> ml_collections.ConfigDict:
+    """A teacher that is another run of the same experiment and seed.
+
+    Args:
+      name: that run.
+      cached: whether its answers on the training set are computed once and looked up.
+      step: ``"last"`` or ``"best"`` (by validation).
+    """
+    return ml_collections.ConfigDict({"run": name, "checkpoint": "", "cached": cached, "step": step})
+
+
+def teacher_of_checkpoint(folder: str, *, cached: bool = False, step: str = "last") -> ml_collections.ConfigDict:
+    """A teacher from an earlier run's folder (the one that holds ``checkpoints/``)."""
+    return ml_collections.ConfigDict({"run": "", "checkpoint": folder, "cached": cached, "step": step})
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuses unknown and missing keys, and runs that name no run as teacher.
+
+    Raises:
+      UserError: naming the key and the nearest that is known.
+    """
+    _check_keys(config, experiment(), "config")
+    if not config["runs"]:
+        raise UserError("config.runs is empty: an experiment has at least one run")
+    if config["num_seeds"] < 1 or config["seed"] < 0:
+        raise UserError(
+            f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}: need seed >= 0, 1 or more"
+        )
+    for name, sub in config["runs"].items():
+        _check_keys(sub, run(), f"config.runs.{name}")
+        for teacher, source in sub["teachers"].items():
+            key = f"config.runs.{name}.teachers.{teacher}"
+            _check_keys(source, teacher_of_run(""), key)
+            if bool(source["run"]) == bool(source["checkpoint"]):
+                raise UserError(f"{key}: give either run or checkpoint")
+            if source["run"] and source["run"] not in config["runs"]:
+                raise UserError(f"{key}.run={source['run']!r}; {nearest(source['run'], config['runs'])}")
+            if source["step"] not in ("last", "best"):
+                raise UserError(f"{key}.step={source['step']!r}; {nearest(source['step'], ['last', 'best'])}")
+
+
+def in_order(runs: Mapping[str, Any]) -> list[str]:
+    """The names of the runs, each after those that are its teachers.
+
+    Raises:
+      UserError: if runs teach one another in a circle.
+    """
+    order: list[str] = []
+    while len(order) < len(runs):
+        ready = [name for name in runs if name not in order and set(_teacher_runs(runs[name])) <= set(order)]
+        if not ready:
+            raise UserError(f"config.runs: {sorted(set(runs) - set(order))} teach one another in a circle")
+        order.extend(ready)
+    return order
+
+
+def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
+    return (source["run"] for source in run_config["teachers"].values() if source["run"])
+
+
+def _check_keys(config: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in config:
+        if key not in known:
+            raise UserError(f"{where}.{key} is not a key; {nearest(key, known)}")
+    for key in known:
+        if key not in config:
+            raise UserError(f"{where}.{key} is missing")
+        if isinstance(known[key], Mapping | ml_collections.ConfigDict) and key not in _OPEN:
+            _check_keys(config[key], known[key], f"{where}.{key}")

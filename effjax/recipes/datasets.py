@@ -1,0 +1,61 @@
+"""The datasets of an experiment, opened once."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from effjax.data.base import DatasetInfo, Source
+from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
+from effjax.data.resident import nbytes
+from effjax.data.sources import load
+from effjax.errors import UserError
+from effjax.steps import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasets:
+    """An experiment's sources by role, and how a network sees their images."""
+
+    train: Source
+    validation: Source
+    test: Source
+    view: View
+    on_device: bool
+    num_workers: int
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self.train.info
+
+    def feed(self, batch_size: int) -> Feed:
+        """Training batches of this process, from the device or through the host."""
+        common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        sources = {"train": self.train}
+        if self.on_device:
+            return ResidentFeed(sources, batch_size, **common)
+        return StreamFeed(sources, batch_size, **common, num_workers=self.num_workers)
+
+
+def open_datasets(config: Mapping[str, Any]) -> Datasets:
+    """Opens what ``config.data`` names.
+
+    Raises:
+      UserError: if a set is unknown or unprepared, or the view does not fit its channels.
+    """
+    settings = config["data"]
+    splits = {
+        role: load(settings["name"], settings[role], settings["dir"], image_size=settings["image_size"] or None)
+        for role in ("train", "validation", "test")
+    }
+    view = View(**{name: tuple(v) if isinstance(v, list) else v for name, v in dict(config["view"]).items()})
+    shape = splits["train"].info.image_shape
+    for name in ("mean", "std"):
+        channels = len(getattr(view, name))
+        if shape is not None and channels not in (1, shape[-1]):
+            raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
+    size = nbytes(splits["train"])
+    on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
+    return Datasets(**splits, view=view, on_device=on_device, num_workers=settings["num_workers"])

@@ -1,0 +1,74 @@
+"""What a finished run says about the test set: looked at once, after everything has been chosen on validation."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax import metrics
+from effjax.recipes.runs import RESULT_FILE, Done, Experiment, params_sha256, write_json
+from effjax.runtime.hosts import is_primary
+
+PREDICTIONS_FILE = "test_logits.npz"
+
+
+def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[str, Any]:
+    """Evaluates a run on the test split, or reads what an earlier process has measured.
+
+    Args:
+      experiment: the run's.
+      done: the run.
+      teacher: whose answers the agreement is measured with; None for a teacher itself.
+
+    Returns:
+      ``seed``, ``test_accuracy`` (last), ``test_accuracy_best`` (best by validation), ``agreement`` (with the teacher,
+      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last).
+    """
+    path = done.folder / RESULT_FILE
+    last = done.variables("last")
+    sha = params_sha256(last["params"])
+    if path.exists() and (known := json.loads(path.read_text()))["params_sha256"] == sha:
+        return known
+    test = experiment.datasets.test
+    labels = test.labels()
+    logits = done.assembled.predict(last, test)
+    best = done.assembled.predict(done.variables("best"), test)
+    if is_primary():
+        np.savez(done.folder / PREDICTIONS_FILE, logits=logits, labels=labels)
+    probs = np.asarray(jax.nn.softmax(logits))
+    teacher_logits = logits if teacher is None else test_logits(teacher)
+    result = {
+        "seed": done.seed,
+        "test_accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
+        "test_accuracy_best": _mean(metrics.top_k_accuracy(best, labels)),
+        "agreement": _mean(metrics.agreement(logits, teacher_logits)),
+        "ece": float(metrics.expected_calibration_error(probs, labels)),
+        "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
+        "best_step": done.best_step,
+        "params_sha256": sha,
+    }
+    write_json(path, result)
+    return result
+
+
+def test_logits(done: Done) -> np.ndarray:
+    """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
+    with np.load(done.folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
+        return stored["logits"]
+
+
+def mean_and_sd(values: list[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation over seeds (0 for a single one)."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def paired(ours: list[Mapping[str, Any]], control: list[Mapping[str, Any]], key: str) -> tuple[float, float]:
+    """Mean and standard error of the difference to the control, seed by seed."""
+    differences = np.array([a[key] for a in ours]) - np.array([b[key] for b in control])
+    return float(differences.mean()), float(mean_and_sd(list(differences))[1] / np.sqrt(len(differences)))
+
+
+def _mean(values: jax.Array) -> float:
+    return float(np.asarray(values, np.float64).mean())

@@ -1,0 +1,79 @@
+"""What the launchers share: flags, logging, processes, and errors as one line."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+_COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
+_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "effjax", "xla"),
+    "where compiled programs are kept for the next process; empty keeps none",
+)
+
+
+def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
+    """Parses the flags and calls ``main``; exits with the codes that ``launch.train`` documents."""
+    from effjax.errors import UserError
+
+    def guarded(_: list[str]) -> None:
+        import jax
+
+        from effjax.runtime import EXIT_INTERRUPTED, Interrupted, hosts
+
+        _talk()
+        try:
+            for name in required:
+                if flags.FLAGS[name].value is None:
+                    raise UserError(f"--{name} is missing; see --help")
+            hosts.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+            if _CACHE.value:
+                jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+            main()
+        except UserError as error:
+            _fail(error)
+        except Interrupted as stopped:
+            print(f"{stopped}; run the same command to go on", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+
+    try:
+        app.run(guarded, argv=sys.argv, flags_parser=_parse)
+    except UserError as error:
+        _fail(error)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses the flags. What a config file or an override gets wrong is the user's to mend: no traceback."""
+    from effjax.errors import UserError
+
+    try:
+        rest = flags.FLAGS(argv, known_only=False)
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    except (AttributeError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        raise UserError(f"--config: {' '.join(str(error).split())}") from error
+    if len(rest) > 1:
+        raise UserError(f"{rest[1]!r} is not a flag; see --help")
+    return rest
+
+
+def _talk() -> None:
+    """Lets effjax's own log through, and of the libraries only their warnings."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("effjax")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+
+
+def _fail(error: Exception) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)

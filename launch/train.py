@@ -1,0 +1,30 @@
+"""Runs an experiment: python -m launch.train --config=configs/distill/digits.py --workdir=runs/digits
+
+The same command continues a run that was stopped, killed or interrupted, and finds a finished one done.
+Exit codes: 0 done; 1 something that you gave cannot be used, said in one line; 75 asked to stop (SIGTERM, SIGINT),
+everything is saved: run the same command to go on.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import cli
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "file.py or file.py:variant; --config.key=value overrides a key",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")
+
+
+def main() -> None:
+    from effjax.recipes import RECIPES, find_recipe
+
+    config = _CONFIG.value.to_dict()
+    RECIPES[find_recipe(config)](config, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("config", "workdir"))

@@ -1,0 +1,64 @@
+"""The contact sheet and the launcher that draws it."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from effjax.data.builders import shapes_generator
+from effjax.reports.contact_sheet import contact_sheet
+
+_REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def _launch(*arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "launch.data", *map(str, arguments)]
+    return subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_contact_sheet_shows_every_image_in_its_row():
+    drawn = [shapes_generator.draw("geom", 0, "train", index) for index in range(40)]
+    rows = {
+        name: [shape.image[..., None] for shape in drawn if shape.label == label][:4]
+        for label, name in enumerate(shapes_generator.CLASSES)
+    }
+    sheet = np.asarray(contact_sheet(rows, cell=64))
+    assert sheet.shape[0] == 3 * 68 + 4
+    left = sheet.shape[1] - 4 - 4 * 68
+    for row, images in enumerate(rows.values()):
+        assert (sheet[4 + row * 68 : 68 + row * 68, : left - 4] < 100).any()  # the caption's ink
+        for column, image in enumerate(images):
+            top, start = 4 + row * 68, left + column * 68
+            cell = sheet[top : top + 64, start : start + 64]
+            np.testing.assert_array_equal(cell[..., 0], image[..., 0].repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_contact_sheet_takes_any_size_and_no_examples():
+    rows = {"wide": [np.zeros((10, 100, 3), np.uint8)], "none": [], "large": [np.full((200, 200, 3), 9, np.uint8)]}
+    assert contact_sheet(rows, cell=50).height == 3 * 54 + 4
+
+
+def test_launcher_describes_and_draws(data_dir, tmp_path):
+    result = _launch("--dataset=digits", f"--data_dir={data_dir}", f"--contact_sheet={tmp_path / 'sheet.png'}")
+    assert result.returncode == 0, result.stderr
+    assert "train: 3,500 examples, 28×28×1, 10 classes: 0 350, 1 350" in result.stdout
+    assert "test: 1,000 examples" in result.stdout
+    assert "MiB" in result.stdout
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 10 * 60
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [("digts", "did you mean 'digits'?"), ("cifar10", "--download"), ("folder:/nowhere", "/nowhere/SPLIT/CLASS/*.jpg")],
+)
+def test_launcher_says_in_one_line_what_is_wrong(tmp_path, dataset, message):
+    result = _launch(f"--dataset={dataset}", f"--data_dir={tmp_path}")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr

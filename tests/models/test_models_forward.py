@@ -1,0 +1,144 @@
+"""What every model keeps to: shapes, types, determinism, taps, dropout only by keys, statistics only by train."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax import models
+from effjax.errors import UserError
+
+SMALL = {
+    "mlp": ("mlp", (6, 6, 1), {"widths": (8, 8), "dropout": 0.5}),
+    "scnn": ("scnn", (9, 9, 1), {"width": 0.1}),
+    "resnet8": ("resnet8", (8, 8, 3), {"width": 0.25}),
+    "resnet18": ("resnet18", (32, 32, 3), {"width": 0.0625}),
+    "resnet50": ("resnet50", (32, 32, 3), {"width": 0.03}),
+    "densenet": ("densenet", (8, 8, 3), {"depth": 10, "growth": 2}),
+}
+DROPS = {"mlp", "scnn", "densenet"}
+
+
+def build(case, **more):
+    name, image_shape, options = SMALL[case]
+    images = jax.random.normal(jax.random.key(5), (4, *image_shape))
+    return models.create(name, 3, **options, **more), images
+
+
+def keys_for(size):
+    return jax.random.split(jax.random.key(9), size)
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_the_call_convention(case):
+    module, images = build(case, taps=(".*",))
+    init = jax.jit(module.init)
+    variables = init(jax.random.key(0), images)
+    jax.tree.map(np.testing.assert_array_equal, init(jax.random.key(0), images), variables)
+    other = init(jax.random.key(1), images)["params"]
+    assert any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), other, variables["params"])))
+
+    apply = jax.jit(module.apply)
+    logits, taps = apply(variables, images)
+    assert logits.shape == (4, 3)
+    assert tuple(taps) != ()
+    assert set(taps) == set(models.tap_paths(module, images.shape[1:]))
+    assert taps["penultimate"].ndim == 2
+    # The classifier reads the penultimate features.
+    classifier = variables["params"]["classifier"]
+    np.testing.assert_allclose(taps["penultimate"] @ classifier["kernel"] + classifier["bias"], logits, atol=1e-5)
+    np.testing.assert_allclose(module.apply(variables, images).logits, logits, atol=1e-4)
+    # An example's logits do not depend on the rest of the batch.
+    np.testing.assert_allclose(apply(variables, images[:2]).logits, logits[:2], atol=1e-5)
+
+    dropped = apply(variables, images, dropout_keys=keys_for(4)).logits
+    assert bool((dropped != logits).any()) == (case in DROPS)
+    np.testing.assert_array_equal(apply(variables, images, dropout_keys=keys_for(4)).logits, dropped)
+    swapped = apply(variables, images[::-1], dropout_keys=keys_for(4)[::-1]).logits
+    np.testing.assert_allclose(swapped[::-1], dropped, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["mlp", "scnn", "resnet8", "densenet"])
+def test_bfloat16_computes_and_float32_stays(case):
+    module, images = build(case, dtype="bfloat16", taps=(".*",))
+    plain, _ = build(case)
+    variables = jax.jit(module.init)(jax.random.key(0), images)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+    def loss(params, module):
+        inputs = {**variables, "params": params}
+        outputs, new = module.apply(inputs, images, train=True, dropout_keys=keys_for(4), mutable=["batch_stats"])
+        return (outputs.logits**2).sum(), (outputs, new)
+
+    gradients, (outputs, new) = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(variables["params"], module)
+    assert outputs.logits.dtype == jnp.float32
+    assert {tap.dtype for tap in outputs.taps.values()} == {jnp.dtype("bfloat16")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((gradients, new))} == {jnp.dtype("float32")}
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))
+    evaluated = module.apply(variables, images).logits
+    np.testing.assert_allclose(evaluated, plain.apply(variables, images).logits, rtol=0.1, atol=0.1)
+
+
+def test_every_parameter_gets_a_gradient():
+    for case in ("resnet8", "densenet"):
+        module, images = build(case)
+        variables = jax.jit(module.init)(jax.random.key(0), images)
+
+        def loss(params, module=module, variables=variables, images=images):
+            outputs, _ = module.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+            return (outputs.logits**2).sum()
+
+        gradients = jax.jit(jax.grad(loss))(variables["params"])
+        dead = [k for k, g in jax.tree_util.tree_leaves_with_path(gradients) if not (g != 0).any()]
+        assert dead == []
+
+
+def test_tap_paths_are_where_the_parameters_lie():
+    module, images = build("resnet8")
+    assert models.tap_paths(module, images.shape[1:]) == (
+        *("stem", "stage1/block1", "stage1", "stage2/block1", "stage2", "stage3/block1", "stage3", "penultimate"),
+    )
+    params = jax.eval_shape(module.init, jax.random.key(0), images)["params"]
+    assert "conv1" in params["stage2"]["block1"]
+
+
+def test_taps_are_those_asked_for_and_change_nothing():
+    module, images = build("resnet8", taps=(r"stage\d", "penultimate"))
+    plain, _ = build("resnet8")
+    variables = plain.init(jax.random.key(0), images)
+    logits, taps = module.apply(variables, images)
+    assert list(taps) == ["stage1", "stage2", "stage3", "penultimate"]
+    assert [taps[f"stage{i}"].shape for i in (1, 2, 3)] == [(4, 8, 8, 4), (4, 4, 4, 8), (4, 2, 2, 16)]
+    np.testing.assert_allclose(taps["stage3"].mean((1, 2)), taps["penultimate"], rtol=1e-6)
+    np.testing.assert_array_equal(plain.apply(variables, images).logits, logits)
+    assert plain.apply(variables, images).taps == {}
+
+
+def test_a_tap_that_matches_nothing_names_the_nearest():
+    module, images = build("resnet8", taps=("penultimate", "stage1/blok1"))
+    with pytest.raises(UserError, match=r"'stage1/blok1'.*did you mean 'stage1/block1'"):
+        jax.eval_shape(module.init, jax.random.key(0), images)
+
+
+def test_shortcut_pads_channels_on_both_sides_and_drops_pixels():
+    module, images = build("resnet8", taps=("stage1", "stage2"))
+    variables = module.init(jax.random.key(0), images)
+    block = variables["params"]["stage2"]["block1"]
+    # With the second scale at zero, what is left of the block is its shortcut (already non-negative).
+    block["norm2"]["scale"] = jnp.zeros_like(block["norm2"]["scale"])
+    taps = module.apply(variables, images).taps
+    expected = np.pad(taps["stage1"][:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (2, 2)))
+    np.testing.assert_array_equal(taps["stage2"], expected)
+
+
+def test_wrong_inputs_are_refused():
+    module, images = build("mlp")
+    variables = module.init(jax.random.key(0), images)
+    with pytest.raises(TypeError, match="float"):
+        module.apply(variables, images.astype(jnp.uint8))
+    with pytest.raises(ValueError, match=r"\[B, H, W, C\]"):
+        module.apply(variables, images[0])
+    with pytest.raises(TypeError, match="4 typed PRNG keys"):
+        module.apply(variables, images, dropout_keys=jax.random.key(0))
+    with pytest.raises(TypeError, match="4 typed PRNG keys"):
+        module.apply(variables, images, dropout_keys=jnp.zeros((4, 2), jnp.uint32))
