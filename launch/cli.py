@@ -35,6 +35,7 @@ def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
             hosts.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
             if _CACHE.value:
                 jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
             main()
         except UserError as error:
             _fail(error)

@@ -45,15 +45,11 @@ def describe(name: str, data_dir: str, sheet: str | None, *, download: bool) -> 
     splits = split_names(name, data_dir)
     for split in splits:
         source = load(name, split, data_dir)
-        print(f"  {split}: {len(source):,} examples, {_shape(source)}, {_classes(source)}")
+        shape = "×".join(map(str, source.info.image_shape or ("images of several sizes",)))
+        print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
     path = pathlib.Path(sheet) if sheet else directory / "contact_sheet.png"
     _draw(load(name, splits[0], data_dir), path)
     print(f"  {path}")
-
-
-def _shape(source: Source) -> str:
-    shape = source.info.image_shape
-    return "×".join(map(str, shape)) if shape else "images of several sizes"
 
 
 def _classes(source: Source) -> str:

@@ -1,12 +1,13 @@
 """Vision models in flax.linen, by name.
 
 >>> module = create("resnet20", 10, taps=("stage3/block3",))
->>> variables = module.init(jax.random.key(0), images)
+>>> variables = init(module, jax.random.key(0), (32, 32, 3))
 >>> logits, taps = module.apply(variables, images)
 """
 
 from effjax.models.count import count_params, flops
+from effjax.models.init import init
 from effjax.models.registry import NAMES, create, options
 from effjax.models.taps import Outputs, tap_paths
 
-__all__ = ["NAMES", "Outputs", "count_params", "create", "flops", "options", "tap_paths"]
+__all__ = ["NAMES", "Outputs", "count_params", "create", "flops", "init", "options", "tap_paths"]

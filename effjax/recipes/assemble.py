@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -32,23 +33,19 @@ class Assembled:
       config: the run's config, plain.
       model: the student.
       task: what the loop runs.
+      init: from a seed to the state before the first step, compiled once for all seeds.
       predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
     """
 
     config: Mapping[str, Any]
     model: nn.Module
     task: Task
+    init: Callable[[jax.Array], TrainState]
     predict: Callable[[Tree, Any], np.ndarray]
 
     def initial_state(self, seed: int) -> TrainState:
         """Draws the state before the first step, on the host."""
-        task = self.task
-
-        def init(seed: jax.Array) -> TrainState:
-            batch = {"image": jax.numpy.zeros((1, *task.feed.example()["image"].shape[1:]), np.uint8)}
-            return init_state(task.objective, task.optimizer, seed, batch, ema=task.ema_decay is not None)
-
-        return jax.tree.map(np.asarray, jax.jit(init)(np.uint32(seed)))
+        return jax.tree.map(np.asarray, self.init(np.uint32(seed)))
 
 
 def assemble(
@@ -114,7 +111,12 @@ def assemble(
         ema_decay=config["ema"] or None,
         steps_per_dispatch=config["steps_per_dispatch"] or None,
     )
-    return Assembled(config, model, task, predictor(model, datasets.view, backend, eval_batch_size))
+    shape = (1, *task.feed.example()["image"].shape[1:])
+
+    def init(seed: jax.Array) -> TrainState:
+        return init_state(objective, task.optimizer, seed, {"image": jnp.zeros(shape, np.uint8)}, ema=config["ema"] > 0)
+
+    return Assembled(config, model, task, jax.jit(init), predictor(model, datasets.view, backend, eval_batch_size))
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:

@@ -1,7 +1,6 @@
 """What a finished run says about the test set: looked at once, after everything has been chosen on validation."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -57,17 +56,6 @@ def test_logits(done: Done) -> np.ndarray:
     """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
     with np.load(done.folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
         return stored["logits"]
-
-
-def mean_and_sd(values: list[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation over seeds (0 for a single one)."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def paired(ours: list[Mapping[str, Any]], control: list[Mapping[str, Any]], key: str) -> tuple[float, float]:
-    """Mean and standard error of the difference to the control, seed by seed."""
-    differences = np.array([a[key] for a in ours]) - np.array([b[key] for b in control])
-    return float(differences.mean()), float(mean_and_sd(list(differences))[1] / np.sqrt(len(differences)))
 
 
 def _mean(values: jax.Array) -> float:

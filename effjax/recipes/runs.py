@@ -204,7 +204,9 @@ def write_json(path: Path, value: Any) -> None:
     _log.info("wrote %s", path)
 
 
-def cost(assembled: Assembled, image_shape: tuple[int, ...]) -> dict[str, float]:
-    """A model's parameters, and MFLOPs for one image forward (a multiply-add is two)."""
-    params = models.count_params(assembled.initial_state(0).params["student"])
-    return {"params": int(params), "mflops": models.flops(assembled.model, image_shape) / 1e6}
+def cost(experiment: Experiment, name: str) -> dict[str, float]:
+    """A run's parameters, and MFLOPs for one image forward (a multiply-add is two)."""
+    assembled = experiment.runs[name]
+    params = jax.eval_shape(assembled.init, np.uint32(0)).params["student"]
+    shape = experiment.datasets.test[0]["image"].shape
+    return {"params": int(models.count_params(params)), "mflops": models.flops(assembled.model, shape) / 1e6}

@@ -1,0 +1,1 @@
+"""What people look at: tables, curves, contact sheets, the HTML report."""

@@ -16,8 +16,12 @@ def shapes(name, num_classes, image_shape, **options):
 
 @pytest.mark.parametrize(
     ("name", "paper", "exact"),
-    [("resnet20", 0.27e6, 269_722), ("resnet32", 0.46e6, 464_154), ("resnet56", 0.85e6, 853_018)]
-    + [("resnet110", 1.7e6, 1_727_962)],
+    [
+        ("resnet20", 0.27e6, 269_722),
+        ("resnet32", 0.46e6, 464_154),
+        ("resnet56", 0.85e6, 853_018),
+        ("resnet110", 1.7e6, 1_727_962),
+    ],
 )
 def test_cifar_resnets_have_the_papers_parameters(name, paper, exact):
     count = models.count_params(shapes(name, 10, (32, 32, 3))["params"])

@@ -37,7 +37,7 @@ def test_resnets_differ_in_stem_and_shortcut():
 @pytest.mark.parametrize(
     ("name", "num_classes", "options", "parts"),
     [
-        ("resnet21", 10, {}, ["'resnet21'", "did you mean 'resnet20'"]),
+        ("densnet", 10, {}, ["'densnet'", "resnet8", "did you mean 'densenet'"]),
         ("scnn", 10, {"widht": 2}, ["'scnn'", "'widht'", "did you mean 'width'"]),
         ("scnn", 0, {}, ["num_classes=0"]),
         ("scnn", 10, {"width": 0}, ["width=0", "above 0"]),

@@ -1,0 +1,55 @@
+"""Learning curves over seeds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # files only; no display is needed
+import matplotlib.pyplot as plt
+
+Series = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
+
+
+def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    """Draws one panel a metric: a line a run, the mean over its seeds, and a band from the lowest to the highest.
+
+    Args:
+      path: the PNG to write.
+      series: by run, for every seed, the lines of its metrics file.
+      panels: by metric (a key of those lines), the title of its panel.
+      labels: what the legend calls the runs.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 3.8), squeeze=False, layout="constrained")
+    colours = {name: f"C{i}" for i, name in enumerate(series)}
+    for axis, (metric, title) in zip(axes[0], panels.items(), strict=True):
+        for name, seeds in series.items():
+            progress, values = _aligned(seeds, metric)
+            axis.plot(progress, values.mean(0), color=colours[name], label=labels.get(name) or name, linewidth=1.8)
+            axis.fill_between(progress, values.min(0), values.max(0), color=colours[name], alpha=0.15, linewidth=0)
+        _zoom(axis, metric)
+        axis.set(title=title, xlabel="share of the run (%)")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _aligned(seeds: Sequence[Sequence[Mapping[str, float]]], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Runs differ in length: their curves share the axis of progress."""
+    lines = [[line for line in seed if metric in line] for seed in seeds]
+    steps = np.array([line["step"] for line in lines[0]])
+    return 100 * steps / steps[-1], np.array([[line[metric] for line in seed] for seed in lines])
+
+
+def _zoom(axis, metric: str) -> None:
+    """What matters is the difference at the end, not the way up from chance, nor the fall from the first loss."""
+    ends = np.concatenate([line.get_ydata()[len(line.get_ydata()) // 4 :] for line in axis.get_lines()])
+    margin = 0.15 * (ends.max() - ends.min() + 1e-3)
+    if metric.endswith("accuracy"):
+        axis.set_ylim(ends.min() - margin, min(ends.max() + margin, 1.0))
+        axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    else:
+        axis.set_ylim(0, ends.max() + margin)

@@ -1,0 +1,84 @@
+"""One self-contained HTML file: tables, curves, and what the networks think of some images."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+
+@dataclasses.dataclass(frozen=True)
+class Opinion:
+    """What several networks think of one image.
+
+    Attributes:
+      image: uint8 ``[H, W, C]``.
+      caption: the truth, and why the image is shown.
+      probs: by network, its probabilities ``[K]``.
+    """
+
+    image: np.ndarray
+    caption: str
+    probs: Mapping[str, np.ndarray]
+
+
+def write_report(
+    path: str | Path,
+    *,
+    title: str,
+    lead: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str],
+    curves: str | Path,
+    class_names: Sequence[str],
+    opinions: Sequence[Opinion],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes the report.
+
+    Args:
+      path: the file to write.
+      title: its heading.
+      lead: a sentence or two on what was done and found.
+      headers: of the table.
+      rows: of the table.
+      notes: how the table is to be read.
+      curves: a PNG, which is put into the file.
+      class_names: in the order of the labels.
+      opinions: images with the networks' probabilities side by side.
+      facts: command, seeds, versions, hardware, config: whatever is needed to do it again.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("effjax.reports"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("report.html").render(
+        title=title,
+        lead=lead,
+        headers=headers,
+        rows=rows,
+        notes=notes,
+        curves=_data_url(Path(curves).read_bytes()),
+        class_names=class_names,
+        opinions=[_rendered(opinion) for opinion in opinions],
+        facts=facts,
+    )
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def _rendered(opinion: Opinion) -> dict[str, Any]:
+    image = opinion.image
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture = picture.resize((112, 112), Image.Resampling.NEAREST if image.shape[0] < 64 else Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return {"image": _data_url(buffer.getvalue()), "caption": opinion.caption, "probs": dict(opinion.probs)}
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,34 @@
+"""What is needed to do a run again: versions, hardware, command."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import sys
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def provenance() -> dict[str, str]:
+    """Returns the command, the versions and the hardware of this process."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    return {
+        "command": shlex.join(_module_command()),
+        "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {_processor()}, {os.cpu_count()} cores",
+        "versions": f"Python {platform.python_version()}, {versions}",
+    }
+
+
+def _module_command() -> list[str]:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return ["python", "-m", spec.name, *sys.argv[1:]] if spec else sys.argv
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
