@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -57,11 +58,25 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv, known_only=False)
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
-    except (AttributeError, KeyError, TypeError, ValueError, FileNotFoundError) as error:
+    except (AttributeError, KeyError) as error:
+        raise UserError(_unknown_key(argv, error)) from error
+    except OSError as error:
+        raise UserError(f"--config: no such file: {getattr(error, 'filename', None) or error}") from error
+    except (TypeError, ValueError) as error:
         raise UserError(f"--config: {' '.join(str(error).split())}") from error
     if len(rest) > 1:
         raise UserError(f"{rest[1]!r} is not a flag; see --help")
     return rest
+
+
+def _unknown_key(argv: list[str], error: Exception) -> str:
+    """Says which override names a key that the config does not have, and the nearest that it has."""
+    message = str(error.args[0] if error.args else error)
+    key = re.search(r"'([^']*)'", message)
+    given = [arg.partition("=")[0] for arg in argv if arg.startswith("--config.")]
+    flag = next((name for name in given if key and name.endswith(f".{key[1]}")), "--config")
+    close = re.search(r'Did you mean "([^"]*)"', message)
+    return f"{flag}: the config has no such key" + (f" (did you mean {close[1]!r}?)" if close else f": {message}")
 
 
 def _talk() -> None:

@@ -18,6 +18,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")
 
+flags.adopt_module_key_flags(cli)
+
 
 def main() -> None:
     from effjax.recipes import RECIPES, find_recipe

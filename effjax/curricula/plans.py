@@ -24,25 +24,24 @@ class Plan:
         the run in ``[0, 1)``, the first is 0, and they increase strictly.
 
     Raises:
-      ValueError: if the pieces are empty, do not start at 0, do not increase, reach 1, or hold an unhashable value.
+      ValueError: if the pieces are empty or no pairs, do not start at 0, do not increase, reach 1, or hold an
+        unhashable value.
     """
 
     setting: str
     pieces: tuple[tuple[float, Hashable], ...]
 
     def __init__(self, setting: str, pieces: Iterable[Sequence[Any]]):
-        frozen = tuple((float(start), _freeze(value)) for start, value in pieces)
+        frozen = _freeze_pieces(setting, pieces)
         object.__setattr__(self, "setting", setting)
         object.__setattr__(self, "pieces", frozen)
         starts = [start for start, _ in frozen]
         if not starts or starts[0] != 0.0:
             raise ValueError(f"plan {setting!r}: the first piece must start at 0, got starts {starts}")
-        if any(a >= b for a, b in itertools.pairwise(starts)):
+        if not all(a < b for a, b in itertools.pairwise(starts)):  # false for a NaN too
             raise ValueError(f"plan {setting!r}: starts must increase strictly, got {starts}")
         if starts[-1] >= 1.0:
             raise ValueError(f"plan {setting!r}: starts are fractions of the run below 1, got {starts}")
-        for _, value in frozen:
-            hash(value)
 
     def __call__(self, progress: float) -> Hashable:
         """Returns the value that holds at ``progress`` (0 at the first step, 1 at the end)."""
@@ -123,9 +122,27 @@ def stage_at(plan: Sequence[Stage], step: int) -> int:
 
 
 def fingerprint(plan: Sequence[Stage]) -> str:
-    """Returns a hash of the stages, stable across processes, by which a checkpoint of another plan is recognised."""
-    text = json.dumps([[s.start, s.stop, s.settings] for s in plan], sort_keys=True, default=str)
+    """Returns a hash of the stages, stable across processes, by which a checkpoint of another plan is recognised.
+
+    Raises:
+      TypeError: for a setting whose value is not made of strings, numbers, booleans, None and tuples of them: the text
+        of a set or an object differs from process to process.
+    """
+    text = json.dumps([[s.start, s.stop, s.settings] for s in plan])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _freeze_pieces(setting: str, pieces: Iterable[Sequence[Any]]) -> tuple[tuple[float, Hashable], ...]:
+    try:
+        frozen = tuple((float(start), _freeze(value)) for start, value in pieces)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"plan {setting!r}: pieces are pairs (start, value), got {pieces!r}") from error
+    for _, value in frozen:
+        try:
+            hash(value)
+        except TypeError as error:
+            raise ValueError(f"plan {setting!r}: a value must be hashable, got {value!r}") from error
+    return frozen
 
 
 def _freeze(value: Any) -> Hashable:

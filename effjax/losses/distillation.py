@@ -49,9 +49,10 @@ def soft_target_kl(
     References:
       Hinton et al., `Distilling the Knowledge in a Neural Network <https://arxiv.org/abs/1503.02531>`_, 2015, sec. 2.
     """
+    student_logits, teacher_logits = jnp.asarray(student_logits), jnp.asarray(teacher_logits)
     chex.assert_equal_shape([student_logits, teacher_logits])
-    student_logits = at_least_float32(blank(jnp.asarray(student_logits), where))
-    teacher_logits = at_least_float32(blank(jax.lax.stop_gradient(jnp.asarray(teacher_logits)), where))
+    student_logits = at_least_float32(blank(student_logits, where))
+    teacher_logits = at_least_float32(blank(jax.lax.stop_gradient(teacher_logits), where))
     student = jax.nn.log_softmax(student_logits / temperature, axis=-1)
     teacher = jax.nn.log_softmax(teacher_logits / temperature, axis=-1)
     divergence = (jnp.exp(teacher) * (teacher - student)).sum(-1)

@@ -29,17 +29,24 @@ class CalibrationBins(NamedTuple):
 
     def update(self, probs: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> "CalibrationBins":
         """Adds probabilities ``[N, K]`` and integer labels ``[N]``, leaving out those where ``where`` is false."""
+        probs, labels = jnp.asarray(probs), jnp.asarray(labels)
         chex.assert_rank([probs, labels], [2, 1])
+        chex.assert_equal_shape_prefix([probs, labels], 1)
         num_bins = self.count.shape[0]
-        weight = jnp.ones(labels.shape) if where is None else jnp.asarray(where, jnp.float32)
+        where = jnp.ones(labels.shape, bool) if where is None else jnp.asarray(where, bool)
+        chex.assert_equal_shape([labels, where])
         confidence = probs.max(-1).astype(jnp.float32)
         right = (jnp.argmax(probs, -1) == labels).astype(jnp.float32)
         index = jnp.clip(jnp.ceil(confidence * num_bins).astype(jnp.int32) - 1, 0, num_bins - 1)
-        one_hot = jax.nn.one_hot(index, num_bins) * weight[:, None]  # a product, not a scatter: exact and fast
+        counted = (index[:, None] == jnp.arange(num_bins)) & where[:, None]
+
+        def binned(values: jax.Array) -> jax.Array:  # no matrix product: accelerators would round its inputs
+            return jnp.where(counted, values[:, None], 0.0).sum(0)
+
         return CalibrationBins(
-            self.count + one_hot.sum(0),
-            self.confidence + jnp.where(weight, confidence, 0.0) @ one_hot,
-            self.correct + right @ one_hot,
+            self.count + counted.sum(0, dtype=jnp.float32),
+            self.confidence + binned(confidence),
+            self.correct + binned(right),
         )
 
     def merge(self, other: "CalibrationBins") -> "CalibrationBins":

@@ -9,7 +9,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.A
     """Whether the label is among the k highest logits, per example.
 
     A label whose logit ties with others counts as ranked behind those of lower index, as in ``argmax``; a row with a
-    NaN is wrong.
+    NaN is wrong, and so is one whose label is no class.
 
     Args:
       logits: ``[..., K]``.
@@ -27,11 +27,12 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.A
     own = jnp.take_along_axis(logits, labels[..., None], axis=-1)
     lower_index = jnp.arange(logits.shape[-1]) < labels[..., None]
     ahead = (logits > own) | ((logits == own) & lower_index)
-    return (ahead.sum(-1) < k) & ~jnp.isnan(logits).any(-1)
+    is_class = (labels >= 0) & (labels < logits.shape[-1])
+    return (ahead.sum(-1) < k) & is_class & ~jnp.isnan(logits).any(-1)
 
 
 def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
-    """Whether two models give the same answer, right or wrong, per example.
+    """Whether two models give the same answer, right or wrong, per example; a row with a NaN is no answer.
 
     Args:
       logits: ``[..., K]``.
@@ -43,8 +44,10 @@ def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
     References:
       Stanton et al., `Does Knowledge Distillation Really Work? <https://arxiv.org/abs/2106.05945>`_, 2021 (fidelity).
     """
+    logits, other_logits = jnp.asarray(logits), jnp.asarray(other_logits)
     chex.assert_equal_shape([logits, other_logits])
-    return jnp.argmax(logits, -1) == jnp.argmax(other_logits, -1)
+    answered = ~(jnp.isnan(logits) | jnp.isnan(other_logits)).any(-1)
+    return (jnp.argmax(logits, -1) == jnp.argmax(other_logits, -1)) & answered
 
 
 def negative_log_likelihood(probs: jax.Array, labels: jax.Array) -> jax.Array:

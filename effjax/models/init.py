@@ -18,6 +18,8 @@ def init(module: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) -
     Returns:
       ``{"params": …}``, with ``"batch_stats"`` where there is batch normalisation.
     """
+    images = jnp.zeros((1, *image_shape))
+    if isinstance(key, jax.core.Tracer) or jax.default_backend() != "cpu":
+        return jax.jit(module.init)(key, images)
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(module.init, compiler_options=options)(key, jnp.zeros((1, *image_shape)))
+    return jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})(key, images)

@@ -124,8 +124,9 @@ def _opinions(experiment: Experiment, finished, labels, reference) -> list[Opini
     shown = []
     for row in np.argsort(-entropy)[:_NUM_OPINIONS]:
         example = test[int(row)]
-        caption = f"a {names[int(example['label'])]} (test image {int(example['id'])})"
-        shown.append(Opinion(example["image"], caption, {labels[name]: probs[name][row] for name in labels}))
+        label = int(example["label"])
+        caption = f"{names[label]} (test image {int(example['id'])})"
+        shown.append(Opinion(example["image"], label, caption, {labels[name]: probs[name][row] for name in labels}))
     return shown
 
 

@@ -36,20 +36,30 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
     best = done.assembled.predict(done.variables("best"), test)
     if is_primary():
         np.savez(done.folder / PREDICTIONS_FILE, logits=logits, labels=labels)
-    probs = np.asarray(jax.nn.softmax(logits))
     teacher_logits = logits if teacher is None else test_logits(teacher)
+    measured = classification_metrics(logits, labels)
     result = {
         "seed": done.seed,
-        "test_accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
-        "test_accuracy_best": _mean(metrics.top_k_accuracy(best, labels)),
+        "test_accuracy": measured["accuracy"],
+        "test_accuracy_best": classification_metrics(best, labels)["accuracy"],
         "agreement": _mean(metrics.agreement(logits, teacher_logits)),
-        "ece": float(metrics.expected_calibration_error(probs, labels)),
-        "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
+        "ece": measured["ece"],
+        "nll": measured["nll"],
         "best_step": done.best_step,
         "params_sha256": sha,
     }
     write_json(path, result)
     return result
+
+
+def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy, negative log-likelihood in nats and expected calibration error of logits ``[N, K]``."""
+    probs = np.asarray(jax.nn.softmax(logits))
+    return {
+        "accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
+        "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
+        "ece": float(metrics.expected_calibration_error(probs, labels)),
+    }
 
 
 def test_logits(done: Done) -> np.ndarray:

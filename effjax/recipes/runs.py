@@ -1,6 +1,7 @@
 """Runs of an experiment, over seeds, each after its teachers; what is done is not done again."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -104,7 +105,7 @@ class Experiment:
         for teacher, source in assembled.config["teachers"].items():
             variables = teacher_variables(source, done)
             hashes[teacher] = params_sha256(variables)
-            frozen[teacher] = self._frozen(name, teacher, source, variables)
+            frozen[teacher] = functools.partial(self._frozen, name, teacher, source, variables)
         identity = plain(
             {
                 "seed": seed,

@@ -18,11 +18,13 @@ class Opinion:
 
     Attributes:
       image: uint8 ``[H, W, C]``.
-      caption: the truth, and why the image is shown.
+      label: the true class.
+      caption: what is said below the image.
       probs: by network, its probabilities ``[K]``.
     """
 
     image: np.ndarray
+    label: int
     caption: str
     probs: Mapping[str, np.ndarray]
 
@@ -77,7 +79,8 @@ def _rendered(opinion: Opinion) -> dict[str, Any]:
     picture = picture.resize((112, 112), Image.Resampling.NEAREST if image.shape[0] < 64 else Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    return {"image": _data_url(buffer.getvalue()), "caption": opinion.caption, "probs": dict(opinion.probs)}
+    shown = {"image": _data_url(buffer.getvalue()), "label": opinion.label, "caption": opinion.caption}
+    return {**shown, "probs": dict(opinion.probs)}
 
 
 def _data_url(png: bytes) -> str:

@@ -15,11 +15,11 @@ class Estimate:
 
     Attributes:
       mean: over the seeds.
-      spread: the sample standard deviation, or for a difference its standard error; 0 for a single seed.
+      spread: the sample standard deviation, or for a difference its standard error; None for a single seed.
     """
 
     mean: float
-    spread: float
+    spread: float | None
 
     @classmethod
     def over_seeds(cls, seeds: Sequence[Mapping[str, Any]], key: str) -> "Estimate":
@@ -31,15 +31,17 @@ class Estimate:
         """Mean and standard error of the difference to the control, seed by seed."""
         theirs = {seed["seed"]: seed[key] for seed in control}
         difference = cls.of([seed[key] - theirs[seed["seed"]] for seed in ours])
-        return cls(difference.mean, difference.spread / np.sqrt(len(ours)))
+        error = None if difference.spread is None else float(difference.spread / np.sqrt(len(ours)))
+        return cls(difference.mean, error)
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
         values = np.asarray(values, np.float64)
-        return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0)
+        return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
 
     def percent(self, sign: str = "") -> str:
-        return f"{100 * self.mean:{sign}.2f} ± {100 * self.spread:.2f} %"
+        spread = "" if self.spread is None else f" ± {100 * self.spread:.2f}"
+        return f"{100 * self.mean:{sign}.2f}{spread} %"
 
 
 def rows(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> list[tuple[str, ...]]:

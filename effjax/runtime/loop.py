@@ -7,7 +7,7 @@ distillation, curricula and active learning are what its objective, its plan and
 import collections
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def fit(
     *,
     workdir: str | Path,
     identity: Mapping[str, Any],
-    frozen: Mapping[str, Tree] | None = None,
+    frozen: Mapping[str, Callable[[], Tree]] | None = None,
     keep: int = 2,
     label: str = "train",
 ) -> Fitted:
@@ -59,7 +59,7 @@ def fit(
       state: the state before the first step.
       workdir: the run's folder: ``checkpoints/``, ``metrics.jsonl``, ``events/``.
       identity: the run's config, JSON-like; the checkpoint of another is refused.
-      frozen: by teacher, what it reads, on the host.
+      frozen: by teacher, a function that computes what it reads, on the host; not called for a run that is done.
       keep: how many of the newest checkpoints to keep, besides the best.
       label: what the progress line calls the run.
 
@@ -83,7 +83,8 @@ class _Loop:
     """One call of :func:`fit`."""
 
     def __init__(self, task, state, checkpoints, workdir, frozen, label):
-        self.task, self.checkpoints, self.frozen, self.label = task, checkpoints, frozen, label
+        self.task, self.checkpoints, self.label = task, checkpoints, label
+        self._frozen, self.frozen = frozen, {}
         self.workdir = workdir
         restored = checkpoints.restore(state)
         self.host_state = restored.state if restored else state
@@ -110,6 +111,7 @@ class _Loop:
 
     def _check_before_start(self) -> None:
         self.task.backend.check_batch_size(self.task.batch_size)
+        self.frozen = {name: compute() for name, compute in self._frozen.items()}
         example = self.task.feed.example()
         for stage in self.task.plan:
             check_terms_act(self.task.objective_at(stage), self._with_teachers(self.host_state, stage), example)

@@ -63,7 +63,8 @@ def make_optimizer(
     make, defaults = OPTIMIZERS[name]
     for option in options:
         if option not in defaults:
-            raise UserError(f"optimizer.{option}: {name} has no such option; {nearest(option, defaults)}")
+            allowed = nearest(option, [*defaults, "learning_rate", "clip_norm", "decay_mask"])
+            raise UserError(f"optimizer.{option}: {name} has no such option; {allowed}")
 
     def mask(params):
         return path_mask(params, decay_mask, key="optimizer.decay_mask")
@@ -81,6 +82,7 @@ def make_schedule(
     end: float = 0.0,
     boundaries: tuple[float, ...] = (),
     factor: float = 0.1,
+    **unknown: Any,
 ) -> Schedule:
     """Makes a schedule of the global step.
 
@@ -92,25 +94,34 @@ def make_schedule(
       end: the value at the end of a ``cosine`` or ``linear`` schedule.
       boundaries: for ``step``, the fractions of the run at which the value is multiplied by ``factor``.
       factor: see ``boundaries``.
+      **unknown: refused.
 
     Returns:
       An optax schedule.
 
     Raises:
-      UserError: if there is no such schedule.
+      UserError: if there is no such schedule or option, or a share of the run lies outside of it.
     """
+    for option in unknown:
+        raise UserError(f"schedule.{option}: no such option; {nearest(option, make_schedule.__kwdefaults__)}")
+    if not 0.0 <= warmup < 1.0:
+        raise UserError(f"schedule.warmup={warmup}: allowed: a share of the run, from 0 to below 1")
+    if not all(0.0 < b < 1.0 for b in boundaries):
+        raise UserError(f"schedule.boundaries={boundaries}: allowed: shares of the run, between 0 and 1")
     warmup_steps = round(warmup * total_steps)
     rest = max(total_steps - warmup_steps, 1)
+    drops: dict[int, float] = {}
+    for boundary in boundaries:  # in a short run several may fall on one step
+        step = round(boundary * total_steps) - warmup_steps
+        drops[step] = drops.get(step, 1.0) * factor
     makers: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, rest, alpha=end / peak if peak else 0.0),
         "linear": lambda: optax.linear_schedule(peak, end, rest),
-        "step": lambda: optax.piecewise_constant_schedule(
-            peak, {round(b * total_steps) - warmup_steps: factor for b in boundaries}
-        ),
+        "step": lambda: optax.piecewise_constant_schedule(peak, drops),
     }
     if name not in makers:
-        raise UserError(f"schedule={name!r}; {nearest(name, makers)}")
+        raise UserError(f"schedule.name={name!r}; {nearest(name, makers)}")
     if not warmup_steps:
         return makers[name]()
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), makers[name]()], [warmup_steps])

@@ -25,12 +25,15 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch) -> No
     Raises:
       UserError: naming a term whose gradient is zero whatever the data, or a teacher whose classes do not fit.
     """
-    chosen, join = split(state.params, path_mask(state.params, objective.trainable, key="trainable"))
+    objective = objective.on_one_device()
+    mask = path_mask(state.params, objective.trainable, key="trainable")
+    chosen, _ = split(state.params, mask)
     chosen = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in chosen]
     check_teachers_fit(objective, state, batch)
     for name in objective.terms:
 
         def term(chosen, state, batch, name=name):
+            _, join = split(state.params, mask)
             alone = objective.restrict([name])
             loss, _ = alone.evaluate(join(chosen), state.model_state, state.frozen, batch, state.seed, state.step)
             return loss

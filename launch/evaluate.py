@@ -1,0 +1,26 @@
+"""Evaluates a trained run: python -m launch.evaluate --run=runs/quickstart/distilled/seed_0 --split=test
+
+Reads the config that the run's checkpoints carry, so that a run's folder is all it needs. Prints one JSON line.
+"""
+
+import json
+
+from absl import flags
+
+from launch import cli
+
+_RUN = flags.DEFINE_string("run", None, "a run's folder, which holds checkpoints/")
+_SPLIT = flags.DEFINE_string("split", "validation", "of the dataset that the run was trained on")
+_DATASET = flags.DEFINE_string("dataset", "", "another dataset with the same classes")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "where that is prepared, if not where the run's was")
+_STEP = flags.DEFINE_enum("step", "last", ["last", "best"], "which checkpoint; best is by validation")
+
+
+def main() -> None:
+    from effjax.recipes.evaluate import evaluate
+
+    print(json.dumps(evaluate(_RUN.value, _SPLIT.value, _STEP.value, _DATASET.value, _DATA_DIR.value)))
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("run",))
