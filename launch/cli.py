@@ -61,7 +61,8 @@ def _parse(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError) as error:
         raise UserError(_unknown_key(argv, error)) from error
     except OSError as error:
-        raise UserError(f"--config: no such file: {getattr(error, 'filename', None) or error}") from error
+        value = next((arg.partition("=")[2] for arg in argv if arg.startswith("--config=")), "")
+        raise UserError(f"--config={value}: there is no such file, or it reads one that is not there") from error
     except (TypeError, ValueError) as error:
         raise UserError(f"--config: {' '.join(str(error).split())}") from error
     if len(rest) > 1:
@@ -72,7 +73,7 @@ def _parse(argv: list[str]) -> list[str]:
 def _unknown_key(argv: list[str], error: Exception) -> str:
     """Says which override names a key that the config does not have, and the nearest that it has."""
     message = str(error.args[0] if error.args else error)
-    key = re.search(r"'([^']*)'", message)
+    key = re.search(r'instead of "([^"]*)"', message) or re.search(r"'([^']*)'", message)
     given = [arg.partition("=")[0] for arg in argv if arg.startswith("--config.")]
     flag = next((name for name in given if key and name.endswith(f".{key[1]}")), "--config")
     close = re.search(r'Did you mean "([^"]*)"', message)

@@ -116,7 +116,10 @@ def assemble(
     def init(seed: jax.Array) -> TrainState:
         return init_state(objective, task.optimizer, seed, {"image": jnp.zeros(shape, np.uint8)}, ema=config["ema"] > 0)
 
-    return Assembled(config, model, task, jax.jit(init), predictor(model, datasets.view, backend, eval_batch_size))
+    # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
+    options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
+    init = jax.jit(init, compiler_options=options)
+    return Assembled(config, model, task, init, predictor(model, datasets.view, backend, eval_batch_size))
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:

@@ -77,6 +77,16 @@ def teacher_of_checkpoint(folder: str, *, cached: bool = False, step: str = "las
     return ml_collections.ConfigDict({"run": "", "checkpoint": folder, "cached": cached, "step": step})
 
 
+def check_variant(variant: str, allowed: Iterable[str]) -> None:
+    """Refuses ``--config=file.py:variant`` with a variant that the file does not have.
+
+    Raises:
+      UserError: naming the nearest.
+    """
+    if variant and variant not in allowed:
+        raise UserError(f"--config=…:{variant} is not a variant; {nearest(variant, allowed)}")
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Refuses unknown and missing keys, and runs that name no run as teacher.
 

@@ -112,7 +112,9 @@ class Experiment:
                 "run": without_runtime_keys(assembled.config),
                 "num_classes": self.datasets.info.num_classes,
                 "teachers": hashes,
-                **{key: self.config[key] for key in ("data", "view", "eval_batch_size")},
+                "data": {key: self.config["data"][key] for key in ("name", "train", "validation", "image_size")},
+                "view": self.config["view"],
+                "eval_batch_size": self.config["eval_batch_size"],
             }
         )
         fitted = fit(

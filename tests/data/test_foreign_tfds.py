@@ -40,14 +40,17 @@ def foreign_dir(tmp_path_factory):
 
         def _generate_examples(self):
             for index, (size, mode) in enumerate([((40, 30), "RGB"), ((30, 50), "L"), ((30, 30), "CMYK")]):
-                yield index, {
-                    "image": _jpeg(size, mode),
-                    "label": index % 2,
-                    "file_name": f"{index}.jpg",
-                    "weight": index / 2,
-                    "count": index,
-                    "boxes": np.zeros((index, 4), np.float32),
-                }
+                yield (
+                    index,
+                    {
+                        "image": _jpeg(size, mode),
+                        "label": index % 2,
+                        "file_name": f"{index}.jpg",
+                        "weight": index / 2,
+                        "count": index,
+                        "boxes": np.zeros((index, 4), np.float32),
+                    },
+                )
 
     class ForeignText(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")

@@ -98,9 +98,7 @@ def test_a_batch_that_processes_do_not_divide_is_refused(array_source):
 def test_evaluation_counts_every_example_once(array_source, num_examples, process_count):
     parts = []
     for process in range(process_count):
-        with eval_batches(
-            array_source(num_examples), 8, process_index=process, process_count=process_count
-        ) as batches:
+        with eval_batches(array_source(num_examples), 8, process_index=process, process_count=process_count) as batches:
             parts.append(list(batches))
     assert {len(part) for part in parts} == {-(-num_examples // 8)}
     seen = []

@@ -1,4 +1,4 @@
-"""What the data tests share: datasets prepared once in a folder that outlives the session, and sources in memory."""
+"""What the tests share: datasets prepared once in a folder that outlives the session, and sources in memory."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import pytest
 from effjax.data.base import DatasetInfo
 from effjax.data.prepare import prepare
 
-_REPOSITORY = pathlib.Path(__file__).parents[2]
+_REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")

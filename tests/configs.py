@@ -1,0 +1,61 @@
+"""Configs of seconds for tests, as config files are: --config=tests/configs.py:kill."""
+
+import ml_collections
+
+from effjax.recipes import config as schema
+
+
+def _small(model: dict, steps: int = 8) -> ml_collections.ConfigDict:
+    run = schema.run()
+    run.model.update(model)
+    run.batch_size, run.steps, run.evaluations = 16, steps, 2
+    run.optimizer.learning_rate = 1e-2
+    return run
+
+
+def _distilled(student, *, cached: bool):
+    run = student.copy_and_resolve_references()
+    run.terms.update({"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}})
+    run.teachers.teacher = schema.teacher_of_run("teacher", cached=cached)
+    return run
+
+
+def _experiment(**runs):
+    config = schema.experiment()
+    config.eval_batch_size = 100
+    config.runs.update(runs)
+    return config
+
+
+def get_config(variant: str = "plain"):
+    return VARIANTS[variant]()
+
+
+def plain():
+    """A student, and a teacher that answers beside its distilled twin."""
+    teacher, student = _small({"name": "scnn", "width": 0.125}), _small({"name": "mlp", "widths": (16,)})
+    return _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=False))
+
+
+def devices():
+    """What must not depend on how the batch lies on devices: dropout, augmentation, and BatchNorm over the axis."""
+    config = plain()
+    config.view.shift = 2
+    config.runs.normalised = _small({"name": "resnet8", "width": 0.5})
+    for run in config.runs.values():
+        run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
+    config.runs.normalised.optimizer.learning_rate = 1e-3  # BatchNorm of 16 images magnifies rounding errors
+    return config
+
+
+def kill():
+    """Two stages, dropout, a moving average, more evaluations than log lines: all that a resumed run must get right."""
+    config = plain()
+    for run in config.runs.values():
+        run.steps, run.evaluations, run.checkpoint_every, run.log_every = 240, 6, 20, 7
+        run.ema, run.steps_per_dispatch = 0.9, 4
+    config.runs.distilled.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
+    return config
+
+
+VARIANTS = {"plain": plain, "devices": devices, "kill": kill}

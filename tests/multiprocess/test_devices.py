@@ -1,0 +1,87 @@
+"""One device, several, several processes; pmap and jit: the same losses and parameters."""
+
+import json
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+from processes import finish, train
+
+from effjax.runtime.checkpoints import read_variables
+
+RUNS = ("teacher", "student", "distilled", "normalised")
+STEPS = 8
+
+
+def launch(workdir, data_dir, backend: str, processes: int, devices: int):
+    arguments = [f"--config.backend={backend}"]
+    if processes == 1:
+        return [train("devices", workdir, data_dir, *arguments, devices=devices)]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    arguments += [f"--coordinator={coordinator}", f"--num_processes={processes}"]
+    return [
+        train("devices", workdir, data_dir, *arguments, f"--process_id={i}", devices=devices) for i in range(processes)
+    ]
+
+
+def variables(workdir, run: str) -> dict[str, np.ndarray]:
+    import jax
+
+    tree = read_variables(workdir / run / "seed_0" / "checkpoints", STEPS)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def lines(workdir, run: str) -> list[dict[str, float]]:
+    path = workdir / run / "seed_0" / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_same(workdir, reference) -> None:
+    for run in RUNS:
+        ours, theirs = variables(workdir, run), variables(reference, run)
+        assert ours.keys() == theirs.keys()
+        for name in theirs:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-5, err_msg=f"{run} {name}")
+        for mine, other in zip(lines(workdir, run), lines(reference, run), strict=True):
+            assert mine.keys() == other.keys()
+            for key in mine:
+                np.testing.assert_allclose(mine[key], other[key], rtol=1e-4, atol=1e-5, err_msg=f"{run} {key}")
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory, data_dir):
+    workdir = tmp_path_factory.mktemp("one_device")
+    (process,) = launch(workdir, data_dir, "jit", 1, 1)
+    finish(process)
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("backend", "processes", "devices"), [("jit", 1, 4), ("pmap", 1, 4), ("jit", 2, 2), ("pmap", 2, 2)]
+)
+def test_same_as_one_device(one_device, tmp_path, data_dir, backend, processes, devices):
+    for process in launch(tmp_path, data_dir, backend, processes, devices):
+        finish(process)
+    assert_same(tmp_path, one_device)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(("pmap", 2, 2), ("jit", 1, 1)), (("jit", 1, 1), ("pmap", 1, 4)), (("jit", 1, 4), ("jit", 2, 2))],
+)
+def test_a_checkpoint_resumes_elsewhere(one_device, tmp_path, data_dir, first, then):
+    processes = launch(tmp_path, data_dir, *first)
+    halfway = tmp_path / "teacher" / "seed_0" / "checkpoints" / str(STEPS // 2)
+    while not halfway.exists():
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.002)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    for process in launch(tmp_path, data_dir, *then):
+        finish(process)
+    assert_same(tmp_path, one_device)

@@ -1,0 +1,27 @@
+"""Running launchers as real processes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+CACHE = REPOSITORY / ".cache" / "xla"
+
+
+def train(variant: str, workdir, data_dir, *arguments: str, devices: int = 1) -> subprocess.Popen:
+    """Starts ``launch.train`` on one of the tests' configs, with so many virtual CPU devices."""
+    command = [sys.executable, "-m", "launch.train", f"--config=tests/configs.py:{variant}", f"--workdir={workdir}"]
+    command += [f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen, timeout: float = 300) -> str:
+    """Waits for success and returns what the process said on stderr."""
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err[-4000:] + out[-500:]
+    return err

@@ -1,0 +1,73 @@
+"""Random draws are a function of (seed, step, id): not of the place in the batch, nor of what was drawn before."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy import GRADIENT_ONLY, assert_close, gradient_step, largest_difference, make_batch, make_objective, make_state
+
+from effjax.steps import View
+from effjax.steps.rng import example_keys, purpose_key
+
+BATCH = make_batch()
+DRAWN = {
+    "mlp_dropout": make_objective("mlp_dropout"),
+    "scnn": make_objective("scnn"),
+    "shift": make_objective("mlp", view=View(shift=2)),
+    "flip": make_objective("mlp", view=View(flip=True)),
+}
+
+
+@pytest.fixture(scope="module", params=DRAWN)
+def drawn(request):
+    objective = DRAWN[request.param]
+    return make_state(objective, GRADIENT_ONLY, BATCH), gradient_step(objective)
+
+
+def gradient(drawn, batch=BATCH, **changes):
+    state, step = drawn
+    return step(state.replace(**changes), batch)[0].opt_state.trace
+
+
+def test_place_in_the_batch_does_not_matter(drawn):
+    order = np.random.default_rng(0).permutation(8)
+    permuted = {name: array[order] for name, array in BATCH.items()}
+    assert_close(gradient(drawn, permuted), gradient(drawn))
+
+
+def test_seed_step_and_id_all_matter(drawn):
+    reference = gradient(drawn)
+    assert largest_difference(gradient(drawn), reference) == 0
+    assert largest_difference(gradient(drawn, step=jnp.int32(1)), reference) > 1e-3
+    assert largest_difference(gradient(drawn, seed=jnp.uint32(4)), reference) > 1e-3
+    assert largest_difference(gradient(drawn, {**BATCH, "id": BATCH["id"] + 1}), reference) > 1e-3
+
+
+def test_without_draws_the_step_does_not_matter():
+    objective = make_objective("mlp")
+    state, step = make_state(objective, GRADIENT_ONLY, BATCH), gradient_step(objective)
+    assert_close(gradient((state, step), step=jnp.int32(5), seed=jnp.uint32(9)), gradient((state, step)), atol=0)
+
+
+def test_the_seed_draws_the_parameters():
+    objective = DRAWN["mlp_dropout"]
+    first, again, other = (make_state(objective, GRADIENT_ONLY, BATCH, seed=seed).params for seed in (3, 3, 4))
+    assert largest_difference(first, again) == 0
+    assert largest_difference(first, other) > 1e-2
+
+
+def test_keys_differ_by_seed_step_purpose_and_id():
+    keys = [
+        purpose_key(seed, step, purpose) for seed in (0, 1) for step in (0, 1) for purpose in ("dropout", "augment")
+    ]
+    ids = np.array([0, 1, 7, 2_000_000_000], np.int32)
+    bits = np.stack([jax.random.key_data(example_keys(key, ids)) for key in keys]).reshape(-1, 2)
+    assert len(np.unique(bits, axis=0)) == 2 * 2 * 2 * 4
+
+
+def test_keys_are_the_same_in_every_process():
+    # Golden: were the purpose hashed by Python's own hash(), each process would draw otherwise.
+    key = purpose_key(jnp.uint32(5), jnp.int32(11), "dropout")
+    crc = 0x1D49D0C6
+    expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), crc), 11)
+    np.testing.assert_array_equal(jax.random.key_data(key), jax.random.key_data(expected))
