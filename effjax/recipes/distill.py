@@ -20,7 +20,7 @@ from effjax.runtime.hosts import is_primary
 
 _log = logging.getLogger("effjax")
 
-SUMMARY_FILE, TABLE_FILE, CURVES_FILE, REPORT_FILE = "summary.json", "table.txt", "curves.png", "report.html"
+SUMMARY_FILE, TABLE_FILE, CURVES_FILE, REPORT_FILE = "summary.json", "table.md", "curves.png", "report.html"
 _NUM_OPINIONS = 12
 
 
@@ -70,9 +70,10 @@ def _report(experiment: Experiment, finished, summary, reference) -> None:
     config, folder = experiment.config, experiment.workdir
     labels = {name: config["runs"][name]["label"] or name for name in summary}
     control = control_run(config)
-    table = tables.text(summary, labels, control)
-    (folder / TABLE_FILE).write_text(table + "\n")
-    print(table)
+    notes, facts = _notes(experiment, labels, reference, control), provenance()
+    page = [tables.markdown(summary, labels, control), *notes, *(f"{name}: {value}" for name, value in facts.items())]
+    (folder / TABLE_FILE).write_text("\n\n".join(page) + "\n")
+    print(tables.text(summary, labels, control))
     series = {name: [read_metrics(finished[name, seed].folder) for seed in experiment.seeds] for name in labels}
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
@@ -82,11 +83,11 @@ def _report(experiment: Experiment, finished, summary, reference) -> None:
         lead=_lead(summary, labels, control),
         headers=tables.headers(),
         rows=tables.rows(summary, labels, control),
-        notes=_notes(experiment, labels, reference, control),
+        notes=notes,
         curves=folder / CURVES_FILE,
         class_names=experiment.datasets.info.class_names,
         opinions=_opinions(experiment, finished, labels, reference),
-        facts={**provenance(), "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
+        facts={**facts, "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
     )
     _log.info("the report: %s", folder / REPORT_FILE)
 

@@ -78,6 +78,8 @@ class Objective:
     trainable: str = ".*"
 
     def __post_init__(self):
+        if not self.terms:
+            raise UserError("terms: nothing to minimise; name at least one")
         for name, term in self.terms.items():
             for teacher in term.teachers:
                 if teacher not in self.teachers:

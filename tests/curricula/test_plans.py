@@ -1,5 +1,6 @@
 """Plans and stages: every method's plan, their composition, alignment, and the hash of it all."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -24,7 +25,10 @@ def test_distillation_is_one_stage():
 
 
 def test_early_stopped_distillation():
-    assert ranges(stages(100, {"terms": ESKD}), "terms") == [(0, 50, ("ce", "soft_target")), (50, 100, ("ce",))]
+    assert ranges(stages(100, {"terms": ESKD}), "terms") == [
+        (0, 50, ("ce", "soft_target")),
+        (50, 100, ("ce",)),
+    ]
 
 
 def test_fitnets():
@@ -71,7 +75,11 @@ def test_plans_compose_to_the_union_of_their_breakpoints():
 
 def test_boundaries_are_aligned_to_the_nearest_multiple():
     plan = stages(100, {"a": [[0, 0], [0.29, 1], [0.52, 2]]}, multiple_of=16)
-    assert ranges(plan, "a") == [(0, 32, 0), (32, 48, 1), (48, 100, 2)]  # 29 -> 32, 52 -> 48; the end is the end
+    assert ranges(plan, "a") == [
+        (0, 32, 0),
+        (32, 48, 1),
+        (48, 100, 2),
+    ]  # 29 -> 32, 52 -> 48; the end is the end
 
 
 def test_of_pieces_that_fall_on_one_step_the_latest_wins():
@@ -146,7 +154,7 @@ def test_stages_tile_the_run_and_follow_their_plans(seed):
     cut = stages(total, plans, multiple_of=multiple)
     assert cut[0].start == 0
     assert cut[-1].stop == total
-    for before, after in zip(cut, cut[1:], strict=False):
+    for before, after in itertools.pairwise(cut):
         assert before.stop == after.start
         assert before.settings != after.settings
         assert after.start % multiple == 0

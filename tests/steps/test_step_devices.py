@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from toy import CLASSES, assert_close, make_batch, make_objective, make_state
+from toy import CLASSES, assert_close, largest_difference, make_batch, make_objective, make_state, quick_jit
 
 from effjax import models
 from effjax.metrics import Mean
@@ -20,47 +20,43 @@ def shards(batch, count):
 
 def over(step, count):
     """The step on ``count`` devices; ``out_axes=None`` holds only if all of them return the same."""
-    return jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name=AXIS, axis_size=count))
+    return quick_jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name=AXIS, axis_size=count))
 
 
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("model", ["mlp_dropout", "scnn", "resnet8"])
+OPTIMIZER = make_optimizer("sgd", 0.1)
+
+
+@pytest.mark.parametrize(("model", "count"), [("mlp_dropout", 4), ("scnn", 2)])
 def test_devices_together_make_the_global_step(model, count):
-    if model == "resnet8" and count == 4:
-        pytest.skip("two devices show it; the compilation is long")
-    options = {"terms": ("ce", "soft_target"), "view": View(shift=1, flip=True)}
-    alone = make_objective(model, **options)
-    together = make_objective(model, axis_name=AXIS if model == "resnet8" else None, **options)
-    optimizer = make_optimizer("sgd", 0.1)
-    state = make_state(alone, optimizer, BATCH, ema=True)
-    expected, metrics = jax.jit(make_train_step(alone, optimizer, ema_decay=0.5))(state, BATCH)
-    step = make_train_step(together, optimizer, axis_name=AXIS, ema_decay=0.5)
+    objective = make_objective(model, terms=("ce", "soft_target"), view=View(flip=True))
+    state = make_state(objective, OPTIMIZER, BATCH, ema=True)
+    expected, metrics = quick_jit(make_train_step(objective, OPTIMIZER, ema_decay=0.5))(state, BATCH)
+    step = make_train_step(objective, OPTIMIZER, axis_name=AXIS, ema_decay=0.5)
     actual, summed = over(step, count)(state, shards(BATCH, count))
     assert_close(actual, expected, atol=1e-5)
     assert_close(summed, metrics, atol=1e-4)
     assert summed["accuracy"] == metrics["accuracy"]
 
 
-def test_batch_statistics_of_the_devices_alone_differ():
-    # The control of the test above: without the axis, each device would normalise by its own part.
-    objective = make_objective("resnet8")
-    optimizer = make_optimizer("sgd", 0.1)
-    state = make_state(objective, optimizer, BATCH)
-    step = make_train_step(objective, optimizer, axis_name=AXIS)
-    separate, _ = over(step, 2)(state, shards(BATCH, 2))
-    expected, _ = jax.jit(make_train_step(objective, optimizer))(state, BATCH)
-    difference = jax.tree.map(lambda a, b: np.abs(a - b).max(), separate.params, expected.params)
-    assert max(jax.tree.leaves(difference)) > 1e-3
+def test_batch_statistics_over_devices_make_the_global_step():
+    alone, together = make_objective("resnet8"), make_objective("resnet8", axis_name=AXIS)
+    state = make_state(alone, OPTIMIZER, BATCH)
+    expected, metrics = quick_jit(make_train_step(alone, OPTIMIZER))(state, BATCH)
+    actual, summed = over(make_train_step(together, OPTIMIZER, axis_name=AXIS), 2)(state, shards(BATCH, 2))
+    assert_close(actual, expected, atol=1e-5)
+    assert_close(summed, metrics, atol=1e-4)
+    # The control: without the model's axis, each device normalises by its own part.
+    separate, _ = over(make_train_step(alone, OPTIMIZER, axis_name=AXIS), 2)(state, shards(BATCH, 2))
+    assert largest_difference(separate.params, expected.params) > 1e-3
 
 
 def test_the_step_runs_under_pmap():
-    objective = make_objective("scnn")
-    optimizer = make_optimizer("sgd", 0.1)
-    state = make_state(objective, optimizer, BATCH)
-    step = make_train_step(objective, optimizer, axis_name=AXIS)
+    objective = make_objective("mlp_dropout")
+    state = make_state(objective, OPTIMIZER, BATCH)
+    step = make_train_step(objective, OPTIMIZER, axis_name=AXIS)
     mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), devices=jax.devices()[:1])
     actual, _ = mapped(state, shards(BATCH, 1))
-    expected, _ = jax.jit(make_train_step(objective, optimizer))(state, BATCH)
+    expected, _ = quick_jit(make_train_step(objective, OPTIMIZER))(state, BATCH)
     assert_close(actual, expected)
 
 
@@ -76,7 +72,7 @@ def evaluation():
 
 def test_padding_does_not_count(evaluation):
     model, variables, batch = evaluation
-    states = jax.jit(make_eval_step(model, View()))(variables, batch)
+    states = quick_jit(make_eval_step(model, View()))(variables, batch)
     logits = np.asarray(model.apply(variables, batch["image"][:5] / np.float32(255)).logits)
     label = batch["label"][:5]
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -89,11 +85,11 @@ def test_padding_does_not_count(evaluation):
 @pytest.mark.parametrize("count", [2, 8])
 def test_evaluation_sums_over_devices(evaluation, count):
     model, variables, batch = evaluation
-    whole = jax.jit(make_eval_step(model, View()))(variables, batch)
+    whole = quick_jit(make_eval_step(model, View()))(variables, batch)
     step = make_eval_step(model, View(), axis_name=AXIS)
     assert_close(over(step, count)(variables, shards(batch, count)), whole)  # a device may hold padding only
     parts = [
-        jax.jit(make_eval_step(model, View()))(variables, {k: v[i] for k, v in shards(batch, 2).items()})
+        quick_jit(make_eval_step(model, View()))(variables, {k: v[i] for k, v in shards(batch, 2).items()})
         for i in (0, 1)
     ]
     assert_close({name: parts[0][name].merge(parts[1][name]) for name in whole}, whole)
@@ -101,7 +97,7 @@ def test_evaluation_sums_over_devices(evaluation, count):
 
 def test_predictions_are_gathered_in_order(evaluation):
     model, variables, batch = evaluation
-    whole = jax.jit(make_predict(model, View()))(variables, batch)
+    whole = quick_jit(make_predict(model, View()))(variables, batch)
     np.testing.assert_allclose(whole, model.apply(variables, batch["image"] / np.float32(255)).logits, rtol=1e-5)
     gathered = over(make_predict(model, View(), axis_name=AXIS), 4)(variables, shards(batch, 4))
     assert_close(gathered, whole)
@@ -111,5 +107,5 @@ def test_evaluation_neither_augments_nor_drops(evaluation):
     _, _, batch = evaluation
     model = models.create("scnn", CLASSES, width=0.125)
     variables = models.init(model, jax.random.key(0), (8, 8, 1))
-    plain = jax.jit(make_predict(model, View()))(variables, batch)
-    np.testing.assert_array_equal(jax.jit(make_predict(model, View(shift=2, flip=True)))(variables, batch), plain)
+    plain = quick_jit(make_predict(model, View()))(variables, batch)
+    np.testing.assert_array_equal(quick_jit(make_predict(model, View(shift=2, flip=True)))(variables, batch), plain)

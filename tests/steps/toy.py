@@ -1,5 +1,7 @@
 """Small objectives, batches and references that the tests of the steps share."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,10 @@ import optax
 
 from effjax import models
 from effjax.models import Outputs
-from effjax.steps import Objective, View, init_state, make_term, make_train_step
+from effjax.steps import Objective, TrainState, View, make_term, make_train_step
+
+# What runs once is not worth optimising.
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 CLASSES = 3
 GRADIENT_ONLY = optax.trace(decay=0.0)  # "optimiser" whose state is the gradient, to the bit
@@ -53,18 +58,29 @@ def make_objective(model="mlp", terms=("ce",), *, axis_name=None, view=None, tra
     )
 
 
-def make_state(objective, optimizer, batch, seed=3, **options):
-    # Jitted: flax's init runs operation by operation otherwise.
-    init = jax.jit(lambda seed: init_state(objective, optimizer, seed, batch, **options))
-    state = init(jnp.uint32(seed))
-    if objective.teachers:
-        state = state.replace(frozen={name: teacher_matrix(batch) for name in objective.teachers})
-    return state
+@cache
+def variables_of(student, seed, shape):
+    return models.init(student, jax.random.key(seed), shape)
+
+
+def make_state(objective, optimizer, batch, seed=3, *, ema=False):
+    """As ``init_state`` makes it, but for the draws of the parameters; compiled once a model."""
+    variables = dict(variables_of(objective.on_one_device().student, seed, batch["image"].shape[1:]))
+    params = {"student": variables.pop("params")}
+    return TrainState(
+        step=jnp.int32(0),
+        seed=jnp.uint32(seed),
+        params=params,
+        model_state=variables,
+        opt_state=optimizer.init(params),
+        ema=params if ema else (),
+        frozen={name: teacher_matrix(batch) for name in objective.teachers},
+    )
 
 
 def gradient_step(objective, **options):
     """The compiled step whose new ``opt_state.trace`` is the gradient."""
-    return jax.jit(make_train_step(objective, GRADIENT_ONLY, **options))
+    return quick_jit(make_train_step(objective, GRADIENT_ONLY, **options))
 
 
 def assert_close(actual, expected, atol=1e-6):
@@ -74,4 +90,4 @@ def assert_close(actual, expected, atol=1e-6):
 
 
 def largest_difference(a, b):
-    return max(float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in zip(*map(jax.tree.leaves, (a, b))))
+    return max(jax.tree.leaves(jax.tree.map(lambda x, y: float(np.abs(np.asarray(x) - np.asarray(y)).max()), a, b)))

@@ -1,0 +1,95 @@
+"""Objectives, terms by name, and the stage's share of both."""
+
+import jax
+import numpy as np
+import pytest
+from toy import linear_teacher, make_batch, make_objective, make_state
+
+from effjax import models
+from effjax.errors import UserError
+from effjax.steps import TERMS, Objective, make_optimizer, make_term
+
+BATCH = make_batch()
+
+
+def never(frozen, batch, images):
+    raise AssertionError("a teacher that no term needs was run")
+
+
+def objective():
+    terms = {
+        "ce": make_term("ce"),
+        "soft_target": make_term("soft_target"),
+        "second": make_term("soft_target", teacher="other"),
+    }
+    student = models.create("mlp", 3, widths=(5,))
+    return Objective(student, terms, {"teacher": linear_teacher, "other": never}, trainable=".*")
+
+
+def test_restrict_keeps_the_terms_and_the_teachers_they_need():
+    whole = objective()
+    part = whole.restrict(["soft_target", "ce"], trainable=".*/kernel")
+    assert set(part.terms) == {"ce", "soft_target"}
+    assert set(part.teachers) == {"teacher"}
+    assert part.trainable == ".*/kernel"
+    assert set(whole.restrict(["ce"]).teachers) == set()
+    assert set(whole.restrict(["second"]).teachers) == {"other"}
+    assert whole.restrict(list(whole.terms)).trainable == ".*"
+    assert list(whole.restrict(["soft_target", "ce"]).terms) == list(whole.restrict(["ce", "soft_target"]).terms)
+
+
+def test_a_teacher_that_is_not_needed_is_not_run():
+    part = objective().restrict(["ce", "soft_target"])
+    state = make_state(part, make_optimizer("sgd", 0.1), BATCH)
+    loss, _ = jax.eval_shape(lambda s: part.evaluate(s.params, s.model_state, s.frozen, BATCH, s.seed, s.step), state)
+    assert loss.shape == ()
+
+
+def test_unknown_terms_and_teachers_are_refused():
+    with pytest.raises(UserError, match=r"terms: no term 'soft_tarjet'; .*\(did you mean 'soft_target'\?\)"):
+        objective().restrict(["soft_tarjet"])
+    with pytest.raises(UserError, match=r"terms\.soft_target: no teacher 'teach'; .*\(did you mean 'teacher'\?\)"):
+        Objective(
+            models.create("mlp", 3),
+            {"soft_target": make_term("soft_target", teacher="teach")},
+            {"teacher": never},
+        )
+
+
+def test_no_term_at_all_is_refused():
+    with pytest.raises(UserError, match="terms: "):
+        objective().restrict([])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cee", {}, r"terms: no term 'cee'; allowed: .*\(did you mean 'ce'\?\)"),
+        ("soft_target", {"temprature": 2}, r"terms\.soft_target: no option 'temprature'; .*'temperature'"),
+        ("ce", {"temperature": 2}, r"terms\.ce: no option 'temperature'; allowed: label_smoothing, weight"),
+    ],
+)
+def test_terms_by_name(name, options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        make_term(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_gives_one_value_an_example(name):
+    made = make_objective("mlp", terms=(name,))
+    state = make_state(made, make_optimizer("sgd", 0.1), BATCH)
+    evaluate = jax.jit(lambda s, b: made.evaluate(s.params, s.model_state, s.frozen, b, s.seed, s.step))
+    loss, (values, logits, _) = evaluate(state, BATCH)
+    assert values[name].shape == (8,)
+    assert logits.shape == (8, 3)
+    np.testing.assert_allclose(loss, values[name].mean(), rtol=1e-6)
+    half = {k: v[:4] for k, v in BATCH.items()}
+    np.testing.assert_allclose(evaluate(state, half)[1][0][name], values[name][:4], rtol=1e-4, atol=1e-6)
+
+
+def test_label_smoothing_reaches_the_loss():
+    plain, smooth = (make_objective(terms={"ce": make_term("ce", label_smoothing=s)}) for s in (0.0, 0.2))
+    state = make_state(plain, make_optimizer("sgd", 0.1), BATCH)
+    values = [o.evaluate(state.params, {}, {}, BATCH, state.seed, state.step)[1][0]["ce"] for o in (plain, smooth)]
+    assert np.abs(values[0] - values[1]).max() > 1e-2
