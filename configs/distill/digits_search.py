@@ -2,7 +2,7 @@
 
   python -m launch.train --config=configs/distill/digits_search.py --workdir=runs/digits_search
 
-Cost: about 10 minutes on two CPU cores. The table's "test" columns are the validation split; the test split is not read.
+Cost: about 10 minutes on two CPU cores. Its "test" columns are the validation split; the test split is not read.
 """
 
 from configs.distill import digits

@@ -21,8 +21,14 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
       panels: by metric (a key of those lines), the title of its panel.
       labels: what the legend calls the runs.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 3.8), squeeze=False, layout="constrained")
-    colours = {name: f"C{i}" for i, name in enumerate(series)}
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(5.0 * len(panels) + 2.4, max(3.8, 0.22 * len(series))),
+        squeeze=False,
+        layout="constrained",
+    )
+    colours = dict(zip(series, _colours(len(series)), strict=True))
     for axis, (metric, title) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in series.items():
             progress, values = _aligned(seeds, metric)
@@ -32,9 +38,15 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
         axis.set(title=title, xlabel="share of the run (%)")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].legend(frameon=False)
+    # Beside the panels: a search has dozens of runs, and they must not be squeezed.
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _colours(count: int) -> list:
+    """The usual ten, or as many as are needed along a colour map."""
+    return [f"C{i}" for i in range(count)] if count <= 10 else list(plt.get_cmap("turbo")(np.linspace(0, 1, count)))
 
 
 def _aligned(seeds: Sequence[Sequence[Mapping[str, float]]], metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -143,7 +143,16 @@ class PmapBackend(Backend):
             devices=self.devices,
             donate_argnums=(0,) if donate else (),
         )
-        return self._compiled(mapped.lower(*_shapes((state, resident, inputs))))
+        args = (state, resident, inputs)
+        if jax.process_count() == 1:
+            return self._compiled(mapped.lower(*_shapes(args)))
+        return self._compiled(mapped.lower(*self._local_stand_ins(*args)))
+
+    def _local_stand_ins(self, state: Tree, resident: Tree, inputs: Tree) -> Tree:
+        """Arrays of this process alone: with several processes ``pmap`` takes no shapes in their stead."""
+        local = len([d for d in self.devices if d.process_index == jax.process_index()])
+        whole = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (state, resident))
+        return (*whole, jax.tree.map(lambda x: np.zeros((local, *x.shape[1:]), x.dtype), inputs))
 
 
 def _shapes(tree: Tree) -> Tree:

@@ -94,6 +94,8 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
+                # Before the arrays: those of another run would not fit, and look like damage.
+                check_identity(self.identity, read_meta(self.directory, step)["identity"], self.directory)
                 restored = read(self.directory, step, template)
             except UserError:
                 raise
@@ -101,7 +103,6 @@ class Checkpoints:
                 reason = str(error).splitlines()[0][:200]
                 _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, reason)
                 continue
-            check_identity(self.identity, restored.meta["identity"], self.directory)
             for damaged in (s for s in steps if s > step):
                 self._manager.delete(damaged)
             return restored

@@ -114,7 +114,8 @@ class _Loop:
         self.frozen = {name: compute() for name, compute in self._frozen.items()}
         example = self.task.feed.example()
         for stage in self.task.plan:
-            check_terms_act(self.task.objective_at(stage), self._with_teachers(self.host_state, stage), example)
+            state = self._with_teachers(self.host_state, stage)
+            check_terms_act(self.task.objective_at(stage), state, example, axis_name=self.task.backend.axis_name)
 
     def _run_stages(self) -> None:
         task = self.task

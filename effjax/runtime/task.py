@@ -13,6 +13,7 @@ from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
 from effjax.steps import Objective, TrainState, has_convolution, make_block, make_train_step
+from effjax.steps.axes import on_axis
 
 Tree = Any
 
@@ -104,8 +105,8 @@ class Task:
         """How many steps of a stage go into one dispatch, and whether they are unrolled."""
         key = self.program_key(stage)
         if key not in self._lengths:
-            one_device = dataclasses.replace(self, backend=_NO_AXIS)
-            convolutions = has_convolution(one_device.step_at(stage), state, self.feed.example())
+            step = on_axis(self.step_at(stage), self.backend.axis_name)
+            convolutions = has_convolution(step, state, self.feed.example())
             boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
             self._lengths[key] = block_length(
                 self.backend.platform, convolutions, bool(self.feed.resident), boundaries, self.steps_per_dispatch
@@ -117,13 +118,6 @@ class Task:
         _, unroll = self.block_at(stage, state)
         block = make_block(self.step_at(stage), unroll=unroll)
         return self.backend.compile(block, state, resident, inputs, axis=1, donate=True)
-
-
-class _NoAxis:
-    axis_name = None
-
-
-_NO_AXIS = _NoAxis()  # to trace a step outside of pmap
 
 
 def spec(tree: Tree) -> Tree:

@@ -103,12 +103,6 @@ class Objective:
             trainable=self.trainable if trainable is None else trainable,
         )
 
-    def on_one_device(self) -> "Objective":
-        """The same without statistics averaged over a mapped axis, to be traced where no axis is bound."""
-        if getattr(self.student, "axis_name", None) is None:
-            return self
-        return dataclasses.replace(self, student=self.student.clone(axis_name=None))
-
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, Tree], Tree]:
         """Draws parameters and model state; of ``batch`` only shapes and types matter."""
         variables = dict(self.student.init(key, self.view(batch["image"][:1])))

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from effjax.errors import UserError
+from effjax.steps.axes import on_axis
 from effjax.steps.masks import path_mask, split
 from effjax.steps.objective import Batch, Objective
 from effjax.steps.state import TrainState
@@ -12,7 +13,7 @@ from effjax.steps.state import TrainState
 Tree = Any
 
 
-def check_terms_act(objective: Objective, state: TrainState, batch: Batch) -> None:
+def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, axis_name: str | None = None) -> None:
     """Checks that every active term depends on a parameter that is trained.
 
     Only traces the terms' derivatives; nothing is compiled or run, and shapes serve for arrays.
@@ -21,11 +22,11 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch) -> No
       objective: the objective of one stage.
       state: the run's state, with the teachers of this stage in ``frozen``.
       batch: a batch.
+      axis_name: the axis that the student's BatchNorm averages over, if any.
 
     Raises:
       UserError: naming a term whose gradient is zero whatever the data, or a teacher whose classes do not fit.
     """
-    objective = objective.on_one_device()
     mask = path_mask(state.params, objective.trainable, key="trainable")
     chosen, _ = split(state.params, mask)
     chosen = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in chosen]
@@ -38,7 +39,7 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch) -> No
             loss, _ = alone.evaluate(join(chosen), state.model_state, state.frozen, batch, state.seed, state.step)
             return loss
 
-        if not _depends(term, chosen, state, batch):
+        if not _depends(on_axis(term, axis_name), chosen, state, batch):
             raise UserError(f"terms.{name}: no trained parameter moves it (trainable={objective.trainable!r})")
 
 

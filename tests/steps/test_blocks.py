@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy import assert_close, make_batch, make_objective, make_state, quick_jit
+from toy import assert_close, make_batch, make_objective, make_state, quick_jit, shapes_of
 
 from effjax.steps import View, has_convolution, make_block, make_optimizer, make_train_step
+from effjax.steps.axes import on_axis
 
 STEPS, SIZE = 3, 4
 DATASET = make_batch(size=20)
@@ -67,11 +68,20 @@ def test_convolutions_are_found_wherever_they_hide(wrap):
     assert not has_convolution(WRAPPED[wrap](dense), x)
 
 
-@pytest.mark.parametrize(("model", "expected"), [("mlp_dropout", False), ("scnn", True), ("resnet8", True)])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_convolutions_in_a_training_step(model, expected, accumulate):
+@pytest.mark.parametrize(
+    ("model", "accumulate", "expected"), [("mlp_dropout", 1, False), ("mlp_dropout", 2, False), ("scnn", 2, True)]
+)
+def test_convolutions_in_a_training_step(model, accumulate, expected):
     objective = make_objective(model)
     optimizer = make_optimizer("adamw", 1e-3)
     batch = make_batch()
-    state = jax.eval_shape(lambda: make_state(objective, optimizer, batch))
+    state = shapes_of(make_state(objective, optimizer, batch))
     assert has_convolution(make_train_step(objective, optimizer, accumulate=accumulate), state, batch) is expected
+
+
+def test_convolutions_in_a_step_over_devices():
+    objective = make_objective("resnet8", axis_name="devices")
+    optimizer = make_optimizer("sgd", 0.1)
+    batch = make_batch()
+    step = make_train_step(objective, optimizer, axis_name="devices")
+    assert has_convolution(on_axis(step, "devices"), shapes_of(make_state(objective, optimizer, batch)), batch)

@@ -3,16 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from toy import CLASSES, make_batch, make_objective, make_state, teacher_matrix
+from toy import CLASSES, make_batch, make_objective, make_state, shapes_of, teacher_matrix
 
 from effjax import losses
 from effjax.errors import UserError
-from effjax.models import create
-from effjax.steps import Objective, Term, check_terms_act, make_optimizer, make_term
+from effjax.steps import Term, check_terms_act, make_optimizer, make_term
 
 BATCH = make_batch()
 OPTIMIZER = make_optimizer("sgd", 0.1)
-TEACHER = {"teacher": teacher_matrix(BATCH)}
 
 
 def check(objective, **changes):
@@ -80,19 +78,15 @@ def test_a_teacher_with_other_classes_is_refused():
 @pytest.mark.parametrize("trainable", [".*", "student/classifier/.*"])
 def test_shapes_serve_for_arrays(trainable):
     objective = make_objective("scnn", terms=("ce", "soft_target"), trainable=trainable)
-    state, batch = jax.eval_shape(lambda: (make_state(objective, OPTIMIZER, BATCH).replace(frozen=TEACHER), BATCH))
-    check_terms_act(objective, state, batch)
+    state = make_state(objective, OPTIMIZER, BATCH)
+    check_terms_act(objective, shapes_of(state), shapes_of(BATCH))
 
 
-def test_batch_statistics_over_devices_need_no_devices_here():
-    check(make_objective("resnet8", axis_name="devices"))
-
-
-def test_on_one_device_changes_nothing_but_the_axis():
-    over_devices = make_objective("resnet8", axis_name="devices", trainable=".*/kernel")
-    alone = over_devices.on_one_device()
-    assert alone == Objective(
-        create("resnet8", CLASSES, width=0.25), over_devices.terms, {}, over_devices.view, ".*/kernel"
-    )
-    plain = make_objective()
-    assert plain.on_one_device() is plain
+@pytest.mark.parametrize("model", ["mlp", "resnet8"])
+def test_an_axis_of_devices_needs_no_devices_here(model):
+    terms = {"ce": make_term("ce"), "mute": Term(silent)}
+    objective = make_objective(model, terms=terms, axis_name="devices" if model == "resnet8" else None)
+    state = make_state(objective, OPTIMIZER, BATCH)
+    check_terms_act(objective.restrict(["ce"]), state, BATCH, axis_name="devices")
+    with pytest.raises(UserError, match=r"terms\.mute: "):
+        check_terms_act(objective, state, BATCH, axis_name="devices")

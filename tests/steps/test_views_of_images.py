@@ -29,8 +29,7 @@ def test_without_keys_nothing_is_random():
     np.testing.assert_array_equal(View()(IMAGES, KEYS), View()(IMAGES))
 
 
-def test_flip_and_shift_draw_independently():
-    # Of one key for both, the flip would be told by the shift.
+def test_every_shift_comes_with_and_without_a_flip():
     many = jax.random.split(jax.random.key(1), 300)
     images = np.zeros((300, 5, 5, 1), np.uint8)
     images[:, 2, 1] = 255  # left of the centre, so that a flip shows

@@ -65,7 +65,7 @@ def variables_of(student, seed, shape):
 
 def make_state(objective, optimizer, batch, seed=3, *, ema=False):
     """As ``init_state`` makes it, but for the draws of the parameters; compiled once a model."""
-    variables = dict(variables_of(objective.on_one_device().student, seed, batch["image"].shape[1:]))
+    variables = dict(variables_of(objective.student, seed, batch["image"].shape[1:]))
     params = {"student": variables.pop("params")}
     return TrainState(
         step=jnp.int32(0),
@@ -76,6 +76,10 @@ def make_state(objective, optimizer, batch, seed=3, *, ema=False):
         ema=params if ema else (),
         frozen={name: teacher_matrix(batch) for name in objective.teachers},
     )
+
+
+def shapes_of(tree):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
 def gradient_step(objective, **options):

@@ -1,0 +1,53 @@
+"""Runs of a second that the tests of the loop share: a small network on a few images in memory."""
+
+import jax
+import numpy as np
+import optax
+
+from effjax import models
+from effjax.curricula import stages
+from effjax.data.feeds import ResidentFeed
+from effjax.models import Outputs
+from effjax.runtime import Evaluator, Task, jit_backend
+from effjax.steps import Objective, View, init_state, make_eval_step, make_term
+
+CLASSES, BATCH, STEPS = 2, 8, 24
+
+
+def answer(frozen, batch, images):
+    """A teacher that always says the same."""
+    return Outputs(jax.numpy.broadcast_to(frozen, (len(images), CLASSES)), {})
+
+
+def make_task(source, *, terms=("ce",), plans=None, steps=STEPS, feed=None, validate=True, **options) -> Task:
+    """A task on ``source``; ``terms`` are names, or a mapping to terms."""
+    made = terms if isinstance(terms, dict) else {name: make_term(name) for name in terms}
+    model, view = models.create("mlp", CLASSES, widths=(4,)), View()
+    teachers = {"teacher": answer} if any(term.teachers for term in made.values()) else {}
+    backend = jit_backend()
+    step = make_eval_step(model, view)
+
+    def batches():
+        rows = [source[row] for row in range(BATCH)]
+        return [{**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "mask": np.ones(BATCH, bool)}]
+
+    return Task(
+        objective=Objective(student=model, terms=made, teachers=teachers, view=view),
+        optimizer=optax.adam(1e-2),
+        plan=stages(steps, plans or {"trainable": [[0.0, ".*"]]}),
+        feed=feed or ResidentFeed({"train": source}, BATCH),
+        backend=backend,
+        batch_size=BATCH,
+        evaluator=Evaluator(step, backend, batches, keep=True) if validate else None,
+        **{"evaluate_every": 8, "checkpoint_every": 4, "log_every": 3, "steps_per_dispatch": 2, **options},
+    )
+
+
+def start(task: Task, seed: int = 0):
+    """The state before the first step, on the host."""
+
+    def init(seed):
+        return init_state(task.objective, task.optimizer, seed, task.feed.example())
+
+    init = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.tree.map(np.asarray, init(np.uint32(seed)))

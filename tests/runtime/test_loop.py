@@ -1,0 +1,242 @@
+"""The loop: what it compiles, what it lets go, how it stops, and how it goes on."""
+
+import contextlib
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ArraySource
+from small_runs import CLASSES, STEPS, make_task, start
+
+from effjax.data.feeds import ResidentFeed
+from effjax.errors import Diverged, UserError
+from effjax.metrics import CalibrationBins
+from effjax.runtime import Interrupted, checkpoints, fit, read_metrics
+from effjax.runtime.loop import _STEPS_IN_FLIGHT
+from effjax.runtime.writers import METRICS_FILE
+from effjax.steps import Term, make_term
+
+TWO_STAGES = {"terms": [[0.0, ("ce", "soft_target")], [0.5, ("ce",)]]}
+FROZEN = {"teacher": lambda: np.linspace(0, 1, CLASSES, dtype=np.float32)}
+
+
+@pytest.fixture
+def source(array_source):
+    return array_source(40)
+
+
+def train(task, workdir, seed=0, **options):
+    return fit(task, start(task, seed), workdir=workdir, identity={"seed": seed}, **options)
+
+
+def assert_same(actual, expected) -> None:
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@contextlib.contextmanager
+def count_compilations():
+    """Counts what XLA compiles, whoever asks for it."""
+    seen = []
+
+    def listen(event, _seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class StoppingBlocks(ResidentFeed):
+    """A feed that asks the process to stop before it yields the block of a step."""
+
+    def blocks(self, settings, seed, first, stop, length):
+        for number, block in enumerate(super().blocks(settings, seed, first, stop, length)):
+            if first + number * length in self.stop_before:
+                self.stop_before.clear()
+                signal.raise_signal(signal.SIGTERM)
+            yield block
+
+
+@pytest.fixture(scope="module")
+def two_stages(tmp_path_factory):
+    """A run of two stages, the second without the teacher; and what XLA compiled for it."""
+    source, workdir = ArraySource(40), tmp_path_factory.mktemp("two_stages")
+    feed = StoppingBlocks({"train": source}, 8)
+    object.__setattr__(feed, "stop_before", set())
+    task = make_task(source, terms=("ce", "soft_target"), plans=TWO_STAGES, feed=feed)
+    state = start(task)
+    CalibrationBins.empty().compute()  # a metric's arithmetic on the host is no program of the run
+    with count_compilations() as compiled:
+        fitted = fit(task, state, workdir=workdir, identity={"seed": 0}, frozen=FROZEN)
+    return task, workdir, fitted, len(compiled)
+
+
+def test_writes_every_step_once(two_stages):
+    task, workdir, fitted, _ = two_stages
+    assert int(fitted.state.step) == STEPS
+    assert not np.array_equal(_kernel(fitted), start(task).params["student"]["classifier"]["kernel"])
+    lines = read_metrics(workdir)
+    assert [line["step"] for line in lines if "train/loss" in line] == [3, 6, 9, 12, 15, 18, 21, 24]
+    assert [line["step"] for line in lines if "validation/accuracy" in line] == [8, 16, 24]
+
+
+def test_one_program_a_stage(two_stages):
+    task, _, _, compiled = two_stages
+    assert len(task.programs.compiled) == len(set(task.programs.compiled)) == 3  # two stages and the evaluation
+    assert compiled == 3
+
+
+def test_another_seed_compiles_nothing(two_stages, tmp_path):
+    task, _, first, _ = two_stages
+    state = start(task, seed=1)
+    with count_compilations() as compiled:
+        second = fit(task, state, workdir=tmp_path, identity={"seed": 1}, frozen=FROZEN)
+    assert not compiled
+    assert len(task.programs.compiled) == 3
+    assert not np.array_equal(_kernel(first), _kernel(second))
+
+
+def _kernel(fitted):
+    return fitted.state.params["student"]["classifier"]["kernel"]
+
+
+def test_a_teacher_is_let_go_after_its_stage(two_stages):
+    task, *_ = two_stages
+    taught, alone = (task.programs.get(task.program_key(stage)).program for stage in task.plan)
+    assert list(_state_of(taught).frozen) == ["teacher"]
+    assert list(_state_of(alone).frozen) == []
+
+
+def _state_of(program):
+    """What a compiled program takes as its state."""
+    return program.args_info[0][0]
+
+
+def test_the_early_stop_changes_only_what_comes_after(two_stages, source, tmp_path):
+    _, workdir, _, _ = two_stages
+    train(make_task(source, terms=("ce", "soft_target")), tmp_path, frozen=FROZEN)
+    everywhere, stopped = (
+        [line for line in read_metrics(folder) if "train/loss" in line] for folder in (tmp_path, workdir)
+    )
+    for one, other in zip(everywhere[:4], stopped[:4], strict=True):  # steps 1 to 12
+        assert one == pytest.approx(other, rel=1e-5)
+    assert all("train/loss/soft_target" in line for line in everywhere)
+    assert not any("train/loss/soft_target" in line for line in stopped[4:])
+    assert everywhere[-1]["train/loss/ce"] != pytest.approx(stopped[-1]["train/loss/ce"], rel=1e-5)
+
+
+class CountingBlocks(ResidentFeed):
+    """A feed that notes how many of its blocks nobody has heard back from."""
+
+    def blocks(self, *args):
+        for block in super().blocks(*args):
+            self.under_way.append(self.under_way[-1] + 1)
+            yield block
+
+
+@pytest.mark.parametrize("length", [1, 4])
+def test_steps_in_flight_are_bounded(source, tmp_path, length, monkeypatch):
+    feed = CountingBlocks({"train": source}, 8)
+    object.__setattr__(feed, "under_way", [0])
+    options = {"evaluate_every": 64, "checkpoint_every": 64, "log_every": 64, "steps_per_dispatch": length}
+    task = make_task(source, steps=64, feed=feed, validate=False, **options)
+    fetch = task.backend.fetch
+
+    def heard_back(tree):
+        if isinstance(tree, dict) and "loss" in tree:
+            feed.under_way.append(feed.under_way[-1] - 1)
+        return fetch(tree)
+
+    monkeypatch.setattr(task.backend, "fetch", heard_back)
+    train(task, tmp_path)
+    assert feed.under_way[-1] == 0
+    assert max(feed.under_way) == _STEPS_IN_FLIGHT // length + 1  # the one that is about to go
+
+
+@pytest.mark.parametrize("step", [0, 6, 12, 22])
+def test_interrupted_and_resumed_is_undisturbed(two_stages, tmp_path, step):
+    task, workdir, undisturbed, _ = two_stages
+    task.feed.stop_before.add(step)
+    with pytest.raises(Interrupted, match=f"stopped at step {step + 2} of {STEPS}, saved"):
+        train(task, tmp_path, frozen=FROZEN)
+    assert checkpoints.steps(tmp_path / "checkpoints")[-1] == step + 2
+    resumed = train(task, tmp_path, frozen=FROZEN)
+    assert_same(resumed.state, undisturbed.state)
+    assert resumed.best_step == undisturbed.best_step
+    assert (tmp_path / METRICS_FILE).read_bytes() == (workdir / METRICS_FILE).read_bytes()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # as it was
+
+
+def test_a_finished_run_is_found_done(two_stages):
+    task, workdir, first, _ = two_stages
+    metrics = (workdir / METRICS_FILE).read_bytes()
+
+    def not_again():
+        raise AssertionError("a teacher's work for a run that is done")
+
+    again = train(task, workdir, frozen={"teacher": not_again})
+    assert_same(again.state, first.state)
+    assert again.best_step == first.best_step
+    assert (workdir / METRICS_FILE).read_bytes() == metrics
+
+
+def test_another_plan_is_refused(two_stages, source):
+    _, workdir, _, _ = two_stages
+    later = {"terms": [[0.0, ("ce", "soft_target")], [0.75, ("ce",)]]}
+    with pytest.raises(UserError, match=r"are of another run \(stages: .*'stop': 12.*there, .*'stop': 18.*now"):
+        train(make_task(source, terms=("ce", "soft_target"), plans=later), workdir, frozen=FROZEN)
+
+
+def poison(at: int) -> Term:
+    """A term that is fine until the step after ``at`` steps."""
+
+    def loss(inputs):
+        return jnp.where(inputs.step == at, jnp.nan, 0.1) * inputs.student.logits.sum(-1) ** 2
+
+    return Term(loss)
+
+
+@pytest.mark.parametrize("at", [0, 13])
+def test_nan_names_term_and_step_and_leaves_the_last_good_checkpoint(source, tmp_path, at):
+    task = make_task(source, terms={"ce": make_term("ce"), "poison": poison(at)})
+    with pytest.raises(Diverged, match=rf"run 5: term 'poison' is nan at step {at + 1}; ") as error:
+        train(task, tmp_path, label="run 5")
+    assert "\n" not in str(error.value)
+    folder = tmp_path / "checkpoints"
+    assert (sorted(int(path.name) for path in folder.iterdir()) or [0])[-1] == at // 4 * 4
+    lines = read_metrics(tmp_path)
+    assert all(np.isfinite(value) for line in lines for value in line.values())
+    assert [line["step"] for line in lines if "train/loss" in line] == list(range(3, at + 1, 3))
+    if at:
+        restored = checkpoints.Checkpoints(folder, _identity(folder)).restore(start(task))
+        assert restored.step == 12
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored.state))
+        with pytest.raises(Diverged, match=f"step {at + 1}"):  # the same again from there
+            train(task, tmp_path, label="run 5")
+
+
+def _identity(folder):
+    return checkpoints.read_meta(folder, checkpoints.steps(folder)[-1])["identity"]
+
+
+def test_a_gradient_that_is_not_finite_stops_too(source, tmp_path):
+    def loss(inputs):  # 0 everywhere, with a gradient of 0 · inf
+        return jnp.sqrt(jnp.maximum(inputs.student.logits.sum(-1) * 0.0, 0.0))
+
+    task = make_task(source, terms={"ce": make_term("ce"), "root": Term(loss)})
+    with pytest.raises(Diverged, match="grad_norm is nan at step 1"):
+        train(task, tmp_path)
+
+
+def test_a_term_that_moves_nothing_is_refused_before_the_first_step(source, tmp_path):
+    task = make_task(source, terms={"ce": make_term("ce"), "idle": Term(lambda inputs: inputs.batch["label"] * 1.0)})
+    with pytest.raises(UserError, match=r"terms.idle: no trained parameter moves it"):
+        train(task, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+    assert not (tmp_path / METRICS_FILE).exists()
