@@ -11,8 +11,8 @@ CACHE = REPOSITORY / ".cache" / "xla"
 
 def train(variant: str, workdir, data_dir, *arguments: str, devices: int = 1) -> subprocess.Popen:
     """Starts ``launch.train`` on one of the tests' configs, with so many virtual CPU devices."""
-    command = [sys.executable, "-m", "launch.train", f"--config=tests/configs.py:{variant}", f"--workdir={workdir}"]
-    command += [f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
+    command = [sys.executable, "-m", "launch.train", f"--config=tests/small_configs.py:{variant}"]
+    command += [f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(

@@ -106,9 +106,13 @@ def _lead(summary, labels, control) -> str:
 
 def _notes(experiment: Experiment, labels, reference, control) -> list[str]:
     seeds = ", ".join(map(str, experiment.seeds))
+    data = experiment.config["data"]
+    looked = "The test split was looked at once, after all training."
+    if data["test"] == data["validation"]:
+        looked = "The columns headed test are the validation split too: the test split was not looked at."
     return [
         f"Mean ± standard deviation over the seeds {seeds}. Last: at the end of training. Best: the checkpoint that "
-        "was best on the validation split. The test split was looked at once, after all training.",
+        f"was best on the validation split. {looked}",
         f"Agreement: the share of test images with the same answer as {labels[reference]} of the same seed. "
         "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
         + (f" Δ: difference to {labels[control]}, seed by seed, mean ± standard error." if control else ""),

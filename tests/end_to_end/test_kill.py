@@ -24,9 +24,8 @@ def metrics(workdir: pathlib.Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, data_dir):
     workdir = tmp_path_factory.mktemp("undisturbed")
-    start = time.monotonic()
     finish(train("kill", workdir, data_dir))
-    return workdir, time.monotonic() - start
+    return workdir
 
 
 def saving(workdir: pathlib.Path) -> bool:
@@ -70,7 +69,6 @@ def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> bool:
 
 
 def test_ten_kills_leave_no_trace(undisturbed, tmp_path, data_dir):
-    reference, seconds = undisturbed
     draw = random.Random(0)
     moments = [
         started("student"),
@@ -87,13 +85,12 @@ def test_ten_kills_leave_no_trace(undisturbed, tmp_path, data_dir):
     for moment in moments:
         assert kill_when(train("kill", tmp_path, data_dir), lambda moment=moment: moment(tmp_path))
     finish(train("kill", tmp_path, data_dir))
-    assert json.loads((tmp_path / SUMMARY_FILE).read_text()) == json.loads((reference / SUMMARY_FILE).read_text())
-    assert metrics(tmp_path) == metrics(reference)
+    assert json.loads((tmp_path / SUMMARY_FILE).read_text()) == json.loads((undisturbed / SUMMARY_FILE).read_text())
+    assert metrics(tmp_path) == metrics(undisturbed)
 
 
 def test_metrics_file_has_every_step_once(undisturbed):
-    reference, _ = undisturbed
-    for text in metrics(reference).values():
+    for text in metrics(undisturbed).values():
         lines = [json.loads(line) for line in text.splitlines()]
         trained = [line["step"] for line in lines if "train/loss" in line]
         validated = [line["step"] for line in lines if "validation/accuracy" in line]
@@ -102,7 +99,6 @@ def test_metrics_file_has_every_step_once(undisturbed):
 
 
 def test_sigterm_saves_and_says_so(undisturbed, tmp_path, data_dir):
-    reference, _ = undisturbed
     process = train("kill", tmp_path, data_dir)
     condition = evaluating("teacher", 120)
     while not condition(tmp_path):
@@ -114,5 +110,5 @@ def test_sigterm_saves_and_says_so(undisturbed, tmp_path, data_dir):
     assert "run the same command to go on" in err
     err = finish(train("kill", tmp_path, data_dir))
     assert "resuming at step" in err
-    assert (tmp_path / SUMMARY_FILE).read_bytes() == (reference / SUMMARY_FILE).read_bytes()
-    assert metrics(tmp_path) == metrics(reference)
+    assert (tmp_path / SUMMARY_FILE).read_bytes() == (undisturbed / SUMMARY_FILE).read_bytes()
+    assert metrics(tmp_path) == metrics(undisturbed)

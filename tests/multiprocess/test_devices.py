@@ -11,7 +11,7 @@ from processes import finish, train
 
 from effjax.runtime.checkpoints import read_variables
 
-RUNS = ("teacher", "student", "distilled", "normalised")
+RUNS = ("teacher", "student", "distilled")
 STEPS = 8
 
 

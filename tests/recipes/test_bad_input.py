@@ -1,13 +1,15 @@
-"""Whatever is given that cannot be used: one line that says what, what is allowed and what to do; nothing is trained."""
+"""What cannot be used: one line that says what, what is allowed and what to do; and nothing is trained."""
 
 import collections
+import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
-import configs
 import numpy as np
 import pytest
+import small_configs
 from PIL import Image
 from processes import REPOSITORY, train
 
@@ -21,7 +23,7 @@ SPLITS = {"train": "train[:64]", "validation": "validation[:32]", "test": "test[
 
 def experiment(data_dir, *runs: str) -> dict:
     """The tests' plain experiment with only some of its runs, as the launcher hands it on."""
-    config = configs.plain().to_dict()
+    config = small_configs.plain().to_dict()
     config["data"].update(SPLITS, dir=str(data_dir))
     config["eval_batch_size"] = 16
     config["runs"] = {name: config["runs"][name] for name in runs or ("student",)}
@@ -228,7 +230,7 @@ def test_full_workdir(data_dir, tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk that holds one checkpoint of a large network, but not two."""
+    """A disk with just the room that a run asks for at its start."""
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=66m", "none", path], capture_output=True)
@@ -252,41 +254,49 @@ def fails(process: subprocess.Popen) -> str:
 
 
 def test_disk_that_fills_up(small_disk, data_dir):
-    large = ["--config.runs.student.model.widths=(1500,1500)", "--config.data.train=train[:64]"]
-    process = train("full_disk", small_disk, data_dir, *large)
+    large = ["--config.runs.student.model.widths=(2500,2500)", "--config.data.train=train[:64]"]
+    process = train("plain", small_disk, data_dir, *large)
     message = fails(process)
     assert f"workdir: cannot save to {small_disk}/student/seed_0/checkpoints" in message
 
 
 COMMANDS = {
     "unknown key": (["--config.num_sedes=3"], ["--config.num_sedes", "did you mean 'num_seeds'?"]),
-    "unknown run key": (["--config.runs.student.epoch=3"], ["--config.runs.student.epoch", "'epochs'"]),
-    "wrong type": (["--config.num_seeds=many"], ["config.num_seeds", "many"]),
-    "wrong type in a run": (["--config.runs.student.batch_size=1.5"], ["config.runs.student.batch_size", "1.5"]),
-    "unknown flag": (["--wrokdir=a"], ["wrokdir", "workdir"]),
-    "not a flag": (["seed=3"], ["'seed=3' is not a flag"]),
+    "unknown run": (["--config.runs.studnt.steps=3"], ["--config", "did you mean 'student'?"]),
+    "wrong type": (["--config.runs.student.steps=1.5"], ["--config.runs.student.steps=1.5", "int"]),
+    "unknown flag": (["--wrokdir=a"], ["'wrokdir'", "workdir ?"]),
     "devices": (["--config.runs.student.batch_size=18"], ["batch_size=18", "the 4 devices", "use 16 or 20"]),
 }
 FILES = {
-    "unknown variant": (["--config=configs/distill/digits.py:tyni"], ["tyni", "tiny"]),
-    "missing file": (["--config=configs/distill/digit.py"], ["--config=configs/distill/digit.py", "no such file"]),
+    "unknown variant": (["--config=configs/distill/digits.py:tyni", "--workdir=W"], ["tyni", "did you mean 'tiny'?"]),
+    "missing file": (
+        ["--config=configs/digit.py", "--workdir=W"],
+        ["configs/digit.py: there is no such file"],
+    ),
     "no workdir": (["--config=configs/distill/digits.py"], ["--workdir is missing"]),
-    "no config": (["--workdir=a"], ["--config is missing"]),
+    "not a flag": (["--config=configs/distill/digits.py", "--workdir=W", "seed=3"], ["'seed=3' is not a flag"]),
 }
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory, data_dir):
-    """All the commands' processes, which take turns by themselves."""
+    """All the commands' processes, side by side, and the folder that they may write."""
     workdir = tmp_path_factory.mktemp("launched")
-    started = {name: train("plain", workdir / name, data_dir, *given, devices=4) for name, (given, _) in COMMANDS.items()}
+    started = {
+        name: train("plain", workdir / name, data_dir, *given, devices=4) for name, (given, _) in COMMANDS.items()
+    }
+    for name, (given, _) in FILES.items():
+        command = [sys.executable, "-m", "launch.train", *(a.replace("=W", f"={workdir / name}") for a in given)]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started[name] = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)
     return started, workdir
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *FILES])
 def test_command(launched, name):
     processes, workdir = launched
     message = fails(processes[name])
-    for part in COMMANDS[name][1]:
+    for part in {**COMMANDS, **FILES}[name][1]:
         assert part in message
     assert not list(workdir.rglob("checkpoints"))

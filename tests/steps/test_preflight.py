@@ -30,7 +30,7 @@ def teacher_only(inputs):
     return losses.cross_entropy(inputs.teachers["teacher"].logits, inputs.batch["label"])
 
 
-@pytest.mark.parametrize("model", ["mlp_dropout", "scnn", "resnet8"])
+@pytest.mark.parametrize("model", ["mlp_dropout", "scnn"])
 def test_terms_that_act_are_accepted(model):
     check(make_objective(model, terms=("ce", "soft_target")))
 

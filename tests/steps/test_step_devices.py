@@ -46,8 +46,12 @@ def test_batch_statistics_over_devices_make_the_global_step():
     assert_close(actual, expected, atol=1e-5)
     assert_close(summed, metrics, atol=1e-4)
     # The control: without the model's axis, each device normalises by its own part.
-    separate, _ = over(make_train_step(alone, OPTIMIZER, axis_name=AXIS), 2)(state, shards(BATCH, 2))
-    assert largest_difference(separate.params, expected.params) > 1e-3
+    variables = {"params": state.params["student"], **state.model_state}
+    apply = quick_jit(
+        lambda images: alone.student.apply(variables, images, train=True, mutable=["batch_stats"])[0].logits
+    )
+    images = alone.view(BATCH["image"])
+    assert largest_difference(apply(images)[:4], apply(images[:4])) > 1e-2
 
 
 def test_the_step_runs_under_pmap():
@@ -82,12 +86,11 @@ def test_padding_does_not_count(evaluation):
     np.testing.assert_allclose(states["ece"].confidence.sum(), jax.nn.softmax(logits).max(1).sum(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_evaluation_sums_over_devices(evaluation, count):
+def test_evaluation_sums_over_devices(evaluation):
     model, variables, batch = evaluation
     whole = quick_jit(make_eval_step(model, View()))(variables, batch)
     step = make_eval_step(model, View(), axis_name=AXIS)
-    assert_close(over(step, count)(variables, shards(batch, count)), whole)  # a device may hold padding only
+    assert_close(over(step, 4)(variables, shards(batch, 4)), whole)  # the last device holds padding only
     parts = [
         quick_jit(make_eval_step(model, View()))(variables, {k: v[i] for k, v in shards(batch, 2).items()})
         for i in (0, 1)

@@ -1,4 +1,4 @@
-"""Configs of seconds for tests, as config files are: --config=tests/configs.py:kill."""
+"""Configs of seconds for tests, as config files are: --config=tests/small_configs.py:kill."""
 
 import ml_collections
 
@@ -38,14 +38,15 @@ def plain():
 
 
 def devices():
-    """What must not depend on how the batch lies on devices: dropout, augmentation, and BatchNorm over the axis."""
-    config = plain()
+    """What must not depend on how the batch lies on devices: BatchNorm over the axis, dropout, augmentation."""
+    teacher = _small({"name": "resnet8", "width": 0.25})
+    student = _small({"name": "mlp", "widths": (16,), "dropout": 0.2})
+    config = _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=False))
     config.view.shift = 2
-    config.runs.normalised = _small({"name": "resnet8", "width": 0.5})
     for run in config.runs.values():
         run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
         run.steps_per_dispatch = 1  # compiles faster
-    config.runs.normalised.optimizer.learning_rate = 1e-3  # BatchNorm of 16 images magnifies rounding errors
+    config.runs.teacher.optimizer.learning_rate = 1e-3  # BatchNorm of 16 images magnifies rounding errors
     return config
 
 

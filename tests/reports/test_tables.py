@@ -1,0 +1,70 @@
+import math
+
+import numpy as np
+from PIL import Image
+
+from effjax.reports import tables
+from effjax.reports.curves import plot_curves
+from effjax.reports.html import Opinion, write_report
+
+
+def run(accuracies, params=10):
+    seeds = [
+        {"seed": i, "test_accuracy": a, "test_accuracy_best": a, "agreement": 0.5, "ece": 0.1}
+        for i, a in enumerate(accuracies)
+    ]
+    return {"params": params, "mflops": 0.5, "seeds": seeds}
+
+
+def test_estimates_by_hand():
+    ours, control = run([0.90, 0.94])["seeds"], run([0.90, 0.90])["seeds"]
+    mean = tables.Estimate.over_seeds(ours, "test_accuracy")
+    assert math.isclose(mean.mean, 0.92)
+    assert math.isclose(mean.spread, 0.02 * math.sqrt(2))  # sample standard deviation
+    difference = tables.Estimate.paired(ours, control, "test_accuracy")
+    assert math.isclose(difference.mean, 0.02)
+    assert math.isclose(difference.spread, 0.02)  # its standard error
+
+
+def test_pairs_are_by_seed_not_by_position():
+    control = run([0.1, 0.2, 0.3])["seeds"]
+    assert tables.Estimate.paired(control[::-1], control, "test_accuracy").mean == 0
+
+
+def test_one_seed_has_no_spread():
+    assert tables.Estimate.of([0.5]).percent() == "50.00 %"
+
+
+def test_control_has_no_difference_and_markdown_is_whole():
+    summary = {"student": run([0.5, 0.6]), "distilled": run([0.6, 0.7])}
+    text = tables.markdown(summary, {"student": "alone"}, "student")
+    header, rule, alone, distilled = text.splitlines()
+    assert header.count("|") == rule.count("|") == alone.count("|") == distilled.count("|")
+    assert alone.startswith("| alone ")
+    assert alone.endswith("|  |")
+    assert "+10.00 ± 0.00 %" in distilled
+
+
+def test_report_is_one_file_with_everything_in_it(tmp_path):
+    series = {"a": [[{"step": 1, "accuracy": 0.1}, {"step": 2, "accuracy": 0.3}]] * 2}
+    plot_curves(tmp_path / "curves.png", series, {"accuracy": "accuracy"}, {"a": "A <b>"})
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5  # something was drawn
+    probs = {"teacher": np.array([0.25, 0.75])}
+    write_report(
+        tmp_path / "report.html",
+        title="Title",
+        lead="Lead",
+        headers=("run",),
+        rows=[("<script>",)],
+        notes=[],
+        curves=tmp_path / "curves.png",
+        class_names=("zero", "one"),
+        opinions=[Opinion(np.zeros((4, 4, 1), np.uint8), 1, "one", probs)],
+        facts={"seed": 3},
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "http" not in page  # nothing is loaded from elsewhere
+    assert "<script>" not in page  # what comes from outside is escaped
+    assert page.count("data:image/png;base64,") == 2
+    assert 'class="true" style="height: 86.6%"' in page  # sqrt(0.75)
