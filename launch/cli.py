@@ -9,6 +9,8 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from effjax.errors import UserError
+
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
@@ -21,7 +23,6 @@ _CACHE = flags.DEFINE_string(
 
 def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     """Parses the flags and calls ``main``; exits with the codes that ``launch.train`` documents."""
-    from effjax.errors import UserError
 
     def guarded(_: list[str]) -> None:
         import jax
@@ -52,22 +53,32 @@ def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     """Parses the flags. What a config file or an override gets wrong is the user's to mend: no traceback."""
-    from effjax.errors import UserError
-
     try:
         rest = flags.FLAGS(argv, known_only=False)
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
     except (AttributeError, KeyError) as error:
         raise UserError(_unknown_key(argv, error)) from error
-    except OSError as error:
-        value = next((arg.partition("=")[2] for arg in argv if arg.startswith("--config=")), "")
-        raise UserError(f"--config={value}: there is no such file, or it reads one that is not there") from error
+    except UserError:
+        raise
     except (TypeError, ValueError) as error:
         raise UserError(f"--config: {' '.join(str(error).split())}") from error
     if len(rest) > 1:
         raise UserError(f"{rest[1]!r} is not a flag; see --help")
     return rest
+
+
+def read_config(holder: flags.FlagHolder) -> dict:
+    """Reads a config flag's value as a plain mapping.
+
+    Raises:
+      UserError: if its file could not be read.
+    """
+    try:
+        return holder.value.to_dict()
+    except OSError as error:  # kept back by the flag until its value is used
+        given = next((arg.partition("=")[2] for arg in sys.argv if arg.startswith("--config=")), "")
+        raise UserError(f"--config={given}: there is no such file, or it reads one that is not there") from error
 
 
 def _unknown_key(argv: list[str], error: Exception) -> str:

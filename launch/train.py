@@ -24,7 +24,7 @@ flags.adopt_module_key_flags(cli)
 def main() -> None:
     from effjax.recipes import RECIPES, find_recipe
 
-    config = _CONFIG.value.to_dict()
+    config = cli.read_config(_CONFIG)
     RECIPES[find_recipe(config)](config, _WORKDIR.value)
 
 

@@ -1,5 +1,5 @@
 """What changes during training, as plans over its progress."""
 
-from effjax.curricula.plans import Plan, Stage, fingerprint, stage_at, stages
+from effjax.curricula.plans import Plan, Stage, stage_at, stages
 
-__all__ = ["Plan", "Stage", "fingerprint", "stage_at", "stages"]
+__all__ = ["Plan", "Stage", "stage_at", "stages"]

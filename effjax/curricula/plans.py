@@ -7,9 +7,7 @@ compose; within a stage nothing static changes, and one compiled program serves 
 
 import bisect
 import dataclasses
-import hashlib
 import itertools
-import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -119,17 +117,6 @@ def stages(total_steps: int, plans: Iterable[Plan] | Mapping[str, Any], *, multi
 def stage_at(plan: Sequence[Stage], step: int) -> int:
     """Returns the index of the stage that ``step`` belongs to (the last one for a finished run)."""
     return min(bisect.bisect_right([stage.start for stage in plan], step) - 1, len(plan) - 1)
-
-
-def fingerprint(plan: Sequence[Stage]) -> str:
-    """Returns a hash of the stages, stable across processes, by which a checkpoint of another plan is recognised.
-
-    Raises:
-      TypeError: for a setting whose value is not made of strings, numbers, booleans, None and tuples of them: the text
-        of a set or an object differs from process to process.
-    """
-    text = json.dumps([[s.start, s.stop, s.settings] for s in plan])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _freeze_pieces(setting: str, pieces: Iterable[Sequence[Any]]) -> tuple[tuple[float, Hashable], ...]:

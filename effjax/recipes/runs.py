@@ -91,6 +91,10 @@ class Experiment:
                 {teacher: self._teacher_model(name, teacher) for teacher in config["runs"][name]["teachers"]},
             )
 
+        for name, assembled in self.runs.items():  # all before any is trained: a mistake in the last costs nothing
+            frozen = {teacher: self._frozen_shapes(name, teacher) for teacher in assembled.config["teachers"]}
+            assembled.task.check(jax.eval_shape(assembled.init, np.uint32(0)), frozen)
+
     def train(self) -> Iterator[Done]:
         """Trains every run of every seed, yielding each as it is done."""
         for seed in self.seeds:
@@ -133,6 +137,14 @@ class Experiment:
         if source["run"]:
             return make_model(self.config["runs"][source["run"]]["model"], self.datasets.info.num_classes)
         return checkpoint_model(source["checkpoint"], self.datasets.info, f"config.runs.{run}.teachers.{teacher}")
+
+    def _frozen_shapes(self, name: str, teacher: str) -> Tree:
+        """The shapes of what :meth:`_frozen` will return."""
+        info, model = self.datasets.info, self._teacher_model(name, teacher)
+        if self.config["runs"][name]["teachers"][teacher]["cached"]:
+            return {"logits": jax.ShapeDtypeStruct((len(self.datasets.train), info.num_classes), np.float32)}
+        images = jax.ShapeDtypeStruct((1, *self.runs[name].task.feed.example()["image"].shape[1:]), np.float32)
+        return dict(jax.eval_shape(model.init, jax.random.key(0), images))
 
     def _frozen(self, name: str, teacher: str, source: Mapping[str, Any], variables: Tree) -> Tree:
         """What the teacher reads inside the step: its variables, or its answers on the training set."""

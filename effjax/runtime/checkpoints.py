@@ -4,10 +4,11 @@ The state is replicated, so it is saved from the host's copy: a checkpoint does 
 wrote it, nor by which backend, and any other reads it.
 """
 
+import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ class Checkpoints:
           state: on the host, as numpy arrays.
           meta: the loop's own notes, JSON-like.
           best_value: the validation metric, if this is the best so far.
+
+        Raises:
+          UserError: if this or the one before could not be written.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -77,10 +81,8 @@ class Checkpoints:
             meta=ocp.args.JsonSave({**meta, "identity": self.identity}),
         )
         metrics = None if best_value is None else {"value": float(best_value)}
-        try:
+        with self._saving():
             self._manager.save(step, args=items, metrics=metrics, force=True)
-        except OSError as error:
-            raise UserError(f"workdir: cannot save to {self.directory}: {error}") from error
 
     def restore(self, template: TrainState) -> Restored | None:
         """Reads the newest checkpoint that can be read, or returns None if there is none.
@@ -116,13 +118,21 @@ class Checkpoints:
         Raises:
           UserError: if it could not be written.
         """
-        try:
+        with self._saving():
             self._manager.wait_until_finished()
-        except Exception as error:
-            raise UserError(f"workdir: cannot save to {self.directory}: {str(error).splitlines()[0]}") from error
 
     def close(self) -> None:
-        self._manager.close()
+        with self._saving():
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Reports what cannot be saved: now, or, as saving goes on in the background, what was to be saved before."""
+        try:
+            yield
+        except Exception as error:  # tensorstore's for a full disk is a ValueError
+            reason = "no space left" if "No space left" in str(error) else str(error).splitlines()[0][:200]
+            raise UserError(f"workdir: cannot save to {self.directory}: {reason}") from error
 
 
 def read(directory: Path, step: int, template: TrainState) -> Restored:

@@ -20,7 +20,7 @@ from effjax.runtime.interrupt import Interrupted, StopSignal
 from effjax.runtime.progress import Progress
 from effjax.runtime.task import Task, spec
 from effjax.runtime.writers import Writer
-from effjax.steps import TrainState, check_terms_act
+from effjax.steps import TrainState
 
 _log = logging.getLogger("effjax")
 
@@ -112,10 +112,7 @@ class _Loop:
     def _check_before_start(self) -> None:
         self.task.backend.check_batch_size(self.task.batch_size)
         self.frozen = {name: compute() for name, compute in self._frozen.items()}
-        example = self.task.feed.example()
-        for stage in self.task.plan:
-            state = self._with_teachers(self.host_state, stage)
-            check_terms_act(self.task.objective_at(stage), state, example, axis_name=self.task.backend.axis_name)
+        self.task.check(self.host_state, self.frozen)
 
     def _run_stages(self) -> None:
         task = self.task

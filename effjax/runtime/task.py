@@ -12,7 +12,7 @@ from effjax.curricula import Stage
 from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
-from effjax.steps import Objective, TrainState, has_convolution, make_block, make_train_step
+from effjax.steps import Objective, TrainState, check_terms_act, has_convolution, make_block, make_train_step
 from effjax.steps.axes import on_axis
 
 Tree = Any
@@ -77,6 +77,7 @@ class Task:
     ema_decay: float | None = None
     steps_per_dispatch: int | None = None
     programs: Programs = dataclasses.field(default_factory=Programs)
+    _checked: list[bool] = dataclasses.field(default_factory=list)
     _lengths: dict[Hashable, tuple[int, bool]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -86,6 +87,24 @@ class Task:
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
         return self.objective.restrict(stage.get("terms", tuple(self.objective.terms)), stage.get("trainable"))
+
+    def check(self, state: TrainState, frozen: Mapping[str, Tree]) -> None:
+        """Checks, once for all seeds, that every stage's terms act and its teachers fit.
+
+        Args:
+          state: arrays or shapes, without teachers.
+          frozen: by teacher, what it reads: arrays or shapes.
+
+        Raises:
+          UserError: naming the term or the teacher.
+        """
+        if self._checked:
+            return
+        for stage in self.plan:
+            objective = self.objective_at(stage)
+            with_teachers = state.replace(frozen={name: frozen[name] for name in objective.teachers})
+            check_terms_act(objective, with_teachers, self.feed.example(), axis_name=self.backend.axis_name)
+        self._checked.append(True)
 
     def program_key(self, stage: Stage) -> Hashable:
         """What tells a stage's program from another's: its settings, but for what only the feed looks at."""

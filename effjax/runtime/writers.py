@@ -1,16 +1,23 @@
 """Where a run's numbers go: a JSON-lines file that a resumed run continues exactly, and TensorBoard event files."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from effjax.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
+
+_FLUSH_SECONDS = 30.0
 
 
 class Writer:
@@ -25,40 +32,74 @@ class Writer:
         be written again.
 
     Raises:
-      UserError: if the folder cannot be written.
+      UserError: if the folder cannot be written, here or by any later call.
     """
 
     def __init__(self, workdir: str | Path, start_step: int):
         self._file = self._events = None
         if jax.process_index() != 0:
             return
-        path = Path(workdir) / METRICS_FILE
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _cut(path, start_step)
-            self._file = path.open("a")
-            self._events = SummaryWriter(str(path.parent / "events"), purge_step=start_step + 1)
-        except OSError as error:
-            raise UserError(f"workdir: cannot write {path}: {error.strerror}") from error
+        self._path = Path(workdir) / METRICS_FILE
+        with self._writing():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _cut(self._path, start_step)
+            self._file = self._path.open("a")
+            self._events = _Events(self._path.parent / "events", start_step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one line of exact values, to the file and to TensorBoard."""
         if self._file is None:
             return
-        self._file.write(json.dumps({"step": step, **{name: float(v) for name, v in values.items()}}) + "\n")
-        self._file.flush()
+        with self._writing():
+            self._file.write(json.dumps({"step": step, **{name: float(v) for name, v in values.items()}}) + "\n")
+            self._file.flush()
         self.speeds(step, values)
 
     def speeds(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values that depend on the machine, to TensorBoard only."""
         if self._events is not None:
-            for name, value in values.items():
-                self._events.add_scalar(name, float(value), step)
+            with self._writing():
+                self._events.add(step, values)
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
-            self._events.close()
+            with self._writing(), contextlib.closing(self._events):
+                self._file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"workdir: cannot write {self._path}: {error.strerror}") from error
+
+
+class _Events:
+    """A TensorBoard event file, written where it is called: a thread in between would die of a full disk unheard."""
+
+    def __init__(self, folder: Path, start_step: int):
+        folder.mkdir(exist_ok=True)
+        # The name says the second; where two processes share one, the step too, or the later overwrites the earlier.
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{start_step}"
+        self._records = RecordWriter(str(folder / name))
+        self._flushed = time.monotonic()
+        self._write(file_version="brain.Event:2")
+        # TensorBoard then forgets what an earlier process wrote of later steps.
+        self._write(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes scalars of one step."""
+        tagged = [Summary.Value(tag=name, simple_value=float(value)) for name, value in values.items()]
+        self._write(step=step, summary=Summary(value=tagged))
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._records.flush()
+            self._flushed = time.monotonic()
+
+    def _write(self, **event) -> None:
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+
+    def close(self) -> None:
+        self._records.close()
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, float]]:

@@ -1,14 +1,11 @@
 """Plans and stages: every method's plan, their composition, alignment, and the hash of it all."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from effjax.curricula import Plan, Stage, fingerprint, stage_at, stages
+from effjax.curricula import Plan, Stage, stage_at, stages
 
 ESKD = [[0, ["ce", "soft_target"]], [0.5, ["ce"]]]
 EFFICIENTTRAIN = [[0, 160], [0.6, 192], [0.8, 224]]
@@ -172,38 +169,3 @@ def test_unaligned_stages_are_exact_where_breakpoints_are_whole_steps():
     plan = Plan("a", [(k / 20, k) for k in range(0, 20, 3)])
     cut = stages(20, [plan])
     assert [cut[stage_at(cut, step)]["a"] for step in range(20)] == [plan((step + 0.01) / 20) for step in range(20)]
-
-
-def test_fingerprint_tells_plans_apart():
-    plans = [
-        stages(100, {"terms": ESKD}),
-        stages(101, {"terms": ESKD}),
-        stages(100, {"terms": ESKD}, multiple_of=16),
-        stages(100, {"terms": [[0, ["ce", "soft_target"]], [0.51, ["ce"]]]}),
-        stages(100, {"terms": [[0, ["ce", "soft_target"]], [0.5, ["soft_target"]]]}),
-        stages(100, {"term": ESKD}),
-        stages(100, {"terms": ESKD, "image_size": EFFICIENTTRAIN}),
-        stages(100, {"terms": [[0, "ce"]]}),
-        stages(100, {"terms": [[0, ["ce"]]]}),
-    ]
-    assert len({fingerprint(plan) for plan in plans}) == len(plans)
-    # What was written as lists or as tuples, in whatever order, is the same plan.
-    same = stages(100, [Plan("terms", ((0.0, ("ce", "soft_target")), (0.5, ("ce",))))])
-    assert fingerprint(same) == fingerprint(plans[0])
-
-
-def test_fingerprint_is_the_same_in_another_process():
-    plans = {"terms": ESKD, "image_size": EFFICIENTTRAIN, "flag": [[0, True], [0.25, None]]}
-    program = f"from effjax.curricula import *; print(fingerprint(stages(100, {plans!r})))"
-    for hash_seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        answer = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        )
-        assert answer.stdout.strip() == fingerprint(stages(100, plans))
-
-
-@pytest.mark.parametrize("value", [frozenset({"ce", "hint"}), object(), len])
-def test_fingerprint_refuses_what_has_no_stable_text(value):
-    with pytest.raises(TypeError):
-        fingerprint(stages(10, [Plan.constant("a", value)]))

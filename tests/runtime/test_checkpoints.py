@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back to the bit; what is damaged is left out, what is another run's refused."""
 
+import contextlib
 import logging
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from disks import no_file_longer_than
 
 from effjax.errors import UserError
 from effjax.runtime import checkpoints as stored
@@ -52,6 +54,11 @@ def save(directory: pathlib.Path, *steps: int, keep: int = 2, values=None, **opt
         manager.save(state_at(step, **options), {**META, "window": {"loss": [float(step), 1.0]}}, best_value=best)
     manager.wait()
     manager.close()
+
+
+def save_and_wait(manager: Checkpoints, state: TrainState) -> None:
+    manager.save(state, META)
+    manager.wait()
 
 
 def restore(directory: pathlib.Path, identity=IDENTITY, **options) -> stored.Restored | None:
@@ -186,3 +193,16 @@ def test_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"workdir: cannot write .*file/checkpoints: Not a directory"):
         Checkpoints(tmp_path / "file" / "checkpoints", IDENTITY)
+
+
+def test_a_disk_that_fills_up(tmp_path):
+    save(tmp_path, 3)
+    manager = Checkpoints(tmp_path, IDENTITY)
+    with no_file_longer_than(64), pytest.raises(UserError, match=f"workdir: cannot save to {tmp_path}: ") as error:
+        save_and_wait(manager, state_at(6))
+    assert "\n" not in str(error.value)
+    with contextlib.suppress(UserError):  # or once more
+        manager.close()
+    restored = restore(tmp_path)
+    assert restored.step in (3, 6)  # where it is but the last of its files that did not fit, 6 can be read
+    assert_equal(restored.state, state_at(restored.step))

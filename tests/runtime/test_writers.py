@@ -1,8 +1,12 @@
 """metrics.jsonl: a resumed run goes on exactly where its checkpoint was."""
 
+import contextlib
 import json
+import struct
 
 import pytest
+from disks import no_file_longer_than
+from tensorboardX.proto.event_pb2 import Event
 
 from effjax.errors import UserError
 from effjax.runtime.writers import METRICS_FILE, Writer, read_metrics
@@ -52,3 +56,39 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"workdir: cannot write .*file/run/metrics.jsonl: Not a directory"):
         Writer(tmp_path / "file" / "run", 0)
+
+
+@pytest.mark.parametrize("write", [Writer.scalars, Writer.speeds], ids=["metrics", "events"])
+def test_a_disk_that_fills_up_is_reported_and_not_waited_for(tmp_path, write):
+    def fill():
+        for step in range(1, 10_000):
+            write(writer, step, {"train/loss": 0.5})
+
+    writer = Writer(tmp_path, 0)
+    with no_file_longer_than(8192):
+        with pytest.raises(UserError, match=r"workdir: cannot write .*metrics.jsonl: File too large"):
+            fill()
+        with contextlib.suppress(UserError):  # or once more
+            writer.close()
+
+
+def test_events_can_be_read_as_tensorboard_does(tmp_path):
+    write(tmp_path, 0, 3)
+    write(tmp_path, 2, 4)
+    first, second = (list(_events(path)) for path in sorted((tmp_path / "events").iterdir(), key=lambda p: p.name))
+    assert [(event.step, event.summary.value[0].simple_value) for event in first if event.summary.value] == [
+        (step, pytest.approx(1.0 / step)) for step in (1, 2, 3)
+    ]
+    purged = [event.step for event in second if event.session_log.status]
+    assert purged == [3]
+    assert [event.step for event in second if event.summary.value] == [3, 4]
+    assert [event.summary.value[0].tag for event in second if event.summary.value] == ["train/loss"] * 2
+
+
+def _events(path):
+    """The events of a file of length-prefixed records, each with two checksums."""
+    data = path.read_bytes()
+    while data:
+        (length,) = struct.unpack("Q", data[:8])
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
