@@ -13,6 +13,7 @@ import optax
 from effjax.curricula import stages
 from effjax.data.pipeline import eval_batches
 from effjax.errors import UserError, nearest
+from effjax.recipes.config import number, take
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.networks import make_model
 from effjax.recipes.teachers import CachedTeacher, NetworkTeacher, check_cacheable
@@ -22,7 +23,7 @@ from effjax.steps.evaluate import make_predict
 
 Tree = Any
 
-_SETTINGS = ("terms", "trainable", "data")  # what a plan may change
+_SETTINGS = ("terms", "trainable")  # what a plan may change
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,7 @@ def assemble(
         teachers[teacher] = CachedTeacher() if source["cached"] else NetworkTeacher(teacher_models[teacher])
     objective = Objective(
         student=model,
-        terms={term: make_term(term, **_scheduled(options, total)) for term, options in config["terms"].items()},
+        terms={term: make_term(term, **_scheduled(term, options, total)) for term, options in config["terms"].items()},
         teachers=teachers,
         view=datasets.view,
     )
@@ -175,20 +176,26 @@ def _evaluator(model: nn.Module, datasets: Datasets, backend: Backend, batch_siz
 
 
 def _optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:
-    options = dict(config["optimizer"])
-    schedule = dict(config["schedule"])
-    rate = make_schedule(schedule.pop("name"), options.pop("learning_rate"), total, **_tuples(schedule))
-    return make_optimizer(options.pop("name"), rate, **options)
+    options, schedule = dict(config["optimizer"]), dict(config["schedule"])
+    peak = number(take(options, "learning_rate", "optimizer"), "optimizer.learning_rate")
+    rate = make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))
+    return make_optimizer(take(options, "name", "optimizer"), rate, **options)
 
 
-def _scheduled(options: Mapping[str, Any], total: int) -> dict[str, Any]:
+def _scheduled(term: str, options: Mapping[str, Any], total: int) -> dict[str, Any]:
     """A term's options, those given as ``{"name": "linear", "peak": 4.0, "end": 1.0}`` made schedules."""
+    if not isinstance(options, Mapping):
+        raise UserError(f"terms.{term}={options!r} must be a mapping of its options, e.g. {{'weight': 1.0}}")
     made = {}
     for name, value in options.items():
+        key = f"terms.{term}.{name}"
         if isinstance(value, Mapping):
             value = dict(value)
-            value = make_schedule(value.pop("name"), value.pop("peak"), total, **_tuples(value))
-        made[name] = value
+            made[name] = make_schedule(
+                take(value, "name", key), number(take(value, "peak", key), f"{key}.peak"), total, **_tuples(value)
+            )
+        else:
+            made[name] = value if name == "teacher" else number(value, key)
     return made
 
 

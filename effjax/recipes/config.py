@@ -102,6 +102,7 @@ def check(config: Mapping[str, Any]) -> None:
         )
     for name, sub in config["runs"].items():
         _check_keys(sub, run(), f"config.runs.{name}")
+        _check_ranges(sub, f"config.runs.{name}")
         for teacher, source in sub["teachers"].items():
             key = f"config.runs.{name}.teachers.{teacher}"
             _check_keys(source, teacher_of_run(""), key)
@@ -111,6 +112,28 @@ def check(config: Mapping[str, Any]) -> None:
                 raise UserError(f"{key}.run={source['run']!r}; {nearest(source['run'], config['runs'])}")
             if source["step"] not in ("last", "best"):
                 raise UserError(f"{key}.step={source['step']!r}; {nearest(source['step'], ['last', 'best'])}")
+
+
+def take(mapping: dict[str, Any], key: str, where: str) -> Any:
+    """Takes a key that must be there out of an open mapping.
+
+    Raises:
+      UserError: if it is not there.
+    """
+    if key not in mapping:
+        raise UserError(f"{where}.{key} is missing")
+    return mapping.pop(key)
+
+
+def number(value: Any, where: str) -> float:
+    """Refuses what is not a number.
+
+    Raises:
+      UserError: naming the key.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where}={value!r} must be a number")
+    return value
 
 
 def in_order(runs: Mapping[str, Any]) -> list[str]:
@@ -130,6 +153,19 @@ def in_order(runs: Mapping[str, Any]) -> list[str]:
 
 def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
     return (source["run"] for source in run_config["teachers"].values() if source["run"])
+
+
+# The least that a number may be; what is below has no meaning.
+_LEAST = {"batch_size": 1, "epochs": 0, "steps": 0, "accumulate": 1, "evaluations": 1, "keep": 1}
+_LEAST.update({"checkpoint_every": 0, "log_every": 0, "steps_per_dispatch": 0, "ema": 0})
+
+
+def _check_ranges(config: Mapping[str, Any], where: str) -> None:
+    for key, least in _LEAST.items():
+        if config[key] < least:
+            raise UserError(f"{where}.{key}={config[key]} must be at least {least}")
+    if config["ema"] >= 1:
+        raise UserError(f"{where}.ema={config['ema']} must be below 1; 0 keeps no average")
 
 
 def _check_keys(config: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

@@ -1,6 +1,8 @@
 """One process or many."""
 
+import importlib.util
 import os
+import urllib.request
 
 import jax
 
@@ -23,7 +25,8 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
     """
     given = {"coordinator": bool(coordinator), "num_processes": num_processes > 0, "process_id": process_id >= 0}
     if all(given.values()):
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        # Told all there is to know, JAX need not ask a cluster: in a Kubernetes pod it would complain.
+        jax.distributed.initialize(coordinator, num_processes, process_id, cluster_detection_method="deactivate")
     elif any(given.values()):
         missing = ", ".join(f"--{name}" for name, present in given.items() if not present)
         raise UserError(f"a run of several processes needs all three flags; missing: {missing}")
@@ -32,9 +35,26 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
 
 
 def _cluster_has_several_processes() -> bool:
-    slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
-    tpu = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    return slurm or tpu
+    # Only srun sets the step's nodes: the batch script alone is one process, however many tasks the job has.
+    slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_NODELIST" in os.environ
+    return slurm or "," in _tpu_hosts()
+
+
+def _tpu_hosts() -> str:
+    """The hosts of the TPU slice that this one belongs to, with commas: from the environment, or, on a Cloud TPU VM
+    that one has logged in to, from its metadata server, where JAX has them from too."""
+    named = os.environ.get("TPU_PROCESS_ADDRESSES") or os.environ.get("TPU_WORKER_HOSTNAMES")
+    if named or "TPU_SKIP_MDS_QUERY" in os.environ or importlib.util.find_spec("libtpu") is None:
+        return named or ""
+    server = os.environ.get("GCE_METADATA_IP", "metadata.google.internal")
+    url = f"http://{server}/computeMetadata/v1/instance/attributes/worker-network-endpoints"
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers={"Metadata-Flavor": "Google"}), timeout=5
+        ) as page:
+            return page.read().decode()
+    except OSError:  # no such server, or no TPU: JAX sets TPU_SKIP_MDS_QUERY where it finds no chips
+        return ""
 
 
 def is_primary() -> bool:

@@ -85,4 +85,4 @@ def block_length(
     longest = min(longest, limit or longest)
     common = math.gcd(*boundaries)
     length = max(n for n in range(1, longest + 1) if common % n == 0)
-    return length, platform == "cpu" and convolutions  # unrolled even if it is one step: a loop of one is still a loop
+    return length, length > 1 and platform == "cpu" and convolutions

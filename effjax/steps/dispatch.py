@@ -32,6 +32,9 @@ def make_block(step: Step, *, unroll: bool):
                 one = {name: array[one["row"]] for name, array in resident.items()}
             return step(state, one)
 
+        if jax.tree.leaves(inputs)[0].shape[0] == 1:  # even unrolled, a scan of one step stays a loop
+            state, metrics = body(state, jax.tree.map(lambda x: x[0], inputs))
+            return state, jax.tree.map(lambda x: x[None], metrics)
         return jax.lax.scan(body, state, inputs, unroll=unroll)
 
     return block
