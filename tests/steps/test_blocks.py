@@ -85,3 +85,17 @@ def test_convolutions_in_a_step_over_devices():
     batch = make_batch()
     step = make_train_step(objective, optimizer, axis_name="devices")
     assert has_convolution(on_axis(step, "devices"), shapes_of(make_state(objective, optimizer, batch)), batch)
+
+
+def test_one_step_is_no_loop():
+    """On CPU a convolution in a loop, even of one step and unrolled, takes 30 times as long."""
+
+    def step(state, batch):
+        return state + batch["x"].sum(), {"n": state}
+
+    inputs = {"x": np.ones((1, 3), np.float32)}
+    jaxpr = jax.make_jaxpr(make_block(step, unroll=False))(np.float32(0), {}, inputs)
+    assert not any(eqn.primitive.name in ("scan", "while") for eqn in jaxpr.jaxpr.eqns)
+    state, metrics = make_block(step, unroll=False)(np.float32(0), {}, inputs)
+    assert state == 3
+    assert metrics["n"].shape == (1,)
