@@ -88,7 +88,7 @@ def test_closing_gives_up_what_has_not_been_started(programs):
         ("cpu", False, True, [60, 84], None, (12, False)),  # fits between all boundaries
         ("cpu", False, True, [7, 11], None, (1, False)),
         ("cpu", True, True, [6, 9], None, (3, True)),
-        ("cpu", True, True, [7, 9], None, (1, False)),  # one step, laid out: a loop of one is a loop
+        ("cpu", True, True, [7, 9], None, (1, False)),  # a block of one step is no loop
         ("cpu", False, True, [640], 10, (10, False)),
         ("cpu", False, True, [640], 7, (5, False)),
         ("gpu", False, True, [640], 500, (32, False)),
