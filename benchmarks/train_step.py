@@ -42,7 +42,7 @@ def main() -> None:
         torch_version = f"torch {theirs[0]['torch']}, {theirs[0]['threads']} threads, {theirs[0]['device']}"
         lines.append(row(model, batch, ours, theirs))
         print(lines[-1], flush=True)
-    write(lines, torch_version)
+        write(lines, torch_version)  # after each, so that a run that is stopped leaves what it has measured
 
 
 def row(model: str, batch: int, ours: list[dict], theirs: list[dict]) -> str:
