@@ -7,7 +7,6 @@ wrote it, nor by which backend, and any other reads it.
 import contextlib
 import dataclasses
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -211,11 +210,6 @@ def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], direct
             f"the checkpoints in {directory} are of another run ({what}{more}); "
             "give another --workdir, or remove that folder to start anew"
         )
-
-
-def remove(directory: str | Path) -> None:
-    """Removes a run's checkpoints."""
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _model_item(state: TrainState) -> dict[str, Tree]:
