@@ -13,7 +13,7 @@ def _small(model: dict, steps: int = 8) -> ml_collections.ConfigDict:
     return run
 
 
-def _distilled(student, *, cached: bool):
+def _distilled(student, *, cached: str):
     run = student.copy_and_resolve_references()
     run.terms.update({"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}})
     run.teachers.teacher = schema.teacher_of_run("teacher", cached=cached)
@@ -34,14 +34,14 @@ def get_config(variant: str = "plain"):
 def plain():
     """A student, and a teacher that answers beside its distilled twin."""
     teacher, student = _small({"name": "scnn", "width": 0.125}), _small({"name": "mlp", "widths": (16,)})
-    return _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=False))
+    return _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=""))
 
 
 def devices():
     """What must not depend on how the batch lies on devices: BatchNorm over the axis, dropout, augmentation."""
     teacher = _small({"name": "resnet8", "width": 0.25})
     student = _small({"name": "mlp", "widths": (16,), "dropout": 0.2})
-    config = _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=False))
+    config = _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=""))
     config.view.shift = 2
     for run in config.runs.values():
         run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
@@ -57,6 +57,7 @@ def kill():
         run.steps, run.evaluations, run.checkpoint_every, run.log_every = 240, 6, 20, 7
         run.ema, run.steps_per_dispatch = 0.9, 4
     config.runs.distilled.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
+    config.runs.distilled.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))  # the optimiser starts afresh
     return config
 
 

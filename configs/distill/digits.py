@@ -31,7 +31,7 @@ def get_config(variant: str = ""):
     distilled = student.copy_and_resolve_references()
     distilled.label = "distilled"
     distilled.terms.update({"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}})
-    distilled.teachers.teacher = schema.teacher_of_run("teacher", cached=True)
+    distilled.teachers.teacher = schema.teacher_of_run("teacher", cached="float32")
 
     early = distilled.copy_and_resolve_references()
     early.label = "distilled, early-stopped"

@@ -9,10 +9,11 @@ from effjax.data.base import Source
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
 from effjax.data.sampler import Sampler
+from effjax.errors import UserError, nearest
 
 Batch = Mapping[str, np.ndarray]
 
-_DEVICE_FEATURES = ("image", "label", "id")
+_FEATURES = ("image", "label", "id")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +27,23 @@ class Feed:
       batch_size: examples a step, over all processes.
       process_index: of this host.
       process_count: hosts that share the batch.
+      features: what of an example goes to the device.
     """
 
     sources: Mapping[str, Source]
     batch_size: int
     process_index: int = 0
     process_count: int = 1
+    features: tuple[str, ...] = _FEATURES
+
+    def __post_init__(self):
+        for name, source in self.sources.items():
+            known = source[0]
+            for feature in self.features:
+                if feature not in known:
+                    raise UserError(
+                        f"{source.info.name!r} ({name}) has no feature {feature!r}; {nearest(feature, known)}"
+                    )
 
     def sampler(self, settings: Mapping[str, Hashable], seed: int) -> Sampler:
         return Sampler(len(self.sources[settings.get("data", "train")]), self.batch_size, seed)
@@ -46,9 +58,10 @@ class ResidentFeed(Feed):
     """The sets live on the device whole; only row numbers travel."""
 
     def __post_init__(self):
+        super().__post_init__()
         arrays = {name: as_arrays(source) for name, source in self.sources.items()}
         offsets = np.cumsum([0, *(len(a["id"]) for a in arrays.values())])
-        resident = {key: np.concatenate([a[key] for a in arrays.values()]) for key in _DEVICE_FEATURES}
+        resident = {key: np.concatenate([a[key] for a in arrays.values()]) for key in self.features}
         object.__setattr__(self, "resident", resident)
         object.__setattr__(self, "_offsets", dict(zip(arrays, offsets, strict=False)))
 
@@ -87,7 +100,7 @@ class StreamFeed(Feed):
 
     def example(self) -> Batch:
         """A batch of this process, for its shapes."""
-        return _device_features(stack([self.sources["train"][0]] * self.local_size))
+        return self._chosen(stack([self.sources["train"][0]] * self.local_size))
 
     def block_example(self, length: int) -> Batch:
         """What :meth:`blocks` yields, for its shapes."""
@@ -108,12 +121,11 @@ class StreamFeed(Feed):
             process_count=self.process_count,
         ) as batches:
             for _ in range(start, stop, length):
-                several = [_device_features(next(batches)) for _ in range(length)]
+                several = [self._chosen(next(batches)) for _ in range(length)]
                 yield {key: np.stack([batch[key] for batch in several]) for key in several[0]}
 
-
-def _device_features(batch: Batch) -> Batch:
-    return {key: batch[key] for key in _DEVICE_FEATURES}
+    def _chosen(self, batch: Batch) -> Batch:
+        return {key: batch[key] for key in self.features}
 
 
 def _repeat(array: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,33 @@
-"""Losses: pure functions from arrays to one value per example, never reduced."""
+"""Losses: pure functions from arrays to one value per example, never reduced (``dist``: one for the batch).
 
+``where=`` leaves examples out: they give 0 and no gradient, and the others are as if they were not there.
+The losses that compare the examples of a batch (``dist``, ``relational_*``, ``similarity_preserving``, ``contrastive``)
+take ``axis_name=``: the batch that lies along this mapped axis is compared as a whole.
+"""
+
+from effjax.losses.attention import attention_transfer
 from effjax.losses.classification import cross_entropy
+from effjax.losses.contrastive import contrastive
+from effjax.losses.correlation import dist
+from effjax.losses.decoupled import decoupled_kl
 from effjax.losses.distillation import soft_target_kl, tempered_softmax
+from effjax.losses.hints import hint_mse
+from effjax.losses.logits import ensemble_logits, logit_mse
+from effjax.losses.relational import relational_angle, relational_distance
+from effjax.losses.similarity import similarity_preserving
 
-__all__ = ["cross_entropy", "soft_target_kl", "tempered_softmax"]
+__all__ = [
+    "attention_transfer",
+    "contrastive",
+    "cross_entropy",
+    "decoupled_kl",
+    "dist",
+    "ensemble_logits",
+    "hint_mse",
+    "logit_mse",
+    "relational_angle",
+    "relational_distance",
+    "similarity_preserving",
+    "soft_target_kl",
+    "tempered_softmax",
+]

@@ -13,9 +13,11 @@ def masked(loss: jax.Array, where: jax.Array | None) -> jax.Array:
     return jnp.where(where, loss, 0.0)
 
 
-def blank(logits: jax.Array, where: jax.Array | None) -> jax.Array:
-    """Sets the logits ``[..., K]`` of left-out examples to 0, so that a NaN there reaches no gradient."""
-    return logits if where is None else jnp.where(where[..., None], logits, 0.0)
+def blank(x: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Sets left-out examples of ``x`` ``[..., *]`` to 0, so that a NaN there reaches no gradient."""
+    if where is None:
+        return x
+    return jnp.where(where.reshape(*where.shape, *(1,) * (x.ndim - where.ndim)), x, 0.0)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:

@@ -6,8 +6,20 @@
 """
 
 from effjax.models.count import count_params, flops
+from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.registry import NAMES, create, options
-from effjax.models.taps import Outputs, tap_paths
+from effjax.models.taps import Outputs, params_up_to, tap_paths
 
-__all__ = ["NAMES", "Outputs", "count_params", "create", "flops", "init", "options", "tap_paths"]
+__all__ = [
+    "NAMES",
+    "Outputs",
+    "count_params",
+    "create",
+    "flops",
+    "init",
+    "load_foreign",
+    "options",
+    "params_up_to",
+    "tap_paths",
+]

@@ -9,6 +9,7 @@ import flax.linen as nn
 
 from effjax.errors import UserError, nearest
 from effjax.models.densenet import DenseNet
+from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.mlp import Mlp
 from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
@@ -30,6 +31,11 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),
     "densenet": partial(DenseNet),
+    "efficientnet_lite0": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.0),
+    "efficientnet_lite1": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.1),
+    "efficientnet_lite2": partial(LargeEfficientNetLite, width_factor=1.1, depth_factor=1.2),
+    "efficientnet_lite3": partial(LargeEfficientNetLite, width_factor=1.2, depth_factor=1.4),
+    "efficientnet_lite4": partial(LargeEfficientNetLite, width_factor=1.4, depth_factor=1.8),
 }
 NAMES: tuple[str, ...] = tuple(_MODELS)
 

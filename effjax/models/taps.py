@@ -72,3 +72,39 @@ def tap_paths(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[str
 
     jax.eval_shape(trace, jax.random.key(0), images)
     return tuple(seen)
+
+
+def params_up_to(module: nn.Module, tap: str, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Lists the parameters that an activation depends on: those of the layers up to it, and no other.
+
+    Nothing is computed: the program is traced and followed back from the activation.
+
+    Args:
+      module: a model that ``create`` made.
+      tap: the path of one activation.
+      image_shape: ``(H, W, C)``.
+
+    Returns:
+      Paths such as ``"stage1/block2/conv1/kernel"``, in the order of the tree.
+
+    Raises:
+      UserError: if there is no such activation.
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    variables = dict(jax.eval_shape(module.init, jax.random.key(0), images))
+    params = variables.pop("params")
+    tapped = module.clone(taps=(re.escape(tap),))
+
+    def activation(params, variables, images):
+        return tapped.apply({"params": params, **variables}, images).taps[tap]
+
+    jaxpr = jax.make_jaxpr(activation)(params, variables, images).jaxpr
+    needed = {id(var) for var in jaxpr.outvars}
+    for equation in reversed(jaxpr.eqns):
+        if any(id(var) in needed for var in equation.outvars):
+            needed.update(id(var) for var in equation.invars)
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
+    return tuple(path for path, var in zip(paths, jaxpr.invars, strict=False) if id(var) in needed)

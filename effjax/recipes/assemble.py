@@ -1,29 +1,34 @@
 """From a run's config to a task for the loop."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
+from effjax import models
 from effjax.curricula import stages
+from effjax.data.base import Source
 from effjax.data.pipeline import eval_batches
 from effjax.errors import UserError, nearest
+from effjax.recipes.answers import answers_shapes
 from effjax.recipes.config import number, take
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.networks import make_model
-from effjax.recipes.teachers import CachedTeacher, NetworkTeacher, check_cacheable
+from effjax.recipes.teachers import Taught
 from effjax.runtime import Backend, Evaluator, Task
+from effjax.runtime.task import spec
 from effjax.steps import Objective, TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_term
 from effjax.steps.evaluate import make_predict
 
 Tree = Any
 
 _SETTINGS = ("terms", "trainable")  # what a plan may change
+_UP_TO = "up to "  # in a plan of what is trained: the layers up to an activation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Assembled:
       model: the student.
       task: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
+      train: what it is trained on.
+      frozen: by teacher, the shapes of what it reads.
       predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
     """
 
@@ -42,6 +49,8 @@ class Assembled:
     model: nn.Module
     task: Task
     init: Callable[[jax.Array], TrainState]
+    train: Source
+    frozen: Mapping[str, Tree]
     predict: Callable[[Tree, Any], np.ndarray]
 
     def initial_state(self, seed: int) -> TrainState:
@@ -55,17 +64,17 @@ def assemble(
     datasets: Datasets,
     backend: Backend,
     eval_batch_size: int,
-    teacher_models: Mapping[str, nn.Module],
+    taught: Mapping[str, Taught],
 ) -> Assembled:
     """Makes a run.
 
     Args:
       name: the run's name, for errors.
-      config: its config, as :func:`effjax.recipes.config.run` lays it out, plain.
+      config: its config, as :func:`effjax.recipes.config.run` lays it out, plain, its teachers expanded.
       datasets: the experiment's data.
       backend: the devices.
       eval_batch_size: examples an evaluation step, over all devices.
-      teacher_models: by teacher, its network.
+      taught: its teachers by name.
 
     Returns:
       The run, with nothing compiled or computed yet.
@@ -76,32 +85,32 @@ def assemble(
     key = f"config.runs.{name}"
     backend.check_batch_size(config["batch_size"])
     backend.check_batch_size(eval_batch_size)
-    total, every, granule = lengths(config, len(datasets.train))
+    train = datasets.train_without(config["without_classes"], key)
+    total, every, granule = lengths(config, len(train))
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     model = make_model(config["model"], datasets.info.num_classes, axis_name)
-    teachers = {}
-    for teacher, source in config["teachers"].items():
-        if source["cached"]:
-            check_cacheable(datasets.view.is_random, f"{key}.teachers.{teacher}")
-        teachers[teacher] = CachedTeacher() if source["cached"] else NetworkTeacher(teacher_models[teacher])
+    feed = datasets.feed(config["batch_size"], train)
+    frozen = {teacher: one_frozen(one, train, datasets) for teacher, one in taught.items()}
     objective = Objective(
         student=model,
         terms={term: make_term(term, **_scheduled(term, options, total)) for term, options in config["terms"].items()},
-        teachers=teachers,
+        teachers={teacher: one.in_step(datasets.info.num_classes) for teacher, one in taught.items()},
         view=datasets.view,
     )
     for setting in config["plans"]:
         if setting not in _SETTINGS:
             raise UserError(f"{key}.plans.{setting} is not a setting; {nearest(setting, _SETTINGS)}")
+    shape = feed.example()["image"].shape[1:]
+    plans = _trainable_by_taps(config["plans"], model, shape)
     try:
-        plan = stages(total, config["plans"] or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
+        plan = stages(total, plans or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
     except ValueError as error:
         raise UserError(f"{key}.plans: {error}") from error
     task = Task(
         objective=objective,
         optimizer=_optimizer(config, total),
         plan=plan,
-        feed=datasets.feed(config["batch_size"]),
+        feed=feed,
         backend=backend,
         batch_size=config["batch_size"],
         evaluate_every=every,
@@ -112,15 +121,37 @@ def assemble(
         ema_decay=config["ema"] or None,
         steps_per_dispatch=config["steps_per_dispatch"] or None,
     )
-    shape = (1, *task.feed.example()["image"].shape[1:])
+    example = spec(feed.example())
 
     def init(seed: jax.Array) -> TrainState:
-        return init_state(objective, task.optimizer, seed, {"image": jnp.zeros(shape, np.uint8)}, ema=config["ema"] > 0)
+        return init_state(objective, task.optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
 
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(init, compiler_options=options)
-    return Assembled(config, model, task, init, predictor(model, datasets.view, backend, eval_batch_size))
+    return Assembled(
+        config, model, task, init, train, frozen, predictor(model, datasets.view, backend, eval_batch_size)
+    )
+
+
+def one_frozen(taught: Taught, train: Source, datasets: Datasets) -> Tree:
+    """The shapes of what a teacher reads inside the step: its variables, or its stored answers."""
+    if not taught.cached:
+        return taught.shapes
+    return answers_shapes(datasets.info.num_classes, train, datasets.view, taught.cached)
+
+
+def _trainable_by_taps(plans: Mapping[str, Any], model: nn.Module, shape: tuple[int, int, int]) -> Mapping[str, Any]:
+    """Makes ``"up to <tap>"`` a pattern of the student's parameters up to that activation, and of all the terms'."""
+    if "trainable" not in plans:
+        return plans
+    made = []
+    for begin, value in plans["trainable"]:
+        if isinstance(value, str) and value.startswith(_UP_TO):
+            below = models.params_up_to(model, value.removeprefix(_UP_TO), shape)
+            value = f"student/({'|'.join(map(re.escape, below))})|(?!student/).*"
+        made.append((begin, value))
+    return {**plans, "trainable": made}
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:
@@ -195,7 +226,7 @@ def _scheduled(term: str, options: Mapping[str, Any], total: int) -> dict[str, A
                 take(value, "name", key), number(take(value, "peak", key), f"{key}.peak"), total, **_tuples(value)
             )
         else:
-            made[name] = value if name == "teacher" else number(value, key)
+            made[name] = value
     return made
 
 

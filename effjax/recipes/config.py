@@ -15,6 +15,7 @@ def experiment() -> ml_collections.ConfigDict:
     """An experiment: runs that share data, over several seeds. Fill ``runs`` with :func:`run`."""
     config = ml_collections.ConfigDict()
     config.recipe = "distill"
+    config.title = ""  # of the report
     config.seed = 0  # the first seed
     config.num_seeds = 1
     config.backend = "jit"  # or pmap
@@ -25,6 +26,8 @@ def experiment() -> ml_collections.ConfigDict:
     config.data.validation = "validation"
     config.data.test = "test"
     config.data.image_size = 0  # 0: as stored
+    config.data.classes = ()  # ((name, (classes of the dataset, …)), …) puts classes together; (): as they are
+    config.data.features = ()  # of an example, besides image and label, for terms that look at them
     config.data.on_device_mib = 1024  # a training set up to this size lives on the device
     config.data.num_workers = 0  # reading processes, for what does not
     config.view = ml_collections.ConfigDict()
@@ -32,7 +35,9 @@ def experiment() -> ml_collections.ConfigDict:
     config.view.std = (1.0,)
     config.view.shift = 0
     config.view.flip = False
+    config.view.replays = 0  # 0: augmented anew at every step; R: each example has R versions
     config.eval_batch_size = 512
+    config.teacher_cache = ""  # where teachers' answers are kept; empty: in the workdir
     config.runs = ml_collections.ConfigDict()
     return config
 
@@ -42,6 +47,8 @@ def run() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.label = ""  # the run's name in tables
     config.model = ml_collections.ConfigDict({"name": "mlp"})
+    config.init = ""  # what to start from: "shipped" (weights that a package ships), or a .pth or .safetensors file
+    config.without_classes = ()  # names of classes that are left out of this run's training set
     config.batch_size = 64
     config.epochs = 10.0
     config.steps = 0  # if given, exactly so many instead of epochs
@@ -49,7 +56,7 @@ def run() -> ml_collections.ConfigDict:
     config.schedule = ml_collections.ConfigDict({"name": "cosine"})
     config.terms = ml_collections.ConfigDict({"ce": {"weight": 1.0}})
     config.plans = ml_collections.ConfigDict()  # setting -> [[from which share of the run, value], …]
-    config.teachers = ml_collections.ConfigDict()  # name -> teacher_of_run(…) or teacher_of_checkpoint(…)
+    config.teachers = ml_collections.ConfigDict()  # name -> teacher_of_run(…), _of_checkpoint(…) or _of_weights(…)
     config.accumulate = 1
     config.ema = 0.0
     config.sync_batch_norm = True
@@ -61,20 +68,55 @@ def run() -> ml_collections.ConfigDict:
     return config
 
 
-def teacher_of_run(name: str, *, cached: bool = False, step: str = "last") -> ml_collections.ConfigDict:
-    """A teacher that is another run of the same experiment and seed.
+def teacher_of_run(
+    name: str, *, cached: str = "", step: str = "last", seeds: Iterable[int] = ()
+) -> ml_collections.ConfigDict:
+    """A teacher that is another run of the same experiment.
 
     Args:
       name: that run.
-      cached: whether its answers on the training set are computed once and looked up.
+      cached: whether its answers on the training set are computed once and looked up, and how they are kept:
+        ``"float32"``, ``"float16"``, ``"top5"`` (the five largest; any number); ``""`` runs the teacher at every step.
       step: ``"last"`` or ``"best"`` (by validation).
+      seeds: that run's seeds, for an ensemble; ``()`` is the student's own seed.
     """
-    return ml_collections.ConfigDict({"run": name, "checkpoint": "", "cached": cached, "step": step})
+    return _source(run=name, cached=cached, step=step, seeds=tuple(seeds))
 
 
-def teacher_of_checkpoint(folder: str, *, cached: bool = False, step: str = "last") -> ml_collections.ConfigDict:
+def teacher_of_checkpoint(folder: str, *, cached: str = "", step: str = "last") -> ml_collections.ConfigDict:
     """A teacher from an earlier run's folder (the one that holds ``checkpoints/``)."""
-    return ml_collections.ConfigDict({"run": "", "checkpoint": folder, "cached": cached, "step": step})
+    return _source(checkpoint=folder, cached=cached, step=step)
+
+
+def teacher_of_weights(
+    model: str,
+    *,
+    file: str = "",
+    classes: Iterable[Any] = (),
+    mean: Iterable[float] = (),
+    std: Iterable[float] = (),
+    image_size: int = 0,
+    cached: str = "",
+) -> ml_collections.ConfigDict:
+    """A teacher that another framework has trained.
+
+    Args:
+      model: its architecture.
+      file: a .pth or .safetensors file; empty for the weights that a package ships.
+      classes: by class of the dataset, the teacher's class or classes that make it up, by name or number; ``()`` where
+        the teacher knows the very classes of the dataset.
+      mean: subtracted from pixels in [0, 1] before the teacher; ``()`` where it is known with the weights.
+      std: divided by.
+      image_size: what images are resized to for the teacher; 0 leaves them.
+      cached: as for :func:`teacher_of_run`.
+    """
+    given = {"classes": tuple(classes), "mean": tuple(mean), "std": tuple(std), "image_size": image_size}
+    return _source(weights=model, file=file, cached=cached, **given)
+
+
+def _source(**given: Any) -> ml_collections.ConfigDict:
+    keys = {"run": "", "checkpoint": "", "weights": "", "file": "", "step": "last", "seeds": (), "cached": ""}
+    return ml_collections.ConfigDict({**keys, "classes": (), "mean": (), "std": (), "image_size": 0, **given})
 
 
 def check_variant(variant: str, allowed: Iterable[str]) -> None:
@@ -106,12 +148,15 @@ def check(config: Mapping[str, Any]) -> None:
         for teacher, source in sub["teachers"].items():
             key = f"config.runs.{name}.teachers.{teacher}"
             _check_keys(source, teacher_of_run(""), key)
-            if bool(source["run"]) == bool(source["checkpoint"]):
-                raise UserError(f"{key}: give either run or checkpoint")
+            if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights")) != 1:
+                raise UserError(f"{key}: give one of run, checkpoint and weights")
             if source["run"] and source["run"] not in config["runs"]:
                 raise UserError(f"{key}.run={source['run']!r}; {nearest(source['run'], config['runs'])}")
             if source["step"] not in ("last", "best"):
                 raise UserError(f"{key}.step={source['step']!r}; {nearest(source['step'], ['last', 'best'])}")
+            seeds = range(config["seed"], config["seed"] + config["num_seeds"])
+            if not set(source["seeds"]) <= set(seeds):
+                raise UserError(f"{key}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}")
 
 
 def take(mapping: dict[str, Any], key: str, where: str) -> Any:

@@ -2,17 +2,19 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from effjax.data.base import DatasetInfo, Source
+from effjax.data.base import DatasetInfo, Source, View, global_ids
 from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
+from effjax.data.grouping import group_classes
 from effjax.data.resident import nbytes
 from effjax.data.sources import load
-from effjax.errors import UserError
-from effjax.steps import View
+from effjax.errors import UserError, nearest
+from effjax.steps import View as Pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +24,35 @@ class Datasets:
     train: Source
     validation: Source
     test: Source
-    view: View
+    view: Pixels
     on_device: bool
     num_workers: int
+    features: tuple[str, ...] = ()
 
     @property
     def info(self) -> DatasetInfo:
         return self.train.info
 
-    def feed(self, batch_size: int) -> Feed:
+    def train_without(self, classes: Sequence[str], key: str) -> Source:
+        """The training set but for the examples of some classes.
+
+        Raises:
+          UserError: naming a class that there is not.
+        """
+        if not classes:
+            return self.train
+        names = self.info.class_names
+        for name in classes:
+            if name not in names:
+                raise UserError(f"{key}.without_classes: no class {name!r}; {nearest(name, names)}")
+        kept = ~np.isin(self.train.labels(), [names.index(name) for name in classes])
+        return View(self.train, global_ids(self.train)[kept])
+
+    def feed(self, batch_size: int, train: Source) -> Feed:
         """Training batches of this process, from the device or through the host."""
         common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-        sources = {"train": self.train}
+        common["features"] = ("image", "label", "id", *self.features)
+        sources = {"train": train}
         if self.on_device:
             return ResidentFeed(sources, batch_size, **common)
         return StreamFeed(sources, batch_size, **common, num_workers=self.num_workers)
@@ -50,7 +69,9 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         role: load(settings["name"], settings[role], settings["dir"], image_size=settings["image_size"] or None)
         for role in ("train", "validation", "test")
     }
-    view = View(**{name: tuple(v) if isinstance(v, list) else v for name, v in dict(config["view"]).items()})
+    if settings["classes"]:
+        splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
+    view = Pixels(**{name: tuple(v) if isinstance(v, list) else v for name, v in dict(config["view"]).items()})
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))
@@ -58,4 +79,10 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
             raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
     size = nbytes(splits["train"])
     on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
-    return Datasets(**splits, view=view, on_device=on_device, num_workers=settings["num_workers"])
+    return Datasets(
+        **splits,
+        view=view,
+        on_device=on_device,
+        num_workers=settings["num_workers"],
+        features=tuple(settings["features"]),
+    )

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from effjax import metrics
-from effjax.recipes.runs import RESULT_FILE, Done, Experiment, params_sha256, write_json
+from effjax.recipes.hashes import params_sha256
+from effjax.recipes.runs import RESULT_FILE, Done, Experiment, write_json
 from effjax.runtime.hosts import is_primary
 
 PREDICTIONS_FILE = "test_logits.npz"
@@ -23,7 +24,7 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
 
     Returns:
       ``seed``, ``test_accuracy`` (last), ``test_accuracy_best`` (best by validation), ``agreement`` (with the teacher,
-      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last).
+      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last), ``teachers`` (the hashes of theirs).
     """
     path = done.folder / RESULT_FILE
     last = done.variables("last")
@@ -47,6 +48,7 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
         "nll": measured["nll"],
         "best_step": done.best_step,
         "params_sha256": sha,
+        "teachers": dict(done.teachers),
     }
     write_json(path, result)
     return result

@@ -2,27 +2,26 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
 from effjax import models
-from effjax.data.base import Source, global_ids
 from effjax.errors import UserError
 from effjax.recipes import config as schema
-from effjax.recipes.assemble import Assembled, assemble, predictor
+from effjax.recipes.answers import stored_answers
+from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
-from effjax.recipes.networks import make_model
-from effjax.recipes.teachers import checkpoint_model, logit_table
+from effjax.recipes.hashes import params_sha256
+from effjax.recipes.start import start_from
+from effjax.recipes.teachers import Taught, expand, make_teacher
 from effjax.runtime import checkpoints as stored
 from effjax.runtime import fit, make_backend
 from effjax.runtime.hosts import is_primary
@@ -45,6 +44,7 @@ class Done:
       last_step: the end.
       best_step: the best on validation.
       assembled: what it was made of.
+      teachers: by teacher, the hash of its parameters.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Done:
     last_step: int
     best_step: int
     assembled: Assembled
+    teachers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def variables(self, which: str = "last") -> Tree:
         """The student's variables at the ``"last"`` or ``"best"`` step, on the host."""
@@ -80,106 +81,94 @@ class Experiment:
         self.seeds = range(config["seed"], config["seed"] + config["num_seeds"])
         self.names = schema.in_order(config["runs"])
         self.runs: dict[str, Assembled] = {}
-        self._predictors: dict[nn.Module, Callable[[Tree, Source], np.ndarray]] = {}
+        self._taught: dict[str, dict[str, Taught]] = {}
+        shape = self.datasets.train[0]["image"].shape
         for name in self.names:
+            run = expand(config["runs"][name])
+            self._taught[name] = {
+                teacher: make_teacher(
+                    f"config.runs.{name}.teachers.{teacher}", source, config["runs"], self.datasets, shape
+                )
+                for teacher, source in run["teachers"].items()
+            }
             self.runs[name] = assemble(
-                name,
-                config["runs"][name],
-                self.datasets,
-                self.backend,
-                config["eval_batch_size"],
-                {teacher: self._teacher_model(name, teacher) for teacher in config["runs"][name]["teachers"]},
+                name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]
             )
-
-        for name, assembled in self.runs.items():  # all before any is trained: a mistake in the last costs nothing
-            frozen = {teacher: self._frozen_shapes(name, teacher) for teacher in assembled.config["teachers"]}
-            assembled.task.check(jax.eval_shape(assembled.init, np.uint32(0)), frozen)
+        for assembled in self.runs.values():  # all before any is trained: a mistake in the last costs nothing
+            assembled.task.check(jax.eval_shape(assembled.init, np.uint32(0)), assembled.frozen)
 
     def train(self) -> Iterator[Done]:
-        """Trains every run of every seed, yielding each as it is done."""
-        for seed in self.seeds:
-            done: dict[str, Done] = {}
-            for name in self.names:
-                done[name] = self._train_one(name, seed, done)
-                yield done[name]
+        """Trains every run of every seed, yielding each as it is done; the teachers of a run before it."""
+        done: dict[tuple[str, int], Done] = {}
+        for name in self.names:
+            for seed in self.seeds:
+                done[name, seed] = self._train_one(name, seed, done)
+                yield done[name, seed]
 
-    def _train_one(self, name: str, seed: int, done: Mapping[str, Done]) -> Done:
+    def _train_one(self, name: str, seed: int, done: Mapping[tuple[str, int], Done]) -> Done:
         assembled, folder = self.runs[name], self.workdir / name / f"seed_{seed}"
-        frozen, hashes = {}, {}
-        for teacher, source in assembled.config["teachers"].items():
-            variables = teacher_variables(source, done)
-            hashes[teacher] = params_sha256(variables)
-            frozen[teacher] = functools.partial(self._frozen, name, teacher, source, variables)
+
+        def variables_of(run: str, other: int | None, step: str) -> Tree:
+            return done[run, seed if other is None else other].variables(step)
+
+        variables = {teacher: taught.load(variables_of) for teacher, taught in self._taught[name].items()}
+        hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}
+        frozen = {
+            teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
+            for teacher, value in variables.items()
+        }
+        start, origin = assembled.initial_state(seed), {}
+        if assembled.config["init"]:
+            start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
         identity = plain(
             {
                 "seed": seed,
                 "run": without_runtime_keys(assembled.config),
                 "num_classes": self.datasets.info.num_classes,
+                "class_names": self.datasets.info.class_names,
                 "teachers": hashes,
-                "data": {key: self.config["data"][key] for key in ("name", "train", "validation", "image_size")},
+                "data": {key: self.config["data"][key] for key in _DATA_KEYS},
                 "view": self.config["view"],
                 "eval_batch_size": self.config["eval_batch_size"],
+                **origin,
             }
         )
         fitted = fit(
             assembled.task,
-            assembled.initial_state(seed),
+            start,
             workdir=folder,
             identity=identity,
             frozen=frozen,
             keep=assembled.config["keep"],
             label=f"{name} seed {seed}",
         )
-        return Done(name, seed, folder, assembled.task.total_steps, fitted.best_step, assembled)
+        return Done(name, seed, folder, assembled.task.total_steps, fitted.best_step, assembled, hashes)
 
-    def _teacher_model(self, run: str, teacher: str) -> nn.Module:
-        source = self.config["runs"][run]["teachers"][teacher]
-        if source["run"]:
-            return make_model(self.config["runs"][source["run"]]["model"], self.datasets.info.num_classes)
-        return checkpoint_model(source["checkpoint"], self.datasets.info, f"config.runs.{run}.teachers.{teacher}")
-
-    def _frozen_shapes(self, name: str, teacher: str) -> Tree:
-        """The shapes of what :meth:`_frozen` will return."""
-        info, model = self.datasets.info, self._teacher_model(name, teacher)
-        if self.config["runs"][name]["teachers"][teacher]["cached"]:
-            return {"logits": jax.ShapeDtypeStruct((len(self.datasets.train), info.num_classes), np.float32)}
-        images = jax.ShapeDtypeStruct((1, *self.runs[name].task.feed.example()["image"].shape[1:]), np.float32)
-        return dict(jax.eval_shape(model.init, jax.random.key(0), images))
-
-    def _frozen(self, name: str, teacher: str, source: Mapping[str, Any], variables: Tree) -> Tree:
+    def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
         """What the teacher reads inside the step: its variables, or its answers on the training set."""
-        if not source["cached"]:
+        taught, assembled = self._taught[name][teacher], self.runs[name]
+        if not taught.cached:
             return variables
-        predict = self._predictor(self._teacher_model(name, teacher))
-        return logit_table(predict(variables, self.datasets.train), global_ids(self.datasets.train))
-
-    def _predictor(self, model: nn.Module) -> Callable[[Tree, Source], np.ndarray]:
-        if model not in self._predictors:
-            size = self.config["eval_batch_size"]
-            self._predictors[model] = predictor(model, self.datasets.view, self.backend, size)
-        return self._predictors[model]
-
-
-def params_sha256(variables: Tree) -> str:
-    """Hashes parameters by their bytes, in the order of their paths."""
-    digest = hashlib.sha256()
-    for path, leaf in sorted(jax.tree_util.tree_leaves_with_path(variables), key=lambda item: str(item[0])):
-        digest.update(str(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def teacher_variables(source: Mapping[str, Any], done: Mapping[str, Done]) -> Tree:
-    """A teacher's variables on the host, from a run that is done or from an earlier run's folder."""
-    if source["run"]:
-        return done[source["run"]].variables(source["step"])
-    folder = Path(source["checkpoint"]) / "checkpoints"
-    step = stored.steps(folder)[-1] if source["step"] == "last" else stored.best_step(folder)
-    return stored.read_variables(folder, step)
+        facts = {"params": sha, **plain({key: self.config["data"][key] for key in _DATA_KEYS})}
+        facts["without"] = list(assembled.config["without_classes"])
+        return stored_answers(
+            Path(self.config["teacher_cache"] or self.workdir / "teacher_answers"),
+            facts,
+            taught.network,
+            variables,
+            assembled.train,
+            self.datasets.view,
+            seed,
+            taught.cached,
+            self.backend,
+            self.config["eval_batch_size"],
+        )
 
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.
 _RUNTIME_KEYS = ("label", "keep")
+#: What of ``config.data`` says which examples there are.
+_DATA_KEYS = ("name", "train", "validation", "image_size", "classes")
 
 
 def without_runtime_keys(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from effjax.curricula import Stage, stage_at
@@ -20,7 +21,7 @@ from effjax.runtime.interrupt import Interrupted, StopSignal
 from effjax.runtime.progress import Progress
 from effjax.runtime.task import Task, spec
 from effjax.runtime.writers import Writer
-from effjax.steps import TrainState
+from effjax.steps import TrainState, restart
 
 _log = logging.getLogger("effjax")
 
@@ -129,6 +130,8 @@ class _Loop:
         task, stage = self.task, self.task.plan[index]
         length, unroll = task.block_at(stage, self._with_teachers(self.host_state, stage))
         ready = task.programs.get(task.program_key(stage))
+        if self.step == stage.start and index and stage.get("trainable") != task.plan[index - 1].get("trainable"):
+            self._restart_optimizer()
         self.state = self.state.replace(frozen=task.backend.replicate(self._teachers(stage)))
         _log.info(
             "%s: stage %d/%d, steps %d-%d: %s; %d step(s) a dispatch%s; waited %.2f s for its program",
@@ -147,6 +150,12 @@ class _Loop:
                 self._save(improved=False)
                 self.checkpoints.wait()
                 raise Interrupted(f"{self.label}: stopped at step {self.step} of {task.total_steps}, saved")
+
+    def _restart_optimizer(self) -> None:
+        """Where other parameters are trained than before; after a resume at just this step too."""
+        state = self._fetch()
+        fresh = restart(self.task.optimizer, state.opt_state, state.params)
+        self.state = self.task.backend.replicate(state.replace(opt_state=jax.tree.map(np.asarray, fresh)))
 
     def _prepare(self, index: int) -> None:
         """Has the program of a stage compiled in the background."""

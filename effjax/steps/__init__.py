@@ -4,15 +4,18 @@ from effjax.steps.dispatch import has_convolution, make_block
 from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
 from effjax.steps.objective import Objective, Term, TermInputs
-from effjax.steps.optimizers import make_optimizer, make_schedule
+from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.preflight import check_terms_act
 from effjax.steps.state import TrainState, init_state
+from effjax.steps.teachers import CachedTeacher, NetworkTeacher, pack_answers
 from effjax.steps.terms import TERMS, make_term
 from effjax.steps.train import make_train_step
 from effjax.steps.views import View
 
 __all__ = [
     "TERMS",
+    "CachedTeacher",
+    "NetworkTeacher",
     "Objective",
     "Term",
     "TermInputs",
@@ -28,5 +31,7 @@ __all__ = [
     "make_schedule",
     "make_term",
     "make_train_step",
+    "pack_answers",
     "path_mask",
+    "restart",
 ]

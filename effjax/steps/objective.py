@@ -1,11 +1,14 @@
 """What a step minimises: a weighted sum of named terms over a student and its frozen teachers."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 
 from effjax.errors import UserError, nearest
@@ -26,6 +29,7 @@ class TermInputs(NamedTuple):
       batch: the batch itself: ``label`` ``[B]``, ``id`` ``[B]``, …
       params: the term's own trainable parameters, if it has any.
       step: the global step, traced: weights and temperatures may be schedules of it.
+      axis_name: the mapped axis that the batch lies along, or None: terms that compare examples gather over it.
     """
 
     student: Outputs
@@ -33,12 +37,17 @@ class TermInputs(NamedTuple):
     batch: Batch
     params: Tree
     step: jax.Array
+    axis_name: str | None = None
 
 
 class Teacher(Protocol):
     """A frozen teacher: reads what the state holds for it and answers for a batch."""
 
     def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs: ...
+
+    def with_taps(self, taps: tuple[str, ...]) -> "Teacher":
+        """The same teacher, which also returns these activations. Only called with at least one."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +58,17 @@ class Term:
       loss: from :class:`TermInputs` to one value per example, ``[B]``.
       weight: a number, or an optax schedule of the global step.
       teachers: the names of the teachers it looks at; a teacher that no active term needs is not run.
+      student_taps: paths of the student's activations that it looks at.
+      teacher_taps: paths of its teachers' activations that it looks at.
+      init: draws the term's own parameters, from a key and from :class:`TermInputs` that hold shapes for arrays.
     """
 
     loss: Callable[[TermInputs], jax.Array]
     weight: float | optax.Schedule = 1.0
     teachers: tuple[str, ...] = ()
+    student_taps: tuple[str, ...] = ()
+    teacher_taps: tuple[str, ...] = ()
+    init: Callable[[jax.Array, TermInputs], Tree] | None = None
 
     def weight_at(self, step: jax.Array) -> jax.Array | float:
         return self.weight(step) if callable(self.weight) else self.weight
@@ -80,6 +95,8 @@ class Objective:
     def __post_init__(self):
         if not self.terms:
             raise UserError("terms: nothing to minimise; name at least one")
+        if "student" in self.terms:
+            raise UserError("terms.student: the student's parameters have this name; take another")
         for name, term in self.terms.items():
             for teacher in term.teachers:
                 if teacher not in self.teachers:
@@ -103,13 +120,49 @@ class Objective:
             trainable=self.trainable if trainable is None else trainable,
         )
 
-    def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, Tree], Tree]:
-        """Draws parameters and model state; of ``batch`` only shapes and types matter."""
-        variables = dict(self.student.init(key, self.view(batch["image"][:1])))
-        return {"student": variables.pop("params")}, variables
+    def init(self, key: jax.Array, batch: Batch, frozen: Mapping[str, Tree]) -> tuple[dict[str, Tree], Tree]:
+        """Draws the parameters, the terms' own included, and the model state.
+
+        Of ``batch`` and ``frozen`` only shapes and types matter, and ``frozen`` only to terms with parameters.
+
+        Raises:
+          UserError: naming a term that cannot be set up on what the networks return.
+        """
+        first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
+        images = jax.eval_shape(self.view, first["image"])
+        # The shape is all that a layer needs to know; drawn one by one, the student does not depend on the terms.
+        variables = dict(self.student.init(key, jnp.zeros(images.shape, images.dtype)))
+        params = {"student": variables.pop("params")}
+        for name, term in self.terms.items():
+            if term.init is not None:
+                with blame(name):
+                    inputs = self.restrict([name])._shapes({"params": params["student"], **variables}, first, frozen)
+                    drawn = term.init(jax.random.fold_in(key, zlib.crc32(name.encode())), inputs)
+                if drawn:
+                    params[name] = drawn
+        return params, variables
+
+    def _shapes(self, variables: Tree, batch: Batch, frozen: Mapping[str, Tree]) -> TermInputs:
+        """What the terms will look at, as shapes."""
+
+        def forward(variables, batch, frozen):
+            images = self.view(batch["image"])
+            return self._student.apply(variables, images), self._ask(frozen, batch, images)
+
+        # A device's part of the batch is all that exists while shapes are looked at, so no axis is bound.
+        student, teachers = jax.eval_shape(forward, variables, batch, {name: frozen[name] for name in self.teachers})
+        return TermInputs(student, teachers, batch, None, jax.ShapeDtypeStruct((), jnp.int32))
 
     def evaluate(
-        self, params: Tree, model_state: Tree, frozen: Tree, batch: Batch, seed: jax.Array, step: jax.Array
+        self,
+        params: Tree,
+        model_state: Tree,
+        frozen: Tree,
+        batch: Batch,
+        seed: jax.Array,
+        step: jax.Array,
+        *,
+        axis_name: str | None = None,
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array, Tree]]:
         """Runs the networks and the terms on one training batch.
 
@@ -117,18 +170,49 @@ class Objective:
           ``(loss, (values, logits, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
           unweighted values ``[B]`` by name; the student's logits ``[B, K]``; the student's new running statistics.
         """
-        images = self.view(batch["image"], rng.example_keys(rng.purpose_key(seed, step, "augment"), batch["id"]))
-        student, model_state = self.student.apply(
+        keys, version = self.view.draw(seed, step, batch["id"])
+        if version is not None:
+            batch = {**batch, "version": version}
+        images = self.view(batch["image"], keys)
+        student, model_state = self._student.apply(
             {"params": params["student"], **model_state},
             images,
             train=True,
             dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
             mutable=list(model_state),
         )
-        teachers = {name: teacher(frozen[name], batch, images) for name, teacher in self.teachers.items()}
-        values = {
-            name: term.loss(TermInputs(student, teachers, batch, params.get(name), step))
-            for name, term in self.terms.items()
-        }
+        teachers = self._ask(frozen, batch, images)
+        values = {}
+        for name, term in self.terms.items():
+            inputs = TermInputs(student, teachers, batch, params.get(name), step, axis_name)
+            values[name] = jnp.broadcast_to(term.loss(inputs), batch["id"].shape)
         loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
         return loss, (values, student.logits, model_state)
+
+    @property
+    def _student(self) -> nn.Module:
+        """The student, which returns the activations that the terms look at."""
+        taps = _union(term.student_taps for term in self.terms.values())
+        return self.student.clone(taps=taps) if taps else self.student
+
+    def _ask(self, frozen: Tree, batch: Batch, images: jax.Array) -> dict[str, Outputs]:
+        """The teachers' outputs."""
+        answers = {}
+        for name, teacher in self.teachers.items():
+            taps = _union(term.teacher_taps for term in self.terms.values() if name in term.teachers)
+            asked = teacher.with_taps(taps) if taps else teacher
+            answers[name] = asked(frozen[name], batch, images)
+        return answers
+
+
+def _union(taps: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({path for paths in taps for path in paths}))
+
+
+@contextlib.contextmanager
+def blame(term: str) -> Iterator[None]:
+    """Says which term an error comes from."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"terms.{term}: {error}") from error

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import optax
 
 from effjax.errors import UserError, nearest
@@ -73,11 +74,36 @@ def make_optimizer(
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer) if clip_norm else optimizer
 
 
+def restart(optimizer: optax.GradientTransformation, opt_state: optax.OptState, params: Any) -> optax.OptState:
+    """Starts an optimiser afresh, but for its schedules, which go on by the global step.
+
+    For a stage that trains other parameters than the one before: what the optimiser has remembered is of no use, and
+    Adam would take the newly trained ones for old acquaintances (its bias correction is over, their moments are zero:
+    a first step three times as long as it should be).
+
+    Args:
+      optimizer: that made ``opt_state``.
+      opt_state: the state so far.
+      params: the parameters as they are.
+
+    Returns:
+      The new state, of the same structure.
+    """
+
+    def is_schedule(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    return jax.tree.map(
+        lambda old, new: old if is_schedule(old) else new, opt_state, optimizer.init(params), is_leaf=is_schedule
+    )
+
+
 def make_schedule(
     name: str,
     peak: float,
     total_steps: int,
     *,
+    begin: float = 0.0,
     warmup: float = 0.0,
     end: float = 0.0,
     boundaries: tuple[float, ...] = (),
@@ -90,7 +116,8 @@ def make_schedule(
       name: ``constant``, ``cosine``, ``linear`` (to ``end``) or ``step``.
       peak: the value after the warm-up.
       total_steps: the length of the run.
-      warmup: the share of the run over which the value rises linearly from 0 to ``peak``.
+      begin: the share of the run after which the schedule begins; until then it stays at its first value.
+      warmup: the share of what is left of the run over which the value rises linearly from 0 to ``peak``.
       end: the value at the end of a ``cosine`` or ``linear`` schedule.
       boundaries: for ``step``, the fractions of the run at which the value is multiplied by ``factor``.
       factor: see ``boundaries``.
@@ -104,8 +131,14 @@ def make_schedule(
     """
     for option in unknown:
         raise UserError(f"schedule.{option}: no such option; {nearest(option, make_schedule.__kwdefaults__)}")
-    if not 0.0 <= warmup < 1.0:
-        raise UserError(f"schedule.warmup={warmup}: allowed: a share of the run, from 0 to below 1")
+    for share, value in (("warmup", warmup), ("begin", begin)):
+        if not 0.0 <= value < 1.0:
+            raise UserError(f"schedule.{share}={value}: allowed: a share of the run, from 0 to below 1")
+    if begin:
+        wait = round(begin * total_steps)
+        options = {"warmup": warmup, "end": end, "boundaries": boundaries, "factor": factor}
+        schedule = make_schedule(name, peak, max(total_steps - wait, 1), **options)
+        return optax.join_schedules([optax.constant_schedule(schedule(0)), schedule], [wait])
     if not all(0.0 < b < 1.0 for b in boundaries):
         raise UserError(f"schedule.boundaries={boundaries}: allowed: shares of the run, between 0 and 1")
     warmup_steps = round(warmup * total_steps)

@@ -7,7 +7,7 @@ import jax
 from effjax.errors import UserError
 from effjax.steps.axes import on_axis
 from effjax.steps.masks import path_mask, split
-from effjax.steps.objective import Batch, Objective
+from effjax.steps.objective import Batch, Objective, blame
 from effjax.steps.state import TrainState
 
 Tree = Any
@@ -16,7 +16,8 @@ Tree = Any
 def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, axis_name: str | None = None) -> None:
     """Checks that every active term depends on a parameter that is trained.
 
-    Only traces the terms' derivatives; nothing is compiled or run, and shapes serve for arrays.
+    Only traces the terms' derivatives; nothing is compiled or run, and shapes serve for arrays. So a tap that matches
+    no activation is found here too, before the first step.
 
     Args:
       objective: the objective of one stage.
@@ -35,12 +36,14 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, ax
 
         def term(chosen, state, batch, name=name):
             _, join = split(state.params, mask)
-            alone = objective.restrict([name])
-            loss, _ = alone.evaluate(join(chosen), state.model_state, state.frozen, batch, state.seed, state.step)
-            return loss
+            alone, params = objective.restrict([name]), join(chosen)
+            return alone.evaluate(
+                params, state.model_state, state.frozen, batch, state.seed, state.step, axis_name=axis_name
+            )[0]
 
-        if not _depends(on_axis(term, axis_name), chosen, state, batch):
-            raise UserError(f"terms.{name}: no trained parameter moves it (trainable={objective.trainable!r})")
+        with blame(name):
+            if not _depends(on_axis(term, axis_name), chosen, state, batch):
+                raise UserError(f"no trained parameter moves it (trainable={objective.trainable!r})")
 
 
 def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) -> None:

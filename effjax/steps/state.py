@@ -49,6 +49,7 @@ def init_state(
     seed: int | jax.Array,
     batch: Mapping[str, jax.Array],
     *,
+    frozen: Mapping[str, Tree] | None = None,
     ema: bool = False,
 ) -> TrainState:
     """Draws the parameters and sets the optimiser up.
@@ -58,13 +59,14 @@ def init_state(
       optimizer: any optax transformation.
       seed: the run's seed.
       batch: an example batch; only shapes and types matter.
+      frozen: by teacher, what it reads, arrays or shapes: needed where a term has parameters sized by a teacher.
       ema: whether to keep a moving average of the parameters.
 
     Returns:
       The state before the first step, without teachers.
     """
     seed = jnp.asarray(seed, jnp.uint32)
-    params, model_state = objective.init(jax.random.key(seed), batch)
+    params, model_state = objective.init(jax.random.key(seed), batch, frozen or {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=seed,

@@ -1,32 +1,93 @@
 """The terms an objective can be made of, by name. One more term is one function and one registry line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from effjax import losses
 from effjax.errors import UserError, nearest
-from effjax.steps.objective import Term, TermInputs
+from effjax.steps import feature_terms
+from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
 
 
-def ce(*, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> Term:
-    """Cross-entropy with the labels."""
+def ce(*, weight: Scheduled = 1.0, label_smoothing: float = 0.0, target: str = "label") -> Term:
+    """Cross-entropy with the labels, or with another feature of the batch.
+
+    ``target`` names it: classes ``[B]``, distributions ``[B, K]``, or for two classes the probability of the second,
+    ``[B]`` (an expert's grade).
+    """
 
     def loss(inputs: TermInputs):
-        return losses.cross_entropy(inputs.student.logits, inputs.batch["label"], label_smoothing=label_smoothing)
+        labels = _feature(inputs.batch, target)
+        if labels.ndim == 1 and jnp.issubdtype(labels.dtype, jnp.floating):
+            labels = jnp.stack([1.0 - labels, labels], axis=-1)
+        return losses.cross_entropy(inputs.student.logits, labels, label_smoothing=label_smoothing)
 
     return Term(loss, weight)
 
 
-def soft_target(*, weight: Scheduled = 1.0, temperature: Scheduled = 4.0, teacher: str = "teacher") -> Term:
-    """Hinton's soft targets: ``T² · KL(teacher ‖ student)`` at temperature T, a number or a schedule."""
+def soft_target(*, weight: Scheduled = 1.0, temperature: Scheduled = 4.0, teacher: str | tuple = "teacher") -> Term:
+    """Hinton's soft targets: ``T² · KL(teacher ‖ student)`` at temperature T, a number or a schedule.
+
+    Several teachers are one: their probabilities at T are averaged.
+    """
+    names = (teacher,) if isinstance(teacher, str) else tuple(teacher)
 
     def loss(inputs: TermInputs):
-        t = temperature(inputs.step) if callable(temperature) else temperature
-        return losses.soft_target_kl(inputs.student.logits, inputs.teachers[teacher].logits, temperature=t)
+        t = _value(temperature, inputs.step)
+        logits = [inputs.teachers[name].logits for name in names]
+        target = logits[0] if len(logits) == 1 else losses.ensemble_logits(jnp.stack(logits), t)
+        return losses.soft_target_kl(inputs.student.logits, target, temperature=t)
+
+    return Term(loss, weight, teachers=names)
+
+
+def decoupled(
+    *,
+    weight: Scheduled = 1.0,
+    temperature: Scheduled = 4.0,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    teacher: str = "teacher",
+) -> Term:
+    """DKD: the parts of the soft targets on and off the true class, weighted apart."""
+
+    def loss(inputs: TermInputs):
+        logits = inputs.student.logits, inputs.teachers[teacher].logits
+        options = {"temperature": _value(temperature, inputs.step), "alpha": alpha, "beta": beta}
+        return losses.decoupled_kl(*logits, inputs.batch["label"], **options)
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
+def correlation(
+    *,
+    weight: Scheduled = 1.0,
+    temperature: Scheduled = 1.0,
+    inter: float = 1.0,
+    intra: float = 1.0,
+    teacher: str = "teacher",
+) -> Term:
+    """DIST: correlation between the classes of an example, and within a class over the batch."""
+
+    def loss(inputs: TermInputs):
+        options = {"temperature": _value(temperature, inputs.step), "inter": inter, "intra": intra}
+        student, taught = inputs.student.logits, inputs.teachers[teacher].logits
+        return losses.dist(student, taught, axis_name=inputs.axis_name, **options)
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
+def logit_mse(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
+    """Squared difference of the logits."""
+
+    def loss(inputs: TermInputs):
+        return losses.logit_mse(inputs.student.logits, inputs.teachers[teacher].logits)
 
     return Term(loss, weight, teachers=(teacher,))
 
@@ -34,19 +95,65 @@ def soft_target(*, weight: Scheduled = 1.0, temperature: Scheduled = 4.0, teache
 TERMS: dict[str, Callable[..., Term]] = {
     "ce": ce,
     "soft_target": soft_target,
+    "dkd": decoupled,
+    "dist": correlation,
+    "logit_mse": logit_mse,
+    "hint": feature_terms.hint,
+    "attention": feature_terms.attention,
+    "relational_distance": feature_terms.relational_distance,
+    "relational_angle": feature_terms.relational_angle,
+    "similarity": feature_terms.similarity,
+    "contrastive": feature_terms.contrastive,
 }
 
 
-def make_term(name: str, **options: Any) -> Term:
+def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     """Makes the term ``name``.
 
+    Args:
+      name: what the term is called; without ``kind``, one of ``TERMS``.
+      kind: one of ``TERMS``, for a term of another name: two soft targets with two teachers, say.
+      **options: the term's own.
+
     Raises:
-      UserError: if there is no such term, or it has no such option.
+      UserError: if there is no such term, it has no such option, or the option is of another type.
     """
-    if name not in TERMS:
-        raise UserError(f"terms: no term {name!r}; {nearest(name, TERMS)}")
-    allowed = TERMS[name].__kwdefaults__
-    for option in options:
+    kind = kind or name
+    if kind not in TERMS:
+        raise UserError(f"terms: no term {kind!r}; {nearest(kind, TERMS)}")
+    allowed = TERMS[kind].__kwdefaults__
+    for option, value in options.items():
         if option not in allowed:
-            raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, allowed)}")
-    return TERMS[name](**options)
+            raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
+        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in ("weight", "temperature"))
+    with blame(name):
+        return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
+def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
+    if isinstance(default, float):
+        if scheduled and callable(value):
+            return
+        wanted, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
+    elif key.endswith(".teacher"):
+        wanted, fits = "a teacher's name", isinstance(value, str) or (_is_names(value) and key.split(".")[1])
+    elif isinstance(default, str):
+        wanted, fits = "a name", isinstance(value, str)
+    else:
+        wanted, fits = "a list of names", _is_names(value)
+    if not fits:
+        raise UserError(f"{key}={value!r} must be {wanted}")
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, tuple | list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+def _value(scheduled: Scheduled, step: jax.Array) -> Any:
+    return scheduled(step) if callable(scheduled) else scheduled
+
+
+def _feature(batch: Mapping[str, jax.Array], name: str) -> jax.Array:
+    if name not in batch:
+        raise UserError(f"target={name!r}: the batch has no such feature; {nearest(name, batch)}")
+    return batch[name]

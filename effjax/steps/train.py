@@ -50,7 +50,7 @@ def make_train_step(
 
         def loss_and_metrics(chosen, model_state, part):
             loss, (values, logits, model_state) = objective.evaluate(
-                join(chosen), model_state, state.frozen, part, state.seed, state.step
+                join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
             return loss, (_batch_metrics(objective, values, logits, part, state.step), model_state)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax import images as ops
+from effjax.steps import rng
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -20,17 +21,33 @@ class View:
       std: divided by, one a channel.
       shift: the largest random shift while training, in pixels; 0 is off.
       flip: whether to mirror at random while training.
+      replays: 0 draws anew at every step. With R, an example has R augmented versions, and every step takes one of
+        them: so what a teacher says of each can be stored, and replayed exactly.
     """
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     shift: int = 0
     flip: bool = False
+    replays: int = 0
 
     @property
     def is_random(self) -> bool:
         """Whether training sees an image differently from step to step."""
         return bool(self.shift or self.flip)
+
+    def draw(self, seed: jax.Array, step: jax.Array, ids: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """The augmentation of a batch: keys ``[B]`` and, where versions are replayed, the versions ``[B]``."""
+        if not self.replays:
+            return rng.example_keys(rng.purpose_key(seed, step, "augment"), ids), None
+        keys = rng.example_keys(rng.purpose_key(seed, step, "version"), ids)
+        version = jax.vmap(lambda key: jax.random.randint(key, (), 0, self.replays))(keys)
+        return self.replay_keys(seed, version, ids), version
+
+    def replay_keys(self, seed: jax.Array, version: jax.Array, ids: jax.Array) -> jax.Array:
+        """The keys ``[B]`` that make versions ``[B]`` of examples ``[B]``, whatever the step."""
+        keys = rng.example_keys(rng.purpose_key(seed, 0, "replay"), ids)
+        return jax.vmap(jax.random.fold_in)(keys, version)
 
     def __call__(self, images: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Maps uint8 ``[B, H, W, C]`` to float32 ``[B, H, W, C]``, augmented only if ``keys`` ``[B]`` are given."""

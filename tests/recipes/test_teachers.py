@@ -11,7 +11,7 @@ def test_cached_teacher_trains_the_same_student(tmp_path, data_dir):
     config = small_configs.plain()
     config.data.dir = str(data_dir)
     config.runs.cached = config.runs.distilled.copy_and_resolve_references()
-    config.runs.cached.teachers.teacher = schema.teacher_of_run("teacher", cached=True)
+    config.runs.cached.teachers.teacher = schema.teacher_of_run("teacher", cached="float32")
     done = {run.name: run for run in Experiment(config.to_dict(), tmp_path).train()}
     live, cached = done["distilled"].variables()["params"], done["cached"].variables()["params"]
     assert live.keys() == cached.keys()

@@ -1,0 +1,173 @@
+"""Terms between activations: hints, attention, relations between examples."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from effjax import losses
+from effjax.errors import UserError, nearest
+from effjax.models import Outputs
+from effjax.steps.objective import Term, TermInputs
+from effjax.steps.regressors import NONLINEARITIES, make_regressor
+
+Scheduled = float | optax.Schedule
+
+
+def hint(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "",
+    teacher_tap: str = "",
+    form: str = "paper",
+    nonlinearity: str = "relu",
+    teacher: str = "teacher",
+) -> Term:
+    """FitNets' hint: the student's guided activation, through a regressor, against the teacher's.
+
+    ``form`` is that of :func:`effjax.losses.hint_mse`. ``nonlinearity`` ("relu" or "none") ends the regressor; it
+    should be what the teacher's activation has gone through. Where the shapes agree there is no regressor. In a plan
+    that trains first with the hint alone and then without it, this is FitNets; beside other terms all the way, it is
+    what later papers call hints.
+    """
+    _check_one_of("form", form, ("paper", "mean"))
+    _check_one_of("nonlinearity", nonlinearity, NONLINEARITIES)
+
+    def loss(inputs: TermInputs):
+        student, target = _pair(inputs, teacher, student_tap, teacher_tap)
+        regressor = make_regressor(student.shape, target.shape, nonlinearity)
+        if regressor is not None:
+            student = regressor.apply({"params": inputs.params}, student)
+        return losses.hint_mse(student, target, form=form)
+
+    return _tapped(loss, weight, teacher, student_tap, teacher_tap, _init_regressor(nonlinearity))
+
+
+def attention(
+    *,
+    weight: Scheduled = 1.0,
+    student_taps: tuple[str, ...] = (),
+    teacher_taps: tuple[str, ...] = (),
+    form: str = "code",
+    teacher: str = "teacher",
+) -> Term:
+    """Attention transfer: normalised maps of where the activations are large, summed over pairs of layers.
+
+    ``form`` is that of :func:`effjax.losses.attention_transfer`.
+    """
+    _check_one_of("form", form, ("code", "paper"))
+    if len(student_taps) != len(teacher_taps) or not student_taps:
+        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
+
+    def loss(inputs: TermInputs):
+        pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
+        return sum(losses.attention_transfer(own, other, form=form) for own, other in pairs)
+
+    return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps))
+
+
+def relational_distance(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "penultimate",
+    teacher_tap: str = "penultimate",
+    teacher: str = "teacher",
+) -> Term:
+    """RKD: how far apart the examples of a batch are."""
+    return _relational(losses.relational_distance, weight, teacher, student_tap, teacher_tap)
+
+
+def relational_angle(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "penultimate",
+    teacher_tap: str = "penultimate",
+    teacher: str = "teacher",
+) -> Term:
+    """RKD: the angles that triples of examples form."""
+    return _relational(losses.relational_angle, weight, teacher, student_tap, teacher_tap)
+
+
+def similarity(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "penultimate",
+    teacher_tap: str = "penultimate",
+    teacher: str = "teacher",
+) -> Term:
+    """Which examples of a batch are similar."""
+    return _relational(losses.similarity_preserving, weight, teacher, student_tap, teacher_tap)
+
+
+def contrastive(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "penultimate",
+    teacher_tap: str = "penultimate",
+    temperature: float = 0.1,
+    teacher: str = "teacher",
+) -> Term:
+    """Contrastive distillation in the batch; a dense layer brings the student's features to the teacher's width."""
+
+    def loss(inputs: TermInputs):
+        student, target = (_flat(x) for x in _pair(inputs, teacher, student_tap, teacher_tap))
+        regressor = make_regressor(student.shape, target.shape, "none")
+        if regressor is not None:
+            student = regressor.apply({"params": inputs.params}, student)
+        return losses.contrastive(student, target, temperature=temperature, axis_name=inputs.axis_name)
+
+    init = _init_regressor("none", flat=True)
+    return _tapped(loss, weight, teacher, student_tap, teacher_tap, init)
+
+
+def _relational(function: Callable, weight: Scheduled, teacher: str, student_tap: str, teacher_tap: str) -> Term:
+    def loss(inputs: TermInputs):
+        return function(*_pair(inputs, teacher, student_tap, teacher_tap), axis_name=inputs.axis_name)
+
+    return _tapped(loss, weight, teacher, student_tap, teacher_tap)
+
+
+def _tapped(loss, weight, teacher, student_tap, teacher_tap, init=None) -> Term:
+    """A term on one activation of each network; ``init`` still has to be told where they are."""
+    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
+        if not tap:
+            raise UserError(f"{name} is missing: the path of an activation, e.g. 'penultimate'")
+    if init is not None:
+        given = init
+
+        def init(key, inputs):
+            return given(key, *_pair(inputs, teacher, student_tap, teacher_tap))
+
+    return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), init)
+
+
+def _init_regressor(nonlinearity: str, *, flat: bool = False) -> Callable:
+    def init(key, student, teacher):
+        if flat:
+            student, teacher = (jax.eval_shape(_flat, x) for x in (student, teacher))
+        regressor = make_regressor(student.shape, teacher.shape, nonlinearity)
+        if regressor is None:
+            return {}
+        return regressor.init(key, jnp.zeros(student.shape, student.dtype))["params"]
+
+    return init
+
+
+def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
+    return _one(inputs.student, student_tap), _one(inputs.teachers[teacher], teacher_tap)
+
+
+def _one(outputs: Outputs, tap: str) -> jax.Array:
+    if tap not in outputs.taps:
+        raise UserError(f"{tap!r} is not the path of one activation; {nearest(tap, outputs.taps)}")
+    return outputs.taps[tap]
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    return x.reshape(len(x), -1)
+
+
+def _check_one_of(key: str, value: str, allowed) -> None:
+    if value not in allowed:
+        raise UserError(f"{key}={value!r}; {nearest(value, allowed)}")

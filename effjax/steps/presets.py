@@ -1,0 +1,153 @@
+"""Published distillation objectives, as a run's ``terms``.
+
+What the conventions disagree on, in the words of this package's terms, whose losses are means over the batch:
+
+===========  =========================  =========================  ==========================
+Method       paper (its authors' code)  repdistiller, mdistiller   torchdistill
+===========  =========================  =========================  ==========================
+kd           ½ CE + T²·KL, T = 20       0.1 CE + 0.9 T²·KL, T = 4  ½ CE + ½ T²·KL, T = 1
+hint         ½ Σ over channels alone,   CE + 100 · mean of all     Σ of all alone, then its kd
+             then CE + λ·H, λ 4 to 1,
+             T = 3, without T²
+attention    CE + 1000 · mean squares   the same                   the same
+relational   CE + 25 D + 50 A           CE + 25 D + 50 A           CE + D + 2 A
+             + T²·KL, T = 4
+similarity   –                          CE + 3000 SP               – (rows over their L1 norm)
+contrastive  –                          CE + 0.8 CRD, T = 0.07     the same + T²·KL, T = 4
+dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
+dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
+===========  =========================  =========================  ==========================
+
+Numbers are those for CIFAR-100, torchdistill's for ImageNet. Which activations are compared depends on the networks:
+the taps are left to the user. ``contrastive`` stands for CRD with the batch in place of its memory; the weight and the
+temperature are CRD's, the loss is not.
+"""
+
+import copy
+from typing import Any
+
+from effjax.errors import UserError, nearest
+
+Terms = dict[str, dict[str, Any]]
+
+# FitNets adds λ · H(teacher, student) at T = 3 without the factor T², which the term ``soft_target`` has: its gradient
+# is that of λ / T² of the term. λ falls from 4 to 1 (there between the epochs 5 and 400 of 500, here over the run).
+_FITNETS_T = 3.0
+_FITNETS_WEIGHT = {"name": "linear", "peak": 4.0 / _FITNETS_T**2, "end": 1.0 / _FITNETS_T**2}
+
+# https://github.com/megvii-research/mdistiller, mdistiller/engine/cfg.py (DKD) and mdistiller/distillers/DKD.py: the
+# weight rises over the first 20 of 240 epochs. configs/cifar100/dkd: β = 8 for resnet32x4 and resnet8x4, 2 for resnet56
+# and resnet20; configs/imagenet/r34_r18/dkd.yaml: T = 1, β = 0.5.
+_DKD = {
+    "ce": {"weight": 1.0},
+    "dkd": {
+        "weight": {"name": "constant", "peak": 1.0, "warmup": 20 / 240},
+        "temperature": 4.0,
+        "alpha": 1.0,
+        "beta": 8.0,
+    },
+}
+
+_PAPER = {
+    # Hinton et al. 2015, https://arxiv.org/abs/1503.02531: T = 20 in sec. 3 (MNIST, where no weight is given), half the
+    # weight on the labels in sec. 4 (speech). There is no code.
+    "kd": {"ce": {"weight": 0.5}, "soft_target": {"weight": 1.0, "temperature": 20.0}},
+    # Romero et al. 2014, https://arxiv.org/abs/1412.6550; https://github.com/adri-romsor/FitNets: costs/HintCost.py,
+    # costs/KDCost.py, extensions/TeacherDecayOverEpoch.py and yaml/cifar10_fitnet19_valid.yaml (T, λ).
+    "hint": {
+        "hint": {"weight": 1.0, "form": "paper"},
+        "ce": {"weight": 1.0},
+        "soft_target": {"weight": _FITNETS_WEIGHT, "temperature": _FITNETS_T},
+    },
+    # Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1612.03928; https://github.com/szagoruyko/attention-transfer:
+    # README.md (--beta 1e+3, α = 0) and utils.py.
+    "attention": {"ce": {"weight": 1.0}, "attention": {"weight": 1000.0, "form": "code"}},
+    # Park et al. 2019, https://arxiv.org/abs/1904.05068; https://github.com/lenscloth/RKD,
+    # run_distill_classification.py: 16 · KL at T = 4 is T² · KL. It normalises the embeddings first. For metric
+    # learning (examples/) it takes 1 and 2, without labels.
+    "relational": {
+        "ce": {"weight": 1.0},
+        "relational_distance": {"weight": 25.0},
+        "relational_angle": {"weight": 50.0},
+        "soft_target": {"weight": 1.0, "temperature": 4.0},
+    },
+    # Zhao et al. 2022, https://arxiv.org/abs/2203.08679; its code is mdistiller.
+    "dkd": _DKD,
+    # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
+    # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
+    "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
+}
+
+# https://github.com/HobbitLong/RepDistiller, scripts/run_cifar_distill.sh (weights), train_student.py (temperatures)
+# and distiller_zoo/RKD.py (25, 50).
+_REPDISTILLER = {
+    "kd": {"ce": {"weight": 0.1}, "soft_target": {"weight": 0.9, "temperature": 4.0}},
+    "hint": {"ce": {"weight": 1.0}, "hint": {"weight": 100.0, "form": "mean"}},
+    "attention": {"ce": {"weight": 1.0}, "attention": {"weight": 1000.0, "form": "code"}},
+    "relational": {
+        "ce": {"weight": 1.0},
+        "relational_distance": {"weight": 25.0},
+        "relational_angle": {"weight": 50.0},
+    },
+    "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0}},
+    "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
+}
+
+# https://github.com/yoshitomo-matsubara/torchdistill, configs/sample/ilsvrc2012/<method>/ (kd, at and crd also under
+# configs/official/ilsvrc2012/) and torchdistill/losses/mid_level.py.
+_TORCHDISTILL = {
+    "kd": {"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 1.0}},
+    # fitnet/: stage 1 sums the squares over batch and units, and trains with Adam, which does not feel the scale.
+    "hint": {
+        "hint": {"weight": 1.0, "form": "paper"},
+        "ce": {"weight": 0.5},
+        "soft_target": {"weight": 0.5, "temperature": 1.0},
+    },
+    "attention": {"ce": {"weight": 1.0}, "attention": {"weight": 1000.0, "form": "code"}},
+    # rkd/: its KDLoss has α = 1, that is the labels alone.
+    "relational": {
+        "ce": {"weight": 1.0},
+        "relational_distance": {"weight": 1.0},
+        "relational_angle": {"weight": 2.0},
+    },
+    # crd/: 2 · (½ CE + ½ T²·KL) + 0.8 CRD.
+    "contrastive": {
+        "ce": {"weight": 1.0},
+        "soft_target": {"weight": 1.0, "temperature": 4.0},
+        "contrastive": {"weight": 0.8, "temperature": 0.07},
+    },
+    "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 1.0, "inter": 1.0, "intra": 1.0}},
+}
+
+_PUBLISHED: dict[str, dict[str, Terms]] = {
+    "paper": _PAPER,
+    "repdistiller": _REPDISTILLER,
+    "mdistiller": {**_REPDISTILLER, "dkd": _DKD},  # mdistiller/engine/cfg.py has RepDistiller's numbers
+    "torchdistill": _TORCHDISTILL,
+}
+
+
+def published(convention: str, method: str) -> Terms:
+    """The terms of a published distillation objective.
+
+    For ``config.terms``; the taps of ``hint``, ``attention``, ``relational_*``, ``similarity`` and ``contrastive`` are
+    still to be named. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
+    the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
+
+    Args:
+      convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
+      method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``dkd`` or ``dist``,
+        as far as the convention has it.
+
+    Returns:
+      The options of each term, by the term's name; a new dict, free to be changed.
+
+    Raises:
+      UserError: if there is no such convention, or it has no such method.
+    """
+    if convention not in _PUBLISHED:
+        raise UserError(f"published: convention {convention!r}; {nearest(convention, _PUBLISHED)}")
+    methods = _PUBLISHED[convention]
+    if method not in methods:
+        raise UserError(f"published: {convention} has no method {method!r}; {nearest(method, methods)}")
+    return copy.deepcopy(methods[method])

@@ -1,0 +1,232 @@
+"""PyTorch's files read as numbers: every kind of tensor, and hostile files, in which nothing runs."""
+
+import builtins
+import collections
+import io
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from effjax.errors import UserError
+from effjax.models.foreign import read_pth, read_safetensors
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+@pytest.mark.parametrize("file", ["small_zip.pth", "small_legacy.pth"])
+def test_both_formats_of_pytorch(file):
+    expected = dict(np.load(GOLDENS / "small.npz"))
+    read = read_pth(GOLDENS / file)
+    assert list(read) == list(expected)
+    for name, array in read.items():
+        assert array.dtype.name == ("bfloat16" if name == "bfloat16" else expected[name].dtype.name)
+        assert not array.flags.writeable
+        np.testing.assert_array_equal(array.astype(expected[name].dtype), expected[name], strict=True)
+    assert np.shares_memory(read["float32"], read["window"])
+
+
+def as_zip(data_pkl, storages=(), **options):
+    """A file as torch.save lays it out, with any pickle in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", **options) as archive:
+        archive.writestr("a/data.pkl", data_pkl)
+        for key, content in dict(storages).items():
+            archive.writestr(f"a/data/{key}", content)
+    return buffer.getvalue()
+
+
+def as_legacy(data_pkl):
+    head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    return b"".join(pickle.dumps(value, 2) for value in head) + data_pkl + pickle.dumps([], 2)
+
+
+def refused(tmp_path, content):
+    """The error's one line; fails if the file is read, or if it does not name the file."""
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_pth(path)
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message
+
+
+class Runs:
+    """Pickles to a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def touch(tmp_path):
+    return f"touch {tmp_path / 'ran'}"
+
+
+HOSTILE = {
+    "posix.system": lambda tmp: pickle.dumps({"w": Runs(os.system, touch(tmp))}, 2),
+    "builtins.eval": lambda tmp: pickle.dumps({"w": Runs(eval, f"open({str(tmp / 'ran')!r}, 'w')")}, 4),
+    "builtins.exec": lambda tmp: pickle.dumps([Runs(exec, f"open({str(tmp / 'ran')!r}, 'w')")], 4),
+    "builtins.getattr": lambda tmp: b"\x80\x02cbuiltins\ngetattr\n.",
+    "torch.load": lambda tmp: b"\x80\x02ctorch\nload\nX\x01\x00\x00\x00a\x85R.",
+    "os.system": lambda tmp: b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x01x\x85R.",
+    "torch.nn.modules.linear.Linear": lambda tmp: b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81}b.",
+}
+
+
+@pytest.mark.parametrize("container", [as_zip, as_legacy])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_pickle_that_calls_code_is_refused_by_name_and_nothing_runs(name, container, tmp_path, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("the pickle was executed")
+
+    content = container(HOSTILE[name](tmp_path))
+    for module, function in [(os, "system"), (pickle, "load"), (pickle, "loads"), (pickle, "Unpickler")]:
+        monkeypatch.setattr(module, function, forbidden)
+    for function in ("eval", "exec"):
+        monkeypatch.setattr(builtins, function, forbidden)
+    message = refused(tmp_path, content)
+    monkeypatch.undo()
+    assert repr(name) in message
+    assert "torch.save(model.state_dict()" in message
+    assert not (tmp_path / "ran").exists()
+
+
+ORDERED = b"ccollections\nOrderedDict\n"
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
+
+
+def storage(key="0", size=4, kind=b"ctorch\nFloatStorage\n"):
+    word = lambda text: b"X" + struct.pack("<I", len(text)) + text.encode()  # noqa: E731
+    return b"(" + word("storage") + kind + word(key) + word("cpu") + number(size) + b"tQ"
+
+
+def number(value):
+    return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+
+
+def tensor(offset=0, shape=(4,), strides=(1,), **kwargs):
+    tuples = b"".join(b"(" + b"".join(map(number, counts)) + b"t" for counts in (shape, strides))
+    return REBUILD + b"(" + storage(**kwargs) + number(offset) + tuples + b"\x89" + ORDERED + b")Rt" + b"R"
+
+
+def state(*values):
+    items = b"".join(b"X\x01\x00\x00\x00" + bytes([97 + i]) + value for i, value in enumerate(values))
+    return b"\x80\x02}(" + items + b"u."
+
+
+FOUR = {"0": np.arange(4, dtype=np.float32).tobytes()}
+
+
+def test_the_hand_made_pickle_is_itself_a_good_one(tmp_path):
+    (tmp_path / "w.pth").write_bytes(as_zip(state(tensor(), tensor(1, (2,), (2,))), FOUR))
+    read = read_pth(tmp_path / "w.pth")
+    assert {name: array.tolist() for name, array in read.items()} == {"a": [0, 1, 2, 3], "b": [1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("pickled", "part"),
+    [
+        (state(tensor(shape=(5,))), "exceeds its storage of 4"),
+        (state(tensor(offset=1)), "exceeds its storage"),
+        (state(tensor(offset=-1)), "unknown storage, shape or strides"),
+        (state(tensor(strides=(-1,))), "unknown storage, shape or strides"),
+        (state(tensor(shape=(2**60,), strides=(0,))), "expanded to shape"),
+        (state(tensor(shape=(2, 2), strides=(1,))), "unknown storage, shape or strides"),
+        (state(tensor(size=2**62, shape=(2**62,))), "16 bytes of"),
+        (state(tensor(key="../../a")), "0 bytes of 16"),
+        (state(tensor(kind=b"ctorch\nUntypedStorage\n")), "'torch.UntypedStorage'"),
+        (state(tensor(kind=ORDERED)), "unknown type or size"),
+        (state(tensor(), tensor(size=2)), "two types or sizes"),
+        (state(tensor(shape=(1,), strides=(2**62,))), "no array has"),
+        (state(tensor(shape=(0, 2**62), strides=(1, 1))), "no array has"),
+        (state(tensor(shape=(1,) * 99, strides=(1,) * 99)), "unknown storage, shape or strides"),
+        (state(b"}R"), "broken"),
+        (state(ORDERED + b"}R"), "not a function of the allow-list"),
+        (state(ORDERED + b")R" + b"N}b"), "broken"),
+        (state(ORDERED + b"}b"), "set the attributes"),
+        (state(b"X\x01\x00\x00\x00x)R"), "not a function"),
+        (state(b"(iposix\nsystem\n"), "opcode INST"),
+        (state(b"(cposix\nsystem\no"), "'posix.system'"),
+        (state(b"\x82\x01"), "opcode EXT1"),
+        (b"\x80\x02}(]Nu.", "neither strings nor integers"),
+        (b"\x80\x02K\x01.", "no dict of tensors"),
+        (b"\x80\x02}.", "no tensors by name"),
+        (b"\x80\x02h\x05.", "broken"),
+        (b"\x80\x02.", "broken"),
+        (b"", "cut off"),
+        (b"\x80\x02}(X\xff\xff\xff\xffa", "broken or cut off"),
+    ],
+)
+def test_broken_and_hostile_pickles_are_refused(pickled, part, tmp_path):
+    assert part in refused(tmp_path, as_zip(pickled, FOUR))
+
+
+def test_broken_containers_are_refused(tmp_path):
+    good = as_zip(state(tensor()), FOUR)
+    assert "damaged" in refused(tmp_path, good[: len(good) // 2])
+    assert "damaged" in refused(tmp_path, good.replace(FOUR["0"], b"\1" * 16))
+    assert "compressed" in refused(tmp_path, as_zip(b"\0" * 10**6, compression=zipfile.ZIP_DEFLATED))
+    assert "TorchScript" in refused(tmp_path, as_zip(b"", {}).replace(b"data.pkl", b"code.pkl"))
+    for content in (b"", b"\x89PNG....", b"PK\x03\x04", b"x" * 1000):
+        refused(tmp_path, content)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.4, 0.6, 0.8, 0.95, 0.999])
+@pytest.mark.parametrize("file", ["small_zip.pth", "small_legacy.pth"])
+def test_files_that_are_cut_off_are_refused(file, share, tmp_path):
+    content = (GOLDENS / file).read_bytes()
+    refused(tmp_path, content[: int(share * len(content))])
+
+
+def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
+    """Whatever byte is changed: either the weights are refused in one line, or arrays are read."""
+    content = (GOLDENS / "small_legacy.pth").read_bytes()
+    rng = np.random.default_rng(0)
+    path = tmp_path / "weights.pth"
+    outcomes = collections.Counter()
+    for _ in range(400):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            outcomes["read"] += all(isinstance(array, np.ndarray) for array in read_pth(path).values())
+        except UserError:
+            outcomes["refused"] += 1
+    assert outcomes.total() == 400
+    assert min(outcomes.values()) > 20
+
+
+def test_a_missing_file_names_what_lies_beside_it(tmp_path):
+    (tmp_path / "resnet18.pth").touch()
+    with pytest.raises(UserError, match=r"did you mean 'resnet18\.pth'"):
+        read_pth(tmp_path / "resnet81.pth")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_safetensors(tmp_path / "none.safetensors")
+
+
+def test_safetensors_with_bfloat16_and_prefixes(tmp_path):
+    arrays = {"_orig_mod.a": np.ones((2, 3), ml_dtypes.bfloat16), "_orig_mod.b": np.arange(4)}
+    safetensors.numpy.save_file(arrays, tmp_path / "w.safetensors")
+    read = read_safetensors(tmp_path / "w.safetensors")
+    assert read["a"].dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(read["a"].astype(np.float32), np.ones((2, 3)))
+    np.testing.assert_array_equal(read["b"], np.arange(4))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"\x08\0\0\0\0\0\0\0notjson!"])
+def test_broken_safetensors_are_refused(content, tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"w\.safetensors: no readable safetensors file") as error:
+        read_safetensors(tmp_path / "w.safetensors")
+    assert "\n" not in str(error.value)
