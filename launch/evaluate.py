@@ -12,7 +12,7 @@ from launch import cli
 _RUN = flags.DEFINE_string("run", None, "a run's folder, which holds checkpoints/")
 _SPLIT = flags.DEFINE_string("split", "validation", "of the dataset that the run was trained on")
 _DATASET = flags.DEFINE_string("dataset", "", "another dataset with the same classes")
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "where that is prepared, if not where the run's was")
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "where datasets are prepared")
 _STEP = flags.DEFINE_enum("step", "last", ["last", "best"], "which checkpoint; best is by validation")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from effjax.data.grouping import group_classes
 from effjax.data.sources import load
 from effjax.errors import UserError
 from effjax.recipes.assemble import predictor
@@ -15,7 +16,7 @@ from effjax.runtime import jit_backend
 from effjax.steps import View
 
 
-def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_dir: str = "") -> dict[str, Any]:
+def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_dir: str = "data") -> dict[str, Any]:
     """Evaluates a trained run on a split.
 
     Args:
@@ -23,7 +24,7 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
       split: of the dataset that it was trained on, or of ``dataset``.
       which: ``"last"``, or ``"best"`` by validation.
       dataset: another dataset with the same classes; empty for the run's own.
-      data_dir: where that is prepared; empty for where the run's own is.
+      data_dir: where datasets are prepared.
 
     Returns:
       ``step``, ``examples``, ``accuracy``, ``nll`` and ``ece``.
@@ -36,7 +37,9 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     step = stored.best_step(folder) if which == "best" else newest
     trained = stored.read_meta(folder, newest)["identity"]
     name = dataset or trained["data"]["name"]
-    source = load(name, split, data_dir or trained["data"]["dir"], image_size=trained["data"]["image_size"] or None)
+    source = load(name, split, data_dir, image_size=trained["data"]["image_size"] or None)
+    if not dataset and trained["data"].get("classes"):
+        source = group_classes(source, trained["data"]["classes"])
     if source.info.num_classes != trained["num_classes"]:
         raise UserError(
             f"--dataset={name} has {source.info.num_classes} classes, the run knows {trained['num_classes']}"

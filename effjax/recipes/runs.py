@@ -123,12 +123,12 @@ class Experiment:
         identity = plain(
             {
                 "seed": seed,
-                "run": without_runtime_keys(assembled.config),
+                "run": beyond_defaults(assembled.config, schema.run().to_dict()),
                 "num_classes": self.datasets.info.num_classes,
                 "class_names": self.datasets.info.class_names,
                 "teachers": hashes,
                 "data": {key: self.config["data"][key] for key in _DATA_KEYS},
-                "view": self.config["view"],
+                "view": beyond_defaults(self.config["view"], schema.experiment().view.to_dict()),
                 "eval_batch_size": self.config["eval_batch_size"],
                 **origin,
             }
@@ -167,12 +167,16 @@ class Experiment:
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.
 _RUNTIME_KEYS = ("label", "keep")
+#: Keys that others read from a checkpoint, said even where they are the default.
+_ALWAYS = ("model", "mean", "std")
 #: What of ``config.data`` says which examples there are.
 _DATA_KEYS = ("name", "train", "validation", "image_size", "classes")
 
 
-def without_runtime_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in _RUNTIME_KEYS}
+def beyond_defaults(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config says beyond the defaults: keys that a later version adds do not make its runs other runs."""
+    said = (key for key in config if key in _ALWAYS or plain(config[key]) != plain(defaults[key]))
+    return {key: config[key] for key in said if key not in _RUNTIME_KEYS}
 
 
 def plain(value: Any) -> Any:

@@ -50,7 +50,7 @@ def refused(config: dict, workdir: pathlib.Path) -> str:
 
 ONE_RUN = {
     "key": ("dat", {}, ["config.dat is not a key", "allowed: backend, data,", "did you mean 'data'?"]),
-    "key of a part": ("data.splits", 1, ["config.data.splits is not a key", "allowed: dir, image_size"]),
+    "key of a part": ("data.splits", 1, ["config.data.splits is not a key", "allowed: classes, dir"]),
     "run key": ("runs.student.batchsize", 1, ["config.runs.student.batchsize", "did you mean 'batch_size'?"]),
     "recipe": ("recipe", "distil", ["config.recipe='distil'", "did you mean 'distill'?"]),
     "backend": ("backend", "jitt", ["backend='jitt'", "allowed: jit, pmap", "did you mean 'jit'?"]),
@@ -128,10 +128,10 @@ def test_teachers_in_a_circle(data_dir, tmp_path):
 
 def test_cached_teacher_of_a_random_view(data_dir, tmp_path):
     config = experiment(data_dir, "teacher", "distilled")
-    set_key(config, "runs.distilled.teachers.teacher.cached", True)
+    set_key(config, "runs.distilled.teachers.teacher.cached", "float16")
     set_key(config, "view.shift", 2)
     message = refused(config, tmp_path)
-    assert "config.runs.distilled.teachers.teacher.cached=True, but config.view is random" in message
+    assert "config.runs.distilled.teachers.teacher.cached='float16', but config.view is random" in message
 
 
 def test_a_mistake_in_the_last_run_is_found_before_the_first_is_trained(data_dir, tmp_path):

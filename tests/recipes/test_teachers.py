@@ -1,36 +1,135 @@
-"""A cached teacher says what the live one says."""
+"""Where teachers come from, and that stored answers say what the live ones say."""
 
+import jax
 import numpy as np
+import pytest
 import small_configs
 
+from effjax.errors import UserError
 from effjax.recipes import config as schema
 from effjax.recipes.runs import Experiment
+from effjax.recipes.teachers import class_groups, expand
+from effjax.runtime.checkpoints import read_variables
+
+SPLITS = {"train": "train[:64]", "validation": "validation[:32]", "test": "test[:32]"}
 
 
-def test_cached_teacher_trains_the_same_student(tmp_path, data_dir):
+def small(data_dir, **runs):
     config = small_configs.plain()
-    config.data.dir = str(data_dir)
+    config.data.update(SPLITS, dir=str(data_dir))
+    config.eval_batch_size = 32
+    if runs:
+        config.runs = type(config.runs)(runs)
+    return config
+
+
+def train(config, workdir):
+    return {(done.name, done.seed): done for done in Experiment(config.to_dict(), workdir).train()}
+
+
+def kernels(done):
+    return {layer: value["kernel"] for layer, value in done.variables()["params"].items()}
+
+
+def test_stored_answers_train_the_student_that_live_ones_train(tmp_path, data_dir, caplog):
+    config = small(data_dir)
+    config.num_seeds = 2
+    config.view.shift, config.view.replays = 2, 2  # augmented, and yet replayed
+    config.teacher_cache = str(tmp_path / "answers")
+    config.runs.teacher = config.runs.student  # compiles faster than a convolution
+    del config.runs["student"]
     config.runs.cached = config.runs.distilled.copy_and_resolve_references()
     config.runs.cached.teachers.teacher = schema.teacher_of_run("teacher", cached="float32")
-    done = {run.name: run for run in Experiment(config.to_dict(), tmp_path).train()}
-    live, cached = done["distilled"].variables()["params"], done["cached"].variables()["params"]
-    assert live.keys() == cached.keys()
-    for layer in live:
-        np.testing.assert_allclose(live[layer]["kernel"], cached[layer]["kernel"], atol=1e-5)
+    with caplog.at_level("INFO", "effjax"):
+        done = train(config, tmp_path / "first")
+    for seed in (0, 1):
+        live, cached = kernels(done["distilled", seed]), kernels(done["cached", seed])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), live, cached)
+    tables = list((tmp_path / "answers").iterdir())
+    assert len(tables) == 2  # the versions are the seeds' own
+    assert np.load(tables[0] / "logits.npy").shape == (2, 64, 10)
+    assert "teacher's answers: 128 in" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", "effjax"):
+        train(config, tmp_path / "second")
+    assert caplog.text.count("teacher's answers: read from") == 2
 
 
 def test_earlier_run_as_teacher(tmp_path, data_dir):
-    config = small_configs.plain()
-    config.data.dir = str(data_dir)
+    config = small(data_dir)
     del config.runs["distilled"]
-    list(Experiment(config.to_dict(), tmp_path / "first").train())
+    train(config, tmp_path / "first")
     student = config.runs.student.copy_and_resolve_references()
     student.terms.update({"soft_target": {"weight": 1.0}})
     folder = str(tmp_path / "first" / "teacher" / "seed_0")
     student.teachers.teacher = schema.teacher_of_checkpoint(folder, step="best")
-    config.runs = type(config.runs)({"distilled": student})
-    (done,) = Experiment(config.to_dict(), tmp_path / "second").train()
+    config = small(data_dir, distilled=student)
+    done = train(config, tmp_path / "second")["distilled", 0]
     assert done.last_step == 8
+    assert len(done.teachers["teacher"]) == 64  # the hash of the teacher's parameters is on record
+    config.data.classes = tuple((f"digit {i}", (str(i),)) for i in range(10))
+    with pytest.raises(UserError, match=r"the teacher's classes are 0, 1, .* are digit 0, digit 1"):
+        Experiment(config.to_dict(), tmp_path / "third")
+
+
+def test_hints_train_only_what_leads_to_the_guided_layer_first(tmp_path, data_dir):
+    teacher = small_configs.plain().runs.teacher
+    student = teacher.copy_and_resolve_references()
+    student.model.width = 0.25
+    student.terms = type(student.terms)({"ce": {}, "hint": {"student_tap": "conv1", "teacher_tap": "conv2"}})
+    student.teachers.teacher = schema.teacher_of_run("teacher")
+    student.plans.terms = ((0.0, ("hint",)), (0.5, ("ce",)))
+    student.plans.trainable = ((0.0, "up to conv1"), (0.5, ".*"))
+    student.checkpoint_every = student.log_every = 1
+    student.keep = 20
+    done = train(small(data_dir, teacher=teacher, student=student), tmp_path)["student", 0]
+    experiment = done.assembled
+    assert [s.get("terms") for s in experiment.task.plan] == [("hint",), ("ce",)]
+    start = experiment.initial_state(0).params["student"]
+    middle, end = (read_variables(done.folder / "checkpoints", step)["params"] for step in (4, 8))
+    for layer in start:
+        assert np.array_equal(start[layer]["kernel"], middle[layer]["kernel"]) == (layer != "conv1"), layer
+        assert not np.array_equal(middle[layer]["kernel"], end[layer]["kernel"])
+
+
+def test_teachers_of_several_seeds_are_several_teachers():
+    run = schema.run()
+    run.terms = type(run.terms)({"ce": {}, "soft_target": {"teacher": "all"}, "dkd": {"teacher": "one"}})
+    run.teachers.all = schema.teacher_of_run("big", seeds=(0, 2))
+    run.teachers.one = schema.teacher_of_run("big")
+    expanded = expand(run.to_dict())
+    assert sorted(expanded["teachers"]) == ["all@0", "all@2", "one"]
+    assert expanded["terms"]["soft_target"]["teacher"] == ["all@0", "all@2"]
+    assert expanded["terms"]["dkd"] == {"teacher": "one"}
+    assert expanded["terms"]["ce"] == {}
+
+
+class Info:
+    name, class_names, num_classes = "pets", ("cat", "dog"), 2
+
+
+KNOWN = ("tabby", "siamese", "beagle")
+
+
+def test_classes_by_name_and_number():
+    assert class_groups("k", (("tabby", 1), "beagle"), Info, 3, KNOWN) == ((0, 1), (2,))
+    assert class_groups("k", (), Info, 2, ("cat", "dog")) is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "num_classes", "names", "said"),
+    [
+        ((), 3, KNOWN, r"k is missing: the teacher knows 3 classes, 'pets' has 2"),
+        ((), 2, ("dog", "cat"), r"k is missing: as many classes, but of other names"),
+        (("tabby",), 3, KNOWN, r"k has 1 entries, 'pets' has 2 classes"),
+        (("tabi", "beagle"), 3, KNOWN, r"k: the teacher has no class 'tabi'; .*did you mean 'tabby'"),
+        ((3, "beagle"), 3, KNOWN, r"k: 3 is not one of the teacher's classes 0 to 2"),
+        (("tabby", 1), 3, None, r"no class 'tabby'; their names are not known"),
+    ],
+)
+def test_classes_that_do_not_fit(classes, num_classes, names, said):
+    with pytest.raises(UserError, match=said):
+        class_groups("k", classes, Info, num_classes, names)
 
 
 def test_runs_come_after_their_teachers():

@@ -1,0 +1,71 @@
+"""Does a bigger teacher teach a small student worse, and what helps: early stopping, of either, or an assistant?
+
+  python -m launch.train --config=configs/distill/capacity_gap.py --workdir=runs/capacity_gap \
+      --results=results/distill_capacity_gap.md
+
+On 5,000 real digits. Three teachers of growing size and accuracy teach one small student: at all its steps (KD), in the
+first half of them (ESKD), as a teacher of a schedule four times as short (early-stopped teacher), and through an
+assistant between the two. T = 4 and the weights are those of configs/distill/digits.py.
+Cost: about 20 minutes on two CPU cores. Expected: results/distill_capacity_gap.md. Variant ``tiny``: no result.
+"""
+
+from effjax.recipes import config as schema
+
+TEACHERS = {  # name -> label, model, epochs
+    "small": ("MLP 128-128", {"name": "mlp", "widths": (128, 128)}, 40.0),
+    "middle": ("S-CNN × ¼", {"name": "scnn", "width": 0.25}, 16.0),
+    "large": ("S-CNN", {"name": "scnn"}, 16.0),
+}
+STUDENT, STUDENT_LABEL = {"name": "mlp", "widths": (32, 32)}, "MLP 32-32"
+ASSISTANT, ASSISTANT_LABEL = {"name": "mlp", "widths": (64, 64)}, "MLP 64-64"
+STUDENT_EPOCHS = 40.0
+BATCH_SIZE = 50
+
+
+def get_config(variant: str = ""):
+    schema.check_variant(variant, ("tiny",))
+    config = schema.experiment()
+    config.title = "Bigger teachers of a small student, on digits"
+    config.num_seeds = 1 if variant else 5
+    config.view.mean, config.view.std = (0.13,), (0.31,)
+    config.runs.update(gap_runs(TEACHERS, STUDENT, ASSISTANT, STUDENT_EPOCHS, BATCH_SIZE))
+    config.runs.student.label = f"{STUDENT_LABEL} alone"
+    if variant == "tiny":
+        for run in config.runs.values():
+            run.epochs, run.evaluations = 1.0, 2
+    return config
+
+
+def gap_runs(teachers, student, assistant, epochs: float, batch_size: int):
+    """The runs of the comparison, by name."""
+    runs = {"student": _plain("student alone", student, epochs, batch_size)}
+    for name, (label, model, teacher_epochs) in teachers.items():
+        runs[f"teacher_{name}"] = _plain(f"teacher {label}", model, teacher_epochs, batch_size)
+        # A short schedule whole, not a long one cut off: the rate falls to the same end.
+        short = runs[f"teacher_{name}_early"] = _plain(
+            f"teacher {label}, ¼ of the epochs", model, teacher_epochs / 4, batch_size
+        )
+        short.evaluations = 4
+        runs[f"assistant_{name}"] = _taught(f"assistant of {label}", assistant, epochs, batch_size, f"teacher_{name}")
+        runs[f"kd_{name}"] = _taught(f"KD from {label}", student, epochs, batch_size, f"teacher_{name}")
+        stopped = runs[f"eskd_{name}"] = _taught(f"ESKD from {label}", student, epochs, batch_size, f"teacher_{name}")
+        stopped.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
+        early = f"KD from {label}, early-stopped"
+        runs[f"kd_{name}_early"] = _taught(early, student, epochs, batch_size, f"teacher_{name}_early")
+        through = f"KD from {label}, through the assistant"
+        runs[f"kd_{name}_assisted"] = _taught(through, student, epochs, batch_size, f"assistant_{name}")
+    return runs
+
+
+def _plain(label: str, model: dict, epochs: float, batch_size: int):
+    run = schema.run()
+    run.label, run.epochs, run.batch_size = label, epochs, batch_size
+    run.model.update(model)
+    return run
+
+
+def _taught(label: str, model: dict, epochs: float, batch_size: int, teacher: str):
+    run = _plain(label, model, epochs, batch_size)
+    run.terms.update({"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}})
+    run.teachers.teacher = schema.teacher_of_run(teacher, cached="float16")
+    return run
