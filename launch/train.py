@@ -17,6 +17,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")
+_RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
 
 flags.adopt_module_key_flags(cli)
 
@@ -25,7 +26,7 @@ def main() -> None:
     from effjax.recipes import RECIPES, find_recipe
 
     config = cli.read_config(_CONFIG)
-    RECIPES[find_recipe(config)](config, _WORKDIR.value)
+    RECIPES[find_recipe(config)](config, _WORKDIR.value, _RESULTS.value)
 
 
 if __name__ == "__main__":

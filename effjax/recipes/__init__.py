@@ -6,7 +6,7 @@ from typing import Any
 from effjax.errors import UserError, nearest
 from effjax.recipes import distill
 
-RECIPES: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
+RECIPES: dict[str, Callable[..., Any]] = {
     "distill": distill.main,
 }
 

@@ -16,6 +16,12 @@ def experiment() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.recipe = "distill"
     config.title = ""  # of the report
+    config.control = ""  # the run that others are compared with; empty: the first that has no teacher and is none
+    config.reference = (
+        ""  # the run that agreement is measured with for runs without a teacher; empty: the first that teaches
+    )
+    config.table = ()  # the runs to report, in this order; (): all of them
+    config.claims = ()  # ((what is claimed, run, run that it is said to beat in test accuracy), …)
     config.seed = 0  # the first seed
     config.num_seeds = 1
     config.backend = "jit"  # or pmap
@@ -138,6 +144,17 @@ def check(config: Mapping[str, Any]) -> None:
     _check_keys(config, experiment(), "config")
     if not config["runs"]:
         raise UserError("config.runs is empty: an experiment has at least one run")
+    named = [
+        config["control"],
+        config["reference"],
+        *config["table"],
+        *(run for claim in config["claims"] for run in claim[1:]),
+    ]
+    for name in named:
+        if name and name not in config["runs"]:
+            raise UserError(
+                f"config.control, .reference, .table or .claims: no run {name!r}; {nearest(name, config['runs'])}"
+            )
     if config["num_seeds"] < 1 or config["seed"] < 0:
         raise UserError(
             f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}: need seed >= 0, 1 or more"

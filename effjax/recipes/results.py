@@ -8,6 +8,7 @@ import numpy as np
 
 from effjax import metrics
 from effjax.recipes.hashes import params_sha256
+from effjax.recipes.omitted import measure_omitted
 from effjax.recipes.runs import RESULT_FILE, Done, Experiment, write_json
 from effjax.runtime.hosts import is_primary
 
@@ -50,6 +51,8 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
         "params_sha256": sha,
         "teachers": dict(done.teachers),
     }
+    if done.assembled.config["without_classes"]:
+        result["omitted"] = measure_omitted(experiment, done, last, logits)
     write_json(path, result)
     return result
 

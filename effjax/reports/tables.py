@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student_t
 
-_HEADERS = ("run", "parameters", "MFLOPs/image", "test acc. last", "test acc. best", "agreement", "ECE", "Δ to control")
+_HEADERS = ("run", "parameters", "MFLOPs/image", "test acc. last", "best", "agreement", "ECE", "Δ last", "Δ best")
+CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Estimate:
 
     Attributes:
       mean: over the seeds.
-      spread: the sample standard deviation, or for a difference its standard error; None for a single seed.
+      spread: the sample standard deviation, or for a difference half of its 95 % interval; None for a single seed.
     """
 
     mean: float
@@ -28,11 +30,13 @@ class Estimate:
 
     @classmethod
     def paired(cls, ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]], key: str) -> "Estimate":
-        """Mean and standard error of the difference to the control, seed by seed."""
+        """Mean difference to the control, seed by seed, and half of its 95 % interval by Student's t."""
         theirs = {seed["seed"]: seed[key] for seed in control}
-        difference = cls.of([seed[key] - theirs[seed["seed"]] for seed in ours])
-        error = None if difference.spread is None else float(difference.spread / np.sqrt(len(ours)))
-        return cls(difference.mean, error)
+        difference, count = cls.of([seed[key] - theirs[seed["seed"]] for seed in ours]), len(ours)
+        if difference.spread is None:
+            return difference
+        quantile = student_t.ppf((1 + CONFIDENCE) / 2, count - 1)
+        return cls(difference.mean, float(quantile * difference.spread / np.sqrt(count)))
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
@@ -63,7 +67,7 @@ def headers() -> tuple[str, ...]:
 
 
 def text(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> str:
-    """The table as aligned text: mean ± standard deviation over the seeds, the difference ± its standard error."""
+    """The table as aligned text: mean ± standard deviation over the seeds, differences ± half their 95 % interval."""
     lines = [_HEADERS, *rows(summary, labels, control)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADERS))]
 
@@ -91,5 +95,35 @@ def _row(name, run, labels, summary, control) -> tuple[str, ...]:
         Estimate.over_seeds(seeds, "test_accuracy_best").percent(),
         f"{100 * Estimate.over_seeds(seeds, 'agreement').mean:.2f} %",
         f"{Estimate.over_seeds(seeds, 'ece').mean:.4f}",
-        Estimate.paired(seeds, summary[control]["seeds"], "test_accuracy").percent("+") if compared else "",
+        *(
+            Estimate.paired(seeds, summary[control]["seeds"], key).percent("+") if compared else ""
+            for key in ("test_accuracy", "test_accuracy_best")
+        ),
     )
+
+
+def claims(summary: Mapping[str, Any], labels: Mapping[str, str], made: Sequence[tuple[str, str, str]]) -> list[str]:
+    """What the seeds say of claims, as a Markdown table.
+
+    Args:
+      summary: by run its ``seeds``.
+      labels: what the table calls the runs.
+      made: ``(claim, run, run that it is said to beat)``.
+
+    Returns:
+      Lines: the claim, the runs, the mean difference of their last test accuracies with its 95 % interval, and a
+      verdict: *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does.
+      Each interval is for its claim alone.
+    """
+    lines = ["| claim | runs | difference | verdict |", "| --- | --- | ---: | --- |"]
+    for claim, run, other in made:
+        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], "test_accuracy")
+        pair = f"{labels.get(run) or run} − {labels.get(other) or other}"
+        lines.append(f"| {claim} | {pair} | {gain.percent('+')} | {_verdict(gain)} |")
+    return lines
+
+
+def _verdict(gain: Estimate) -> str:
+    if gain.spread is None or abs(gain.mean) <= gain.spread:
+        return "not told apart"
+    return "holds" if gain.mean > 0 else "the opposite holds"

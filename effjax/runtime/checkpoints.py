@@ -5,6 +5,7 @@ wrote it, nor by which backend, and any other reads it.
 """
 
 import contextlib
+import copy
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
@@ -77,7 +78,8 @@ class Checkpoints:
         items = ocp.args.Composite(
             model=ocp.args.StandardSave(_model_item(state)),
             training=ocp.args.StandardSave(_training_item(state)),
-            meta=ocp.args.JsonSave({**meta, "identity": self.identity}),
+            # A copy: it is written in the background, while the loop already changes its notes.
+            meta=ocp.args.JsonSave(copy.deepcopy({**meta, "identity": self.identity})),
         )
         metrics = None if best_value is None else {"value": float(best_value)}
         with self._saving():

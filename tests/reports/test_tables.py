@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from effjax.reports import tables
+from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.curves import plot_curves
 from effjax.reports.html import Opinion, write_report
 
@@ -23,7 +24,7 @@ def test_estimates_by_hand():
     assert math.isclose(mean.spread, 0.02 * math.sqrt(2))  # sample standard deviation
     difference = tables.Estimate.paired(ours, control, "test_accuracy")
     assert math.isclose(difference.mean, 0.02)
-    assert math.isclose(difference.spread, 0.02)  # its standard error
+    assert math.isclose(difference.spread, 12.7062 * 0.02, rel_tol=1e-5)  # t of one degree of freedom, standard error
 
 
 def test_pairs_are_by_seed_not_by_position():
@@ -41,8 +42,21 @@ def test_control_has_no_difference_and_markdown_is_whole():
     header, rule, alone, distilled = text.splitlines()
     assert header.count("|") == rule.count("|") == alone.count("|") == distilled.count("|")
     assert alone.startswith("| alone ")
-    assert alone.endswith("|  |")
+    assert alone.endswith("|  |  |")
     assert "+10.00 ± 0.00 %" in distilled
+
+
+def test_claims_are_judged_by_their_interval():
+    summary = {"a": run([0.5, 0.6, 0.7]), "b": run([0.51, 0.61, 0.705]), "c": run([0.4, 0.8, 0.6])}
+    lines = tables.claims(summary, {"b": "bee"}, [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")])
+    assert [line.split("|")[4].strip() for line in lines[2:]] == ["holds", "the opposite holds", "not told apart"]
+    assert "| bee − a | +0.83 ± 0.72 % |" in lines[2]  # 4.3027 · 0.2887 / √3
+
+
+def test_accuracies_are_drawn(tmp_path):
+    plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
 
 
 def test_report_is_one_file_with_everything_in_it(tmp_path):

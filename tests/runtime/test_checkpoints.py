@@ -86,6 +86,17 @@ def test_round_trip(tmp_path, options):
     assert restored.meta["window"] == {"loss": [3.0, 1.0]}
 
 
+def test_notes_are_those_of_the_moment_of_saving(tmp_path):
+    manager = Checkpoints(tmp_path, IDENTITY)
+    meta = {"best": None, "window": {"loss": [1.0, 1.0]}}
+    manager.save(state_at(1), meta)
+    meta["window"]["loss"][0] = 2.0  # as the loop does, while the file is still being written
+    meta["window"]["accuracy"] = [3.0, 1.0]
+    manager.wait()
+    manager.close()
+    assert restore(tmp_path).meta["window"] == {"loss": [1.0, 1.0]}
+
+
 def test_nothing_to_restore(tmp_path):
     assert restore(tmp_path / "new") is None
 

@@ -1,0 +1,46 @@
+"""Test accuracy of many runs at a glance."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # files only; no display is needed
+import matplotlib.pyplot as plt
+
+from effjax.reports.tables import Estimate
+
+
+def plot_accuracies(
+    path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None
+) -> None:
+    """Draws a line a run: every seed a dot, and for runs like the control the mean with the 95 % interval of the
+    difference to it.
+
+    Args:
+      path: the PNG to write.
+      summary: by run ``params`` and ``seeds``.
+      labels: what the axis calls the runs.
+      control: the run that the dashed line marks, if any.
+    """
+    figure, axis = plt.subplots(figsize=(9.0, 1.0 + 0.34 * len(summary)), layout="constrained")
+    for row, run in enumerate(summary.values()):
+        values = 100 * np.array([seed["test_accuracy"] for seed in run["seeds"]])
+        axis.plot(values, np.full(len(values), row), "o", color="C0", alpha=0.35, markersize=5, markeredgewidth=0)
+        spread = None
+        if control in summary and run is not summary[control]:
+            spread = Estimate.paired(run["seeds"], summary[control]["seeds"], "test_accuracy").spread
+        error = None if spread is None else 100 * spread
+        axis.errorbar(values.mean(), row, xerr=error, fmt="D", color="C0", markersize=5, capsize=3)
+    if control in summary:
+        mean = 100 * np.mean([seed["test_accuracy"] for seed in summary[control]["seeds"]])
+        axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
+    axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
+    axis.invert_yaxis()
+    axis.set_xlabel("test accuracy, last (%): seeds, mean, 95 % interval of the difference to the dashed control")
+    axis.grid(alpha=0.25, axis="x")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
