@@ -31,6 +31,8 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
     colours = dict(zip(series, _colours(len(series)), strict=True))
     for axis, (metric, title) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in series.items():
+            if not any(metric in line for line in seeds[0]):  # a run without this term
+                continue
             progress, values = _aligned(seeds, metric)
             axis.plot(progress, values.mean(0), color=colours[name], label=labels.get(name) or name, linewidth=1.8)
             axis.fill_between(progress, values.min(0), values.max(0), color=colours[name], alpha=0.15, linewidth=0)
@@ -39,7 +41,8 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     # Beside the panels: a search has dozens of runs, and they must not be squeezed.
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
+    fullest = max(axes[0], key=lambda axis: len(axis.get_lines()))
+    figure.legend(*fullest.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
