@@ -1,9 +1,9 @@
-"""What students took over from their teacher, beside networks that had none:
+r"""What students took over from their teacher, beside networks that had none:
 
   python -m launch.analyze --teacher=runs/digits/teacher/seed_0 --students=runs/digits/distilled/seed_0 \
       --controls=runs/digits/student/seed_0,runs/digits/student/seed_1 --out=runs/digits/analysis
 
-Writes analysis.json and analysis.html; see docs/analysis.md. A run may be given a label: mine=runs/digits/distilled/seed_0.
+Writes analysis.json and analysis.html; see docs/analysis.md. A run may have a label: mine=runs/mine/student/seed_0.
 """
 
 from absl import flags
@@ -13,16 +13,12 @@ from launch import cli
 _TEACHER = flags.DEFINE_string("teacher", None, "the teacher's run: a folder that holds checkpoints/")
 _STUDENTS = flags.DEFINE_list("students", None, "runs that learnt from the teacher")
 _CONTROLS = flags.DEFINE_list("controls", [], "the same networks trained without a teacher; two or more show chance")
-_FOREIGN = flags.DEFINE_string(
-    "foreign", "", "a run whose attack is the control of the teacher's; else the last control"
-)
+_FOREIGN = flags.DEFINE_string("foreign", "", "a run whose attack is the control; else the last of the controls")
 _SPLIT = flags.DEFINE_string("split", "test", "of the dataset that the teacher was trained on")
 _DATASETS = flags.DEFINE_list("datasets", [], "further datasets of the same classes and image shape, as unseen domains")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "where the datasets are prepared")
 _STEP = flags.DEFINE_enum("step", "last", ["last", "best"], "which checkpoints; best is by validation")
-_MAX_EXAMPLES = flags.DEFINE_integer(
-    "max_examples", 2000, "of a larger split, a random part is looked at", lower_bound=8
-)
+_MAX_EXAMPLES = flags.DEFINE_integer("max_examples", 2000, "of a larger split, a random part", lower_bound=8)
 _EPSILON = flags.DEFINE_float(
     "epsilon",
     0.0,

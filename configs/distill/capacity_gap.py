@@ -30,6 +30,7 @@ def get_config(variant: str = ""):
     config.view.mean, config.view.std = (0.13,), (0.31,)
     config.runs.update(gap_runs(TEACHERS, STUDENT, ASSISTANT, STUDENT_EPOCHS, BATCH_SIZE))
     config.runs.student.label = f"{STUDENT_LABEL} alone"
+    config.table, config.claims = tuple(gap_runs(TEACHERS, STUDENT, ASSISTANT, STUDENT_EPOCHS, BATCH_SIZE)), claims()
     if variant == "tiny":
         for run in config.runs.values():
             run.epochs, run.evaluations = 1.0, 2
@@ -55,6 +56,20 @@ def gap_runs(teachers, student, assistant, epochs: float, batch_size: int):
         through = f"KD from {label}, through the assistant"
         runs[f"kd_{name}_assisted"] = _taught(through, student, epochs, batch_size, f"assistant_{name}")
     return runs
+
+
+def claims() -> tuple[tuple[str, str, str], ...]:
+    """What the literature says of bigger teachers, as differences between runs."""
+    return (
+        ("The largest teacher is the most accurate", "teacher_large", "teacher_small"),
+        ("KD helps: small teacher", "kd_small", "student"),
+        ("KD helps: large teacher", "kd_large", "student"),
+        ("A larger teacher teaches worse", "kd_small", "kd_large"),
+        ("ESKD helps beyond KD: large teacher", "eskd_large", "kd_large"),
+        ("ESKD helps beyond no teacher: large teacher", "eskd_large", "student"),
+        ("An early-stopped large teacher teaches better", "kd_large_early", "kd_large"),
+        ("An assistant helps: large teacher", "kd_large_assisted", "kd_large"),
+    )
 
 
 def _plain(label: str, model: dict, epochs: float, batch_size: int):

@@ -30,4 +30,11 @@ def get_config(variant: str = ""):
     taught.label, taught.without_classes = "distilled, without 3s", ("3",)
     taught.terms = type(taught.terms)({"soft_target": {"weight": 1.0, "temperature": 4.0}})
     config.runs = type(config.runs)(runs)
+    config.table = tuple(runs)
+    config.claims = (
+        ("Soft targets help (T = 4)", "distilled_T4", "student"),
+        ("A temperature of 4 beats 1", "distilled_T4", "distilled_T1"),
+        ("A temperature of 4 beats 20", "distilled_T4", "distilled_T20"),
+        ("Dark knowledge tells of a digit never seen", "without_3_distilled", "without_3"),
+    )
     return config

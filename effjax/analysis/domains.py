@@ -3,6 +3,8 @@
 All take and return images ``[B, H, W, C]`` in ``[0, 1]``.
 """
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,7 @@ def blur(images: jax.Array, *, share: float = 0.06) -> jax.Array:
     chex.assert_rank(images, 4)
     sigma = share * min(images.shape[1:3])
     reach = max(1, round(3 * sigma))
-    weights = [float(jnp.exp(-0.5 * (i / sigma) ** 2)) for i in range(-reach, reach + 1)]
+    weights = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-reach, reach + 1)]
     kernel = tuple(weight / sum(weights) for weight in weights)
     return _filter(_filter(images, kernel, 1), kernel, 2)
 

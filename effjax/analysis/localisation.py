@@ -78,5 +78,5 @@ def _unit(maps: jax.Array) -> jax.Array:
     maps = jnp.asarray(maps, jnp.float32)
     largest = jnp.abs(maps).max((1, 2), keepdims=True)  # so that squares neither under- nor overflow
     maps = maps / jnp.where(largest > 0, largest, 1.0)
-    norm = jnp.sqrt(jnp.square(maps).sum((1, 2), keepdims=True))
-    return maps / jnp.where(norm > 0, norm, 1.0)
+    squared = jnp.square(maps).sum((1, 2), keepdims=True)
+    return maps / jnp.sqrt(jnp.where(squared > 0, squared, 1.0))

@@ -133,4 +133,5 @@ def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def _aligned(xy: jax.Array, xx: jax.Array, yy: jax.Array) -> jax.Array:
     defined = (xx > 0) & (yy > 0)
-    return jnp.where(defined, xy / jnp.where(defined, jnp.sqrt(xx) * jnp.sqrt(yy), 1.0), 0.0)
+    xx, yy = (jnp.where(defined, own, 1.0) for own in (xx, yy))
+    return jnp.where(defined, xy / (jnp.sqrt(xx) * jnp.sqrt(yy)), 0.0)

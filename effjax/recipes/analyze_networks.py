@@ -24,7 +24,7 @@ Tree = Any
 
 
 class Network:
-    """A trained network on its own scale of pixels; its programs are compiled once.
+    """A trained network on its own scale of pixels.
 
     Attributes:
       label: what reports call it.
@@ -40,62 +40,77 @@ class Network:
         self.step = stored.best_step(folder) if which == "best" else newest
         self.identity: Mapping[str, Any] = stored.read_meta(folder, newest)["identity"]
         self._variables = stored.read_variables(folder, self.step)
-        self._mean, self._std = (np.asarray(self.identity["view"][name], np.float32) for name in ("mean", "std"))
+        self._scale = tuple(np.asarray(self.identity["view"][name], np.float32) for name in ("mean", "std"))
         self._model = make_model(self.identity["run"]["model"], self.identity["num_classes"])
-        self._logits, self._step_up = jax.jit(self._answer), jax.jit(self._attack_step)
-        self._look = jax.jit(self._look_inside)
 
     def logits(self, pixels: jax.Array) -> jax.Array:
         """The answers ``[B, K]`` to pixels ``[B, H, W, C]``."""
-        return self._logits(self._variables, pixels)
+        return _answer(self._model, self._variables, self._scale, pixels)
 
     def look(self, pixels: jax.Array, labels: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Where the evidence for the labels is seen, ``[B, h, w]``, and by layer the Gram matrix ``[B, B]``."""
-        return self._look(self._variables, pixels, labels)
+        return _look(self._model, self._variables, self._scale, pixels, labels)
 
     def attack(self, pixels: jax.Array, epsilon: float, steps: int = 5) -> jax.Array:
         """Leads the network away from its own answers, by at most ``epsilon`` a pixel."""
         answers, attacked = self.logits(pixels).argmax(-1), pixels
         size = analysis.step_size(epsilon, steps)
         for _ in range(steps):  # one small program, called in turn
-            attacked = self._step_up(self._variables, attacked, answers, pixels, epsilon, size)
+            attacked = _attack_step(self._model, self._variables, self._scale, attacked, answers, pixels, epsilon, size)
         return attacked
 
     def evidence(self, shape: tuple[int, int, int]) -> str:
         """How :meth:`look` makes its map: by Grad-CAM at this layer, or ``""``: there is none, by gradient × input."""
-        paths = models.tap_paths(self._model, shape)
-        module = self._model.clone(taps=tuple(map(re.escape, paths)))
-        images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-        taps = jax.eval_shape(lambda images: module.apply(self._variables, images).taps, images)
-        return next((path for path in reversed(paths) if taps[path].ndim == 4), "")
+        return _last_maps(self._model, shape)
 
-    def _apply(self, module: nn.Module, variables: Tree, pixels: jax.Array) -> models.Outputs:
-        return module.apply(variables, (pixels - self._mean) / self._std, train=False)
 
-    def _answer(self, variables: Tree, pixels: jax.Array) -> jax.Array:
-        return self._apply(self._model, variables, pixels).logits.astype(jnp.float32)
+# Programs of the architecture, not of the network: seeds and students of one kind share them.
 
-    def _attack_step(self, variables, pixels, labels, origin, epsilon, size) -> jax.Array:
-        answer = functools.partial(self._answer, variables)
-        return analysis.fgsm_step(answer, pixels, labels, origin, epsilon=epsilon, step_size=size)
 
-    def _look_inside(self, variables, pixels, labels) -> tuple[jax.Array, dict[str, jax.Array]]:
-        evidence, shape = self.evidence(pixels.shape[1:]), pixels.shape[1:]
-        layers = [path for path in models.tap_paths(self._model, shape) if "/" not in path]
-        module = self._model.clone(taps=tuple(map(re.escape, {*layers, *filter(None, [evidence])})))
+def _apply(model: nn.Module, variables: Tree, scale, pixels: jax.Array) -> models.Outputs:
+    mean, std = scale
+    return model.apply(variables, (pixels - mean) / std, train=False)
 
-        def own_logit(pixels):
-            outputs = self._apply(module, variables, pixels)
-            own = jnp.take_along_axis(outputs.logits, labels[:, None], axis=-1)
-            return own, outputs.taps.get(evidence, pixels)
 
-        _, inner, gradient = analysis.value_and_inner_grad(own_logit, pixels)
-        to_map = analysis.grad_cam if evidence else analysis.gradient_times_input
-        taps, distinct = self._apply(module, variables, pixels).taps, {}
-        for layer in layers:  # the features that the classifier reads may be the last layer's own
-            if not any(taps[layer] is other for other in distinct.values()):
-                distinct[layer] = taps[layer]
-        return to_map(inner, gradient), {layer: analysis.linear_gram(x) for layer, x in distinct.items()}
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(model: nn.Module, variables: Tree, scale, pixels: jax.Array) -> jax.Array:
+    return _apply(model, variables, scale, pixels).logits.astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _attack_step(model: nn.Module, variables: Tree, scale, pixels, labels, origin, epsilon, size) -> jax.Array:
+    answer = functools.partial(_answer, model, variables, scale)
+    return analysis.fgsm_step(answer, pixels, labels, origin, epsilon=epsilon, step_size=size)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _look(model: nn.Module, variables: Tree, scale, pixels, labels) -> tuple[jax.Array, dict[str, jax.Array]]:
+    shape = pixels.shape[1:]
+    evidence = _last_maps(model, shape)
+    layers = [path for path in models.tap_paths(model, shape) if "/" not in path]
+    tapped = model.clone(taps=tuple(map(re.escape, sorted({*layers, evidence} - {""}))))
+
+    def own_logit(pixels):
+        outputs = _apply(tapped, variables, scale, pixels)
+        own = jnp.take_along_axis(outputs.logits, labels[:, None], axis=-1)
+        return own, outputs.taps.get(evidence, pixels)
+
+    _, inner, gradient = analysis.value_and_inner_grad(own_logit, pixels)
+    to_map = analysis.grad_cam if evidence else analysis.gradient_times_input
+    taps, distinct = _apply(tapped, variables, scale, pixels).taps, {}
+    for layer in layers:  # the features that the classifier reads may be the last layer's own
+        if not any(taps[layer] is other for other in distinct.values()):
+            distinct[layer] = taps[layer]
+    return to_map(inner, gradient), {layer: analysis.linear_gram(x) for layer, x in distinct.items()}
+
+
+def _last_maps(model: nn.Module, shape: tuple[int, int, int]) -> str:
+    """The last activation that has a height and a width, or ``""``."""
+    paths = models.tap_paths(model, shape)
+    tapped = model.clone(taps=tuple(map(re.escape, paths)))
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    outputs, _ = jax.eval_shape(tapped.init_with_output, jax.random.key(0), images)
+    return next((path for path in reversed(paths) if outputs.taps[path].ndim == 4), "")
 
 
 @dataclasses.dataclass(frozen=True)

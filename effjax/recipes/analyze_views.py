@@ -20,20 +20,20 @@ Change = Callable[[jax.Array, jax.Array], jax.Array]
 
 #: Changes that leave the class as it is: keys ``[B]`` and pixels ``[B, H, W, C]`` to pixels.
 TRANSFORMS: Mapping[str, Change] = {
-    "colour": analysis.color_jitter,
-    "crop": analysis.random_resized_crop,
-    "shift": lambda keys, pixels: random_crop(keys, pixels, max(1, round(pixels.shape[1] / 10))),
+    "colour": jax.jit(analysis.color_jitter),
+    "crop": jax.jit(analysis.random_resized_crop),
+    "shift": jax.jit(lambda keys, pixels: random_crop(keys, pixels, max(1, round(pixels.shape[1] / 10)))),
 }
 #: Images that no network was trained on.
 DOMAINS: Mapping[str, Change] = {
-    "inverted": lambda keys, pixels: analysis.invert(pixels),
-    "edges": lambda keys, pixels: analysis.edges(pixels),
-    "noise": analysis.add_noise,
-    "blur": lambda keys, pixels: analysis.blur(pixels),
-    "patch-shuffled": analysis.shuffle_patches,
+    "inverted": jax.jit(lambda keys, pixels: analysis.invert(pixels)),
+    "edges": jax.jit(lambda keys, pixels: analysis.edges(pixels)),
+    "noise": jax.jit(analysis.add_noise),
+    "blur": jax.jit(lambda keys, pixels: analysis.blur(pixels)),
+    "patch-shuffled": jax.jit(analysis.shuffle_patches),
 }
 #: The attacks' sizes, in grey levels of 255, from the weakest.
-LADDER = (1, 2, 4, 8, 16, 32, 64)
+LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def unchanged(keys: jax.Array, pixels: jax.Array) -> jax.Array:

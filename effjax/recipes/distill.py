@@ -1,5 +1,6 @@
 """The distillation experiment: teachers, students alone, students distilled, over seeds; one table, one report."""
 
+import functools
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -48,12 +49,17 @@ def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | N
     names = list(config["table"]) or sorted(config["runs"], key=lambda name: (name != reference, name != control, name))
     finished: dict[tuple[str, int], Done] = {(done.name, done.seed): done for done in experiment.train()}
     summary: dict[str, Any] = {name: {**cost(experiment, name), "seeds": []} for name in names}
-    for name in experiment.names:  # a teacher before its students; and all after training: the test split has no part
-        for seed in experiment.seeds:
-            teacher = own_teacher(config, name, reference)
-            found = measure(experiment, finished[name, seed], None if teacher == name else finished[teacher, seed])
-            if name in summary:
-                summary[name]["seeds"].append(found)
+
+    @functools.cache
+    def measured(name: str, seed: int) -> dict[str, Any]:
+        teacher = own_teacher(config, name, reference)
+        if teacher == name:
+            return measure(experiment, finished[name, seed], None)
+        measured(teacher, seed)  # leaves the answers that agreement is measured with
+        return measure(experiment, finished[name, seed], finished[teacher, seed])
+
+    for name in names:  # after all training: the test split has no part in it
+        summary[name]["seeds"] = [measured(name, seed) for seed in experiment.seeds]
     if is_primary():
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         _report(experiment, finished, summary, reference, control, results)

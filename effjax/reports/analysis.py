@@ -4,12 +4,14 @@ import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jinja2
 import numpy as np
 
 from effjax.reports import analysis_plots as plots
+
+Interval: TypeAlias = Mapping[str, float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +44,15 @@ _SECTIONS = {
     "answers": _Section(
         "Answers",
         "How often a network is right; how often its answer is the teacher’s, right or wrong; how far its "
-        "probabilities are from the teacher’s (Kullback–Leibler divergence in nats, 0 is the same; at temperature 4 the "
-        "unlikely classes count too); and how far its confidence is from its accuracy (ECE, 15 bins).",
-        "Networks that learn the same labels agree often anyway: only what goes beyond the controls came from the teacher.",
+        "probabilities are from the teacher’s (Kullback–Leibler divergence in nats, 0 is the same; at temperature 4 "
+        "the unlikely classes count too); and how far its confidence is from its accuracy (ECE, 15 bins).",
+        "Networks that learn the same labels agree often anyway: what goes beyond the controls came from the teacher.",
     ),
     "layers": _Section(
         "Layers",
         "Linear CKA says how alike two layers represent the images: 1 is the same up to rotation and scale, 0 "
         "is nothing in common (unbiased, so that chance is 0 however wide a layer is).",
-        "The same matrix for a network that never saw the teacher: layers of the same depth resemble each other by themselves.",
+        "A network that never saw the teacher resembles it too, and most at the same depth.",
     ),
     "localisation": _Section(
         "Where the evidence is seen",
@@ -62,15 +64,15 @@ _SECTIONS = {
         "Weaknesses",
         "Images changed by iterated FGSM on the teacher, five steps; of those that turn the teacher’s answer, how many "
         "turn the student’s too?",
-        "The controls are fooled by the same images as far as any network is; random changes of the same size fool whoever is "
-        "frail; and by a foreign network’s attack the student should be fooled no more than the controls are.",
+        "The controls are fooled as far as any network is. Random changes of the same size fool whoever is frail. A "
+        "foreign network’s attack should fool the student no more than the controls.",
     ),
     "invariance": _Section(
         "Indifference to changes",
         "How often the answer stays when brightness, contrast and hue change, when a part is cut out and enlarged, "
         "when the image is shifted. A student may take this over without having seen such changes.",
-        "Without the teacher the controls have only what their own training gave them. The teacher’s own value says how much "
-        "there was to take over.",
+        "The controls have only what their own training gave them; the teacher’s own value says how much there was to "
+        "take over.",
     ),
     "domains": _Section(
         "Worlds that none was trained on",
@@ -128,10 +130,8 @@ def _tables(measures: Sequence[Mapping[str, Any]], group: str) -> list[dict[str,
                     "role": row["role"],
                     "value": _with_interval(row["value"], m["unit"]),
                     "control": "–" if row["control"] is None else _number(row["control"], m["unit"]),
-                    "difference": "–"
-                    if row["difference"] is None
-                    else _with_interval(row["difference"], m["unit"], "+"),
-                    "sure": row["difference"] is not None and _excludes_zero(row["difference"]),
+                    "difference": _with_interval(row["difference"], m["unit"], "+"),
+                    "sure": _excludes_zero(row["difference"]),
                 }
                 for row in m["rows"]
             ],
@@ -145,15 +145,17 @@ def _number(value: float, unit: str, sign: str = "") -> str:
     return f"{100 * value:{sign}.1f}" if unit == "share" else f"{value:{sign}.3f}"
 
 
-def _with_interval(interval: Mapping[str, float | None], unit: str, sign: str = "") -> str:
+def _with_interval(interval: Interval | None, unit: str, sign: str = "") -> str:
+    if interval is None:
+        return "–"
     value = _number(interval["value"], unit, sign) + (" %" if unit == "share" and not sign else "")
     if interval["low"] is None:
         return value
     return f"{value}  [{_number(interval['low'], unit, sign)}, {_number(interval['high'], unit, sign)}]"
 
 
-def _excludes_zero(interval: Mapping[str, float | None]) -> bool:
-    return interval["low"] is not None and (interval["low"] > 0 or interval["high"] < 0)
+def _excludes_zero(interval: Interval | None) -> bool:
+    return interval is not None and interval["low"] is not None and (interval["low"] > 0 or interval["high"] < 0)
 
 
 def _data_url(png: bytes) -> str:

@@ -24,9 +24,8 @@ def differences(measures: Sequence[Measure]) -> bytes:
         found = [(y + offset, difference) for y, difference in found if difference]
         low, value, high = (100 * np.array([d[end] for _, d in found]) for end in ("low", "value", "high"))
         style = {"color": "0.6", "fmt": "s", "markersize": 4} if role == "control" else {"color": f"C{i}", "fmt": "o"}
-        axis.errorbar(
-            value, [y for y, _ in found], xerr=[value - low, high - value], label=f"{network} ({role})", **style
-        )
+        style["label"] = f"{network} ({role})"
+        axis.errorbar(value, [y for y, _ in found], xerr=[value - low, high - value], **style)
     axis.axvline(0, color="0.3", linewidth=1)
     axis.set(yticks=range(len(lines)), yticklabels=[m["name"] for m in lines], xlabel="points more than the controls")
     axis.invert_yaxis()
@@ -80,27 +79,18 @@ def evidence_maps(
     reference: str,
 ) -> bytes:
     """A row an image: the image, then each network's map over it, with its cosine to the reference's."""
-    figure, axes = plt.subplots(
-        len(images),
-        1 + len(maps),
-        figsize=(1.75 * (1 + len(maps)), 1.95 * len(images)),
-        squeeze=False,
-        layout="constrained",
-    )
+    columns = 1 + len(maps)
+    size = (1.75 * columns, 1.95 * len(images))
+    figure, axes = plt.subplots(len(images), columns, figsize=size, squeeze=False, layout="constrained")
+    height, width = images.shape[1:3]
+    over = {"cmap": "inferno", "alpha": 0.65, "interpolation": "bilinear"}
+    over["extent"] = (-0.5, width - 0.5, height - 0.5, -0.5)
     for i, image in enumerate(images):
         axes[i, 0].imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
         axes[i, 0].set_title(captions[i], size="small")
-        grey = image.mean(-1)
         for axis, (label, found) in zip(axes[i, 1:], maps.items(), strict=True):
-            axis.imshow(grey, cmap="gray", vmin=0, vmax=255)
-            height, width = grey.shape
-            axis.imshow(
-                found[i],
-                cmap="inferno",
-                alpha=0.65,
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                interpolation="bilinear",
-            )
+            axis.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
+            axis.imshow(found[i], **over)
             named = f"{label}\n" if i == 0 else ""
             axis.set_title(named if label == reference else f"{named}cosine {cosines[label][i]:.2f}", size="small")
     for axis in axes.flat:

@@ -69,13 +69,15 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) ->
 
 
 def _depends(term, chosen: list[jax.Array], *args: Tree) -> bool:
-    """Whether the derivative of ``term`` along ``chosen`` is anything but a structural zero."""
+    """Whether the gradient of ``term`` in ``chosen`` is anything but a structural zero."""
 
-    def derivative(tangents, chosen, *args):
-        return jax.jvp(lambda chosen: term(chosen, *args), (chosen,), (tangents,))[1]
+    def pulled_back(cotangent, chosen, *args):
+        # Backwards, not forwards: a function with a derivative of its own may know only this way.
+        return jax.vjp(lambda chosen: term(chosen, *args), chosen)[1](cotangent)
 
-    jaxpr = jax.make_jaxpr(derivative)(chosen, chosen, *args).jaxpr
-    reached = set(jaxpr.invars[: len(chosen)])
+    loss = jax.eval_shape(term, chosen, *args)
+    jaxpr = jax.make_jaxpr(pulled_back)(loss, chosen, *args).jaxpr
+    reached = {jaxpr.invars[0]}
     for eqn in jaxpr.eqns:  # in order: what an operation touches is reached if any of its inputs is
         if any(not hasattr(v, "val") and v in reached for v in eqn.invars):
             reached.update(eqn.outvars)

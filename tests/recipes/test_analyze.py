@@ -1,0 +1,181 @@
+"""The whole analysis on networks trained for a moment."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import small_configs
+
+from effjax.data.sources import load
+from effjax.errors import UserError
+from effjax.recipes.analyze import analyze
+from effjax.recipes.analyze_networks import open_panel
+from effjax.recipes.analyze_views import DOMAINS, answers
+from effjax.recipes.runs import Experiment
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    """Here next to all time goes into compiling."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, data_dir):
+    """A teacher and students, three seeds each; which of the students are controls does not matter here."""
+    config = small_configs.plain()
+    config.data.dir, config.num_seeds = str(data_dir), 3
+    del config.runs["distilled"]
+    workdir = tmp_path_factory.mktemp("analyze")
+    for _ in Experiment(config.to_dict(), workdir).train():
+        pass
+    return workdir
+
+
+def call(runs, data_dir, **options):
+    options = {"controls": [f"{runs}/student/seed_0", f"{runs}/student/seed_1"], "max_examples": 50, **options}
+    students = options.pop("students", [f"mine={runs}/student/seed_2", f"copy={runs}/teacher/seed_0"])
+    return analyze(f"{runs}/teacher/seed_0", students, data_dir=str(data_dir), **options)
+
+
+@pytest.fixture(scope="module")
+def findings(runs, data_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("findings")
+    return call(runs, data_dir, out=out), out
+
+
+def rows(findings, name):
+    (measure,) = (m for m in findings["measures"] if m["name"] == name)
+    return {row["network"]: row for row in measure["rows"]}
+
+
+def test_every_measure_has_its_control_beside_it(findings):
+    found, _ = findings
+    assert [network["role"] for network in found["networks"]] == ["teacher", "student", "student", "control", "control"]
+    assert {m["group"] for m in found["measures"]} == {
+        "answers", "layers", "localisation", "attack", "invariance", "domains"
+    }  # fmt: skip
+    for measure in found["measures"]:
+        if measure.get("examples") == 0:  # an attack that turns no answer at all
+            continue
+        for row in measure["rows"]:
+            assert row["control"] is not None or "foreign" in measure["name"]
+            if row["difference"]:
+                gap = row["value"]["value"] - row["control"]
+                assert row["difference"]["value"] == pytest.approx(gap, abs=1e-5)
+
+
+def test_values_are_those_of_the_answers(findings, runs, data_dir):
+    """By the way that ``launch.evaluate`` goes, on the same images."""
+    from effjax.recipes.assemble import predictor
+    from effjax.recipes.networks import make_model
+    from effjax.runtime import jit_backend
+    from effjax.runtime.checkpoints import read_meta, read_variables
+    from effjax.steps import View
+
+    source = load("digits", "test", data_dir)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(source))[:50])
+    logits = {}
+    for run in ("teacher/seed_0", "student/seed_2"):
+        folder = runs / run / "checkpoints"
+        model = make_model(read_meta(folder, 8)["identity"]["run"]["model"], 10)
+        logits[run] = predictor(model, View(), jit_backend(), 500)(read_variables(folder, 8), source)[chosen]
+    found, _ = findings
+    right = logits["student/seed_2"].argmax(-1) == source.labels()[chosen]
+    assert rows(found, "accuracy")["mine"]["value"]["value"] == pytest.approx(right.mean(), abs=1e-6)
+    same = logits["student/seed_2"].argmax(-1) == logits["teacher/seed_0"].argmax(-1)
+    assert rows(found, "agreement with the teacher")["mine"]["value"]["value"] == pytest.approx(same.mean(), abs=1e-6)
+    p, q = (
+        np.exp(x / 4) / np.exp(x / 4).sum(-1, keepdims=True)
+        for x in (logits["teacher/seed_0"], logits["student/seed_2"])
+    )
+    kl = (p * np.log(p / q)).sum(-1).mean()
+    measured = rows(found, "KL from the teacher at temperature 4")["mine"]["value"]["value"]
+    assert measured == pytest.approx(kl, rel=1e-3, abs=1e-6)
+
+
+def test_two_controls_against_each_other_are_chance(findings):
+    found, _ = findings
+    own = rows(found, "map more like the teacher's than the control's is")
+    first, second = (own[f"student seed {seed}"]["value"]["value"] for seed in (0, 1))
+    assert first + second == pytest.approx(1.0, abs=1e-6)
+    for name, matrix in found["cka"].items():
+        values = np.array(matrix["values"])
+        assert values.shape == (len(matrix["teacher_layers"]), len(matrix["layers"])), name
+        assert matrix["teacher_layers"] == ["conv1", "conv2", "dense1"]  # the last is what the classifier reads
+        assert np.isfinite(values).all()
+
+
+def test_files(findings):
+    found, out = findings
+    assert json.loads((out / "analysis.json").read_text()) == found
+    page = (out / "analysis.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert 'src="http' not in page
+    assert "nan" not in page.split("How this was made")[0].lower().replace("data:image", "").split("<img")[0]
+
+
+def test_a_network_is_its_own_perfect_student(findings):
+    found, _ = findings
+    for name in (
+        "agreement with the teacher",
+        "agreement on edges images",
+        "alignment (CKA) of the last layers",
+        "fooled by the teacher's attack",
+    ):
+        assert rows(found, name)["copy"]["value"]["value"] == pytest.approx(1.0, abs=1e-4), name
+    zero = found["zero_maps"]["teacher seed 0"] / found["examples"]  # is like nothing, not even itself
+    cosine = rows(found, "cosine of the maps with the teacher's")["copy"]["value"]["value"]
+    assert cosine == pytest.approx(1.0 - zero, abs=1e-4)
+    divergence = rows(found, "KL from the teacher at temperature 1")["copy"]["value"]["value"]
+    assert divergence == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_change_is_drawn_from_seed_and_id(array_source):
+    class Reader:
+        label = "reader"
+
+        def logits(self, pixels):
+            return pixels.reshape(len(pixels), -1)
+
+    def noisy(ids, seed=0, size=3):
+        images = np.stack([array_source(9)[i]["image"] for i in ids])
+        return answers([Reader()], images, np.array(ids), DOMAINS["noise"], seed, "noise", size)["reader"]
+
+    first = noisy([1, 2, 3, 4])
+    np.testing.assert_array_equal(noisy([4, 2, 1], size=2), first[[3, 1, 0]])
+    assert not np.array_equal(noisy([1, 2, 3, 4], seed=1), first)
+
+
+def test_what_cannot_be_compared_is_refused(runs, data_dir, tmp_path):
+    with pytest.raises(UserError, match="no checkpoint in"):
+        call(runs, data_dir, students=[str(tmp_path)])
+    with pytest.raises(UserError, match=r"names two runs: give them labels"):
+        call(runs, data_dir, students=[f"{runs}/student/seed_0"])
+    with pytest.raises(UserError, match="--students is empty"):
+        call(runs, data_dir, students=[])
+    with pytest.raises(UserError, match="names no run's folder"):
+        call(runs, data_dir, foreign="other=")
+    with pytest.raises(UserError, match="split"):
+        call(runs, data_dir, split="tset")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_classes": 7}, r"the number of classes \(num_classes\) is 7 there, 10 for the teacher"),
+        ({"data": {"name": "shapes_basic"}}, r"the dataset \(data.name\) is 'shapes_basic' there, 'digits'"),
+    ],
+)
+def test_networks_of_other_data_are_refused(runs, data_dir, tmp_path, change, said):
+    shutil.copytree(runs / "student" / "seed_0", tmp_path / "other")
+    for notes in (tmp_path / "other" / "checkpoints").glob("*/meta/metadata"):
+        meta = json.loads(notes.read_text())
+        meta["identity"].update(change)
+        notes.write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=said):
+        open_panel(str(runs / "teacher" / "seed_0"), [str(tmp_path / "other")], [], "", "last")
