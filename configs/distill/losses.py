@@ -2,9 +2,9 @@
 
   python -m launch.train --config=configs/distill/losses.py --workdir=runs/losses --results=results/distill_losses.md
 
-On 5,000 real digits; the S-CNN teaches one of an eighth of its width. Weights and temperatures are those that were
-published for CIFAR-100 (effjax.steps.presets, mostly RepDistiller's); none was tuned here, so this says how the forms do
-as they come, not how well each could do. Features are compared after both convolutions, relations before the classifier.
+On 5,000 real digits; the S-CNN teaches one of an eighth of its width. Weights and temperatures are those published for
+CIFAR-100 (effjax.steps.presets, mostly RepDistiller's); none was tuned here, so this says how the forms do as they
+come, not how well each could do. Features are compared after both convolutions, relations before the classifier.
 Cost: about 15 minutes on two CPU cores. Expected: results/distill_losses.md. Variant ``tiny``: no result.
 """
 

@@ -34,7 +34,7 @@ def invariance_measures(panel: Panel, clean: Answers, ask: Ask) -> list[dict[str
 def domain_measures(panel: Panel, domains: Mapping[str, Answers]) -> list[dict[str, Any]]:
     """How often the answer is the teacher's, right or wrong, by domain."""
     return [
-        measure("domains", f"agreement on {name} images", "share", panel, _agreement(panel, logits))
+        measure("domains", f"agreement on {name}", "share", panel, _agreement(panel, logits))
         for name, logits in domains.items()
     ]
 

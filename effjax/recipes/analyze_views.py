@@ -26,11 +26,11 @@ TRANSFORMS: Mapping[str, Change] = {
 }
 #: Images that no network was trained on.
 DOMAINS: Mapping[str, Change] = {
-    "inverted": jax.jit(lambda keys, pixels: analysis.invert(pixels)),
+    "inverted images": jax.jit(lambda keys, pixels: analysis.invert(pixels)),
     "edges": jax.jit(lambda keys, pixels: analysis.edges(pixels)),
-    "noise": jax.jit(analysis.add_noise),
-    "blur": jax.jit(lambda keys, pixels: analysis.blur(pixels)),
-    "patch-shuffled": jax.jit(analysis.shuffle_patches),
+    "noisy images": jax.jit(analysis.add_noise),
+    "blurred images": jax.jit(lambda keys, pixels: analysis.blur(pixels)),
+    "shuffled patches": jax.jit(analysis.shuffle_patches),
 }
 #: The attacks' sizes, in grey levels of 255, from the weakest.
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

@@ -123,7 +123,7 @@ def test_a_network_is_its_own_perfect_student(findings):
     found, _ = findings
     for name in (
         "agreement with the teacher",
-        "agreement on edges images",
+        "agreement on edges",
         "alignment (CKA) of the last layers",
         "fooled by the teacher's attack",
     ):
@@ -144,7 +144,7 @@ def test_a_change_is_drawn_from_seed_and_id(array_source):
 
     def noisy(ids, seed=0, size=3):
         images = np.stack([array_source(9)[i]["image"] for i in ids])
-        return answers([Reader()], images, np.array(ids), DOMAINS["noise"], seed, "noise", size)["reader"]
+        return answers([Reader()], images, np.array(ids), DOMAINS["noisy images"], seed, "noise", size)["reader"]
 
     first = noisy([1, 2, 3, 4])
     np.testing.assert_array_equal(noisy([4, 2, 1], size=2), first[[3, 1, 0]])
