@@ -50,11 +50,23 @@ class Block(nn.Module):
         return F.relu(x + y)
 
 
-def resnet20() -> nn.Module:
-    """``create("resnet20", 10)`` on 32×32 colour images."""
+def digits_mlp() -> nn.Module:
+    """784-128-128-10: ``create("mlp", 10, widths=(128, 128))`` on 28×28 grey images."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
+    )
+
+
+def resnet8() -> nn.Module:
+    """``create("resnet8", 10)`` on 32×32 colour images."""
+    return resnet20(depth=1)
+
+
+def resnet20(depth: int = 3) -> nn.Module:
+    """``create("resnet20", 10)`` on 32×32 colour images; ``depth`` is blocks a stage."""
     blocks, inputs = [], 16
     for channels in (16, 32, 64):
-        for i in range(3):
+        for i in range(depth):
             blocks.append(Block(inputs, channels, 2 if i == 0 and channels > 16 else 1))
             inputs = channels
     stem = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
@@ -64,19 +76,43 @@ def resnet20() -> nn.Module:
 # Name: (how to make it, the shape of an image, classes).
 MODELS = {
     "mlp": (mlp, (1, 32, 32), 3),
+    "digits_mlp": (digits_mlp, (1, 28, 28), 10),
     "scnn": (scnn, (1, 28, 28), 10),
+    "resnet8": (resnet8, (3, 32, 32), 10),
     "resnet20": (resnet20, (3, 32, 32), 10),
 }
 
 
-def step_seconds(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, steps: int, warmup: int) -> list[float]:
+def soft_targets(student: torch.Tensor, teacher: torch.Tensor, temperature: float = 4.0) -> torch.Tensor:
+    """T² · KL(teacher ‖ student), the mean over the batch."""
+    own, other = F.log_softmax(student / temperature, 1), F.softmax(teacher / temperature, 1)
+    return temperature**2 * F.kl_div(own, other, reduction="batchmean")
+
+
+def step_seconds(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    steps: int,
+    warmup: int,
+    teacher: nn.Module | None = None,
+) -> list[float]:
     """Trains for ``warmup + steps`` steps and returns how long each of the last ``steps`` took."""
+
+    def loss() -> torch.Tensor:
+        logits = model(images)
+        if teacher is None:
+            return F.cross_entropy(logits, labels)
+        with torch.no_grad():
+            answers = teacher(images)
+        return 0.5 * F.cross_entropy(logits, labels) + 0.5 * soft_targets(logits, answers)
+
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     seconds = []
     for _ in range(warmup + steps):
         start = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(model(images), labels).backward()
+        loss().backward()
         optimizer.step()
         if images.is_cuda:
             torch.cuda.synchronize()
@@ -87,6 +123,7 @@ def step_seconds(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--teacher", choices=MODELS, help="distil from this network, frozen, on the same images")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=40, help="timed steps, after the warm-up")
     parser.add_argument("--warmup", type=int, default=5)
@@ -100,7 +137,9 @@ def main() -> None:
     model = make().to(args.device).train()
     images = torch.randn(args.batch, *shape, device=args.device)
     labels = torch.randint(num_classes, (args.batch,), device=args.device)
-    first, median, third = statistics.quantiles(step_seconds(model, images, labels, args.steps, args.warmup), n=4)
+    teacher = MODELS[args.teacher][0]().to(args.device).eval() if args.teacher else None
+    seconds = step_seconds(model, images, labels, args.steps, args.warmup, teacher)
+    first, median, third = statistics.quantiles(seconds, n=4)
     report = {
         "model": args.model,
         "batch": args.batch,

@@ -39,7 +39,7 @@ class Network:
         self.label, self.run = label, str(run)
         self.step = stored.best_step(folder) if which == "best" else newest
         self.identity: Mapping[str, Any] = stored.read_meta(folder, newest)["identity"]
-        self._variables = stored.read_variables(folder, self.step)
+        self._variables = jax.device_put(stored.read_variables(folder, self.step))
         self._scale = tuple(np.asarray(self.identity["view"][name], np.float32) for name in ("mean", "std"))
         self._model = make_model(self.identity["run"]["model"], self.identity["num_classes"])
 

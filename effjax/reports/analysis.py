@@ -57,8 +57,8 @@ _SECTIONS = {
     "localisation": _Section(
         "Where the evidence is seen",
         "Grad-CAM maps of the true class, compared by their cosine with the teacher’s. In how many images is the "
-        "student’s map more like the teacher’s than the control’s is? A network without convolutional layers has the map "
-        "of gradient × input instead.",
+        "student’s map more like the teacher’s than the control’s is? A network without convolutional layers has "
+        "gradient × input instead.",
         "50 % is chance: one control against another shows it.",
     ),
     "attack": _Section(

@@ -13,7 +13,12 @@ from effjax.errors import UserError
 from effjax.recipes.analyze import analyze
 from effjax.recipes.analyze_networks import open_panel
 from effjax.recipes.analyze_views import DOMAINS, answers
+from effjax.recipes.assemble import predictor
+from effjax.recipes.networks import make_model
 from effjax.recipes.runs import Experiment
+from effjax.runtime import jit_backend
+from effjax.runtime.checkpoints import read_meta, read_variables
+from effjax.steps import View
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,12 +76,6 @@ def test_every_measure_has_its_control_beside_it(findings):
 
 def test_values_are_those_of_the_answers(findings, runs, data_dir):
     """By the way that ``launch.evaluate`` goes, on the same images."""
-    from effjax.recipes.assemble import predictor
-    from effjax.recipes.networks import make_model
-    from effjax.runtime import jit_backend
-    from effjax.runtime.checkpoints import read_meta, read_variables
-    from effjax.steps import View
-
     source = load("digits", "test", data_dir)
     chosen = np.sort(np.random.default_rng(0).permutation(len(source))[:50])
     logits = {}
