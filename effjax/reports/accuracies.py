@@ -39,7 +39,9 @@ def plot_accuracies(
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
     axis.invert_yaxis()
-    axis.set_xlabel("test accuracy, last (%): seeds, mean, 95 % interval of the difference to the dashed control")
+    axis.set_xlabel("test accuracy, last (%)")
+    bar = "; bar: 95 % interval of the difference to the dashed control" if control in summary else ""
+    figure.suptitle(f"dots: seeds; diamond: mean{bar}", fontsize="small", color="0.35")
     axis.grid(alpha=0.25, axis="x")
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
