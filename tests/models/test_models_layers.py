@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from effjax import models
+from effjax.errors import UserError
 from effjax.models.layers import Dropout, batch_norm, max_pool_2x2
 
 # What runs once is not worth optimising.
@@ -134,3 +135,14 @@ def test_statistics_over_an_axis_are_those_of_the_whole_batch(name, options):
     jax.tree.map(lambda p, w: np.testing.assert_allclose(p[2], w, atol=1e-5), part_stats, whole_stats)
     unsynchronised, _ = quick_jit(jax.vmap(train(alone)))(shards)
     assert np.abs(unsynchronised.reshape(8, 3) - whole).max() > 1e-2
+
+
+def test_the_parameters_up_to_an_activation():
+    network = models.create("resnet8", 3, width=0.25)
+    below = models.params_up_to(network, "stage1", (8, 8, 1))
+    assert {path.split("/")[0] for path in below} == {"stem_conv", "stem_norm", "stage1"}
+    assert "stage1/block1/norm2/scale" in below
+    everything = models.params_up_to(models.create("mlp", 3, widths=(4, 5)), "penultimate", (2, 2, 1))
+    assert set(everything) == {f"dense{i}/{name}" for i in (1, 2) for name in ("kernel", "bias")}
+    with pytest.raises(UserError, match="'stage4' matches no activation"):
+        models.params_up_to(network, "stage4", (8, 8, 1))

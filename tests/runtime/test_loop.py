@@ -1,11 +1,13 @@
 """The loop: what it compiles, what it lets go, how it stops, and how it goes on."""
 
 import contextlib
+import shutil
 import signal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import ArraySource
 from small_runs import CLASSES, STEPS, make_task, start
@@ -171,6 +173,25 @@ def test_interrupted_and_resumed_is_undisturbed(two_stages, tmp_path, step):
     assert resumed.best_step == undisturbed.best_step
     assert (tmp_path / METRICS_FILE).read_bytes() == (workdir / METRICS_FILE).read_bytes()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # as it was
+
+
+@pytest.mark.parametrize("boundary", [True, False])
+def test_where_other_parameters_are_trained_the_optimiser_starts_afresh(source, tmp_path, boundary):
+    plans = {"trainable": [[0.0, "student/classifier/.*"], [0.5, ".*"]]}
+    task = make_task(source, plans=plans, checkpoint_every=12 if boundary else 8, validate=False)
+    whole = fit(task, start(task), workdir=tmp_path / "whole", identity={}, keep=9)
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    for step in checkpoints.steps(tmp_path / "resumed" / "checkpoints"):
+        if step > (12 if boundary else 16):  # at the switch itself; after it
+            shutil.rmtree(tmp_path / "resumed" / "checkpoints" / str(step))
+    resumed = fit(task, start(task), workdir=tmp_path / "resumed", identity={}, keep=9)
+    assert_same(resumed.state, whole.state)
+    counts = [node.count for node in jax.tree.leaves(whole.state.opt_state, is_leaf=_is_adam) if _is_adam(node)]
+    assert counts == [12]  # steps since the switch
+
+
+def _is_adam(node):
+    return isinstance(node, optax.ScaleByAdamState)
 
 
 def test_a_finished_run_is_found_done(two_stages):

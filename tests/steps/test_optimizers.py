@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from effjax.errors import UserError
-from effjax.steps import make_optimizer, make_schedule
+from effjax.steps import make_optimizer, make_schedule, restart
 
 PARAMS = {
     "student": {
@@ -135,3 +135,24 @@ def test_what_is_unknown_is_named_with_the_nearest(call, message):
     with pytest.raises(UserError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_schedule_waits_until_it_begins():
+    schedule = make_schedule("linear", 4.0, 100, begin=0.2, end=0.0)
+    np.testing.assert_allclose([schedule(t) for t in (0, 20, 60, 100)], [4.0, 4.0, 2.0, 0.0], atol=1e-6)
+    with pytest.raises(UserError, match=r"schedule\.begin=1\.0"):
+        make_schedule("linear", 4.0, 100, begin=1.0)
+
+
+def test_a_restarted_optimiser_forgets_all_but_its_schedule():
+    params = {"student": {"kernel": np.ones(2, np.float32)}}
+    rate = make_schedule("linear", 1.0, 10)
+    optimizer = make_optimizer("adam", rate)
+    state = optimizer.init(params)
+    for _ in range(4):
+        _, state = optimizer.update(params, state, params)
+    fresh = restart(optimizer, state, params)
+    assert jax.tree.structure(fresh) == jax.tree.structure(state)
+    updates, _ = optimizer.update(params, fresh, params)
+    # Adam's first step is the rate itself, whatever the gradient; the rate is that of step 4.
+    np.testing.assert_allclose(updates["student"]["kernel"], -0.6, rtol=1e-5)

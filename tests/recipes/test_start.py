@@ -1,0 +1,99 @@
+"""Starting from weights that were trained elsewhere, and teachers of such weights."""
+
+import jax
+import numpy as np
+import pytest
+import small_configs
+from models.goldens.random_weights import random_weights
+from processes import REPOSITORY
+from safetensors.numpy import save_file
+
+from effjax.errors import UserError
+from effjax.models import foreign
+from effjax.recipes import config as schema
+from effjax.recipes.runs import Experiment
+from effjax.recipes.start import start_from
+
+SCALE = ((127 / 255,), (128 / 255,))
+
+
+def small(data_dir, **keys):
+    config = small_configs.plain()
+    config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
+    config.eval_batch_size = 32
+    config.view.mean, config.view.std = keys.pop("scale", SCALE)
+    run = config.runs.student
+    run.model = type(run.model)({"name": "efficientnet_lite0"})
+    run.init = "shipped"
+    run.update(keys)
+    config.runs = type(config.runs)({"student": run})
+    return config
+
+
+def test_the_weights_take_the_place_of_what_was_drawn(tmp_path, data_dir):
+    experiment = Experiment(small(data_dir).to_dict(), tmp_path)
+    assembled = experiment.runs["student"]
+    shapes = jax.eval_shape(assembled.init, np.uint32(0))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    state, sha = start_from(zeros, assembled, experiment.datasets, "config.runs.student")
+    given = foreign.load_foreign("efficientnet_lite0").variables
+    params = state.params["student"]
+    assert len(sha) == 64
+    assert not params["classifier"]["kernel"].any()  # ten classes, not a thousand: as it was drawn
+    np.testing.assert_array_equal(params["head_conv"]["kernel"], given["params"]["head_conv"]["kernel"])
+    means = jax.tree.leaves(state.model_state["batch_stats"])
+    jax.tree.map(np.testing.assert_array_equal, means, jax.tree.leaves(given["batch_stats"]))
+    # Grey, shown in three equal channels, gives what the folded kernel gives.
+    kernel = given["params"]["stem_conv"]["kernel"]
+    patch = np.random.default_rng(0).normal(size=(3, 3))
+    thrice = np.einsum("hwc,hwco->o", np.repeat(patch[..., None], 3, -1), kernel)
+    folded = np.einsum("hwc,hwco->o", patch[..., None], params["stem_conv"]["kernel"])
+    np.testing.assert_allclose(folded, thrice, rtol=1e-5)
+
+
+def refused(config, workdir):
+    experiment = Experiment(config.to_dict(), workdir)
+    assembled = experiment.runs["student"]
+    shapes = jax.eval_shape(assembled.init, np.uint32(0))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    with pytest.raises(UserError) as caught:
+        start_from(zeros, assembled, experiment.datasets, "config.runs.student")
+    return str(caught.value)
+
+
+def test_weights_that_expect_another_scale_are_refused(tmp_path, data_dir):
+    message = refused(small(data_dir, scale=((0.0,), (1.0,))), tmp_path)
+    assert "config.runs.student.init='shipped': these weights expect config.view.mean=(0.498" in message
+
+
+def test_a_model_that_nobody_ships_is_refused(tmp_path, data_dir):
+    message = refused(small(data_dir, model={"name": "mlp"}), tmp_path)
+    assert "no foreign weights are known for the model 'mlp'" in message
+
+
+TEACHERS = {
+    "no classes": ({}, r"classes is missing: the teacher knows 1000 classes, 'digits' has 10"),
+    "no such class": ({"classes": ["tabi", *range(9)]}, r"the teacher has no class 'tabi'; .*tabby"),
+    "too few": ({"classes": ["tabby"]}, r"classes has 1 entries, 'digits' has 10 classes"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), TEACHERS.values(), ids=TEACHERS)
+def test_teachers_that_do_not_fit(given, said, tmp_path, data_dir):
+    config = small_configs.plain()
+    config.data.dir = str(data_dir)
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("efficientnet_lite0", **given)
+    with pytest.raises(UserError, match=said):
+        Experiment(config.to_dict(), tmp_path)
+
+
+def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
+    path = REPOSITORY / "tests" / "models" / "goldens" / "resnets.npz"
+    rows = [row.split() for row in np.load(path)["resnet18/shapes"]]
+    save_file(random_weights({name: tuple(map(int, shape)) for name, *shape in rows}), tmp_path / "w.safetensors")
+    config = small_configs.plain()
+    config.data.dir = str(data_dir)
+    source = schema.teacher_of_weights("resnet18", file=str(tmp_path / "w.safetensors"))
+    config.runs.distilled.teachers.teacher = source
+    with pytest.raises(UserError, match=r"teacher\.mean and \.std are missing: .* usually trained with mean=\(0\.485"):
+        Experiment(config.to_dict(), tmp_path / "work")
