@@ -1,6 +1,7 @@
 """From a run's config to a task for the loop."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -90,7 +91,7 @@ def assemble(
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     model = make_model(config["model"], datasets.info.num_classes, axis_name)
     feed = datasets.feed(config["batch_size"], train)
-    frozen = {teacher: one_frozen(one, train, datasets) for teacher, one in taught.items()}
+    frozen = {name: frozen_shapes(f"{key}.teachers.{name}", one, train, datasets) for name, one in taught.items()}
     objective = Objective(
         student=model,
         terms={term: make_term(term, **_scheduled(term, options, total)) for term, options in config["terms"].items()},
@@ -134,11 +135,22 @@ def assemble(
     )
 
 
-def one_frozen(taught: Taught, train: Source, datasets: Datasets) -> Tree:
-    """The shapes of what a teacher reads inside the step: its variables, or its stored answers."""
+def frozen_shapes(key: str, taught: Taught, train: Source, datasets: Datasets) -> Tree:
+    """The shapes of what a teacher reads inside the step: its variables, or its stored answers.
+
+    Raises:
+      UserError: if the answers are too many to be kept on the device.
+    """
     if not taught.cached:
         return taught.shapes
-    return answers_shapes(datasets.info.num_classes, train, datasets.view, taught.cached)
+    shapes = answers_shapes(datasets.info.num_classes, train, datasets.view, taught.cached)
+    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes.values()) / 2**20
+    if size > datasets.on_device_mib:
+        raise UserError(
+            f"{key}.cached={taught.cached!r}: the answers take {size:,.0f} MiB on the device, more than "
+            f"config.data.on_device_mib={datasets.on_device_mib}: keep fewer classes (top5), fewer config.view.replays"
+        )
+    return shapes
 
 
 def _trainable_by_taps(plans: Mapping[str, Any], model: nn.Module, shape: tuple[int, int, int]) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ class Datasets:
     test: Source
     view: Pixels
     on_device: bool
+    on_device_mib: float
     num_workers: int
     features: tuple[str, ...] = ()
 
@@ -71,7 +72,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     }
     if settings["classes"]:
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
-    view = Pixels(**{name: tuple(v) if isinstance(v, list) else v for name, v in dict(config["view"]).items()})
+    view = _view(config["view"])
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))
@@ -83,6 +84,23 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         **splits,
         view=view,
         on_device=on_device,
+        on_device_mib=settings["on_device_mib"],
         num_workers=settings["num_workers"],
         features=tuple(settings["features"]),
     )
+
+
+def _view(settings: Mapping[str, Any]) -> Pixels:
+    """Makes the view.
+
+    Raises:
+      UserError: naming the key that cannot be used.
+    """
+    for name in ("shift", "replays"):
+        if isinstance(settings[name], bool) or not isinstance(settings[name], int) or settings[name] < 0:
+            raise UserError(f"config.view.{name}={settings[name]!r} must be a whole number, 0 or more")
+    if not isinstance(settings["flip"], bool):
+        raise UserError(f"config.view.flip={settings['flip']!r} must be True or False")
+    if not all(value > 0 for value in settings["std"]):
+        raise UserError(f"config.view.std={tuple(settings['std'])} must be above 0")
+    return Pixels(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})

@@ -126,6 +126,7 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
         if option not in allowed:
             raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
         _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in ("weight", "temperature"))
+        _check_range(f"terms.{name}.{option}", option, value)
     with blame(name):
         return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
@@ -143,6 +144,19 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
         wanted, fits = "a list of names", _is_names(value)
     if not fits:
         raise UserError(f"{key}={value!r} must be {wanted}")
+
+
+# What an option must be; beyond it a loss would be NaN, or would do nothing.
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "weight": (lambda value: value != 0, "anything but 0; a plan of terms turns a term off"),
+    "temperature": (lambda value: value > 0, "above 0"),
+    "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+}
+
+
+def _check_range(key: str, option: str, value: Any) -> None:
+    if option in _RANGES and not callable(value) and not _RANGES[option][0](value):
+        raise UserError(f"{key}={value!r} must be {_RANGES[option][1]}")
 
 
 def _is_names(value: Any) -> bool:

@@ -150,6 +150,9 @@ def test_taps_that_do_not_fit_are_refused(name, options, said, teacher_variables
         ),
         ("attention", {"student_taps": ["a"], "teacher_taps": ["a", "b"]}, "must name as many layers"),
         ("dkd", {"beta": "8"}, r"terms\.dkd\.beta='8' must be a number"),
+        ("ce", {"weight": 0.0}, r"terms\.ce\.weight=0\.0 must be anything but 0"),
+        ("soft_target", {"temperature": 0}, r"terms\.soft_target\.temperature=0 must be above 0"),
+        ("ce", {"label_smoothing": 2.0}, r"label_smoothing=2\.0 must be from 0 to below 1"),
         ("second", {"kind": "soft_tarjet"}, r"no term 'soft_tarjet'; .*did you mean 'soft_target'"),
     ],
 )
