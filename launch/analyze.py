@@ -3,6 +3,11 @@ r"""What students took over from their teacher, beside networks that had none:
   python -m launch.analyze --teacher=runs/digits/teacher/seed_0 --students=runs/digits/distilled/seed_0 \
       --controls=runs/digits/student/seed_0,runs/digits/student/seed_1 --out=runs/digits/analysis
 
+  python -m launch.analyze --experiment=runs/digits --seeds=0,1,2,3 --teacher=teacher --students=distilled \
+      --controls=student --out=runs/digits/analysis --results=results/distill_transfer.md
+
+The first compares single runs; the second, by the names of an experiment's runs, all its seeds, with intervals over
+them.
 Writes analysis.json and analysis.html; see docs/analysis.md. A run may have a label: mine=runs/mine/student/seed_0.
 """
 
@@ -27,26 +32,34 @@ _EPSILON = flags.DEFINE_float(
     upper_bound=1.0,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0)
+_EXPERIMENT = flags.DEFINE_string("experiment", "", "an experiment's folder: the runs are then its runs' names")
+_SEEDS = flags.DEFINE_list("seeds", [], "of the experiment, two or more")
+_RESULTS = flags.DEFINE_string("results", "", "with --experiment, a Markdown file for the table")
 _OUT = flags.DEFINE_string("out", None, "the folder to write to")
 
 
 def main() -> None:
+    from effjax.errors import UserError
     from effjax.recipes.analyze import analyze
+    from effjax.recipes.analyze_seeds import analyze_seeds
 
-    analyze(
-        _TEACHER.value,
-        _STUDENTS.value,
-        _CONTROLS.value,
-        split=_SPLIT.value,
-        foreign=_FOREIGN.value,
-        datasets=_DATASETS.value,
-        data_dir=_DATA_DIR.value,
-        which=_STEP.value,
-        max_examples=_MAX_EXAMPLES.value,
-        epsilon=_EPSILON.value,
-        seed=_SEED.value,
-        out=_OUT.value,
-    )
+    options = {
+        "split": _SPLIT.value,
+        "datasets": _DATASETS.value,
+        "data_dir": _DATA_DIR.value,
+        "which": _STEP.value,
+        "max_examples": _MAX_EXAMPLES.value,
+        "epsilon": _EPSILON.value,
+        "seed": _SEED.value,
+        "out": _OUT.value,
+    }
+    if not _EXPERIMENT.value:
+        analyze(_TEACHER.value, _STUDENTS.value, _CONTROLS.value, foreign=_FOREIGN.value, **options)
+        return
+    if len(_CONTROLS.value) != 1 or not all(seed.isdigit() for seed in _SEEDS.value):
+        raise UserError("--experiment wants --controls=NAME, one run, and --seeds=0,1,…, whole numbers")
+    seeds, runs = [int(seed) for seed in _SEEDS.value], (_TEACHER.value, _STUDENTS.value, _CONTROLS.value[0])
+    analyze_seeds(_EXPERIMENT.value, *runs, seeds, results=_RESULTS.value, **options)
 
 
 if __name__ == "__main__":

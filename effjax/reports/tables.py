@@ -32,11 +32,16 @@ class Estimate:
     def paired(cls, ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]], key: str) -> "Estimate":
         """Mean difference to the control, seed by seed, and half of its 95 % interval by Student's t."""
         theirs = {seed["seed"]: seed[key] for seed in control}
-        difference, count = cls.of([seed[key] - theirs[seed["seed"]] for seed in ours]), len(ours)
-        if difference.spread is None:
-            return difference
-        quantile = student_t.ppf((1 + CONFIDENCE) / 2, count - 1)
-        return cls(difference.mean, float(quantile * difference.spread / np.sqrt(count)))
+        return cls.interval([seed[key] - theirs[seed["seed"]] for seed in ours])
+
+    @classmethod
+    def interval(cls, values: Sequence[float]) -> "Estimate":
+        """Mean and half of its 95 % interval, by Student's t."""
+        found = cls.of(values)
+        if found.spread is None:
+            return found
+        quantile = student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+        return cls(found.mean, float(quantile * found.spread / np.sqrt(len(values))))
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":

@@ -10,6 +10,7 @@ import small_configs
 
 from effjax.data.sources import load
 from effjax.errors import UserError
+from effjax.recipes import analyze_seeds as analyze_seeds_module
 from effjax.recipes.analyze import analyze
 from effjax.recipes.analyze_networks import open_panel
 from effjax.recipes.analyze_views import DOMAINS, answers
@@ -178,3 +179,46 @@ def test_networks_of_other_data_are_refused(runs, data_dir, tmp_path, change, sa
         notes.write_text(json.dumps(meta))
     with pytest.raises(UserError, match=said):
         open_panel(str(runs / "teacher" / "seed_0"), [str(tmp_path / "other")], [], "", "last")
+
+
+def one_seed(gain, chance):
+    """Findings of one seed: a measure with a gain, and one that says nothing."""
+
+    def row(network, value, difference):
+        return {"network": network, "value": {"value": value}, "difference": {"value": difference}}
+
+    rows = [row("taught", 0.5 + gain, gain), row("alone", 0.5, chance)]
+    measures = [
+        {"group": "answers", "name": "accuracy", "unit": "share", "rows": rows},
+        {"group": "attack", "name": "fooled", "unit": "share", "rows": []},
+    ]
+    return {"dataset": "digits", "measures": measures}
+
+
+def test_seeds_are_gathered_with_their_interval(tmp_path, monkeypatch):
+    asked, answers_by_seed = [], {0: one_seed(0.02, 0.01), 3: one_seed(0.04, -0.01)}
+
+    def stand_in(teacher, students, controls, *, foreign, out):
+        asked.append((teacher, *students, *controls, foreign))
+        return answers_by_seed[int(teacher[-1])]
+
+    monkeypatch.setattr(analyze_seeds_module, "analyze", stand_in)
+    found, nothing = analyze_seeds_module.analyze_seeds(
+        "runs", "big", ["taught"], "alone", [0, 3], out=tmp_path, results=tmp_path / "r.md"
+    )
+    ends = [path.split("=")[1] for path in asked[1]]
+    assert ends == [
+        f"runs/{name}" for name in ("big/seed_3", "taught/seed_3", "alone/seed_3", "alone/seed_0", "big/seed_0")
+    ]
+    assert found["control"] == 0.5
+    assert found["chance"] == pytest.approx(0.01)
+    assert found["students"]["taught"]["mean"] == pytest.approx(0.03)
+    assert found["students"]["taught"]["spread"] == pytest.approx(
+        12.7062 * 0.01, rel=1e-4
+    )  # t of one degree of freedom
+    assert nothing["students"]["taught"] is None
+    page = (tmp_path / "r.md").read_text()
+    assert "| accuracy | 50.0 | ±1.0 | +3.0 ± 12.7 |" in page
+    assert "| fooled | – | – | – |" in page
+    with pytest.raises(UserError, match=r"--seeds=0: an interval over seeds needs two or more"):
+        analyze_seeds_module.analyze_seeds("runs", "big", ["taught"], "alone", [0], out=tmp_path)
