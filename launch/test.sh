@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/lint-imports
-.venv/bin/python -m pytest -n 2 --dist=loadfile "$@"
+.venv/bin/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder "$@"
