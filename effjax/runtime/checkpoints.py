@@ -113,6 +113,12 @@ class Checkpoints:
             raise UserError(f"workdir: none of the checkpoints {steps} in {self.directory} can be read; remove them")
         return None
 
+    def kept(self) -> str:
+        """What there is to go back to, as a clause."""
+        if not self._manager.all_steps():
+            return "no checkpoint had been written yet"
+        return f"the last good checkpoint in {self.directory} is kept"
+
     def wait(self) -> None:
         """Waits until everything is on disk.
 

@@ -203,10 +203,7 @@ class _Loop:
             total = metrics[name][0]
             if not np.isfinite(total):
                 what = f"term {name.removeprefix('loss/')!r}" if name.startswith("loss/") else name
-                raise Diverged(
-                    f"{self.label}: {what} is {total} at step {step}; "
-                    f"the last good checkpoint in {self.checkpoints.directory} is kept"
-                )
+                raise Diverged(f"{self.label}: {what} is {total} at step {step}; {self.checkpoints.kept()}")
 
     def _is_boundary(self) -> bool:
         task = self.task
