@@ -14,11 +14,8 @@ import numpy as np
 
 from effjax import analysis, models
 from effjax.data.base import Source
-from effjax.data.grouping import group_classes
-from effjax.data.sources import load
 from effjax.errors import UserError
-from effjax.recipes.networks import make_model
-from effjax.runtime import checkpoints as stored
+from effjax.recipes.trained import Trained
 
 Tree = Any
 
@@ -30,18 +27,19 @@ class Network:
       label: what reports call it.
       run: its folder.
       step: of its checkpoint.
+      trained: the run as it lies in its folder.
       identity: what it was trained as.
     """
 
     def __init__(self, label: str, run: str, which: str):
-        folder = Path(run) / "checkpoints"
-        newest = stored.steps(folder)[-1]
-        self.label, self.run = label, str(run)
-        self.step = stored.best_step(folder) if which == "best" else newest
-        self.identity: Mapping[str, Any] = stored.read_meta(folder, newest)["identity"]
-        self._variables = jax.device_put(stored.read_variables(folder, self.step))
-        self._scale = tuple(np.asarray(self.identity["view"][name], np.float32) for name in ("mean", "std"))
-        self._model = make_model(self.identity["run"]["model"], self.identity["num_classes"])
+        self.trained = Trained.open(run, which)
+        self.label, self.run, self.step = label, str(run), self.trained.step
+        self.identity: Mapping[str, Any] = self.trained.identity
+        self._variables = jax.device_put(self.trained.variables())
+        self._scale = tuple(
+            np.asarray(values, np.float32) for values in (self.trained.view.mean, self.trained.view.std)
+        )
+        self._model = self.trained.model()
 
     def logits(self, pixels: jax.Array) -> jax.Array:
         """The answers ``[B, K]`` to pixels ``[B, H, W, C]``."""
@@ -194,18 +192,10 @@ def open_source(teacher: Network, dataset: str, split: str, data_dir: str) -> So
     Raises:
       UserError: if it is not there, its images differ in size, or it has other classes.
     """
-    data = teacher.identity["data"]
-    name = dataset or data["name"]
-    source = load(name, split, data_dir, image_size=data["image_size"] or None)
-    if data["classes"] and not dataset:
-        source = group_classes(source, data["classes"])
-    if source.info.num_classes != teacher.identity["num_classes"]:
-        raise UserError(
-            f"{name!r} has {source.info.num_classes} classes, the teacher knows {teacher.identity['num_classes']}"
-        )
+    source = teacher.trained.source(split, data_dir, dataset)
     if source.info.image_shape is None:
         raise UserError(
-            f"images of {name!r} differ in size: analyze runs that were trained with config.data.image_size"
+            f"images of {source.info.name!r} differ in size: analyze runs that were trained with config.data.image_size"
         )
     return source
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.networks import make_model
-from effjax.runtime import checkpoints as stored
+from effjax.recipes.trained import Trained
 from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, View
 from effjax.steps.objective import Teacher
 
@@ -108,8 +107,8 @@ def make_teacher(
 
 
 def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
-    folder = Path(source["checkpoint"]) / "checkpoints"
-    trained = stored.read_meta(folder, stored.steps(folder)[-1])["identity"]
+    run = Trained.open(source["checkpoint"], source["step"])
+    trained = run.identity
     info = datasets.info
     if trained["num_classes"] != info.num_classes:
         raise UserError(
@@ -122,15 +121,8 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
             f"{key}.checkpoint={source['checkpoint']}: the teacher's classes are {', '.join(names[:5])}, …, "
             f"those of {info.name!r} are {', '.join(info.class_names[:5])}, …"
         )
-    module = make_model(trained["run"]["model"], info.num_classes)
-    scale = tuple(trained["view"]["mean"]), tuple(trained["view"]["std"])
-    network = NetworkTeacher(module, datasets.view, scale=_if_other(scale, datasets.view))
-
-    def load(_) -> Tree:
-        step = stored.steps(folder)[-1] if source["step"] == "last" else stored.best_step(folder)
-        return stored.read_variables(folder, step)
-
-    return network, load
+    network = NetworkTeacher(run.model(), datasets.view, scale=_if_other((run.view.mean, run.view.std), datasets.view))
+    return network, lambda _: run.variables()
 
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):

@@ -67,37 +67,29 @@ def attention(
     return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps))
 
 
-def relational_distance(
-    *,
-    weight: Scheduled = 1.0,
-    student_tap: str = "penultimate",
-    teacher_tap: str = "penultimate",
-    teacher: str = "teacher",
-) -> Term:
-    """RKD: how far apart the examples of a batch are."""
-    return _relational(losses.relational_distance, weight, teacher, student_tap, teacher_tap)
+def between_examples(function: Callable[..., jax.Array]) -> Callable[..., Term]:
+    """Makes the term of a loss that compares how the examples of a batch lie to each other for student and teacher.
 
+    Args:
+      function: ``(student [B, ...], teacher [B, ...], axis_name=) -> [B]``.
 
-def relational_angle(
-    *,
-    weight: Scheduled = 1.0,
-    student_tap: str = "penultimate",
-    teacher_tap: str = "penultimate",
-    teacher: str = "teacher",
-) -> Term:
-    """RKD: the angles that triples of examples form."""
-    return _relational(losses.relational_angle, weight, teacher, student_tap, teacher_tap)
+    Returns:
+      A function from ``weight``, the two taps and the teacher to the term.
+    """
 
+    def term(
+        *,
+        weight: Scheduled = 1.0,
+        student_tap: str = "penultimate",
+        teacher_tap: str = "penultimate",
+        teacher: str = "teacher",
+    ) -> Term:
+        def loss(inputs: TermInputs):
+            return function(*_pair(inputs, teacher, student_tap, teacher_tap), axis_name=inputs.axis_name)
 
-def similarity(
-    *,
-    weight: Scheduled = 1.0,
-    student_tap: str = "penultimate",
-    teacher_tap: str = "penultimate",
-    teacher: str = "teacher",
-) -> Term:
-    """Which examples of a batch are similar."""
-    return _relational(losses.similarity_preserving, weight, teacher, student_tap, teacher_tap)
+        return _tapped(loss, weight, teacher, student_tap, teacher_tap)
+
+    return term
 
 
 def contrastive(
@@ -119,13 +111,6 @@ def contrastive(
 
     init = _init_regressor("none", flat=True)
     return _tapped(loss, weight, teacher, student_tap, teacher_tap, init)
-
-
-def _relational(function: Callable, weight: Scheduled, teacher: str, student_tap: str, teacher_tap: str) -> Term:
-    def loss(inputs: TermInputs):
-        return function(*_pair(inputs, teacher, student_tap, teacher_tap), axis_name=inputs.axis_name)
-
-    return _tapped(loss, weight, teacher, student_tap, teacher_tap)
 
 
 def _tapped(loss, weight, teacher, student_tap, teacher_tap, init=None) -> Term:

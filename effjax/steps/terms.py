@@ -100,9 +100,9 @@ TERMS: dict[str, Callable[..., Term]] = {
     "logit_mse": logit_mse,
     "hint": feature_terms.hint,
     "attention": feature_terms.attention,
-    "relational_distance": feature_terms.relational_distance,
-    "relational_angle": feature_terms.relational_angle,
-    "similarity": feature_terms.similarity,
+    "relational_distance": feature_terms.between_examples(losses.relational_distance),
+    "relational_angle": feature_terms.between_examples(losses.relational_angle),
+    "similarity": feature_terms.between_examples(losses.similarity_preserving),
     "contrastive": feature_terms.contrastive,
 }
 

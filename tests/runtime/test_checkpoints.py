@@ -86,14 +86,18 @@ def test_round_trip(tmp_path, options):
     assert restored.meta["window"] == {"loss": [3.0, 1.0]}
 
 
-def test_notes_are_those_of_the_moment_of_saving(tmp_path):
+def test_notes_are_those_of_the_moment_of_saving(tmp_path, monkeypatch):
+    handed, real = [], stored.ocp.args.JsonSave
+    monkeypatch.setattr(stored.ocp.args, "JsonSave", lambda item: handed.append(item) or real(item))
     manager = Checkpoints(tmp_path, IDENTITY)
     meta = {"best": None, "window": {"loss": [1.0, 1.0]}}
     manager.save(state_at(1), meta)
-    meta["window"]["loss"][0] = 2.0  # as the loop does, while the file is still being written
+    # As the loop does, at some time before the background has written what it was handed.
+    meta["window"]["loss"][0] = 2.0
     meta["window"]["accuracy"] = [3.0, 1.0]
     manager.wait()
     manager.close()
+    assert [item["window"] for item in handed] == [{"loss": [1.0, 1.0]}]
     assert restore(tmp_path).meta["window"] == {"loss": [1.0, 1.0]}
 
 
