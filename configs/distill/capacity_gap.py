@@ -39,13 +39,13 @@ def get_config(variant: str = ""):
 
 def gap_runs(teachers, student, assistant, epochs: float, batch_size: int):
     """The runs of the comparison, by name."""
-    runs = {"student": _plain("student alone", student, epochs, batch_size)}
+    runs = {"student": schema.run(label="student alone", model=student, epochs=epochs, batch_size=batch_size)}
     for name, (label, model, teacher_epochs) in teachers.items():
-        runs[f"teacher_{name}"] = _plain(f"teacher {label}", model, teacher_epochs, batch_size)
+        own = {"model": model, "batch_size": batch_size}
+        runs[f"teacher_{name}"] = schema.run(label=f"teacher {label}", epochs=teacher_epochs, **own)
         # A short schedule whole, not a long one cut off: the rate falls to the same end.
-        short = runs[f"teacher_{name}_early"] = _plain(
-            f"teacher {label}, ¼ of the epochs", model, teacher_epochs / 4, batch_size
-        )
+        short = schema.run(label=f"teacher {label}, ¼ of the epochs", epochs=teacher_epochs / 4, **own)
+        runs[f"teacher_{name}_early"] = short
         short.evaluations = 4
         runs[f"assistant_{name}"] = _taught(f"assistant of {label}", assistant, epochs, batch_size, f"teacher_{name}")
         runs[f"kd_{name}"] = _taught(f"KD from {label}", student, epochs, batch_size, f"teacher_{name}")
@@ -72,15 +72,8 @@ def claims() -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def _plain(label: str, model: dict, epochs: float, batch_size: int):
-    run = schema.run()
-    run.label, run.epochs, run.batch_size = label, epochs, batch_size
-    run.model.update(model)
-    return run
-
-
 def _taught(label: str, model: dict, epochs: float, batch_size: int, teacher: str):
-    run = _plain(label, model, epochs, batch_size)
-    run.terms.update({"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}})
-    run.teachers.teacher = schema.teacher_of_run(teacher, cached="float16")
-    return run
+    student = schema.run(label=label, model=model, epochs=epochs, batch_size=batch_size)
+    # The labels' weight stays ½ where a plan drops the teacher: Adam does not feel the scale.
+    terms = {"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}}
+    return schema.distilled(student, label, terms, schema.teacher_of_run(teacher, cached="float16"))

@@ -35,6 +35,7 @@ def get_config(variant: str = ""):
 
     early = distilled.copy_and_resolve_references()
     early.label = "distilled, early-stopped"
+    # The labels' weight stays ½ without the teacher: Adam does not feel the scale.
     early.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
 
     config.runs.update(teacher=teacher, student=student, distilled=distilled, distilled_early_stop=early)

@@ -22,13 +22,18 @@ def get_config(variant: str = ""):
     config.num_seeds = 1 if variant else 5
     config.view.mean, config.view.std = (0.13,), (0.31,)
 
-    teacher = _run("teacher: ResNet-8", {"name": "resnet8"})
-    student = _run("student alone: ResNet-20 × ¼", {"name": "resnet20", "width": 0.25})
-    kd = _taught("soft targets", student, KD)
-    fitnets = _taught("FitNets: hint, then soft targets", student, {**KD, "hint": HINT})
+    teacher = schema.run(label="teacher: ResNet-8", model={"name": "resnet8"}, epochs=12.0, batch_size=100)
+    teacher.optimizer.learning_rate = 3e-3
+    student = teacher.copy_and_resolve_references()
+    student.label = "student alone: ResNet-20 × ¼"
+    student.model = type(student.model)({"name": "resnet20", "width": 0.25})
+    taught = schema.teacher_of_run("teacher")
+    kd = schema.distilled(student, "soft targets", KD, taught)
+    fitnets = schema.distilled(student, "FitNets: hint, then soft targets", {**KD, "hint": HINT}, taught)
     fitnets.plans.terms = ((0.0, ("hint",)), (0.25, ("ce", "soft_target")))
     fitnets.plans.trainable = ((0.0, f"up to {GUIDED}"), (0.25, ".*"))
-    joint = _taught("soft targets and the hint together", student, {**KD, "hint": {**HINT, "weight": 0.01}})
+    beside = {**KD, "hint": {**HINT, "weight": 0.01}}
+    joint = schema.distilled(student, "soft targets and the hint together", beside, taught)
     config.runs.update(teacher=teacher, student=student, kd=kd, fitnets=fitnets, joint=joint)
     config.table = ("teacher", "student", "kd", "fitnets", "joint")
     config.claims = (
@@ -40,18 +45,3 @@ def get_config(variant: str = ""):
         for run in config.runs.values():
             run.epochs, run.evaluations = 1.0, 2
     return config
-
-
-def _run(label: str, model: dict):
-    run = schema.run()
-    run.label, run.epochs, run.batch_size = label, 12.0, 100
-    run.model.update(model)
-    run.optimizer.learning_rate = 3e-3
-    return run
-
-
-def _taught(label: str, student, terms: dict):
-    run = student.copy_and_resolve_references()
-    run.label, run.terms = label, type(run.terms)(terms)
-    run.teachers.teacher = schema.teacher_of_run("teacher")
-    return run

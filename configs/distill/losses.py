@@ -31,17 +31,20 @@ def get_config(variant: str = ""):
     config.title = "All losses under one budget, on digits"
     config.num_seeds = 1 if variant else 5
     config.view.mean, config.view.std = (0.13,), (0.31,)
-    teacher = _run("teacher: S-CNN", {"name": "scnn"}, 8.0)
-    student = _run("student alone: S-CNN × ⅛", {"name": "scnn", "width": 0.125, "dropout": (0.0, 0.0)}, 20.0)
-    runs = {"teacher": teacher, "student": student}
+    thin = {"name": "scnn", "width": 0.125, "dropout": (0.0, 0.0)}
+    teacher = schema.run(label="teacher: S-CNN", model={"name": "scnn"}, epochs=8.0, batch_size=50)
+    student = schema.run(label="student alone: S-CNN × ⅛", model=thin, epochs=20.0, batch_size=50)
+    runs, taught = {"teacher": teacher, "student": student}, schema.teacher_of_run("teacher")
     for name, (label, convention, method, taps) in FORMS.items():
         terms = presets.published(convention, method)
         for term, paths in taps.items():
             terms[term].update(paths)
-        runs[name] = _taught(label, student, terms)
-    runs["logit_mse"] = _taught("logits (MSE)", student, {"ce": {"weight": 0.5}, "logit_mse": {"weight": 0.05}})
-    stopped = runs["eskd"] = _taught(
-        "soft targets, early-stopped (ESKD)", student, presets.published("repdistiller", "kd")
+        runs[name] = schema.distilled(student, label, terms, taught)
+    runs["logit_mse"] = schema.distilled(
+        student, "logits (MSE)", {"ce": {"weight": 0.5}, "logit_mse": {"weight": 0.05}}, taught
+    )
+    stopped = runs["eskd"] = schema.distilled(
+        student, "soft targets, early-stopped (ESKD)", presets.published("repdistiller", "kd"), taught
     )
     stopped.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("only_ce",)))
     stopped.terms.only_ce = {"kind": "ce", "weight": 1.0}
@@ -53,17 +56,3 @@ def get_config(variant: str = ""):
         for run in config.runs.values():
             run.epochs, run.evaluations = 1.0, 2
     return config
-
-
-def _run(label: str, model: dict, epochs: float):
-    run = schema.run()
-    run.label, run.epochs, run.batch_size = label, epochs, 50
-    run.model.update(model)
-    return run
-
-
-def _taught(label: str, student, terms: dict):
-    run = student.copy_and_resolve_references()
-    run.label, run.terms = label, type(run.terms)(terms)
-    run.teachers.teacher = schema.teacher_of_run("teacher")
-    return run

@@ -48,8 +48,8 @@ def experiment() -> ml_collections.ConfigDict:
     return config
 
 
-def run() -> ml_collections.ConfigDict:
-    """One run of an experiment: a student, what it minimises, and how long."""
+def run(**given: Any) -> ml_collections.ConfigDict:
+    """One run of an experiment: a student, what it minimises, and how long; ``given`` are keys of its own."""
     config = ml_collections.ConfigDict()
     config.label = ""  # the run's name in tables
     config.model = ml_collections.ConfigDict({"name": "mlp"})
@@ -71,6 +71,21 @@ def run() -> ml_collections.ConfigDict:
     config.keep = 2
     config.log_every = 0  # steps; 0: ten times between evaluations
     config.steps_per_dispatch = 0  # 0: what the backend and the model run fastest
+    for key, value in given.items():
+        config[key] = ml_collections.ConfigDict(value) if isinstance(value, Mapping) else value
+    return config
+
+
+def distilled(
+    student: ml_collections.ConfigDict,
+    label: str,
+    terms: Mapping[str, Any],
+    teacher: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+    """The same run with a teacher, named ``teacher``, and other terms; ``student`` stays as it is."""
+    config = student.copy_and_resolve_references()
+    config.label, config.terms = label, ml_collections.ConfigDict(terms)
+    config.teachers.teacher = teacher
     return config
 
 
