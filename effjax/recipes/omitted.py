@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from effjax.reports.tables import Estimate
+from effjax.reports.tables import Estimate, Table
 
 if TYPE_CHECKING:
     from effjax.recipes.runs import Done, Experiment
@@ -69,20 +69,14 @@ def measure_omitted(experiment: "Experiment", done: "Done", variables: Any, logi
     }
 
 
-def omitted_notes(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """A table of the runs that have never seen some classes, if there are any."""
+def omitted_table(summary: Mapping[str, Any], labels: Mapping[str, str]) -> Table | None:
+    """A row for each run that has never seen some classes, or None if there is no such run."""
     found = {name: run["seeds"] for name, run in summary.items() if "omitted" in run["seeds"][0]}
-    if not found:
-        return []
-    keys = ("accuracy", "accuracy_corrected", "overall_corrected")
-    lines = [
-        "| run | test acc. on the classes never seen | after the bias correction | on all classes after it | shift |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for name, seeds in found.items():
         omitted = [seed["omitted"] for seed in seeds]
+        keys = ("accuracy", "accuracy_corrected", "overall_corrected")
         cells = [Estimate.over_seeds(omitted, key).percent() for key in keys]
-        shift = Estimate.over_seeds(omitted, "shift")
-        lines.append(f"| {labels[name]} | {' | '.join(cells)} | {shift.mean:.1f} |")
-    note = "The bias of the classes never seen is raised by the shift that makes most validation images right."
-    return ["\n".join(lines), note]
+        rows.append((labels[name], *cells, f"{Estimate.over_seeds(omitted, 'shift').mean:.1f}"))
+    headers = ("run", "test acc. on the classes never seen", "with corrected bias", "on all classes with it", "shift")
+    return Table(headers, rows) if rows else None

@@ -11,6 +11,8 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from effjax.reports.tables import Table
+
 
 @dataclasses.dataclass(frozen=True)
 class Opinion:
@@ -34,9 +36,10 @@ def write_report(
     *,
     title: str,
     lead: str,
-    headers: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    table: Table,
     notes: Sequence[str],
+    further: Sequence[tuple[Table, str]],
+    accuracies: str | Path,
     curves: str | Path,
     class_names: Sequence[str],
     opinions: Sequence[Opinion],
@@ -48,10 +51,11 @@ def write_report(
       path: the file to write.
       title: its heading.
       lead: a sentence or two on what was done and found.
-      headers: of the table.
-      rows: of the table.
+      table: the results.
       notes: how the table is to be read.
-      curves: a PNG, which is put into the file.
+      further: more tables, each with how it is to be read.
+      accuracies: a PNG of the results, which is put into the file.
+      curves: a PNG of the learning curves.
       class_names: in the order of the labels.
       opinions: images with the networks' probabilities side by side.
       facts: command, seeds, versions, hardware, config: whatever is needed to do it again.
@@ -62,9 +66,10 @@ def write_report(
     page = environment.get_template("report.html").render(
         title=title,
         lead=lead,
-        headers=headers,
-        rows=rows,
+        table=table,
         notes=notes,
+        further=further,
+        accuracies=_data_url(Path(accuracies).read_bytes()),
         curves=_data_url(Path(curves).read_bytes()),
         class_names=class_names,
         opinions=[_rendered(opinion) for opinion in opinions],

@@ -53,40 +53,70 @@ class Estimate:
         return f"{100 * self.mean:{sign}.2f}{spread} %"
 
 
-def rows(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> list[tuple[str, ...]]:
-    """One row a run.
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells of text.
+
+    Attributes:
+      headers: of the columns; the first is the rows' name.
+      rows: as many cells each.
+    """
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """Aligned, for a terminal."""
+        lines = [self.headers, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.headers))]
+
+        def join(line: Sequence[str]) -> str:
+            padded = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
+            return "  ".join([line[0].ljust(widths[0]), *padded[1:]])
+
+        return "\n".join([join(lines[0]), "  ".join("-" * width for width in widths), *map(join, lines[1:])])
+
+    def markdown(self) -> str:
+        lines = [self.headers, ("---", *["---:"] * (len(self.headers) - 1)), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def results(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> Table:
+    """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
     Args:
       summary: by run ``params``, ``mflops`` and ``seeds``.
       labels: what the table calls the runs.
       control: the run that others are compared with, seed by seed; None compares none.
+    """
+    return Table(_HEADERS, [_row(name, run, labels, summary, control) for name, run in summary.items()])
+
+
+def claims(summary: Mapping[str, Any], labels: Mapping[str, str], made: Sequence[tuple[str, str, str]]) -> Table:
+    """What the seeds say of claims.
+
+    Args:
+      summary: by run its ``seeds``.
+      labels: what the table calls the runs.
+      made: ``(claim, run, run that it is said to beat)``.
 
     Returns:
-      Cells, in the order of :func:`headers`.
+      A row a claim: the mean difference of the runs' last test accuracies with its 95 % interval, and a verdict:
+      *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does. Each
+      interval is for its claim alone.
     """
-    return [_row(name, run, labels, summary, control) for name, run in summary.items()]
+    rows = []
+    for claim, run, other in made:
+        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], "test_accuracy")
+        pair = f"{labels.get(run) or run} − {labels.get(other) or other}"
+        rows.append((claim, pair, gain.percent("+"), _verdict(gain)))
+    return Table(("claim", "runs", "difference", "verdict"), rows)
 
 
-def headers() -> tuple[str, ...]:
-    return _HEADERS
-
-
-def text(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> str:
-    """The table as aligned text: mean ± standard deviation over the seeds, differences ± half their 95 % interval."""
-    lines = [_HEADERS, *rows(summary, labels, control)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADERS))]
-
-    def join(line: Sequence[str]) -> str:
-        padded = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-        return "  ".join([line[0].ljust(widths[0]), *padded[1:]])
-
-    return "\n".join([join(lines[0]), "  ".join("-" * width for width in widths), *map(join, lines[1:])])
-
-
-def markdown(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> str:
-    """The same table in Markdown."""
-    lines = [_HEADERS, ("---", *["---:"] * (len(_HEADERS) - 1)), *rows(summary, labels, control)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _verdict(gain: Estimate) -> str:
+    if gain.spread is None or abs(gain.mean) <= gain.spread:
+        return "not told apart"
+    return "holds" if gain.mean > 0 else "the opposite holds"
 
 
 def _row(name, run, labels, summary, control) -> tuple[str, ...]:
@@ -105,30 +135,3 @@ def _row(name, run, labels, summary, control) -> tuple[str, ...]:
             for key in ("test_accuracy", "test_accuracy_best")
         ),
     )
-
-
-def claims(summary: Mapping[str, Any], labels: Mapping[str, str], made: Sequence[tuple[str, str, str]]) -> list[str]:
-    """What the seeds say of claims, as a Markdown table.
-
-    Args:
-      summary: by run its ``seeds``.
-      labels: what the table calls the runs.
-      made: ``(claim, run, run that it is said to beat)``.
-
-    Returns:
-      Lines: the claim, the runs, the mean difference of their last test accuracies with its 95 % interval, and a
-      verdict: *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does.
-      Each interval is for its claim alone.
-    """
-    lines = ["| claim | runs | difference | verdict |", "| --- | --- | ---: | --- |"]
-    for claim, run, other in made:
-        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], "test_accuracy")
-        pair = f"{labels.get(run) or run} − {labels.get(other) or other}"
-        lines.append(f"| {claim} | {pair} | {gain.percent('+')} | {_verdict(gain)} |")
-    return lines
-
-
-def _verdict(gain: Estimate) -> str:
-    if gain.spread is None or abs(gain.mean) <= gain.spread:
-        return "not told apart"
-    return "holds" if gain.mean > 0 else "the opposite holds"

@@ -38,7 +38,7 @@ def test_one_seed_has_no_spread():
 
 def test_control_has_no_difference_and_markdown_is_whole():
     summary = {"student": run([0.5, 0.6]), "distilled": run([0.6, 0.7])}
-    text = tables.markdown(summary, {"student": "alone"}, "student")
+    text = tables.results(summary, {"student": "alone"}, "student").markdown()
     header, rule, alone, distilled = text.splitlines()
     assert header.count("|") == rule.count("|") == alone.count("|") == distilled.count("|")
     assert alone.startswith("| alone ")
@@ -48,9 +48,10 @@ def test_control_has_no_difference_and_markdown_is_whole():
 
 def test_claims_are_judged_by_their_interval():
     summary = {"a": run([0.5, 0.6, 0.7]), "b": run([0.51, 0.61, 0.705]), "c": run([0.4, 0.8, 0.6])}
-    lines = tables.claims(summary, {"b": "bee"}, [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")])
-    assert [line.split("|")[4].strip() for line in lines[2:]] == ["holds", "the opposite holds", "not told apart"]
-    assert "| bee − a | +0.83 ± 0.72 % |" in lines[2]  # 4.3027 · 0.2887 / √3
+    made = [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")]
+    rows = tables.claims(summary, {"b": "bee"}, made).rows
+    assert [row[-1] for row in rows] == ["holds", "the opposite holds", "not told apart"]
+    assert rows[0][:3] == ("b beats a", "bee − a", "+0.83 ± 0.72 %")  # 4.3027 · 0.2887 / √3
 
 
 def test_accuracies_are_drawn(tmp_path):
@@ -69,9 +70,10 @@ def test_report_is_one_file_with_everything_in_it(tmp_path):
         tmp_path / "report.html",
         title="Title",
         lead="Lead",
-        headers=("run",),
-        rows=[("<script>",)],
+        table=tables.Table(("run",), [("<script>",)]),
         notes=[],
+        further=[(tables.Table(("claim",), [("it holds",)]), "how so")],
+        accuracies=tmp_path / "curves.png",
         curves=tmp_path / "curves.png",
         class_names=("zero", "one"),
         opinions=[Opinion(np.zeros((4, 4, 1), np.uint8), 1, "one", probs)],
@@ -80,5 +82,6 @@ def test_report_is_one_file_with_everything_in_it(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page  # nothing is loaded from elsewhere
     assert "<script>" not in page  # what comes from outside is escaped
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
+    assert "<td>it holds</td>" in page
     assert 'class="true" style="height: 86.6%"' in page  # sqrt(0.75)

@@ -1,0 +1,162 @@
+"""What an experiment ends with: a table, plots, one page for people."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from effjax.recipes.omitted import omitted_table
+from effjax.recipes.results import test_logits
+from effjax.recipes.runs import Done, Experiment
+from effjax.reports import tables
+from effjax.reports.accuracies import plot_accuracies
+from effjax.reports.curves import plot_curves
+from effjax.reports.html import Opinion, write_report
+from effjax.reports.provenance import provenance
+from effjax.runtime import read_metrics
+
+_log = logging.getLogger("effjax")
+
+TABLE_FILE, REPORT_FILE = "table.md", "report.html"
+CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
+_NUM_OPINIONS, _NUM_NETWORKS = 12, 6
+_MOST_IN_A_SENTENCE = 4
+
+
+def report(
+    experiment: Experiment,
+    finished: Mapping[tuple[str, int], Done],
+    summary: Mapping[str, Any],
+    reference: str,
+    control: str | None,
+    results: str | Path | None,
+) -> None:
+    """Writes the table, the plots and the page of an experiment, and prints the table.
+
+    Args:
+      experiment: the experiment.
+      finished: its runs, by name and seed.
+      summary: by run ``params``, ``mflops`` and ``seeds``, in the order of the table.
+      reference: the teacher whose doubts choose the images that are shown.
+      control: the run that others are compared with, if any.
+      results: a Markdown file for the table, its plot beside it; None or empty for none.
+    """
+    config, folder = experiment.config, experiment.workdir
+    title = config["title"] or f"Distillation on {experiment.datasets.info.name}"
+    labels = {name: config["runs"][name]["label"] or name for name in summary}
+    notes, facts = _notes(experiment, labels, reference, control), provenance()
+    main, further = tables.results(summary, labels, control), _further_tables(config, summary, labels)
+    page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
+    page += [f"{name}: {value}" for name, value in facts.items()]
+    (folder / TABLE_FILE).write_text("\n\n".join(page) + "\n")
+    print(main.text())
+    series = {name: [read_metrics(finished[name, seed].folder) for seed in experiment.seeds] for name in labels}
+    panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
+    plot_curves(folder / CURVES_FILE, series, panels, labels)
+    plot_accuracies(folder / ACCURACIES_FILE, summary, labels, control)
+    if results:
+        _publish(Path(results), title, page, folder / ACCURACIES_FILE)
+    write_report(
+        folder / REPORT_FILE,
+        title=title,
+        lead=_lead(summary, labels, control),
+        table=main,
+        notes=notes,
+        further=further,
+        accuracies=folder / ACCURACIES_FILE,
+        curves=folder / CURVES_FILE,
+        class_names=experiment.datasets.info.class_names,
+        opinions=_opinions(experiment, finished, labels, _shown(summary, reference, control)),
+        facts={**facts, "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
+    )
+    _log.info("the report: %s", folder / REPORT_FILE)
+
+
+def _publish(path: Path, title: str, page: Sequence[str], plot: Path) -> None:
+    """Writes the table as a page of its own, its plot beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = path.with_suffix(".png")
+    shutil.copyfile(plot, picture)
+    path.write_text("\n\n".join([f"# {title}", page[0], f"![test accuracy by run]({picture.name})", *page[1:]]) + "\n")
+    _log.info("wrote %s and %s", path, picture)
+
+
+def _further_tables(config: Mapping[str, Any], summary, labels) -> list[tuple[tables.Table, str]]:
+    """Tables besides the results, each with how to read it."""
+    further = []
+    if config["claims"]:
+        note = "A claim holds if the 95 % interval of its difference is above zero; each is taken by itself."
+        further.append((tables.claims(summary, labels, config["claims"]), note))
+    if omitted := omitted_table(summary, labels):
+        note = "The bias of the classes never seen is raised by the shift that makes most validation images right."
+        further.append((omitted, note))
+    return further
+
+
+def _lead(summary, labels, control) -> str:
+    """The gains, if they are few enough to be read in a sentence."""
+    if control not in summary:
+        return ""
+    alike = [name for name, run in summary.items() if name != control and run["params"] == summary[control]["params"]]
+    if not 0 < len(alike) <= _MOST_IN_A_SENTENCE:
+        return ""
+    seeds = summary[control]["seeds"]
+    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, "test_accuracy").percent("+") for name in alike)
+    parts = (f"{labels[name]}: {gain}" for name, gain in zip(alike, gains, strict=True))
+    return f"Test accuracy against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
+
+
+def _shown(summary, reference: str, control: str | None) -> list[str]:
+    """The runs whose probabilities are drawn: teacher and control, and of the others the first that are like it."""
+    first = [name for name in dict.fromkeys((reference, control)) if name]
+    params = summary[control]["params"] if control in summary else None
+    alike = [name for name, run in summary.items() if name not in first and params in (None, run["params"])]
+    return [*first, *alike][:_NUM_NETWORKS]
+
+
+def _notes(experiment: Experiment, labels, reference, control) -> list[str]:
+    seeds = ", ".join(map(str, experiment.seeds))
+    data = experiment.config["data"]
+    looked = "The test split was looked at once, after all training."
+    if data["test"] == data["validation"]:
+        looked = "The columns headed test are the validation split too: the test split was not looked at."
+    return [
+        f"Mean ± standard deviation over the seeds {seeds}. Last: at the end of training. Best: the checkpoint that "
+        f"was best on the validation split. {looked}",
+        "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
+        f"({labels.get(reference, reference)} for runs without). "
+        "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
+        + (
+            f" Δ: difference to {labels.get(control, control)}, by seed, ± half its 95 % interval (Student's t)."
+            if control
+            else ""
+        ),
+    ]
+
+
+def _opinions(experiment: Experiment, finished, labels, names: Sequence[str]) -> list[Opinion]:
+    """The test images on which the first network, the teacher, is least sure, for the first seed."""
+    seed, test = experiment.seeds[0], experiment.datasets.test
+    probs = {name: np.asarray(jax.nn.softmax(test_logits(finished[name, seed]))) for name in names}
+    teacher = probs[names[0]]
+    entropy = -(teacher * np.log(np.maximum(teacher, 1e-12))).sum(-1)
+    classes = experiment.datasets.info.class_names
+    shown = []
+    for row in np.argsort(-entropy)[:_NUM_OPINIONS]:
+        example = test[int(row)]
+        label = int(example["label"])
+        caption = f"{classes[label]} (test image {int(example['id'])})"
+        rows = {labels.get(name, name): probs[name][row] for name in names}
+        shown.append(Opinion(example["image"], label, caption, rows))
+    return shown
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
