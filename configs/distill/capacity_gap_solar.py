@@ -4,9 +4,9 @@
   python -m launch.train --config=configs/distill/capacity_gap_solar.py --workdir=runs/capacity_gap_solar \
       --results=results/distill_capacity_gap_solar.md
 
-2,624 electroluminescence photos at 96×96, functional or defective, mirrored at random: each photo in four versions, so
+2,624 electroluminescence photos at 64×64, functional or defective, mirrored at random: each photo in four versions, so
 that the teachers' answers can be stored.
-Cost: about 60 minutes on two CPU cores. Expected: results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
+Cost: about 30 minutes on two CPU cores. Expected: results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
 """
 
 from configs.distill.capacity_gap import claims, gap_runs
@@ -26,7 +26,7 @@ def get_config(variant: str = ""):
     config = schema.experiment()
     config.title = "Bigger teachers of a small student, on solar cells"
     config.num_seeds = 1 if variant else 5
-    config.data.update(name="solar_cells", image_size=96)
+    config.data.update(name="solar_cells", image_size=64)
     config.data.classes = (
         ("functional", ("functional", "likely_functional")),
         ("defective", ("likely_defective", "defective")),
