@@ -1,5 +1,6 @@
 """What a dataset is to the rest of the package: examples by row, each with its global id."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -49,6 +50,10 @@ class Source(Protocol):
         """``[N]`` int32 labels in row order, read without decoding an image."""
         ...
 
+    def at_size(self, image_size: int) -> "Source":
+        """The same examples, their images decoded to squares of so many pixels."""
+        ...
+
 
 class View:
     """A source restricted to some global ids, in the order given. Rows are positions in the view; ids stay global."""
@@ -88,7 +93,19 @@ class View:
     def labels(self) -> np.ndarray:
         return self.source.labels()[self.ids]
 
+    def at_size(self, image_size: int) -> "View":
+        return View(self.source.at_size(image_size), self.ids)
+
 
 def global_ids(source: Source) -> np.ndarray:
     """The global ids of a source's rows, ``[N]``."""
     return source.ids if isinstance(source, View) else np.arange(len(source))
+
+
+def resized(source: Source, image_size: int) -> Source:
+    """A copy of a source that decodes its images to squares of so many pixels, by its ``_image_size``."""
+    other = copy.copy(source)
+    other._image_size = image_size
+    channels = source[0]["image"].shape[-1]
+    other.info = dataclasses.replace(source.info, image_shape=(image_size, image_size, channels))
+    return other

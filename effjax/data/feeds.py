@@ -1,24 +1,28 @@
 """What the training loop draws its batches from, by step: a set on the device, or a stream through the host."""
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping
+import functools
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from effjax.data.base import Source
+from effjax.data.joined import Joined
+from effjax.data.paced import Pace
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
-from effjax.data.sampler import Sampler
+from effjax.data.sampler import Among, PacedSampler, Sampler
 from effjax.errors import UserError, nearest
 
 Batch = Mapping[str, np.ndarray]
+Settings = Mapping[str, Hashable]
 
 _FEATURES = ("image", "label", "id")
 
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
-    """Batches of one or several sources; the stage setting ``data`` names the one to draw from.
+    """Batches of one or several sources; the stage setting ``data`` names those to draw from, e.g. ``"easy+train"``.
 
     What a step draws is a function of (seed, step) and, where the plan changes ``data``, of the stage.
 
@@ -28,6 +32,9 @@ class Feed:
       process_index: of this host.
       process_count: hosts that share the batch.
       features: what of an example goes to the device.
+      pace: how the examples are ranked and paced, or None.
+      members: 0 for one network; otherwise, for how many networks at once it draws.
+      folds: whether the members are those of a cross-validation: each leaves out its own part of the examples.
     """
 
     sources: Mapping[str, Source]
@@ -35,6 +42,9 @@ class Feed:
     process_index: int = 0
     process_count: int = 1
     features: tuple[str, ...] = _FEATURES
+    pace: Pace | None = None
+    members: int = 0
+    folds: bool = False
 
     def __post_init__(self):
         for name, source in self.sources.items():
@@ -45,12 +55,51 @@ class Feed:
                         f"{source.info.name!r} ({name}) has no feature {feature!r}; {nearest(feature, known)}"
                     )
 
-    def sampler(self, settings: Mapping[str, Hashable], seed: int) -> Sampler:
-        return Sampler(len(self.sources[settings.get("data", "train")]), self.batch_size, seed)
+    @functools.cached_property
+    def joined(self) -> Joined:
+        """All the sources; those that travel name rows of it. ``train`` comes first and keeps its ids."""
+        names = sorted(self.sources, key=lambda name: name != "train")
+        return Joined([self.sources[name] for name in names])
+
+    def rows(self, settings: Settings) -> np.ndarray:
+        """The rows of :attr:`joined` that a stage draws from.
+
+        Raises:
+          UserError: if it names a source that there is not.
+        """
+        names = sorted(self.sources, key=lambda name: name != "train")
+        chosen = str(settings.get("data", "train")).split("+")
+        for name in chosen:
+            if name not in names:
+                raise UserError(f"plans.data: no source {name!r}; {nearest(name, names)}")
+        return np.concatenate([self.joined.rows_of(names.index(name)) for name in chosen])
+
+    def sampler(self, settings: Settings, seed: int, member: int = 0) -> Among | PacedSampler:
+        """What one network draws, over all processes."""
+        rows = self.rows(settings)
+        if self.folds:
+            rows = rows[fold_of(self.joined.ids()[rows], self.members) != member]
+        if self.pace is not None:
+            return self.pace.sampler(rows, self.joined.ids()[rows], self.batch_size, seed)
+        return Among(rows, Sampler(len(rows), self.batch_size, seed))
 
     @property
     def local_size(self) -> int:
         return local_batch_size(self.batch_size, self.process_count)
+
+    @property
+    def _mine(self) -> slice:
+        return slice(self.process_index * self.local_size, (self.process_index + 1) * self.local_size)
+
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        """The axes before the examples'."""
+        return (self.members,) if self.members else ()
+
+
+def fold_of(ids: np.ndarray, folds: int) -> np.ndarray:
+    """Which part of a cross-validation each example belongs to, by its global id: ``[n]`` in [0, folds)."""
+    return ids % folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,29 +108,28 @@ class ResidentFeed(Feed):
 
     def __post_init__(self):
         super().__post_init__()
-        arrays = {name: as_arrays(source) for name, source in self.sources.items()}
-        offsets = np.cumsum([0, *(len(a["id"]) for a in arrays.values())])
-        resident = {key: np.concatenate([a[key] for a in arrays.values()]) for key in self.features}
-        object.__setattr__(self, "resident", resident)
-        object.__setattr__(self, "_offsets", dict(zip(arrays, offsets, strict=False)))
+        arrays = as_arrays(self.joined)
+        object.__setattr__(self, "resident", {key: arrays[key] for key in self.features})
 
-    def example(self) -> Batch:
+    def example(self, settings: Settings = {}) -> Batch:  # noqa: B006 (never changed)
         """A batch of this process, for its shapes."""
-        return {key: _repeat(array[0], self.local_size) for key, array in self.resident.items()}
+        return {key: _repeat(array[0], (*self._lead, self.local_size)) for key, array in self.resident.items()}
 
-    def block_example(self, length: int) -> Batch:
+    def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
-        return {"row": np.zeros((length, self.local_size), np.int32)}
+        return {"row": np.zeros((length, *self._lead, self.local_size), np.int32)}
 
     def blocks(
-        self, settings: Mapping[str, Hashable], seed: int, start: int, stop: int, length: int
+        self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
     ) -> Iterator[Batch]:
-        """Yields ``{"row": int32 [length, B]}`` for every ``length`` steps from ``start`` to ``stop``."""
-        sampler, offset = self.sampler(settings, seed), self._offsets[settings.get("data", "train")]
-        mine = slice(self.process_index * self.local_size, (self.process_index + 1) * self.local_size)
+        """Yields ``{"row": int32 [length, (members,) B]}`` for every ``length`` steps from ``start`` to ``stop``."""
+        if self.members:
+            samplers = [self.sampler(settings, seed, member) for member, seed in enumerate(seeds)]
+        else:
+            samplers = [self.sampler(settings, seeds)]
         for first in range(start, stop, length):
-            rows = np.stack([sampler.rows(step)[mine] for step in range(first, first + length)])
-            yield {"row": (rows + offset).astype(np.int32)}
+            rows = [[s.rows(step)[self._mine] for s in samplers] for step in range(first, first + length)]
+            yield {"row": np.array(rows, np.int32).reshape(length, *self._lead, self.local_size)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,28 +139,38 @@ class StreamFeed(Feed):
     Attributes:
       num_workers: reading processes; 0 reads in threads.
       num_threads: reading threads in each process.
+      resize: whether images are decoded to the stage's ``image_size``, instead of being reduced on the device.
     """
 
     num_workers: int = 0
     num_threads: int = 2
+    resize: bool = False
 
     resident = ()
 
-    def example(self) -> Batch:
+    def __post_init__(self):
+        super().__post_init__()
+        if self.members:
+            raise UserError("networks that train together draw from a set on the device: raise data.on_device_mib")
+
+    def source(self, settings: Settings) -> Joined:
+        """Where a stage reads: with small images asked for, JPEGs are decoded at a part of their size."""
+        size = settings.get("image_size") if self.resize else None
+        return self.joined.at_size(size) if size else self.joined
+
+    def example(self, settings: Settings = {}) -> Batch:  # noqa: B006
         """A batch of this process, for its shapes."""
-        return self._chosen(stack([self.sources["train"][0]] * self.local_size))
+        return self._chosen(stack([self.source(settings)[0]] * self.local_size))
 
-    def block_example(self, length: int) -> Batch:
+    def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
-        return {key: _repeat(array, length) for key, array in self.example().items()}
+        return {key: _repeat(array, (length,)) for key, array in self.example(settings).items()}
 
-    def blocks(
-        self, settings: Mapping[str, Hashable], seed: int, start: int, stop: int, length: int
-    ) -> Iterator[Batch]:
+    def blocks(self, settings: Settings, seeds: int, start: int, stop: int, length: int) -> Iterator[Batch]:
         """Yields ``{"image": uint8 [length, B, H, W, C], "label": …, "id": …}`` for every ``length`` steps."""
         with train_batches(
-            self.sources[settings.get("data", "train")],
-            self.sampler(settings, seed),
+            self.source(settings),
+            self.sampler(settings, seeds),
             start,
             stop,
             num_workers=self.num_workers,
@@ -128,5 +186,5 @@ class StreamFeed(Feed):
         return {key: batch[key] for key in self.features}
 
 
-def _repeat(array: np.ndarray, count: int) -> np.ndarray:
-    return np.broadcast_to(array, (count, *array.shape))
+def _repeat(array: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(array, (*lead, *array.shape))

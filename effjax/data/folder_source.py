@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from effjax.data.base import DatasetInfo, Example
+from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.decode import decode_image
 from effjax.errors import UserError, nearest
 
@@ -79,6 +79,9 @@ class FolderSource:
             "label": np.asarray(self._labels[row], np.int32),
             "id": np.asarray(row, np.int32),
         }
+
+    def at_size(self, image_size: int) -> Source:
+        return resized(self, image_size)
 
     def labels(self) -> np.ndarray:
         return self._labels

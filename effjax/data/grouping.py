@@ -1,5 +1,6 @@
 """A source whose classes are put together into fewer."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 
@@ -53,3 +54,9 @@ class Grouped:
 
     def labels(self) -> np.ndarray:
         return self._new[self.source.labels()]
+
+    def at_size(self, image_size: int) -> "Grouped":
+        other = copy.copy(self)
+        other.source = self.source.at_size(image_size)
+        other.info = dataclasses.replace(other.source.info, class_names=self.info.class_names)
+        return other

@@ -1,5 +1,6 @@
 """Which examples make up the batch of a step: a function of (seed, step), with no state to save."""
 
+import bisect
 import dataclasses
 import functools
 
@@ -20,12 +21,14 @@ class Sampler:
         batch_size: examples a step, over all processes.
         seed: decides the orders; not negative.
         shuffle: False visits the rows in order.
+        stream: samplers of one seed and different streams have unrelated orders.
     """
 
     num_examples: int
     batch_size: int
     seed: int
     shuffle: bool = True
+    stream: int = 0
 
     def __post_init__(self):
         if self.num_examples < 1:
@@ -53,14 +56,57 @@ class Sampler:
             epoch, start = epoch + 1, 0
         return np.concatenate(parts)
 
-    def epoch(self, step: int) -> float:
-        """How many times the data has been gone through when ``step`` begins."""
-        return step * self.batch_size / self.num_examples
-
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
             return _in_order(self.num_examples)
-        return _shuffled(self.seed, epoch, self.num_examples)
+        return _shuffled(self.seed, (self.stream << 32) + epoch, self.num_examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class Among:
+    """Draws from some rows of a source only.
+
+    Attributes:
+        chosen: ``[n]`` the rows.
+        sampler: over positions in ``chosen``.
+    """
+
+    chosen: np.ndarray
+    sampler: Sampler
+
+    @property
+    def batch_size(self) -> int:
+        return self.sampler.batch_size
+
+    def rows(self, step: int) -> np.ndarray:
+        """The rows of one step's batch, ``[batch_size]`` int64."""
+        return self.chosen[self.sampler.rows(step)]
+
+
+@dataclasses.dataclass(frozen=True)
+class PacedSampler:
+    """Draws from the first so many of ranked rows, more of them as the run goes on.
+
+    Within a level, epochs over the rows of that level follow one another as in :class:`Sampler`.
+
+    Attributes:
+        ranking: ``[N]`` rows, those first that come first.
+        levels: ``(first step, number of rows)``, in order, the first at step 0.
+        batch_size: examples a step, over all processes.
+        seed: decides the orders.
+    """
+
+    ranking: np.ndarray
+    levels: tuple[tuple[int, int], ...]
+    batch_size: int
+    seed: int
+
+    def rows(self, step: int) -> np.ndarray:
+        """The rows of one step's batch, ``[batch_size]`` int64."""
+        level = bisect.bisect_right([start for start, _ in self.levels], step) - 1
+        start, size = self.levels[level]
+        sampler = Sampler(size, self.batch_size, self.seed, stream=level + 1)
+        return self.ranking[sampler.rows(step - start)]
 
 
 # Two epochs each of a training set and of a second one that another thread reads.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from effjax.data import builders
-from effjax.data.base import DatasetInfo, Example
+from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.decode import decode_image
 from effjax.errors import UserError, nearest
 
@@ -191,6 +191,9 @@ class TfdsSource:
         numbers = {name: np.asarray(record[name], dtype) for name, dtype in self._numeric.items()}
         image = decode_image(record["image"], self._channels, self._image_size)
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
+
+    def at_size(self, image_size: int) -> Source:
+        return resized(self, image_size)
 
     def labels(self) -> np.ndarray:
         records = (self._deserialize(self._records[row]) for row in range(len(self)))

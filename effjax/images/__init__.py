@@ -1,5 +1,21 @@
 """Operations on images ``[..., H, W, C]``, batched and differentiable, for use inside a compiled step."""
 
 from effjax.images.augment import random_crop, random_flip
+from effjax.images.erasing import random_erasing
+from effjax.images.frequency import low_frequency_crop
+from effjax.images.mixing import cutmix, mixup
+from effjax.images.random_augment import random_augment
+from effjax.images.resize import resize
+from effjax.images.resized_crop import random_resized_crop
 
-__all__ = ["random_crop", "random_flip"]
+__all__ = [
+    "cutmix",
+    "low_frequency_crop",
+    "mixup",
+    "random_augment",
+    "random_crop",
+    "random_erasing",
+    "random_flip",
+    "random_resized_crop",
+    "resize",
+]

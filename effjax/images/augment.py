@@ -8,12 +8,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from effjax.images.keys import per_example_keys
 
-def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
+
+def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     """Pads each image with zeros on all sides and cuts it back to its size at a random place: a random shift.
 
     Args:
-      keys: one PRNG key an example, ``[B]``.
+      key: one PRNG key, or one an example, ``[B]``.
       images: ``[B, H, W, C]``.
       padding: the largest shift, in pixels.
 
@@ -26,7 +28,8 @@ def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     References:
       He et al., `Deep Residual Learning <https://arxiv.org/abs/1512.03385>`_, 2016, sec. 4.2 (padding 4 on CIFAR).
     """
-    chex.assert_rank([keys, images], [1, 4])
+    chex.assert_rank(images, 4)
+    keys = per_example_keys(key, len(images))
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     offsets = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * padding + 1))(keys)
 
@@ -36,11 +39,11 @@ def random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     return jax.vmap(cut)(padded, offsets)
 
 
-def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
+def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
     """Mirrors each image left to right with probability ½.
 
     Args:
-      keys: one PRNG key an example, ``[B]``.
+      key: one PRNG key, or one an example, ``[B]``.
       images: ``[B, H, W, C]``.
 
     Returns:
@@ -49,6 +52,7 @@ def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
     Raises:
       AssertionError: if the shapes do not fit.
     """
-    chex.assert_rank([keys, images], [1, 4])
+    chex.assert_rank(images, 4)
+    keys = per_example_keys(key, len(images))
     flip = jax.vmap(jax.random.bernoulli)(keys)
     return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)

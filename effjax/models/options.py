@@ -71,6 +71,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
 def _is_rate(value: Any) -> bool:
     return _is_number(value) and 0 <= value < 1
 
@@ -94,13 +98,19 @@ def _is_pattern(value: Any) -> bool:
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "activation": _one_of(tuple(ACTIVATIONS)),
     "axis_name": _that(lambda v: v is None or isinstance(v, str), "None or the name of a mapped axis"),
+    "blocks": _that(_is_size, "a whole number above 0"),
     "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),
+    "dim": _that(_is_size, "a whole number above 0"),
+    "drop_path": _dropout,
     "dropout": _dropout,
     "dtype": _dtype,
     "growth": _that(_is_size, "a whole number above 0"),
+    "heads": _that(_is_size, "a whole number above 0"),
+    "mlp_ratio": _that(_is_positive, "a number above 0"),
+    "patch": _that(_is_size, "a whole number above 0"),
     "shortcut": _one_of(SHORTCUTS),
     "stem": _one_of(STEMS),
     "taps": _tuple_of(_is_pattern, "a tuple of paths or regular expressions"),
-    "width": _that(lambda v: _is_number(v) and v > 0, "a number above 0"),
+    "width": _that(_is_positive, "a number above 0"),
     "widths": _tuple_of(_is_size, "a tuple of whole numbers above 0"),
 }

@@ -14,9 +14,12 @@ from effjax.models.mlp import Mlp
 from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
+from effjax.models.swin import Swin
+from effjax.models.vit import Deit, Vit
 
 _cifar = partial(CifarResNet, channels=(16, 32, 64), bottleneck=False)
 _imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512))
+_deit = partial(Deit, patch=16, blocks=12, mlp_ratio=4.0)
 
 # A line a model. What is bound here is what the name says; every other field of the module is an option.
 _MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -31,6 +34,10 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),
     "densenet": partial(DenseNet),
+    "vit": partial(Vit),
+    "deit_tiny": partial(_deit, dim=192, heads=3),
+    "deit_small": partial(_deit, dim=384, heads=6),
+    "swin_tiny": partial(Swin, depths=(2, 2, 6, 2)),
     "efficientnet_lite0": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.0),
     "efficientnet_lite1": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.1),
     "efficientnet_lite2": partial(LargeEfficientNetLite, width_factor=1.1, depth_factor=1.2),

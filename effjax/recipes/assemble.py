@@ -1,19 +1,23 @@
 """From a run's config to a task for the loop."""
 
 import dataclasses
+import functools
+import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from effjax import models
-from effjax.curricula import stages
+from effjax.curricula import Stage, pacing, stages
 from effjax.data.base import Source
+from effjax.data.paced import Pace
 from effjax.data.pipeline import eval_batches
 from effjax.errors import UserError, nearest
 from effjax.recipes.answers import answers_shapes
@@ -23,12 +27,27 @@ from effjax.recipes.networks import make_model
 from effjax.recipes.teachers import Taught
 from effjax.runtime import Backend, Evaluator, Task
 from effjax.runtime.task import spec
-from effjax.steps import Objective, TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_term
-from effjax.steps.evaluate import make_predict
+from effjax.steps import (
+    Objective,
+    TrainState,
+    View,
+    has_convolution,
+    init_records,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_predict,
+    make_schedule,
+    make_term,
+    over_members,
+    resize_state,
+    stack_members,
+)
+from effjax.steps.views import REDUCTIONS
 
 Tree = Any
 
-_SETTINGS = ("terms", "trainable")  # what a plan may change
+_SETTINGS = ("data", "image_size", "magnitude", "terms", "trainable")  # what a plan may change
 _UP_TO = "up to "  # in a plan of what is trained: the layers up to an activation
 
 
@@ -53,10 +72,13 @@ class Assembled:
     train: Source
     frozen: Mapping[str, Tree]
     predict: Callable[[Tree, Any], np.ndarray]
+    pace: Pace | None = None
 
-    def initial_state(self, seed: int) -> TrainState:
-        """Draws the state before the first step, on the host."""
-        return jax.tree.map(np.asarray, self.init(np.uint32(seed)))
+    def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
+        """Draws the state before the first step, on the host; of networks that train together, from a seed each."""
+        if not self.task.members:
+            return jax.tree.map(np.asarray, self.init(np.uint32(seeds)))
+        return jax.tree.map(np.asarray, together([self.init(np.uint32(seed)) for seed in seeds]))
 
 
 def assemble(
@@ -66,6 +88,7 @@ def assemble(
     backend: Backend,
     eval_batch_size: int,
     taught: Mapping[str, Taught],
+    members: int = 0,
 ) -> Assembled:
     """Makes a run.
 
@@ -76,6 +99,7 @@ def assemble(
       backend: the devices.
       eval_batch_size: examples an evaluation step, over all devices.
       taught: its teachers by name.
+      members: 0, or how many networks train in one program.
 
     Returns:
       The run, with nothing compiled or computed yet.
@@ -90,26 +114,49 @@ def assemble(
     total, every, granule = lengths(config, len(train))
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     model = make_model(config["model"], datasets.info.num_classes, axis_name)
-    feed = datasets.feed(config["batch_size"], train)
     frozen = {name: frozen_shapes(f"{key}.teachers.{name}", one, train, datasets) for name, one in taught.items()}
+    pace = make_pace(config["pacing"], total)
+    feed = datasets.feed(
+        config["batch_size"],
+        train,
+        resize=config["reduction"] == "loader",
+        pace=pace,
+        members=members,
+        folds=bool(config["folds"]),
+    )
+    shape = train[0]["image"].shape
+    plan, magnitude = make_plan(key, config["plans"], total, granule, model, shape)
+    view = make_view(key, datasets.view, config, magnitude)
     objective = Objective(
         student=model,
         terms={term: make_term(term, **_scheduled(term, options, total)) for term, options in config["terms"].items()},
         teachers={teacher: one.in_step(datasets.info.num_classes) for teacher, one in taught.items()},
-        view=datasets.view,
+        view=view,
     )
-    for setting in config["plans"]:
-        if setting not in _SETTINGS:
-            raise UserError(f"{key}.plans.{setting} is not a setting; {nearest(setting, _SETTINGS)}")
-    shape = feed.example()["image"].shape[1:]
-    plans = _trainable_by_taps(config["plans"], model, shape)
-    try:
-        plan = stages(total, plans or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
-    except ValueError as error:
-        raise UserError(f"{key}.plans: {error}") from error
+    for stage in plan:
+        feed.rows(dict(stage.settings))  # an unknown source is said now
+    optimizer = _optimizer(config, total)
+    example = spec(feed.example(dict(plan[0].settings)))
+    if members:
+        example = spec({name: np.empty(x.shape[1:], x.dtype) for name, x in example.items()})
+
+    def init_at(size: int | None, seed: jax.Array) -> TrainState:
+        sized = dataclasses.replace(objective, view=dataclasses.replace(view, size=size))
+        state = init_state(sized, optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
+        return state.replace(records=init_records(feed.joined.num_ids)) if config["record"] else state
+
+    def shapes_at(stage: Stage) -> TrainState:
+        shapes = jax.eval_shape(functools.partial(init_at, stage.get("image_size")), np.uint32(0))
+        return jax.eval_shape(lambda one: together([one] * members), shapes) if members else shapes
+
+    if len({stage.get("image_size") for stage in plan}) > 1:
+        for before, after in itertools.pairwise(plan):
+            check_resizable(key, shapes_at(before), shapes_at(after))
+    else:
+        shapes_at = None
     task = Task(
         objective=objective,
-        optimizer=_optimizer(config, total),
+        optimizer=optimizer,
         plan=plan,
         feed=feed,
         backend=backend,
@@ -117,22 +164,98 @@ def assemble(
         evaluate_every=every,
         checkpoint_every=config["checkpoint_every"] or every,
         log_every=config["log_every"] or max(every // 10, 1),
-        evaluator=_evaluator(model, datasets, backend, eval_batch_size),
+        evaluator=_evaluator(model, view, datasets, backend, eval_batch_size, members),
         accumulate=config["accumulate"],
         ema_decay=config["ema"] or None,
+        record=config["record"],
+        members=members,
+        patience=config["patience"],
+        shapes_at=shapes_at,
         steps_per_dispatch=config["steps_per_dispatch"] or None,
     )
-    example = spec(feed.example())
-
-    def init(seed: jax.Array) -> TrainState:
-        return init_state(objective, task.optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
-
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
-    init = jax.jit(init, compiler_options=options)
-    return Assembled(
-        config, model, task, init, train, frozen, predictor(model, datasets.view, backend, eval_batch_size)
-    )
+    init = jax.jit(functools.partial(init_at, plan[0].get("image_size")), compiler_options=options)
+    predict = predictor(model, datasets.view, backend, eval_batch_size)
+    return Assembled(config, model, task, init, train, frozen, predict, pace)
+
+
+def together(states: Sequence[TrainState]) -> TrainState:
+    """The state of networks that train in one program, each of which keeps what did best."""
+    state = stack_members(states)
+    return state.replace(best=state.eval_variables)
+
+
+def make_pace(config: Mapping[str, Any], total: int) -> Pace | None:
+    """What the examples are paced by; their difficulty is not known yet."""
+    if not config:
+        return None
+    share = pacing(config["kind"], start=config["start"], full_at=config["full_at"])
+    return Pace(share, config["order"], total)
+
+
+def make_plan(
+    key: str, plans: Mapping[str, Any], total: int, granule: int, model: nn.Module, shape: tuple[int, int, int]
+) -> tuple[tuple[Stage, ...], optax.Schedule | None]:
+    """Cuts a run into stages; the magnitude of augmentation needs no new program, and becomes a schedule.
+
+    Raises:
+      UserError: naming the setting that cannot be used.
+    """
+    for setting in plans:
+        if setting not in _SETTINGS:
+            raise UserError(f"{key}.plans.{setting} is not a setting; {nearest(setting, _SETTINGS)}")
+    plans, magnitude = dict(_trainable_by_taps(plans, model, shape)), None
+    try:
+        if "magnitude" in plans:
+            levels = stages(total, {"magnitude": plans.pop("magnitude")}, multiple_of=granule)
+            magnitude = _piecewise([stage.start for stage in levels], [stage["magnitude"] for stage in levels])
+        plan = stages(total, plans or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
+    except ValueError as error:
+        raise UserError(f"{key}.plans: {error}") from error
+    for stage in plan:
+        size = stage.get("image_size", min(shape[:2]))
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= min(shape[:2]):
+            raise UserError(f"{key}.plans.image_size: {size!r} must be a number of pixels, at most {min(shape[:2])}")
+    return plan, magnitude
+
+
+def make_view(key: str, view: View, config: Mapping[str, Any], magnitude: optax.Schedule | None) -> View:
+    """The experiment's view as one run has it.
+
+    Raises:
+      UserError: if there is nothing that has a magnitude, or no such reduction.
+    """
+    if magnitude is not None and not view.operations:
+        raise UserError(f"{key}.plans.magnitude: config.view.operations=0: nothing has a magnitude; 2 is usual")
+    allowed = (*REDUCTIONS, "loader")
+    if config["reduction"] not in allowed:
+        raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
+    reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
+    changed = {} if magnitude is None else {"magnitude": magnitude}
+    return dataclasses.replace(view, reduction=reduction, **changed)
+
+
+def check_resizable(key: str, before: TrainState, after: TrainState) -> None:
+    """Refuses a change of size that the student cannot follow.
+
+    Raises:
+      UserError: naming a parameter whose shape would change.
+    """
+    try:
+        jax.eval_shape(lambda state: resize_state(state, after), before)
+    except UserError as error:
+        raise UserError(f"{key}.plans.image_size: {error}") from error
+
+
+def _piecewise(starts: Sequence[int], values: Sequence[float]) -> optax.Schedule:
+    """A piecewise constant schedule of the global step."""
+
+    def at(step: jax.Array) -> jax.Array:
+        index = jnp.searchsorted(jnp.asarray(starts), step, side="right") - 1
+        return jnp.asarray(values, jnp.float32)[index]
+
+    return at
 
 
 def frozen_shapes(key: str, taught: Taught, train: Source, datasets: Datasets) -> Tree:
@@ -213,9 +336,20 @@ def _batches(source, batch_size: int):
     return eval_batches(source, batch_size, process_index=jax.process_index(), process_count=jax.process_count())
 
 
-def _evaluator(model: nn.Module, datasets: Datasets, backend: Backend, batch_size: int) -> Evaluator:
-    step = make_eval_step(model, datasets.view, axis_name=backend.axis_name)
-    return Evaluator(step, backend, lambda: _batches(datasets.validation, batch_size), keep=datasets.on_device)
+def _evaluator(
+    model: nn.Module, view: View, datasets: Datasets, backend: Backend, batch_size: int, members: int
+) -> Evaluator:
+    image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)
+    unroll = backend.platform == "cpu" and has_convolution(model.init, jax.random.key(0), image)
+
+    def step_at(size: int | None) -> Callable:
+        step = make_eval_step(model, dataclasses.replace(view, size=size), axis_name=backend.axis_name)
+        return over_members(step, (0, None), unroll=unroll) if members else step
+
+    def batches():
+        return _batches(datasets.validation, batch_size)
+
+    return Evaluator(step_at, backend, batches, keep=datasets.on_device, members=members)
 
 
 def _optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:

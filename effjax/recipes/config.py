@@ -8,7 +8,7 @@ import ml_collections
 from effjax.errors import UserError, nearest
 
 # Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
-_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs")
+_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing")
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -24,6 +24,7 @@ def experiment() -> ml_collections.ConfigDict:
     config.claims = ()  # ((what is claimed, run, run that it is said to beat in test accuracy), …)
     config.seed = 0  # the first seed
     config.num_seeds = 1
+    config.seeds_together = False  # whether a run's seeds train in one program; for small networks without teachers
     config.backend = "jit"  # or pmap
     config.data = ml_collections.ConfigDict()
     config.data.name = "digits"
@@ -33,6 +34,8 @@ def experiment() -> ml_collections.ConfigDict:
     config.data.test = "test"
     config.data.image_size = 0  # 0: as stored
     config.data.classes = ()  # ((name, (classes of the dataset, …)), …) puts classes together; (): as they are
+    config.data.also = ml_collections.ConfigDict()  # name -> another dataset, which plans.data may draw from
+    config.data.label_noise = 0.0  # the share of training examples that get another class
     config.data.features = ()  # of an example, besides image and label, for terms that look at them
     config.data.on_device_mib = 1024  # a training set up to this size lives on the device
     config.data.num_workers = 0  # reading processes, for what does not
@@ -41,6 +44,11 @@ def experiment() -> ml_collections.ConfigDict:
     config.view.std = (1.0,)
     config.view.shift = 0
     config.view.flip = False
+    config.view.operations = 0  # of RandAugment, an image; 0: none
+    config.view.magnitude = 9.0  # of these, 0 to 10; plans.magnitude of a run comes before it
+    config.view.erasing = 0.0  # the probability that a box is replaced by noise
+    config.view.mixup = 0.0  # the concentration of the mixing weight; 0: none
+    config.view.cutmix = 0.0
     config.view.replays = 0  # 0: augmented anew at every step; R: each example has R versions
     config.eval_batch_size = 512
     config.teacher_cache = ""  # where teachers' answers are kept; empty: in the workdir
@@ -62,11 +70,16 @@ def run(**given: Any) -> ml_collections.ConfigDict:
     config.schedule = ml_collections.ConfigDict({"name": "cosine"})
     config.terms = ml_collections.ConfigDict({"ce": {"weight": 1.0}})
     config.plans = ml_collections.ConfigDict()  # setting -> [[from which share of the run, value], …]
+    config.reduction = "frequency"  # how plans.image_size makes images smaller: or resize, or loader
+    config.pacing = ml_collections.ConfigDict()  # paced(…), or empty: all examples from the start
     config.teachers = ml_collections.ConfigDict()  # name -> teacher_of_run(…), _of_checkpoint(…) or _of_weights(…)
     config.accumulate = 1
     config.ema = 0.0
     config.sync_batch_norm = True
     config.evaluations = 10  # on the validation split, over the run
+    config.patience = 0  # the run ends after so many evaluations without a better one; 0: it does not
+    config.record = False  # whether it is noted what becomes of each training example
+    config.folds = 0  # K: a cross-validation, K networks that leave out a K-th each; for scores of difficulty
     config.checkpoint_every = 0  # steps; 0: with every evaluation
     config.keep = 2
     config.log_every = 0  # steps; 0: ten times between evaluations
@@ -74,6 +87,25 @@ def run(**given: Any) -> ml_collections.ConfigDict:
     for key, value in given.items():
         config[key] = ml_collections.ConfigDict(value) if isinstance(value, Mapping) else value
     return config
+
+
+def paced(
+    kind: str, *, order: str = "curriculum", by: str = "loss", run: str = "", start: float = 0.2, full_at: float = 0.8
+) -> ml_collections.ConfigDict:
+    """A run that draws from a growing share of the examples.
+
+    Args:
+      kind: how it grows, see :func:`effjax.curricula.pacing`.
+      order: ``"curriculum"`` (easy first), ``"anti-curriculum"``, or ``"random"``.
+      by: what is difficult: ``"loss"``, ``"confidence"``, ``"epoch_learnt"`` or ``"c_score"``, of the run ``run``, the
+        mean over its seeds. See :mod:`effjax.recipes.difficulty`.
+      run: the reference, another run of the experiment; empty in random order.
+      start: the share at the start.
+      full_at: the progress at which all are in use.
+    """
+    return ml_collections.ConfigDict(
+        {"kind": kind, "order": order, "by": by, "run": run, "start": start, "full_at": full_at}
+    )
 
 
 def distilled(
@@ -177,6 +209,7 @@ def check(config: Mapping[str, Any]) -> None:
     for name, sub in config["runs"].items():
         _check_keys(sub, run(), f"config.runs.{name}")
         _check_ranges(sub, f"config.runs.{name}")
+        _check_pacing(config, name)
         for teacher, source in sub["teachers"].items():
             key = f"config.runs.{name}.teachers.{teacher}"
             _check_keys(source, teacher_of_run(""), key)
@@ -213,8 +246,17 @@ def number(value: Any, where: str) -> float:
     return value
 
 
+def _check_pacing(config: Mapping[str, Any], name: str) -> None:
+    pace, key = config["runs"][name]["pacing"], f"config.runs.{name}.pacing"
+    if not pace:
+        return
+    _check_keys(pace, paced(""), key)
+    if pace["order"] != "random" and pace["run"] not in config["runs"]:
+        raise UserError(f"{key}.run={pace['run']!r}; {nearest(pace['run'], config['runs'])}")
+
+
 def in_order(runs: Mapping[str, Any]) -> list[str]:
-    """The names of the runs, each after those that are its teachers.
+    """The names of the runs, each after those that are its teachers or rank its examples.
 
     Raises:
       UserError: if runs teach one another in a circle.
@@ -229,11 +271,15 @@ def in_order(runs: Mapping[str, Any]) -> list[str]:
 
 
 def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
-    return (source["run"] for source in run_config["teachers"].values() if source["run"])
+    yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
+    pace = run_config.get("pacing")
+    if pace and pace["order"] != "random":
+        yield pace["run"]
 
 
 # The least that a number may be; what is below has no meaning.
 _LEAST = {"batch_size": 1, "epochs": 0, "steps": 0, "accumulate": 1, "evaluations": 1, "keep": 1}
+_LEAST.update({"patience": 0, "folds": 0})
 _LEAST.update({"checkpoint_every": 0, "log_every": 0, "steps_per_dispatch": 0, "ema": 0})
 
 

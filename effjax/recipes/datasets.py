@@ -11,6 +11,8 @@ import numpy as np
 from effjax.data.base import DatasetInfo, Source, View, global_ids
 from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
+from effjax.data.noise import noisy_labels
+from effjax.data.paced import Pace
 from effjax.data.resident import nbytes
 from effjax.data.sources import load
 from effjax.errors import UserError, nearest
@@ -29,6 +31,7 @@ class Datasets:
     on_device_mib: float
     num_workers: int
     features: tuple[str, ...] = ()
+    also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
 
     @property
     def info(self) -> DatasetInfo:
@@ -49,14 +52,33 @@ class Datasets:
         kept = ~np.isin(self.train.labels(), [names.index(name) for name in classes])
         return View(self.train, global_ids(self.train)[kept])
 
-    def feed(self, batch_size: int, train: Source) -> Feed:
-        """Training batches of this process, from the device or through the host."""
+    def feed(
+        self,
+        batch_size: int,
+        train: Source,
+        *,
+        resize: bool = False,
+        pace: Pace | None = None,
+        members: int = 0,
+        folds: bool = False,
+    ) -> Feed:
+        """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
+
+        Raises:
+          UserError: if images are to be decoded at several sizes and the set lives on the device.
+        """
         common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         common["features"] = ("image", "label", "id", *self.features)
-        sources = {"train": train}
-        if self.on_device:
-            return ResidentFeed(sources, batch_size, **common)
-        return StreamFeed(sources, batch_size, **common, num_workers=self.num_workers)
+        common.update(pace=pace, members=members, folds=folds)
+        sources = {"train": train, **self.also}
+        if not self.on_device:
+            return StreamFeed(sources, batch_size, **common, num_workers=self.num_workers, resize=resize)
+        if resize:
+            raise UserError(
+                "reduction='loader' decodes images anew for each size, but this set is small and kept on the device "
+                "whole: use reduction='resize', or set config.data.on_device_mib=0"
+            )
+        return ResidentFeed(sources, batch_size, **common)
 
 
 def open_datasets(config: Mapping[str, Any]) -> Datasets:
@@ -70,15 +92,22 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         role: load(settings["name"], settings[role], settings["dir"], image_size=settings["image_size"] or None)
         for role in ("train", "validation", "test")
     }
+    also = {
+        name: load(other, settings["train"], settings["dir"], image_size=settings["image_size"] or None)
+        for name, other in settings["also"].items()
+    }
     if settings["classes"]:
+        also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
+    if settings["label_noise"]:
+        splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
     view = _view(config["view"])
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))
         if shape is not None and channels not in (1, shape[-1]):
             raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
-    size = nbytes(splits["train"])
+    size = nbytes(splits["train"]) + sum(map(nbytes, also.values()))
     on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
     return Datasets(
         **splits,
@@ -87,6 +116,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         on_device_mib=settings["on_device_mib"],
         num_workers=settings["num_workers"],
         features=tuple(settings["features"]),
+        also=also,
     )
 
 
@@ -96,9 +126,13 @@ def _view(settings: Mapping[str, Any]) -> Pixels:
     Raises:
       UserError: naming the key that cannot be used.
     """
-    for name in ("shift", "replays"):
+    for name in ("shift", "replays", "operations"):
         if isinstance(settings[name], bool) or not isinstance(settings[name], int) or settings[name] < 0:
             raise UserError(f"config.view.{name}={settings[name]!r} must be a whole number, 0 or more")
+    for name, most in (("magnitude", 10), ("erasing", 1), ("mixup", math.inf), ("cutmix", math.inf)):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise UserError(f"config.view.{name}={value!r} must be a number from 0 to {most}")
     if not isinstance(settings["flip"], bool):
         raise UserError(f"config.view.flip={settings['flip']!r} must be True or False")
     if not all(value > 0 for value in settings["std"]):

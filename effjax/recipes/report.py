@@ -55,7 +55,7 @@ def report(
     page += [f"{name}: {value}" for name, value in facts.items()]
     (folder / TABLE_FILE).write_text("\n\n".join(page) + "\n")
     print(main.text())
-    series = {name: [read_metrics(finished[name, seed].folder) for seed in experiment.seeds] for name in labels}
+    series = {name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds] for name in labels}
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
     plot_accuracies(folder / ACCURACIES_FILE, summary, labels, control)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -17,13 +18,14 @@ from effjax import models
 from effjax.errors import UserError
 from effjax.recipes import config as schema
 from effjax.recipes.answers import stored_answers
-from effjax.recipes.assemble import Assembled, assemble
+from effjax.recipes.assemble import Assembled, assemble, together
 from effjax.recipes.datasets import Datasets, open_datasets
+from effjax.recipes.difficulty import difficulty
 from effjax.recipes.hashes import params_sha256
 from effjax.recipes.start import start_from
 from effjax.recipes.teachers import Taught, expand, make_teacher
+from effjax.runtime import Fitted, fit, make_backend
 from effjax.runtime import checkpoints as stored
-from effjax.runtime import fit, make_backend
 from effjax.runtime.hosts import is_primary
 
 _log = logging.getLogger("effjax")
@@ -40,11 +42,14 @@ class Done:
     Attributes:
       name: of the run.
       seed: of the run.
-      folder: its folder, with ``checkpoints/`` and ``metrics.jsonl``.
+      folder: its folder, for what is measured of it.
       last_step: the end.
       best_step: the best on validation.
       assembled: what it was made of.
       teachers: by teacher, the hash of its parameters.
+      clock: see :class:`effjax.runtime.clock.Clock`.
+      trained_in: the folder with ``checkpoints/`` and ``metrics.jsonl``: its own, or that of all its seeds together.
+      member: which of the networks that trained together; None for one alone.
     """
 
     name: str
@@ -53,12 +58,21 @@ class Done:
     last_step: int
     best_step: int
     assembled: Assembled
-    teachers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    teachers: Mapping[str, str]
+    clock: Mapping[str, Any]
+    trained_in: Path
+    member: int | None = None
 
     def variables(self, which: str = "last") -> Tree:
         """The student's variables at the ``"last"`` or ``"best"`` step, on the host."""
-        step = self.last_step if which == "last" else self.best_step
-        return stored.read_variables(self.folder / "checkpoints", step)
+        folder = self.trained_in / "checkpoints"
+        if self.member is not None:
+            return stored.read_variables(folder, self.last_step, member=self.member, best=which == "best")
+        return stored.read_variables(folder, self.last_step if which == "last" else self.best_step)
+
+    def records(self) -> Mapping[str, np.ndarray]:
+        """What the run has recorded of each example, by global id."""
+        return stored.read_records(self.trained_in / "checkpoints", self.last_step)
 
 
 class Experiment:
@@ -92,18 +106,50 @@ class Experiment:
                 for teacher, source in run["teachers"].items()
             }
             self.runs[name] = assemble(
-                name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]
+                *(name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]),
+                members=self._members(name, run),
             )
         for assembled in self.runs.values():  # all before any is trained: a mistake in the last costs nothing
-            assembled.task.check(jax.eval_shape(assembled.init, np.uint32(0)), assembled.frozen)
+            shapes = jax.eval_shape(assembled.init, np.uint32(0))
+            if count := assembled.task.members:
+                shapes = jax.eval_shape(lambda one, count=count: together([one] * count), shapes)
+            assembled.task.check(shapes, assembled.frozen)
+
+    def _members(self, name: str, run: Mapping[str, Any]) -> int:
+        """How many networks of a run train in one program.
+
+        Raises:
+          UserError: for what such runs cannot do.
+        """
+        members = run["folds"] or (len(self.seeds) if self.config["seeds_together"] else 0)
+        for key in ("teachers", "init"):
+            if members and run[key]:
+                raise UserError(f"config.runs.{name}.{key}: networks that train together have none")
+        return members
 
     def train(self) -> Iterator[Done]:
         """Trains every run of every seed, yielding each as it is done; the teachers of a run before it."""
         done: dict[tuple[str, int], Done] = {}
         for name in self.names:
-            for seed in self.seeds:
-                done[name, seed] = self._train_one(name, seed, done)
-                yield done[name, seed]
+            if self.config["seeds_together"] and not self.runs[name].config["folds"]:
+                finished = self._train_together(name, done)
+            else:
+                finished = (self._train_one(name, seed, done) for seed in self.seeds)
+            for one in finished:
+                done[name, one.seed] = one
+                yield one
+
+    def _train_together(self, name: str, done: Mapping[tuple[str, int], Done]) -> Iterator[Done]:
+        """All the seeds of a run in one program."""
+        folder = self.workdir / name / "together"
+        fitted = self._fit(name, list(self.seeds), folder, {}, {}, self._rank(name, done))
+        for member, seed in enumerate(self.seeds):
+            own = self.workdir / name / f"seed_{seed}"
+            own.mkdir(parents=True, exist_ok=True)
+            best = fitted.best_step[member] if isinstance(fitted.best_step, tuple) else fitted.best_step
+            yield Done(
+                *(name, seed, own, fitted.last_step, best, self.runs[name], {}, fitted.clock, folder), member=member
+            )
 
     def _train_one(self, name: str, seed: int, done: Mapping[tuple[str, int], Done]) -> Done:
         assembled, folder = self.runs[name], self.workdir / name / f"seed_{seed}"
@@ -117,39 +163,73 @@ class Experiment:
             teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
             for teacher, value in variables.items()
         }
-        start, origin = assembled.initial_state(seed), {}
+        # Of a cross-validation, a seed for each network.
+        folds = assembled.config["folds"]
+        seeds = [seed * folds + fold for fold in range(folds)] if folds else seed
+        fitted = self._fit(name, seeds, folder, frozen, hashes, self._rank(name, done))
+        best = fitted.last_step if folds else fitted.best_step
+        member = 0 if folds else None
+        return Done(name, seed, folder, fitted.last_step, best, assembled, hashes, fitted.clock, folder, member)
+
+    def _rank(self, name: str, done: Mapping[tuple[str, int], Done]) -> dict[str, str]:
+        """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""
+        assembled = self.runs[name]
+        pacing = assembled.config["pacing"]
+        if not pacing or pacing["order"] == "random":
+            return {}
+        references = [done[pacing["run"], seed] for seed in self.seeds]
+        assembled.pace.difficulty = difficulty(pacing["by"], references, assembled.task.feed)
+        return {"difficulty": hashlib.sha256(assembled.pace.difficulty.tobytes()).hexdigest()}
+
+    def _fit(
+        self,
+        name: str,
+        seeds: int | list[int],
+        folder: Path,
+        frozen: Mapping[str, Any],
+        hashes: Mapping[str, str],
+        origin: Mapping[str, str],
+    ) -> Fitted:
+        assembled = self.runs[name]
+        start, origin = assembled.initial_state(seeds), dict(origin)
         if assembled.config["init"]:
             start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
         identity = plain(
             {
-                "seed": seed,
+                "seed": seeds,
                 "run": beyond_defaults(assembled.config, schema.run().to_dict()),
                 "num_classes": self.datasets.info.num_classes,
                 "class_names": self.datasets.info.class_names,
                 "teachers": hashes,
-                "data": {key: self.config["data"][key] for key in _DATA_KEYS},
+                "data": self._data_identity(),
                 "view": beyond_defaults(self.config["view"], schema.experiment().view.to_dict()),
                 "eval_batch_size": self.config["eval_batch_size"],
                 **origin,
             }
         )
-        fitted = fit(
+        which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
+        return fit(
             assembled.task,
             start,
             workdir=folder,
             identity=identity,
             frozen=frozen,
             keep=assembled.config["keep"],
-            label=f"{name} seed {seed}",
+            label=f"{name} {which}",
         )
-        return Done(name, seed, folder, assembled.task.total_steps, fitted.best_step, assembled, hashes)
+
+    def _data_identity(self) -> dict[str, Any]:
+        """What says which examples there are; of what came later, only what is not the default."""
+        data, defaults = self.config["data"], schema.experiment().data.to_dict()
+        later = {key: data[key] for key in ("also", "label_noise") if plain(data[key]) != plain(defaults[key])}
+        return {**{key: data[key] for key in _DATA_KEYS}, **later}
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
         """What the teacher reads inside the step: its variables, or its answers on the training set."""
         taught, assembled = self._taught[name][teacher], self.runs[name]
         if not taught.cached:
             return variables
-        facts = {"params": sha, **plain({key: self.config["data"][key] for key in _DATA_KEYS})}
+        facts = {"params": sha, **plain(self._data_identity())}
         facts["without"] = list(assembled.config["without_classes"])
         return stored_answers(
             Path(self.config["teacher_cache"] or self.workdir / "teacher_answers"),

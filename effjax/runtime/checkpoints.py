@@ -8,7 +8,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Checkpoints:
         Raises:
           UserError: if this or the one before could not be written.
         """
-        step = int(state.step)
+        step = int(np.max(state.step))  # members are always at one step
         if step in self._manager.all_steps():
             return
         items = ocp.args.Composite(
@@ -85,10 +85,13 @@ class Checkpoints:
         with self._saving():
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
-    def restore(self, template: TrainState) -> Restored | None:
+    def restore(self, template: Callable[[int], TrainState]) -> Restored | None:
         """Reads the newest checkpoint that can be read, or returns None if there is none.
 
         One that is damaged is reported and removed, and the one before is tried.
+
+        Args:
+          template: from a step to a state of the shapes that it has there.
 
         Raises:
           UserError: if the checkpoint is of another config or plan, or does not fit the template, saying what differs;
@@ -99,7 +102,7 @@ class Checkpoints:
             try:
                 # Before the arrays: those of another run would not fit, and look like damage.
                 check_identity(self.identity, read_meta(self.directory, step)["identity"], self.directory)
-                restored = read(self.directory, step, template)
+                restored = read(self.directory, step, template(step))
             except UserError:
                 raise
             except Exception as error:  # whatever Orbax and tensorstore say of a damaged file
@@ -157,6 +160,8 @@ def read(directory: Path, step: int, template: TrainState) -> Restored:
         params=model["params"],
         model_state=model["model_state"],
         ema=model["ema"] if template.ema != () else (),
+        best=model.get("best", ()),
+        records=training.get("records", ()),
     )
     return Restored(step, state, read_meta(directory, step))
 
@@ -167,12 +172,16 @@ def read_meta(directory: Path, step: int) -> Mapping[str, Any]:
         return reader.restore(Path(directory).absolute() / str(step) / "meta")
 
 
-def read_variables(directory: str | Path, step: int) -> Mapping[str, Tree]:
+def read_variables(
+    directory: str | Path, step: int, *, member: int | None = None, best: bool = False
+) -> Mapping[str, Tree]:
     """Reads a student's variables for evaluation, as numpy arrays, whatever trained it.
 
     Args:
       directory: a run's folder of checkpoints.
       step: which one; see :func:`steps` and :func:`best_step`.
+      member: of networks that trained together, which one.
+      best: of networks that trained together, whether as they did best on validation, instead of as they were.
 
     Returns:
       ``{"params": …, "batch_stats": …}``; the averaged parameters where the run kept an average.
@@ -180,7 +189,14 @@ def read_variables(directory: str | Path, step: int) -> Mapping[str, Tree]:
     with ocp.StandardCheckpointer() as reader:
         model = reader.restore(Path(directory).absolute() / str(step) / "model")
     params = model["ema"] or model["params"]
-    return jax.tree.map(np.asarray, {"params": params["student"], **(model["model_state"] or {})})
+    variables = model["best"] if best else {"params": params["student"], **(model["model_state"] or {})}
+    return jax.tree.map(lambda x: np.asarray(x if member is None else x[member]), variables)
+
+
+def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
+    """Reads what a run has recorded of each example, as :func:`effjax.steps.init_records` lays it out."""
+    with ocp.StandardCheckpointer() as reader:
+        return jax.tree.map(np.asarray, reader.restore(Path(directory).absolute() / str(step) / "training")["records"])
 
 
 def steps(directory: str | Path) -> list[int]:
@@ -221,11 +237,13 @@ def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], direct
 
 
 def _model_item(state: TrainState) -> dict[str, Tree]:
-    return {"params": state.params, "model_state": state.model_state, "ema": state.ema if state.ema != () else {}}
+    item = {"params": state.params, "model_state": state.model_state, "ema": state.ema if state.ema != () else {}}
+    return item if state.best == () else {**item, "best": state.best}
 
 
 def _training_item(state: TrainState) -> dict[str, Tree]:
-    return {"step": state.step, "seed": state.seed, "opt_state": _named_leaves(state.opt_state)}
+    item = {"step": state.step, "seed": state.seed, "opt_state": _named_leaves(state.opt_state)}
+    return item if state.records == () else {**item, "records": dict(state.records)}
 
 
 def _named_leaves(tree: Tree) -> dict[str, Any]:

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from effjax.curricula import Stage, stage_at
 from effjax.errors import Diverged
+from effjax.runtime.best import Best
 from effjax.runtime.checkpoints import Checkpoints
+from effjax.runtime.clock import Clock, describe_cost, describe_stage
 from effjax.runtime.interrupt import Interrupted, StopSignal
 from effjax.runtime.progress import Progress
 from effjax.runtime.task import Task, spec
 from effjax.runtime.writers import Writer
-from effjax.steps import TrainState, restart
+from effjax.steps import TrainState, resize_state, restart
 
 _log = logging.getLogger("effjax")
 
@@ -36,11 +39,15 @@ class Fitted:
 
     Attributes:
       state: the last state, on the host.
-      best_step: the step that was best on validation, or the last without validation.
+      best_step: the step that was best on validation, or the last without validation; of several networks, one each.
+      last_step: the last step: the plan's, or where nothing got better any more.
+      clock: what :meth:`effjax.runtime.clock.Clock.notes` says of the time it took.
     """
 
     state: TrainState
-    best_step: int
+    best_step: int | tuple[int, ...]
+    last_step: int
+    clock: Mapping[str, Any]
 
 
 def fit(
@@ -87,20 +94,25 @@ class _Loop:
         self.task, self.checkpoints, self.label = task, checkpoints, label
         self._frozen, self.frozen = frozen, {}
         self.workdir = workdir
-        restored = checkpoints.restore(state)
+        self.initial = state
+        restored = checkpoints.restore(self._shapes_after)
+        notes = restored.meta if restored else {}
         self.host_state = restored.state if restored else state
         self.step = restored.step if restored else 0
-        self.best = restored.meta["best"] if restored else None
+        patience = task.patience * task.evaluate_every
+        self.best = Best(task.members, patience, notes.get("best"))
+        self.clock = Clock(len(task.plan), notes.get("clock"))
+        self.stopped = bool(notes.get("stopped"))
         # Sums of the training metrics since the last line; part of the checkpoint, for a run may stop between lines.
-        self.window = dict(restored.meta["window"]) if restored else {}
+        self.window = dict(notes.get("window", {}))
         self.pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
-        self.seed = int(self.host_state.seed)
+        self.seeds = np.asarray(self.host_state.seed).tolist()
         self.blocks = 0
         if restored:
             _log.info("%s: resuming at step %d of %d", label, self.step, task.total_steps)
 
     def run(self) -> Fitted:
-        if self.step < self.task.total_steps:
+        if self.step < self.task.total_steps and not self.stopped:
             self._check_before_start()
             self.writer = Writer(self.workdir, self.step)
             self.progress = Progress(self.label, self.task.total_steps, self.step, self.task.batch_size)
@@ -108,12 +120,15 @@ class _Loop:
                 self._run_stages()
             finally:
                 self.writer.close()
-        return Fitted(self.host_state, self.best["step"] if self.best else self.task.total_steps)
+        best = self.best.notes()
+        best_step = best["step"] if best else self.step
+        best_step = tuple(best_step) if isinstance(best_step, list) else best_step
+        return Fitted(self.host_state, best_step, self.step, self.clock.notes())
 
     def _check_before_start(self) -> None:
         self.task.backend.check_batch_size(self.task.batch_size)
         self.frozen = {name: compute() for name, compute in self._frozen.items()}
-        self.task.check(self.host_state, self.frozen)
+        self.task.check(self.initial, self.frozen)
 
     def _run_stages(self) -> None:
         task = self.task
@@ -124,14 +139,20 @@ class _Loop:
         with StopSignal() as stop:
             for index in range(first, len(task.plan)):
                 self._run_stage(index, stop)
+                if self.stopped:
+                    break
         self.host_state = self._fetch()
+        sizes = [stage.get("image_size") for stage in task.plan]
+        if len(set(sizes)) > 1 and not self.stopped:
+            said = describe_cost(self.clock, sizes, [stage.num_steps for stage in task.plan])
+            _log.info("%s: %s", self.label, said)
 
     def _run_stage(self, index: int, stop: StopSignal) -> None:
         task, stage = self.task, self.task.plan[index]
-        length, unroll = task.block_at(stage, self._with_teachers(self.host_state, stage))
+        length, unroll = task.block_at(stage, self._with_teachers(self._shapes(stage), stage))
         ready = task.programs.get(task.program_key(stage))
-        if self.step == stage.start and index and stage.get("trainable") != task.plan[index - 1].get("trainable"):
-            self._restart_optimizer()
+        if self.step == stage.start and index:
+            self._enter(stage, task.plan[index - 1])
         self.state = self.state.replace(frozen=task.backend.replicate(self._teachers(stage)))
         _log.info(
             "%s: stage %d/%d, steps %d-%d: %s; %d step(s) a dispatch%s; waited %.2f s for its program",
@@ -140,19 +161,56 @@ class _Loop:
         )
         if index + 1 < len(task.plan):
             self._prepare(index + 1)
-        if task.evaluator is not None:
-            task.programs.prepare("evaluation", lambda: task.evaluator.prepare(spec(self.host_state.eval_variables)))
-        for inputs in task.feed.blocks(dict(stage.settings), self.seed, self.step, stage.stop, length):
-            self._dispatch(ready.program, task.backend.shard(inputs, axis=1), length)
+        self._prepare_evaluation(stage)
+        blocks = task.feed.blocks(dict(stage.settings), self.seeds, self.step, stage.stop, length)
+        self.clock.start()
+        for inputs in self.clock.loading(blocks, index):
+            self._dispatch(ready.program, task.backend.shard(inputs, axis=task.example_axis), length)
+            self.clock.steps(index, length)
             if self._is_boundary():
-                self._between_blocks()
+                self._settle()
+                self.clock.stop(index)
+                self._between_blocks(stage)
+                self.clock.start()
             if stop.agreed(self.blocks):
+                self._settle()
+                self.clock.stop(index)
                 self._save(improved=False)
                 self.checkpoints.wait()
                 raise Interrupted(f"{self.label}: stopped at step {self.step} of {task.total_steps}, saved")
+            if self.stopped:
+                break
+        self._settle()
+        self.clock.stop(index)
+        if len(task.plan) > 1 or not task.feed.resident:
+            said = describe_stage(self.clock, index, task.batch_size * max(task.members, 1))
+            _log.info("%s: stage %d/%d: %s", self.label, index + 1, len(task.plan), said)
+
+    def _enter(self, stage: Stage, before: Stage) -> None:
+        """What a stage changes of the state; after a resume at just this step too."""
+        changed = [s for s in ("trainable", "image_size") if stage.get(s) != before.get(s)]
+        if "trainable" in changed:
+            self._restart_optimizer()
+        if "image_size" in changed and self.task.shapes_at:
+            state = resize_state(self._fetch(), self._shapes(stage))
+            self.state = self.task.backend.replicate(jax.tree.map(np.asarray, state))
+
+    def _prepare_evaluation(self, stage: Stage) -> None:
+        task, size = self.task, stage.get("image_size")
+        if task.evaluator is not None:
+            variables = spec(self._shapes(stage).eval_variables)
+            task.programs.prepare(("evaluation", size), lambda: task.evaluator.prepare(variables, size))
+
+    def _shapes(self, stage: Stage) -> TrainState:
+        """The state, or its shapes, as it is in a stage."""
+        return self.task.shapes_at(stage) if self.task.shapes_at else self.initial
+
+    def _shapes_after(self, step: int) -> TrainState:
+        """The same after a step: where a stage ends, its own, not yet those of the next."""
+        return self._shapes(self.task.plan[stage_at(self.task.plan, max(step - 1, 0))])
 
     def _restart_optimizer(self) -> None:
-        """Where other parameters are trained than before; after a resume at just this step too."""
+        """Where other parameters are trained than before."""
         state = self._fetch()
         fresh = restart(self.task.optimizer, state.opt_state, state.params)
         self.state = self.task.backend.replicate(state.replace(opt_state=jax.tree.map(np.asarray, fresh)))
@@ -160,9 +218,10 @@ class _Loop:
     def _prepare(self, index: int) -> None:
         """Has the program of a stage compiled in the background."""
         task, stage = self.task, self.task.plan[index]
-        state = self._with_teachers(self.host_state, stage)
+        state = self._with_teachers(self._shapes(stage), stage)
         length, _ = task.block_at(stage, state)
-        inputs = spec(task.backend.shard(task.feed.block_example(length), axis=1))
+        example = task.feed.block_example(length, dict(stage.settings))
+        inputs = spec(task.backend.shard(example, axis=task.example_axis))
         shapes = (*spec((state, dict(task.feed.resident))), inputs)
         task.programs.prepare(task.program_key(stage), lambda: task.compile(stage, *shapes))
 
@@ -185,14 +244,14 @@ class _Loop:
         self._check_finite(step, metrics)
         for name, (total, count) in metrics.items():
             old = self.window.get(name, (0.0, 0.0))
-            self.window[name] = (old[0] + float(total), old[1] + float(count))
+            self.window[name] = (old[0] + float(np.sum(total)), old[1] + float(np.sum(count)))
         if step % self.task.log_every == 0 or step == self.task.total_steps:
             means = {name: total / count for name, (total, count) in sorted(self.window.items())}
             self.window = {}
             self.writer.scalars(step, {f"train/{name}": value for name, value in means.items()})
             shown = {"loss": means["loss"], **({"acc": means["accuracy"]} if "accuracy" in means else {})}
-            if self.best:
-                shown["best val acc"] = self.best["value"]
+            if self.best.value is not None:
+                shown["best val acc"] = self.best.value
             self.progress.update(step, shown)
             self.writer.speeds(step, {"speed/images_per_second": self.progress.images_per_second})
 
@@ -201,7 +260,7 @@ class _Loop:
         order = sorted(metrics, key=lambda name: (not name.startswith("loss/"), name != "loss", name))
         for name in order:
             total = metrics[name][0]
-            if not np.isfinite(total):
+            if not np.all(np.isfinite(total)):
                 what = f"term {name.removeprefix('loss/')!r}" if name.startswith("loss/") else name
                 raise Diverged(f"{self.label}: {what} is {total} at step {step}; {self.checkpoints.kept()}")
 
@@ -209,27 +268,38 @@ class _Loop:
         task = self.task
         return any(self.step % every == 0 for every in (task.evaluate_every, task.checkpoint_every, task.total_steps))
 
-    def _between_blocks(self) -> None:
+    def _between_blocks(self, stage: Stage) -> None:
         """Evaluates and saves where it is time to. Everything before has been booked, and was finite."""
         task = self.task
-        self._settle()
         at_end, improved = self.step == task.total_steps, False
         if task.evaluator is not None and (self.step % task.evaluate_every == 0 or at_end):
-            task.programs.get("evaluation")
-            values = task.evaluator(self.state.eval_variables)
-            self.writer.scalars(self.step, {f"validation/{name}": value for name, value in values.items()})
-            improved = self.best is None or values[task.watch] > self.best["value"]
-            if improved:
-                self.best = {"step": self.step, "value": values[task.watch]}
-        if improved or self.step % task.checkpoint_every == 0 or at_end:
+            improved = self._evaluate(stage)
+            self.stopped = self.best.all_stopped(self.step)
+        if improved or self.step % task.checkpoint_every == 0 or at_end or self.stopped:
             self._save(improved)
-        if at_end:
+        if at_end or self.stopped:
             self.checkpoints.wait()
+
+    def _evaluate(self, stage: Stage) -> bool:
+        """Measures the network on the validation set; returns whether a checkpoint should keep it as the best."""
+        task, size = self.task, stage.get("image_size")
+        task.programs.get(("evaluation", size))
+        variables = self.state.eval_variables
+        values = task.evaluator(variables, size)
+        self.clock.mark(self.step)
+        self.writer.scalars(self.step, {f"validation/{name}": np.mean(value) for name, value in values.items()})
+        if self.step <= task.watch_from:
+            return False
+        improved = self.best.update(self.step, values[task.watch])
+        if not task.members:
+            return bool(improved.any())
+        self.state = self.state.replace(best=_chosen(improved, variables, self.state.best))
+        return False  # the best of each member is in every checkpoint
 
     def _save(self, improved: bool) -> None:
         self._settle()
-        meta = {"best": self.best, "window": self.window}
-        self.checkpoints.save(self._fetch(), meta, best_value=self.best["value"] if improved else None)
+        meta = {"best": self.best.notes(), "window": self.window, "clock": self.clock.notes(), "stopped": self.stopped}
+        self.checkpoints.save(self._fetch(), meta, best_value=self.best.value if improved else None)
 
     def _fetch(self) -> TrainState:
         return self.task.backend.fetch(self.state.replace(frozen={}))
@@ -240,6 +310,15 @@ class _Loop:
 
     def _with_teachers(self, state: TrainState, stage: Stage) -> TrainState:
         return state.replace(frozen=self._teachers(stage))
+
+
+def _chosen(improved: np.ndarray, new: Tree, old: Tree) -> Tree:
+    """By member, the new or the old."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, new, old)
 
 
 def _jsonable(value: Any) -> Any:

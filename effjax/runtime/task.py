@@ -12,7 +12,15 @@ from effjax.curricula import Stage
 from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
-from effjax.steps import Objective, TrainState, check_terms_act, has_convolution, make_block, make_train_step
+from effjax.steps import (
+    Objective,
+    TrainState,
+    check_terms_act,
+    has_convolution,
+    make_block,
+    make_train_step,
+    over_members,
+)
 from effjax.steps.axes import on_axis
 
 Tree = Any
@@ -27,16 +35,19 @@ class Feed(Protocol):
 
     resident: Mapping[str, np.ndarray]
 
-    def example(self) -> Mapping[str, np.ndarray]:
-        """A batch of this process, for its shapes."""
+    def example(self, settings: Mapping[str, Hashable] = ...) -> Mapping[str, np.ndarray]:
+        """A batch of this process in a stage of these settings, for its shapes."""
 
-    def block_example(self, length: int) -> Tree:
+    def block_example(self, length: int, settings: Mapping[str, Hashable] = ...) -> Tree:
         """What :meth:`blocks` yields, for its shapes."""
 
-    def blocks(self, settings: Mapping[str, Hashable], seed: int, start: int, stop: int, length: int) -> Iterator[Tree]:
+    def blocks(
+        self, settings: Mapping[str, Hashable], seeds: int | Sequence[int], start: int, stop: int, length: int
+    ) -> Iterator[Tree]:
         """Yields, for every ``length`` steps from ``start`` to ``stop``, this process's inputs ``[length, B, ...]``.
 
-        They are a function of seed and step alone: rows of ``resident`` as ``{"row": int32 [length, B]}``, or batches.
+        They are a function of seed and step alone: rows of ``resident`` as ``{"row": int32 [length, B]}``, or batches;
+        with a seed each for several networks, ``[length, M, B, ...]``.
         """
 
 
@@ -58,6 +69,10 @@ class Task:
       watch: the validation metric that says which checkpoint is best (higher is better).
       accumulate: see :func:`effjax.steps.make_train_step`.
       ema_decay: see :func:`effjax.steps.make_train_step`.
+      record: see :func:`effjax.steps.make_train_step`.
+      members: 0 for one network; otherwise how many train in one program, each with its own seed and its own batches.
+      patience: the run ends after so many evaluations without a better one, of every member; 0 goes on to the end.
+      shapes_at: from a stage to the state's shapes in it; None where they are always those at the start.
       steps_per_dispatch: an upper limit for the steps in one dispatch; None leaves the choice to the backend.
       programs: the compiled programs.
     """
@@ -75,18 +90,36 @@ class Task:
     watch: str = "accuracy"
     accumulate: int = 1
     ema_decay: float | None = None
+    record: bool = False
+    members: int = 0
+    patience: int = 0
+    shapes_at: Callable[[Stage], TrainState] | None = None
     steps_per_dispatch: int | None = None
     programs: Programs = dataclasses.field(default_factory=Programs)
     _checked: list[bool] = dataclasses.field(default_factory=list)
     _lengths: dict[Hashable, tuple[int, bool]] = dataclasses.field(default_factory=dict)
+    _unrolled: dict[Hashable, bool] = dataclasses.field(default_factory=dict)
 
     @property
     def total_steps(self) -> int:
         return self.plan[-1].stop
 
+    @property
+    def example_axis(self) -> int:
+        """The axis of a block's inputs that examples lie along."""
+        return 2 if self.members else 1
+
+    @property
+    def watch_from(self) -> int:
+        """Evaluations after this step count towards the best: from where data and size of images stay as they are."""
+        kept = ("data", "image_size")
+        last = [self.plan[-1].get(setting) for setting in kept]
+        return next((a.stop for a in reversed(self.plan) if [a.get(setting) for setting in kept] != last), 0)
+
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
-        return self.objective.restrict(stage.get("terms", tuple(self.objective.terms)), stage.get("trainable"))
+        terms = stage.get("terms", tuple(self.objective.terms))
+        return self.objective.restrict(terms, stage.get("trainable"), stage.get("image_size"))
 
     def check(self, state: TrainState, frozen: Mapping[str, Tree]) -> None:
         """Checks, once for all seeds, that every stage's terms act and its teachers fit.
@@ -102,43 +135,60 @@ class Task:
             return
         for stage in self.plan:
             objective = self.objective_at(stage)
-            with_teachers = state.replace(frozen={name: frozen[name] for name in objective.teachers})
-            check_terms_act(objective, with_teachers, self.feed.example(), axis_name=self.backend.axis_name)
+            shapes = self.shapes_at(stage) if self.shapes_at else state
+            with_teachers = shapes.replace(frozen={name: frozen[name] for name in objective.teachers})
+            batch = self.feed.example(dict(stage.settings))
+            if self.members:
+                with_teachers, batch = _one(with_teachers), _one(batch)
+            check_terms_act(objective, with_teachers, batch, axis_name=self.backend.axis_name)
         self._checked.append(True)
 
     def program_key(self, stage: Stage) -> Hashable:
         """What tells a stage's program from another's: its settings, but for what only the feed looks at."""
         return tuple((name, value) for name, value in stage.settings if name != "data")
 
-    def step_at(self, stage: Stage) -> Callable:
+    def step_at(self, stage: Stage, *, unroll_members: bool = False) -> Callable:
         """A stage's pure step."""
+        step = self._step_of_one(stage)
+        return over_members(step, (0, 0), unroll=unroll_members) if self.members else step
+
+    def _step_of_one(self, stage: Stage) -> Callable:
         return make_train_step(
             self.objective_at(stage),
             self.optimizer,
             axis_name=self.backend.axis_name,
             accumulate=self.accumulate,
             ema_decay=self.ema_decay,
+            record=self.record,
         )
 
     def block_at(self, stage: Stage, state: TrainState) -> tuple[int, bool]:
         """How many steps of a stage go into one dispatch, and whether they are unrolled."""
         key = self.program_key(stage)
         if key not in self._lengths:
-            step = on_axis(self.step_at(stage), self.backend.axis_name)
-            convolutions = has_convolution(step, state, self.feed.example())
+            batch = self.feed.example(dict(stage.settings))
+            one = (_one(state), _one(batch)) if self.members else (state, batch)
+            convolutions = has_convolution(on_axis(self._step_of_one(stage), self.backend.axis_name), *one)
             boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
             self._lengths[key] = block_length(
                 self.backend.platform, convolutions, bool(self.feed.resident), boundaries, self.steps_per_dispatch
             )
+            self._unrolled[key] = self.backend.platform == "cpu" and convolutions
         return self._lengths[key]
 
     def compile(self, stage: Stage, state: TrainState, resident: Tree, inputs: Tree) -> Callable:
         """Compiles a stage's program for arrays of these shapes."""
         _, unroll = self.block_at(stage, state)
-        block = make_block(self.step_at(stage), unroll=unroll)
-        return self.backend.compile(block, state, resident, inputs, axis=1, donate=True)
+        step = self.step_at(stage, unroll_members=self._unrolled[self.program_key(stage)])
+        block = make_block(step, unroll=unroll)
+        return self.backend.compile(block, state, resident, inputs, axis=self.example_axis, donate=True)
 
 
 def spec(tree: Tree) -> Tree:
     """Shapes and types for arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
+
+
+def _one(tree: Tree) -> Tree:
+    """The shapes of one member's part."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x)[1:], x.dtype), tree)

@@ -3,9 +3,12 @@
 from effjax.steps.dispatch import has_convolution, make_block
 from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
+from effjax.steps.members import member_of, over_members, stack_members
 from effjax.steps.objective import Objective, Term, TermInputs
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.preflight import check_terms_act
+from effjax.steps.records import init_records, update_records
+from effjax.steps.resolution import resize_state
 from effjax.steps.state import TrainState, init_state
 from effjax.steps.teachers import CachedTeacher, NetworkTeacher, pack_answers
 from effjax.steps.terms import TERMS, make_term
@@ -23,6 +26,7 @@ __all__ = [
     "View",
     "check_terms_act",
     "has_convolution",
+    "init_records",
     "init_state",
     "make_block",
     "make_eval_step",
@@ -31,7 +35,12 @@ __all__ = [
     "make_schedule",
     "make_term",
     "make_train_step",
+    "member_of",
+    "over_members",
     "pack_answers",
     "path_mask",
+    "resize_state",
     "restart",
+    "stack_members",
+    "update_records",
 ]

@@ -26,7 +26,8 @@ def make_predict(model: nn.Module, view: View, *, axis_name: str | None = None) 
     """
 
     def predict(variables: Tree, batch: Batch) -> jax.Array:
-        logits = model.apply(variables, view(batch["image"]), train=False).logits.astype(jnp.float32)
+        images = view.reduce(view(batch["image"]))
+        logits = model.apply(variables, images, train=False).logits.astype(jnp.float32)
         return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)
 
     return predict

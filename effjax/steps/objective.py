@@ -102,8 +102,10 @@ class Objective:
                 if teacher not in self.teachers:
                     raise UserError(f"terms.{name}: no teacher {teacher!r}; {nearest(teacher, self.teachers)}")
 
-    def restrict(self, terms: Collection[str], trainable: str | None = None) -> "Objective":
-        """The objective of one stage: only these terms, and only the teachers that they need.
+    def restrict(
+        self, terms: Collection[str], trainable: str | None = None, image_size: int | None = None
+    ) -> "Objective":
+        """The objective of one stage: only these terms, only the teachers that they need, images of this size.
 
         Raises:
           UserError: if a term is not known.
@@ -118,6 +120,7 @@ class Objective:
             terms=kept,
             teachers={name: teacher for name, teacher in self.teachers.items() if name in needed},
             trainable=self.trainable if trainable is None else trainable,
+            view=self.view if image_size is None else dataclasses.replace(self.view, size=image_size),
         )
 
     def init(self, key: jax.Array, batch: Batch, frozen: Mapping[str, Tree]) -> tuple[dict[str, Tree], Tree]:
@@ -129,7 +132,7 @@ class Objective:
           UserError: naming a term that cannot be set up on what the networks return.
         """
         first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
-        images = jax.eval_shape(self.view, first["image"])
+        images = jax.eval_shape(lambda images: self.view.reduce(self.view(images)), first["image"])
         # The shape is all that a layer needs to know; drawn one by one, the student does not depend on the terms.
         variables = dict(self.student.init(key, jnp.zeros(images.shape, images.dtype)))
         params = {"student": variables.pop("params")}
@@ -147,7 +150,7 @@ class Objective:
 
         def forward(variables, batch, frozen):
             images = self.view(batch["image"])
-            return self._student.apply(variables, images), self._ask(frozen, batch, images)
+            return self._student.apply(variables, self.view.reduce(images)), self._ask(frozen, batch, images)
 
         # A device's part of the batch is all that exists while shapes are looked at, so no axis is bound.
         student, teachers = jax.eval_shape(forward, variables, batch, {name: frozen[name] for name in self.teachers})
@@ -173,10 +176,14 @@ class Objective:
         keys, version = self.view.draw(seed, step, batch["id"])
         if version is not None:
             batch = {**batch, "version": version}
-        images = self.view(batch["image"], keys)
+        images = self.view(batch["image"], keys, step)
+        if self.view.mixes:
+            labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
+            images, labels = self.view.mix(keys, rng.purpose_key(seed, step, "mix"), images, labels)
+            batch = {**batch, "label": labels}
         student, model_state = self._student.apply(
             {"params": params["student"], **model_state},
-            images,
+            self.view.reduce(images),
             train=True,
             dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
             mutable=list(model_state),

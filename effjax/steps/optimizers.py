@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from effjax.errors import UserError, nearest
@@ -108,6 +110,7 @@ def make_schedule(
     end: float = 0.0,
     boundaries: tuple[float, ...] = (),
     factor: float = 0.1,
+    progress: tuple[tuple[float, float], ...] = (),
     **unknown: Any,
 ) -> Schedule:
     """Makes a schedule of the global step.
@@ -121,6 +124,8 @@ def make_schedule(
       end: the value at the end of a ``cosine`` or ``linear`` schedule.
       boundaries: for ``step``, the fractions of the run at which the value is multiplied by ``factor``.
       factor: see ``boundaries``.
+      progress: corners ``(share of the steps, share of the schedule)`` of a piecewise linear function, if the schedule
+        is to follow something else than the steps, as :func:`effjax.curricula.compute_progress` gives them.
       **unknown: refused.
 
     Returns:
@@ -134,6 +139,9 @@ def make_schedule(
     for share, value in (("warmup", warmup), ("begin", begin)):
         if not 0.0 <= value < 1.0:
             raise UserError(f"schedule.{share}={value}: allowed: a share of the run, from 0 to below 1")
+    if progress:
+        options = {"begin": begin, "warmup": warmup, "end": end, "boundaries": boundaries, "factor": factor}
+        return _following(progress, make_schedule(name, peak, total_steps, **options), total_steps)
     if begin:
         wait = round(begin * total_steps)
         options = {"warmup": warmup, "end": end, "boundaries": boundaries, "factor": factor}
@@ -158,3 +166,15 @@ def make_schedule(
     if not warmup_steps:
         return makers[name]()
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), makers[name]()], [warmup_steps])
+
+
+def _following(progress: tuple[tuple[float, float], ...], schedule: Schedule, total_steps: int) -> Schedule:
+    """A schedule of something that grows with the steps, but not evenly."""
+    steps, shares = (np.array(corners, np.float64) for corners in zip(*progress, strict=True))
+    if steps[0] != 0 or steps[-1] != 1 or any(np.any(np.diff(x) <= 0) for x in (steps, shares)):
+        raise UserError(f"schedule.progress={progress}: allowed: corners from (0, 0) to (1, 1) that rise")
+
+    def at(step: Any) -> Any:
+        return schedule(jnp.interp(step / total_steps, jnp.asarray(steps), jnp.asarray(shares)) * total_steps)
+
+    return at

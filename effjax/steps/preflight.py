@@ -55,7 +55,8 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) ->
 
     def logits(state, batch):
         images = objective.view(batch["image"])
-        student = objective.student.apply({"params": state.params["student"], **state.model_state}, images)
+        variables = {"params": state.params["student"], **state.model_state}
+        student = objective.student.apply(variables, objective.view.reduce(images))
         teachers = {name: teacher(state.frozen[name], batch, images) for name, teacher in objective.teachers.items()}
         return student.logits, {name: outputs.logits for name, outputs in teachers.items()}
 

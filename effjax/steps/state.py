@@ -25,6 +25,9 @@ class TrainState:
       model_state: the student's other collections (BatchNorm's running statistics).
       opt_state: the optimiser's state.
       ema: the moving average of ``params``, or an empty tuple.
+      records: what has been seen of each example, see :func:`effjax.steps.init_records`, or an empty tuple.
+      best: where several networks train together, the variables for evaluation that did best on validation, each
+        member's own; otherwise an empty tuple.
       frozen: by teacher, what its apply function reads. Not saved: it is loaded anew from the teacher's checkpoint.
     """
 
@@ -34,6 +37,8 @@ class TrainState:
     model_state: Tree
     opt_state: optax.OptState
     ema: Tree = ()
+    records: Tree = ()
+    best: Tree = ()
     frozen: Mapping[str, Tree] = flax.struct.field(default_factory=dict)
 
     @property

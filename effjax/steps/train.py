@@ -11,6 +11,7 @@ from effjax.errors import UserError
 from effjax.metrics import Mean, top_k_accuracy
 from effjax.steps.masks import path_mask, split
 from effjax.steps.objective import Batch, Objective
+from effjax.steps.records import update_records
 from effjax.steps.state import TrainState
 
 Metrics = Mapping[str, Mean]
@@ -25,6 +26,7 @@ def make_train_step(
     axis_name: str | None = None,
     accumulate: int = 1,
     ema_decay: float | None = None,
+    record: bool = False,
 ) -> Step:
     """Builds the pure step ``(state, batch) -> (state, metrics)``; the caller jits or pmaps it.
 
@@ -35,6 +37,7 @@ def make_train_step(
       accumulate: into how many parts the batch is cut, one after the other, to save memory. The gradient is that of
         the whole batch; only BatchNorm sees the parts.
       ema_decay: the decay of the parameters' moving average per step; None keeps none.
+      record: whether ``state.records`` notes what becomes of each example.
 
     Returns:
       The step. Its metrics are sums and counts over the global batch: ``loss`` (the weighted sum), ``loss/<term>``
@@ -52,9 +55,18 @@ def make_train_step(
             loss, (values, logits, model_state) = objective.evaluate(
                 join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
-            return loss, (_batch_metrics(objective, values, logits, part, state.step), model_state)
+            metrics = _batch_metrics(objective, values, logits, part, state.step)
+            return loss, (metrics, _outcome(logits, part["label"]) if record else (), model_state)
 
-        grads, metrics, model_state = _gradients(loss_and_metrics, chosen, state.model_state, batch, accumulate)
+        grads, metrics, outcome, model_state = _gradients(
+            loss_and_metrics, chosen, state.model_state, batch, accumulate
+        )
+        records = state.records
+        if record:
+            noted = (batch["id"], *outcome)
+            if axis_name is not None:
+                noted = jax.lax.all_gather(noted, axis_name, tiled=True)
+            records = update_records(records, *noted, state.step)
         if axis_name is not None:
             grads, model_state = jax.lax.pmean((grads, model_state), axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
@@ -66,20 +78,18 @@ def make_train_step(
         updates, opt_state = optimizer.update(join_grads(grads), state.opt_state, state.params)
         params = join(optax.apply_updates(chosen, split(updates, mask)[0]))
         ema = optax.incremental_update(params, state.ema, 1.0 - ema_decay) if ema_decay else state.ema
-        return (
-            state.replace(step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state, ema=ema),
-            metrics,
-        )
+        new = {"params": params, "model_state": model_state, "opt_state": opt_state, "ema": ema, "records": records}
+        return state.replace(step=state.step + 1, **new), metrics
 
     return step
 
 
 def _gradients(loss_and_metrics, chosen, model_state, batch, accumulate):
-    """Returns the gradient of the batch's mean loss, the summed metrics and the new model state."""
+    """Returns the gradient of the batch's mean loss, the summed metrics, the outcomes and the new model state."""
     value_and_grad = jax.value_and_grad(loss_and_metrics, has_aux=True)
     if accumulate == 1:
-        (_, (metrics, model_state)), grads = value_and_grad(chosen, model_state, batch)
-        return grads, dict(metrics), model_state
+        (_, (metrics, outcome, model_state)), grads = value_and_grad(chosen, model_state, batch)
+        return grads, dict(metrics), outcome, model_state
     size = batch["id"].shape[0]
     if size % accumulate:
         raise UserError(f"accumulate={accumulate} does not divide the batch of {size} examples on each device")
@@ -87,14 +97,21 @@ def _gradients(loss_and_metrics, chosen, model_state, batch, accumulate):
 
     def body(carry, part):
         grads, model_state = carry
-        (_, (metrics, model_state)), new = value_and_grad(chosen, model_state, part)
-        return (jax.tree.map(lambda a, b: a + b / accumulate, grads, new), model_state), metrics
+        (_, (metrics, outcome, model_state)), new = value_and_grad(chosen, model_state, part)
+        return (jax.tree.map(lambda a, b: a + b / accumulate, grads, new), model_state), (metrics, outcome)
 
     zeros = jax.tree.map(jnp.zeros_like, chosen)
     # Rolled, a convolution is 30 times slower on CPU; unrolled, the parts still follow one another.
     unroll = jax.default_backend() == "cpu"
-    (grads, model_state), metrics = jax.lax.scan(body, (zeros, model_state), parts, unroll=unroll)
-    return grads, jax.tree.map(lambda x: x.sum(0), dict(metrics)), model_state
+    (grads, model_state), (metrics, outcome) = jax.lax.scan(body, (zeros, model_state), parts, unroll=unroll)
+    metrics = jax.tree.map(lambda x: x.sum(0), dict(metrics))
+    return grads, metrics, jax.tree.map(lambda x: x.reshape(-1), outcome), model_state
+
+
+def _outcome(logits, labels) -> tuple[jax.Array, jax.Array]:
+    """The probability of each example's label ``[B]``, and whether it was the choice ``[B]``."""
+    probs = jax.nn.softmax(logits.astype(jnp.float32))
+    return jnp.take_along_axis(probs, labels[:, None], axis=1)[:, 0], top_k_accuracy(logits, labels) > 0.5
 
 
 def _batch_metrics(objective, values, logits, batch, step) -> dict[str, Mean]:
@@ -102,6 +119,6 @@ def _batch_metrics(objective, values, logits, batch, step) -> dict[str, Mean]:
     weighted = sum(term.weight_at(step) * values[name] for name, term in objective.terms.items())
     metrics["loss"] = Mean.empty().update(weighted)
     label = batch["label"]
-    if jnp.issubdtype(label.dtype, jnp.integer):
+    if jnp.issubdtype(label.dtype, jnp.integer) and not objective.view.mixes:
         metrics["accuracy"] = Mean.empty().update(top_k_accuracy(logits, label))
     return metrics

@@ -62,10 +62,6 @@ def test_without_shuffling_rows_are_in_order():
     assert [sampler.rows(step).tolist() for step in range(3)] == [[0, 1, 2, 3], [4, 0, 1, 2], [3, 4, 0, 1]]
 
 
-def test_epoch_counts_passes():
-    assert Sampler(10, 4, seed=0).epoch(5) == 2.0
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [((0, 4, 0), "no examples"), ((4, 0, 0), "batch_size is 0"), ((4, 2, -1), "seed is -1")],

@@ -82,8 +82,18 @@ def test_bytes_stay_bytes(augment):
 
 
 @pytest.mark.parametrize("augment", [crop, ops.random_flip])
-def test_wrong_ranks_are_refused(augment):
-    with pytest.raises(AssertionError):
-        augment(jax.random.key(0), IMAGES)
+def test_typed_raw_and_single_keys(augment):
+    keys = keys_for(12)
+    np.testing.assert_array_equal(augment(jax.random.key_data(keys), IMAGES), augment(keys, IMAGES))
+    single = np.asarray(augment(jax.random.key(5), IMAGES))
+    np.testing.assert_array_equal(augment(jax.random.PRNGKey(5), IMAGES), single)
+    np.testing.assert_array_equal(augment(jax.random.key(5), IMAGES[:7]), single[:7])  # by the place alone
+    assert len({offset.tobytes() for offset in single - IMAGES}) > 1  # not one key for all
+
+
+@pytest.mark.parametrize("augment", [crop, ops.random_flip])
+def test_wrong_shapes_are_refused(augment):
     with pytest.raises(AssertionError):
         augment(keys_for(5), IMAGES[0])
+    with pytest.raises(AssertionError):
+        augment(keys_for(5), IMAGES)

@@ -38,7 +38,7 @@ def make_task(source, *, terms=("ce",), plans=None, steps=STEPS, feed=None, vali
         feed=feed or ResidentFeed({"train": source}, BATCH),
         backend=backend,
         batch_size=BATCH,
-        evaluator=Evaluator(step, backend, batches, keep=True) if validate else None,
+        evaluator=Evaluator(lambda size: step, backend, batches, keep=True) if validate else None,
         **{"evaluate_every": 8, "checkpoint_every": 4, "log_every": 3, "steps_per_dispatch": 2, **options},
     )
 

@@ -64,7 +64,7 @@ def save_and_wait(manager: Checkpoints, state: TrainState) -> None:
 def restore(directory: pathlib.Path, identity=IDENTITY, **options) -> stored.Restored | None:
     manager = Checkpoints(directory, identity)
     try:
-        return manager.restore(state_at(0, **options))
+        return manager.restore(lambda _: state_at(0, **options))
     finally:
         manager.close()
 

@@ -1,0 +1,146 @@
+"""EfficientTrain: small images and weak augmentation first, the full size and strength last, as plans."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from effjax.curricula.plans import Plan
+from effjax.errors import UserError, nearest
+
+_PUBLISHED_SIZE = 224
+# Of ++, sizes in ten stages of equal compute, by kind of network.
+_PLUS_SIZES: Mapping[str, tuple[int, ...]] = {
+    "resnet": (96,) * 2 + (160,) * 4 + (224,) * 4,
+    "swin": (96,) * 2 + (160,) * 4 + (224,) * 4,
+    "deit": (96,) * 2 + (160,) * 4 + (192,) * 2 + (224,) * 2,
+    "convnext": (160,) * 6 + (224,) * 4,
+}
+
+
+def efficienttrain(final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan, Plan]:
+    """EfficientTrain as first published: three sizes, and RandAugment's magnitude rising in fifths of the run.
+
+    At 300 epochs and 224 pixels: 160 pixels for 180 epochs, 192 for 60, 224 for 60, the magnitude 1, 3, 5, 7, 9 for 60
+    epochs each. Other sizes keep the proportions.
+
+    Args:
+      final_size: the full size, in pixels.
+      multiple_of: smaller sizes are rounded to a multiple of so many pixels.
+
+    Returns:
+      The plans ``image_size`` and ``magnitude``.
+
+    Raises:
+      UserError: if the smallest size would have no pixels.
+
+    References:
+      Wang et al., `EfficientTrain: Exploring Generalized Curriculum Learning for Training Visual Backbones
+      <https://arxiv.org/abs/2211.09703>`_, 2023, table 5.
+    """
+    sizes = [(0.0, 160), (0.6, 192), (0.8, 224)]
+    return (
+        Plan("image_size", [(start, scaled(size, final_size, multiple_of)) for start, size in sizes]),
+        Plan("magnitude", [(fifth / 5, float(1 + 2 * fifth)) for fifth in range(5)]),
+    )
+
+
+def efficienttrain_plus(kind: str = "resnet", final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan, Plan]:
+    """EfficientTrain++: ten stages of equal compute, the magnitude 0 to 9.
+
+    A step at B pixels is taken to cost (B / final_size)² of a full one, so that a stage of small images has more steps.
+    As published, the learning rate follows the compute that has been spent, not the steps: see
+    :func:`compute_progress`; and a budget of 200 epochs is 200 epochs' compute at full size: see
+    :func:`epochs_for_compute`.
+
+    Args:
+      kind: of network: ``"resnet"``, ``"swin"``, ``"deit"`` or ``"convnext"``; they differ in the sizes.
+      final_size: the full size, in pixels.
+      multiple_of: smaller sizes are rounded to a multiple of so many pixels.
+
+    Returns:
+      The plans ``image_size`` and ``magnitude``.
+
+    Raises:
+      UserError: if there is no such kind, or the smallest size would have no pixels.
+
+    References:
+      Wang et al., `EfficientTrain++: Generalized Curriculum Learning for Efficient Visual Backbone Training
+      <https://arxiv.org/abs/2405.08768>`_, 2024, table 4.
+    """
+    if kind not in _PLUS_SIZES:
+        raise UserError(f"kind={kind!r}; {nearest(kind, _PLUS_SIZES)}")
+    sizes = [scaled(size, final_size, multiple_of) for size in _PLUS_SIZES[kind]]
+    starts = _starts([(final_size / size) ** 2 for size in sizes])
+    changes = [i for i, size in enumerate(sizes) if i == 0 or size != sizes[i - 1]]
+    return (
+        Plan("image_size", [(starts[i], sizes[i]) for i in changes]),
+        Plan("magnitude", [(start, float(stage)) for stage, start in enumerate(starts)]),
+    )
+
+
+def relative_cost(image_size: Plan, seconds: Mapping[int, float] | None = None) -> float:
+    """What a run under a plan of sizes costs, over a run of as many steps at the last size.
+
+    Args:
+      image_size: the plan.
+      seconds: by size, what a step takes; None counts pixels.
+
+    Returns:
+      The share, 1 for a plan that never changes.
+
+    Raises:
+      UserError: if a size has no time.
+    """
+    _, costs, shares = _costs(image_size, seconds)
+    return math.fsum(cost * share for cost, share in zip(costs, shares, strict=True))
+
+
+def epochs_for_compute(image_size: Plan, full_epochs: float) -> float:
+    """How many epochs under a plan of sizes cost as much as ``full_epochs`` at the last size."""
+    return full_epochs / relative_cost(image_size)
+
+
+def compute_progress(image_size: Plan) -> tuple[tuple[float, float], ...]:
+    """The share of a run's compute that has been spent, as a function of the share of its steps.
+
+    Args:
+      image_size: the plan.
+
+    Returns:
+      Corners ``(share of the steps, share of the compute)`` of a piecewise linear function, from (0, 0) to (1, 1).
+    """
+    starts, costs, shares = _costs(image_size, None)
+    spent = [cost * share for cost, share in zip(costs, shares, strict=True)]
+    corners = [math.fsum(spent[:i]) / math.fsum(spent) for i in range(len(spent))]
+    return (*zip(starts, corners, strict=True), (1.0, 1.0))
+
+
+def scaled(size: int, final_size: int, multiple_of: int) -> int:
+    """A size published for 224 pixels, in proportion to another full size.
+
+    Raises:
+      UserError: if no pixels are left.
+    """
+    if size == _PUBLISHED_SIZE:
+        return final_size
+    pixels = round(size * final_size / _PUBLISHED_SIZE / multiple_of) * multiple_of
+    if not 0 < pixels <= final_size:
+        raise UserError(f"final_size={final_size} leaves {pixels} pixels of {size}; use a smaller multiple_of")
+    return pixels
+
+
+def _costs(image_size: Plan, seconds: Mapping[int, float] | None) -> tuple[list[float], list[float], list[float]]:
+    """By piece: where it starts, a step's cost over one at the last size, and its share of the steps."""
+    starts = [start for start, _ in image_size.pieces]
+    sizes = [size for _, size in image_size.pieces]
+    if seconds is None:
+        seconds = {size: float(size) ** 2 for size in sizes}
+    for size in sizes:
+        if size not in seconds:
+            raise UserError(f"seconds: no time of a step at {size} pixels; there are {sorted(seconds)}")
+    shares = [stop - start for start, stop in zip(starts, [*starts[1:], 1.0], strict=True)]
+    return starts, [seconds[size] / seconds[sizes[-1]] for size in sizes], shares
+
+
+def _starts(lengths: Sequence[float]) -> list[float]:
+    total = math.fsum(lengths)
+    return [math.fsum(lengths[:i]) / total for i in range(len(lengths))]

@@ -1,0 +1,53 @@
+"""Random rectangles within an image."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+_TRIES = 10
+
+
+class Box(NamedTuple):
+    """A rectangle of whole pixels, each entry an int32 scalar."""
+
+    top: jax.Array
+    left: jax.Array
+    height: jax.Array
+    width: jax.Array
+
+
+def random_box(
+    key: jax.Array, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[Box, jax.Array]:
+    """Draws a rectangle of random area, shape and place.
+
+    Args:
+      key: one PRNG key.
+      height: of the image, in pixels.
+      width: of the image, in pixels.
+      area: the least and the largest area, as a share of the image's; uniform in between.
+      ratio: the least and the largest width over height; its logarithm is uniform in between.
+
+    Returns:
+      The first of ten rectangles that fits into the image, and whether there is one; if not, the box means nothing.
+    """
+    for_area, for_ratio, for_top, for_left = jax.random.split(key, 4)
+    areas = height * width * jax.random.uniform(for_area, (_TRIES,), minval=area[0], maxval=area[1])
+    low, high = jnp.log(jnp.asarray(ratio))
+    ratios = jnp.exp(jax.random.uniform(for_ratio, (_TRIES,), minval=low, maxval=high))
+    heights = jnp.round(jnp.sqrt(areas / ratios)).astype(jnp.int32)
+    widths = jnp.round(jnp.sqrt(areas * ratios)).astype(jnp.int32)
+    fits = (heights > 0) & (heights <= height) & (widths > 0) & (widths <= width)
+    first = jnp.argmax(fits)
+    box_height, box_width = heights[first], widths[first]
+    top = jax.random.randint(for_top, (), 0, jnp.maximum(height - box_height, 0) + 1)
+    left = jax.random.randint(for_left, (), 0, jnp.maximum(width - box_width, 0) + 1)
+    return Box(top, left, box_height, box_width), fits.any()
+
+
+def inside(box: Box, height: int, width: int) -> jax.Array:
+    """Which pixels of an image lie in the box: bool ``[height, width, 1]``."""
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    in_rows = (rows >= box.top) & (rows < box.top + box.height)
+    return (in_rows & (columns >= box.left) & (columns < box.left + box.width))[..., None]

@@ -1,0 +1,68 @@
+"""What the transformers share: patches, attention, the MLP, branches that are skipped by example."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.models.layers import Dropout
+
+token_init = nn.initializers.truncated_normal(0.02)
+
+
+def cut_into_patches(x: jax.Array, patch: int) -> jax.Array:
+    """Turns patches into pixels of ``patch² · C`` channels, row by row: ``[B, H/patch, W/patch, patch² · C]``.
+
+    With a dense layer it is the convolution of stride ``patch``, and on CPU a loop over steps stays fast with it.
+    """
+    batch, height, width, channels = x.shape
+    height, width = height // patch, width // patch
+    x = x.reshape(batch, height, patch, width, patch, channels).swapaxes(2, 3)
+    return x.reshape(batch, height, width, patch * patch * channels)
+
+
+class Attention(nn.Module):
+    """Self-attention of several heads, which share the channels; its softmax is in float32.
+
+    References:
+      Vaswani et al, 2017, Attention Is All You Need, https://arxiv.org/abs/1706.03762
+    """
+
+    heads: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+        """Maps tokens ``[..., T, D]`` to ``[..., T, D]``; ``bias`` ``[..., heads, T, T]`` is added to the scores."""
+        size = x.shape[-1] // self.heads
+        qkv = nn.Dense(3 * x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="qkv")(x)
+        query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, self.heads, size), -3, 0)
+        scores = jnp.einsum("...qhd,...khd->...hqk", query * size**-0.5, key, preferred_element_type=jnp.float32)
+        if bias is not None:
+            scores = scores + bias
+        weights = jax.nn.softmax(scores).astype(self.dtype)
+        x = jnp.einsum("...hqk,...khd->...qhd", weights, value).reshape(x.shape)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="out")(x)
+
+
+class TokenMlp(nn.Module):
+    """Two dense layers with the exact GELU between, ``ratio`` hidden units for each channel."""
+
+    ratio: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        hidden = round(self.ratio * x.shape[-1])
+        y = nn.Dense(hidden, dtype=self.dtype, kernel_init=token_init, name="dense1")(x)
+        y = nn.gelu(y, approximate=False)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="dense2")(y)
+
+
+def skip(branch: jax.Array, rate: float, dropout_keys: jax.Array | None, *, name: str) -> jax.Array:
+    """Sets a branch ``[B, ...]`` to zero for whole examples, by their keys ``[B]``, and scales the rest to make up.
+
+    References:
+      Huang et al, 2016, Deep Networks with Stochastic Depth, https://arxiv.org/abs/1603.09382
+    """
+    ones = jnp.ones((len(branch), *(1,) * (branch.ndim - 1)), branch.dtype)
+    return branch * Dropout(rate, name=name)(ones, dropout_keys)

@@ -1,0 +1,110 @@
+"""Vision transformers, in the form of DeiT and in sizes for small images."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError
+from effjax.models.layers import check_inputs, classify
+from effjax.models.taps import Outputs, Taps
+from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, token_init
+
+
+class Vit(nn.Module):
+    """Patches as tokens, a class token, blocks of attention and MLP with normalisation before each, a classifier.
+
+    It is bound to an image size by one parameter alone: ``position_table`` is a grid ``[h, w, dim]``, a row for each
+    patch, which can be interpolated. The class token has a position of its own.
+
+    The defaults are for images of 28 to 64 pixels.
+
+    Attributes:
+      num_classes: K.
+      patch: the side of a patch, in pixels; it must divide both sides of the image.
+      dim: channels of a token.
+      blocks: how many blocks.
+      heads: of the attention; they share the channels.
+      mlp_ratio: hidden units of the MLP for each channel.
+      drop_path: the probability of skipping the last block's branches while training; it grows linearly from 0 at the
+        first (stochastic depth).
+      dtype: what is computed in; parameters and logits are float32.
+      taps: paths to return: ``stem`` (the patches with their positions), ``block1``, … as maps ``[B, h, w, dim]``
+        without the class token, and ``penultimate``, the class token after the last normalisation.
+
+    References:
+      Dosovitskiy et al, 2021, An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11929
+      Touvron et al, 2021, Training data-efficient image transformers & distillation through attention (DeiT),
+      https://arxiv.org/abs/2012.12877
+    """
+
+    num_classes: int
+    patch: int = 4
+    dim: int = 96
+    blocks: int = 6
+    heads: int = 3
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    taps: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.dim % self.heads:
+            raise UserError(f"model option heads={self.heads}: allowed: a divisor of dim={self.dim}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` has no effect: statistics are a token's own."""
+        check_inputs(images, dropout_keys)
+        taps = Taps(self.taps)
+        x = self._patches(images)
+        batch, height, width, dim = x.shape
+        taps.keep("stem", x)
+        token = self.param("class_token", nn.initializers.zeros, (dim,))
+        token = (token + self.param("class_position", token_init, (dim,))).astype(self.dtype)
+        token = jnp.broadcast_to(token, (batch, 1, dim))
+        x = jnp.concatenate([token, x.reshape(batch, -1, dim)], axis=1)
+        for i in range(1, self.blocks + 1):
+            rate = self.drop_path * (i - 1) / max(self.blocks - 1, 1)
+            x = _Block(self.heads, self.mlp_ratio, rate, self.dtype, name=f"block{i}")(x, dropout_keys)
+            taps.keep(f"block{i}", x[:, 1:].reshape(batch, height, width, dim))
+        x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, 0])
+        return classify(x, self.num_classes, taps, token_init)
+
+    def _patches(self, images: jax.Array) -> jax.Array:
+        """Cuts images into patches, embeds these and adds their positions: ``[B, h, w, dim]``."""
+        height, width = images.shape[1:3]
+        if height % self.patch or width % self.patch:
+            raise UserError(
+                f"images of {height}×{width} pixels do not divide into patches of {self.patch}; "
+                f"allowed: multiples of {self.patch}. Resize the images, or set the option patch of the model vit"
+            )
+        x = cut_into_patches(images.astype(self.dtype), self.patch)
+        x = nn.Dense(self.dim, dtype=self.dtype, name="embed")(x)
+        return x + self.param("position_table", token_init, x.shape[1:]).astype(self.dtype)
+
+
+class Deit(Vit):
+    """The network of DeiT without its distillation token: patches of 16 pixels, stochastic depth of 0.1."""
+
+    patch: int = 16
+    drop_path: float = 0.1
+
+
+class _Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); either branch may be skipped for an example."""
+
+    heads: int
+    mlp_ratio: float
+    drop_path: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:
+        norm = partial(nn.LayerNorm, epsilon=1e-6, dtype=self.dtype)
+        y = Attention(self.heads, self.dtype, name="attention")(norm(name="norm1")(x))
+        x = x + skip(y, self.drop_path, dropout_keys, name="drop_path1")
+        y = TokenMlp(self.mlp_ratio, self.dtype, name="mlp")(norm(name="norm2")(x))
+        return x + skip(y, self.drop_path, dropout_keys, name="drop_path2")

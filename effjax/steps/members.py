@@ -1,0 +1,46 @@
+"""Several networks in one program: the same pure function, mapped over their states."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Tree = Any
+
+
+def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: bool) -> Callable:
+    """Maps a function over the first axis of those arguments whose ``in_axes`` is 0, as :func:`jax.vmap` does.
+
+    Args:
+      function: pure.
+      in_axes: 0 or None, an argument each.
+      unroll: whether the members are laid out one after the other. On CPU a convolution whose kernels are mapped is 6
+        to 17 times slower than that; dense layers, and all layers on GPU and TPU, are better off mapped.
+
+    Returns:
+      The mapped function; its results have the members' axis first.
+    """
+    if not unroll:
+        return jax.vmap(function, in_axes=tuple(in_axes))
+
+    def unrolled(*args: Tree) -> Tree:
+        mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
+        count = jax.tree.leaves(mapped)[0].shape[0]
+        results = []
+        for member in range(count):
+            own = [member_of(arg, member) if axis == 0 else arg for arg, axis in zip(args, in_axes, strict=True)]
+            results.append(function(*own))
+        return stack_members(results)
+
+    return unrolled
+
+
+def stack_members(trees: Sequence[Tree]) -> Tree:
+    """Makes one tree of several of the same structure, the members' axis first."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def member_of(tree: Tree, member: int) -> Tree:
+    """One member's part of a tree."""
+    return jax.tree.map(lambda x: x[member], tree)

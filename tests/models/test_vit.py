@@ -1,0 +1,141 @@
+"""The vision transformer: published sizes, a forward pass by hand, and the conventions of every model."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.special import erf
+
+from effjax import models
+from effjax.errors import UserError
+
+# What runs once is not worth optimising.
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 12, 1))
+SMALL = {"patch": 4, "dim": 12, "blocks": 2, "heads": 3, "mlp_ratio": 2}
+
+
+def build(**options):
+    module = models.create("vit", 3, **{**SMALL, **options})
+    return module, models.init(module, jax.random.key(0), IMAGES.shape[1:])
+
+
+def larger(variables):
+    """Weights large enough for all parts to matter."""
+    leaves, treedef = jax.tree.flatten(variables)
+    rng = np.random.default_rng(0)
+    return treedef.unflatten([leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32) for leaf in leaves])
+
+
+@pytest.mark.parametrize(("name", "exact"), [("deit_tiny", 5_717_416), ("deit_small", 22_050_664)])
+def test_deits_have_the_published_parameters(name, exact):
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    params = jax.eval_shape(models.create(name, 1000).init, jax.random.key(0), images)["params"]
+    assert models.count_params(params) == exact
+    assert params["position_table"].shape == (14, 14, params["class_token"].shape[0])
+
+
+def test_flops_of_deit_small_are_the_known_4_6_giga_multiply_adds():
+    assert models.flops(models.create("deit_small", 1000), (224, 224, 3)) / 2e9 == pytest.approx(4.6, abs=0.02)
+
+
+def norm(x, p):
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+    return x * p["scale"] + p["bias"]
+
+
+def dense(x, p):
+    return x @ p["kernel"] + p["bias"]
+
+
+def attention(x, p, heads):
+    """One image, head by head."""
+    size = x.shape[-1] // heads
+    q, k, v = np.split(dense(x, p["qkv"]), 3, axis=-1)
+    results = []
+    for i in range(heads):
+        part = slice(i * size, (i + 1) * size)
+        scores = np.exp(q[:, part] @ k[:, part].T / np.sqrt(size))
+        results.append(scores / scores.sum(-1, keepdims=True) @ v[:, part])
+    return dense(np.concatenate(results, -1), p["out"])
+
+
+def by_hand(image, p, patch=4, heads=3):
+    """The logits of one image, in float64."""
+    rows = [image[i : i + patch] for i in range(0, image.shape[0], patch)]
+    patches = [[row[:, j : j + patch].reshape(-1) for j in range(0, image.shape[1], patch)] for row in rows]
+    grid = dense(np.array(patches), p["embed"]) + p["position_table"]
+    x = np.concatenate([(p["class_token"] + p["class_position"])[None], grid.reshape(-1, grid.shape[-1])])
+    for block in ("block1", "block2"):
+        b = p[block]
+        x = x + attention(norm(x, b["norm1"]), b["attention"], heads)
+        hidden = dense(norm(x, b["norm2"]), b["mlp"]["dense1"])
+        x = x + dense(hidden * 0.5 * (1 + np.asarray(erf(hidden / np.sqrt(2)))), b["mlp"]["dense2"])
+    return dense(norm(x, p["norm"])[0], p["classifier"])
+
+
+def test_logits_equal_those_by_hand():
+    module, variables = build()
+    variables = larger(variables)
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
+    expected = np.stack([by_hand(np.asarray(image, np.float64), p) for image in IMAGES])
+    assert np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(quick_jit(module.apply)(variables, IMAGES).logits, expected, atol=2e-5)
+
+
+def test_taps_are_maps_of_the_patches_and_the_class_token():
+    module, variables = build(taps=(".*",))
+    logits, taps = quick_jit(module.apply)(variables, IMAGES)
+    assert set(taps) == {"stem", "block1", "block2", "penultimate"} == set(models.tap_paths(module, (8, 12, 1)))
+    assert {taps[name].shape for name in ("stem", "block1", "block2")} == {(4, 2, 3, 12)}
+    p = variables["params"]
+    last = dense(IMAGES[0, 4:8, 8:12].reshape(-1), p["embed"])
+    np.testing.assert_allclose(taps["stem"][0, 1, 2], last + p["position_table"][1, 2], atol=1e-5)
+    np.testing.assert_allclose(dense(taps["penultimate"], p["classifier"]), logits, atol=1e-5)
+
+
+def test_branches_are_skipped_by_the_examples_keys_alone():
+    module, variables = build(drop_path=0.5)
+    variables = larger(variables)
+    apply = quick_jit(module.apply)
+    images = jnp.repeat(IMAGES[:1], 64, axis=0)
+    keys = jax.random.split(jax.random.key(9), 64)
+    logits = apply(variables, images, dropout_keys=keys).logits
+    np.testing.assert_allclose(apply(variables, images, dropout_keys=keys[::-1]).logits[::-1], logits, atol=1e-5)
+    # The first block is never skipped; either branch of the second is, or is doubled: four different results.
+    assert len(np.unique(np.round(logits, 3), axis=0)) == 4
+    np.testing.assert_array_equal(apply(variables, images, train=True).logits, apply(variables, images).logits)
+
+
+def test_bfloat16_computes_and_float32_stays():
+    module, variables = build(dtype="bfloat16", taps=(".*",), blocks=1)
+    exact = models.create("vit", 3, **{**SMALL, "blocks": 1})
+
+    def loss(params):
+        outputs = module.apply({"params": params}, IMAGES)
+        return (outputs.logits**2).sum() + outputs.logits.sum(), outputs
+
+    gradients, outputs = quick_jit(jax.grad(loss, has_aux=True))(variables["params"])
+    assert outputs.logits.dtype == jnp.float32
+    assert {tap.dtype for tap in outputs.taps.values()} == {jnp.dtype("bfloat16")}
+    for leaf in jax.tree.leaves(gradients):
+        assert leaf.dtype == jnp.float32
+        assert bool(jnp.isfinite(leaf).all())
+        assert bool((leaf != 0).any())
+    np.testing.assert_allclose(outputs.logits, exact.apply(variables, IMAGES).logits, atol=0.05)
+
+
+def test_what_does_not_fit_is_refused():
+    module, variables = build()
+    with pytest.raises(UserError, match=r"8×13 pixels .* patches of 4"):
+        module.apply(variables, jnp.zeros((1, 8, 13, 1)))
+    with pytest.raises(UserError, match=r"heads=5: allowed: a divisor of dim=12"):
+        models.create("vit", 3, dim=12, heads=5)
+    for option, value in {"heads": 0, "blocks": 1.5, "dim": -1, "patch": True, "mlp_ratio": 0, "drop_path": 1}.items():
+        with pytest.raises(UserError, match=f"{option}={value}"):
+            models.create("vit", 3, **{option: value})
+    with pytest.raises(UserError, match="no option 'patch'"):
+        models.create("deit_tiny", 3, patch=8)
