@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from effjax.images.keys import whole_below
+
 _TRIES = 10
 
 
@@ -32,17 +34,16 @@ def random_box(
     Returns:
       The first of ten rectangles that fits into the image, and whether there is one; if not, the box means nothing.
     """
-    for_area, for_ratio, for_top, for_left = jax.random.split(key, 4)
-    areas = height * width * jax.random.uniform(for_area, (_TRIES,), minval=area[0], maxval=area[1])
-    low, high = jnp.log(jnp.asarray(ratio))
-    ratios = jnp.exp(jax.random.uniform(for_ratio, (_TRIES,), minval=low, maxval=high))
+    # One draw for all: it is the number of calls to the generator that makes a program slow to compile.
+    draws = jax.random.uniform(key, (2 * _TRIES + 2,))
+    areas = height * width * (area[0] + (area[1] - area[0]) * draws[:_TRIES])
+    ratios = ratio[0] * (ratio[1] / ratio[0]) ** draws[_TRIES:-2]
     heights = jnp.round(jnp.sqrt(areas / ratios)).astype(jnp.int32)
     widths = jnp.round(jnp.sqrt(areas * ratios)).astype(jnp.int32)
     fits = (heights > 0) & (heights <= height) & (widths > 0) & (widths <= width)
     first = jnp.argmax(fits)
     box_height, box_width = heights[first], widths[first]
-    top = jax.random.randint(for_top, (), 0, jnp.maximum(height - box_height, 0) + 1)
-    left = jax.random.randint(for_left, (), 0, jnp.maximum(width - box_width, 0) + 1)
+    top, left = whole_below(draws[-2], height - box_height + 1), whole_below(draws[-1], width - box_width + 1)
     return Box(top, left, box_height, box_width), fits.any()
 
 

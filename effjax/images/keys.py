@@ -1,4 +1,4 @@
-"""The keys of the examples of a batch."""
+"""The keys of the examples of a batch, and what is drawn with them."""
 
 import chex
 import jax
@@ -24,3 +24,8 @@ def per_example_keys(key: jax.Array, batch: int) -> jax.Array:
         return jax.vmap(jax.random.fold_in, (None, 0))(keys, jnp.arange(batch))
     chex.assert_shape(keys, (batch,))
     return keys
+
+
+def whole_below(draw: jax.Array, bound: jax.Array | int) -> jax.Array:
+    """Makes a draw from [0, 1) a whole number below ``bound``, int32."""
+    return jnp.floor(draw * bound).astype(jnp.int32)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from effjax.errors import UserError
 from effjax.images.boxes import Box, inside
 from effjax.images.checks import float_batch
-from effjax.images.keys import per_example_keys
+from effjax.images.keys import per_example_keys, whole_below
 
 _MixPair = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
@@ -78,10 +78,11 @@ def cutmix(key: jax.Array, images: jax.Array, labels: jax.Array, *, alpha: float
     height, width = images.shape[1:3]
 
     def mix(key: jax.Array, pair: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for_share, for_row, for_column = jax.random.split(key, 3)
+        for_share, for_place = jax.random.split(key)
+        row, column = jax.random.uniform(for_place, (2,))
         side = jnp.sqrt(1 - jax.random.beta(for_share, alpha, alpha))
-        top, box_height = _stretch(for_row, side, height)
-        left, box_width = _stretch(for_column, side, width)
+        top, box_height = _stretch(row, side, height)
+        left, box_width = _stretch(column, side, width)
         mixed = jnp.where(inside(Box(top, left, box_height, box_width), height, width), pair[::-1], pair)
         return mixed, 1 - box_height * box_width / (height * width)
 
@@ -106,10 +107,10 @@ def _blend(pair: jax.Array, own: jax.Array) -> jax.Array:
     return own * pair + (1 - own) * pair[::-1]
 
 
-def _stretch(key: jax.Array, share: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
-    """A stretch of about ``share`` of ``side`` around a random pixel: its start, and its length after the cut."""
+def _stretch(draw: jax.Array, share: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
+    """About ``share`` of ``side``, around the pixel at ``draw`` of it: its start, and its length after the cut."""
     half = jnp.round(share * side / 2).astype(jnp.int32)
-    center = jax.random.randint(key, (), 0, side)
+    center = whole_below(draw, side)
     start = jnp.maximum(center - half, 0)
     return start, jnp.minimum(center + half, side) - start
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from effjax.images.checks import float_batch
 from effjax.images.examples import each_example
-from effjax.images.keys import per_example_keys
+from effjax.images.keys import per_example_keys, whole_below
 from effjax.images.operations import MAX_LEVEL, TONES, WARPS
 from effjax.images.warp import warp
 
@@ -54,12 +54,11 @@ def random_augment(key: jax.Array, images: jax.Array, magnitude: jax.Array | flo
 
 def _augment_one(key: jax.Array, image: jax.Array, magnitude: jax.Array, *, num_ops: int) -> jax.Array:
     def turn(image: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
-        for_choice, for_use, for_level, for_direction = jax.random.split(key, 4)
-        choice = jax.random.randint(for_choice, (), 0, len(WARPS) + len(TONES))
-        use = jax.random.bernoulli(for_use, _PROBABILITY)
+        for_level, for_rest = jax.random.split(key)
         level = jnp.clip(magnitude + _SPREAD * jax.random.normal(for_level), 0, MAX_LEVEL)
-        direction = jax.random.rademacher(for_direction, (), jnp.float32)
-        return _operate(jnp.where(use, choice, -1), image, direction * level), None
+        choice, use, direction = jax.random.uniform(for_rest, (3,))
+        choice = jnp.where(use < _PROBABILITY, whole_below(choice, len(WARPS) + len(TONES)), -1)
+        return _operate(choice, image, jnp.where(direction < 0.5, level, -level)), None
 
     # Rolled, for one copy of the operations to compile.
     return jax.lax.scan(turn, image, jax.random.split(key, num_ops))[0]

@@ -10,7 +10,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models.layers import check_inputs, classify
 from effjax.models.taps import Outputs, Taps
-from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, token_init
+from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, dense_init, skip, token_init
 
 Window = tuple[int, int]
 
@@ -97,7 +97,7 @@ class _Stage(nn.Module):
         if self.halve:
             features = 2 * x.shape[-1]
             x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="merge_norm")(cut_into_patches(x, 2))
-            x = nn.Dense(features, use_bias=False, dtype=self.dtype, kernel_init=token_init, name="merge")(x)
+            x = nn.Dense(features, use_bias=False, dtype=self.dtype, kernel_init=dense_init, name="merge")(x)
         for i, rate in enumerate(self.drop_path, start=1):
             x = _Block(self.heads, self.window, i % 2 == 0, rate, self.dtype, name=f"block{i}")(x, dropout_keys)
             taps.keep(f"{self.name}/block{i}", x)

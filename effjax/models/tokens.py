@@ -6,7 +6,10 @@ import jax.numpy as jnp
 
 from effjax.models.layers import Dropout
 
-token_init = nn.initializers.truncated_normal(0.02)
+token_init = nn.initializers.truncated_normal(0.02)  # of what is added to tokens, and of classifiers
+# ViT's own. DeiT's, a standard deviation of 0.02, is about the same at its widths, but narrow networks learn slowly
+# from it (digits, 48 channels, 250 steps, one seed: 60 % against 82 %).
+dense_init = nn.initializers.xavier_uniform()
 
 
 def cut_into_patches(x: jax.Array, patch: int) -> jax.Array:
@@ -34,14 +37,14 @@ class Attention(nn.Module):
     def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
         """Maps tokens ``[..., T, D]`` to ``[..., T, D]``; ``bias`` ``[..., heads, T, T]`` is added to the scores."""
         size = x.shape[-1] // self.heads
-        qkv = nn.Dense(3 * x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="qkv")(x)
+        qkv = nn.Dense(3 * x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="qkv")(x)
         query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, self.heads, size), -3, 0)
         scores = jnp.einsum("...qhd,...khd->...hqk", query * size**-0.5, key, preferred_element_type=jnp.float32)
         if bias is not None:
             scores = scores + bias
         weights = jax.nn.softmax(scores).astype(self.dtype)
         x = jnp.einsum("...hqk,...khd->...qhd", weights, value).reshape(x.shape)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="out")(x)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="out")(x)
 
 
 class TokenMlp(nn.Module):
@@ -53,9 +56,9 @@ class TokenMlp(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         hidden = round(self.ratio * x.shape[-1])
-        y = nn.Dense(hidden, dtype=self.dtype, kernel_init=token_init, name="dense1")(x)
+        y = nn.Dense(hidden, dtype=self.dtype, kernel_init=dense_init, name="dense1")(x)
         y = nn.gelu(y, approximate=False)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=token_init, name="dense2")(y)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="dense2")(y)
 
 
 def skip(branch: jax.Array, rate: float, dropout_keys: jax.Array | None, *, name: str) -> jax.Array:

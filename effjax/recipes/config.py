@@ -22,6 +22,7 @@ def experiment() -> ml_collections.ConfigDict:
     )
     config.table = ()  # the runs to report, in this order; (): all of them
     config.claims = ()  # ((what is claimed, run, run that it is said to beat in test accuracy), …)
+    config.judge = "last"  # what claims and plots compare: the end of training, or the best on validation ("best")
     config.seed = 0  # the first seed
     config.num_seeds = 1
     config.seeds_together = False  # whether a run's seeds train in one program; for small networks without teachers
@@ -202,6 +203,8 @@ def check(config: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.control, .reference, .table or .claims: no run {name!r}; {nearest(name, config['runs'])}"
             )
+    if config["judge"] not in ("last", "best"):
+        raise UserError(f"config.judge={config['judge']!r}; {nearest(config['judge'], ['last', 'best'])}")
     if config["num_seeds"] < 1 or config["seed"] < 0:
         raise UserError(
             f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}: need seed >= 0, 1 or more"

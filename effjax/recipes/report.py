@@ -10,11 +10,14 @@ import jax
 import numpy as np
 import yaml
 
+from effjax.recipes.costs import NOTE as COST_NOTE
+from effjax.recipes.costs import cost_table
 from effjax.recipes.omitted import omitted_table
 from effjax.recipes.results import test_logits
 from effjax.recipes.runs import Done, Experiment
 from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
+from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
 from effjax.reports.html import Opinion, write_report
 from effjax.reports.provenance import provenance
@@ -26,6 +29,7 @@ TABLE_FILE, REPORT_FILE = "table.md", "report.html"
 CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
 _NUM_OPINIONS, _NUM_NETWORKS = 12, 6
 _MOST_IN_A_SENTENCE = 4
+_SEEDS_FOR_BOXES = 10  # fewer are better seen one by one
 
 
 def report(
@@ -49,8 +53,13 @@ def report(
     config, folder = experiment.config, experiment.workdir
     title = config["title"] or f"Distillation on {experiment.datasets.info.name}"
     labels = {name: config["runs"][name]["label"] or name for name in summary}
-    notes, facts = _notes(experiment, labels, reference, control), provenance()
-    main, further = tables.results(summary, labels, control), _further_tables(config, summary, labels)
+    taught = any(run["teachers"] for run in config["runs"].values())
+    notes, facts = _notes(experiment, labels, reference, control, taught), provenance()
+    main = tables.results(summary, labels, control, agreement=taught)
+    key = "test_accuracy" if config["judge"] == "last" else "test_accuracy_best"
+    further = _further_tables(config, summary, labels, key)
+    if costs := cost_table(experiment, finished, labels, control):
+        further.append((costs, COST_NOTE))
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
     (folder / TABLE_FILE).write_text("\n\n".join(page) + "\n")
@@ -58,7 +67,8 @@ def report(
     series = {name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds] for name in labels}
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
-    plot_accuracies(folder / ACCURACIES_FILE, summary, labels, control)
+    plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
+    plot(folder / ACCURACIES_FILE, summary, labels, control, key)
     if results:
         _publish(Path(results), title, page, folder / ACCURACIES_FILE)
     write_report(
@@ -86,12 +96,12 @@ def _publish(path: Path, title: str, page: Sequence[str], plot: Path) -> None:
     _log.info("wrote %s and %s", path, picture)
 
 
-def _further_tables(config: Mapping[str, Any], summary, labels) -> list[tuple[tables.Table, str]]:
+def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> list[tuple[tables.Table, str]]:
     """Tables besides the results, each with how to read it."""
     further = []
     if config["claims"]:
         note = "A claim holds if the 95 % interval of its difference is above zero; each is taken by itself."
-        further.append((tables.claims(summary, labels, config["claims"]), note))
+        further.append((tables.claims(summary, labels, config["claims"], key), note))
     if omitted := omitted_table(summary, labels):
         note = "The bias of the classes never seen is raised by the shift that makes most validation images right."
         further.append((omitted, note))
@@ -119,7 +129,7 @@ def _shown(summary, reference: str, control: str | None) -> list[str]:
     return [*first, *alike][:_NUM_NETWORKS]
 
 
-def _notes(experiment: Experiment, labels, reference, control) -> list[str]:
+def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> list[str]:
     seeds = ", ".join(map(str, experiment.seeds))
     data = experiment.config["data"]
     looked = "The test split was looked at once, after all training."
@@ -128,9 +138,13 @@ def _notes(experiment: Experiment, labels, reference, control) -> list[str]:
     return [
         f"Mean ± standard deviation over the seeds {seeds}. Last: at the end of training. Best: the checkpoint that "
         f"was best on the validation split. {looked}",
-        "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
-        f"({labels.get(reference, reference)} for runs without). "
-        "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
+        (
+            "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
+            f"({labels.get(reference, reference)} for runs without). "
+            if taught
+            else ""
+        )
+        + "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
         + (
             f" Δ: difference to {labels.get(control, control)}, by seed, ± half its 95 % interval (Student's t)."
             if control

@@ -14,7 +14,7 @@ from effjax.reports.tables import Estimate
 
 
 def plot_accuracies(
-    path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None
+    path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, key: str
 ) -> None:
     """Draws a line a run: every seed a dot, and for runs like the control the mean with the 95 % interval of the
     difference to it.
@@ -24,22 +24,23 @@ def plot_accuracies(
       summary: by run ``params`` and ``seeds``.
       labels: what the axis calls the runs.
       control: the run that the dashed line marks, if any.
+      key: the accuracy that is meant.
     """
     figure, axis = plt.subplots(figsize=(9.0, 1.0 + 0.34 * len(summary)), layout="constrained")
     for row, run in enumerate(summary.values()):
-        values = 100 * np.array([seed["test_accuracy"] for seed in run["seeds"]])
+        values = 100 * np.array([seed[key] for seed in run["seeds"]])
         axis.plot(values, np.full(len(values), row), "o", color="C0", alpha=0.35, markersize=5, markeredgewidth=0)
         spread = None
         if control in summary and run is not summary[control]:
-            spread = Estimate.paired(run["seeds"], summary[control]["seeds"], "test_accuracy").spread
+            spread = Estimate.paired(run["seeds"], summary[control]["seeds"], key).spread
         error = None if spread is None else 100 * spread
         axis.errorbar(values.mean(), row, xerr=error, fmt="D", color="C0", markersize=5, capsize=3)
     if control in summary:
-        mean = 100 * np.mean([seed["test_accuracy"] for seed in summary[control]["seeds"]])
+        mean = 100 * np.mean([seed[key] for seed in summary[control]["seeds"]])
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
     axis.invert_yaxis()
-    axis.set_xlabel("test accuracy, last (%)")
+    axis.set_xlabel(f"test accuracy, {'best' if key.endswith('best') else 'last'} (%)")
     bar = "; bar: 95 % interval of the difference to the dashed control" if control in summary else ""
     figure.suptitle(f"dots: seeds; diamond: mean{bar}", fontsize="small", color="0.35")
     axis.grid(alpha=0.25, axis="x")

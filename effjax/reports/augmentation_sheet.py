@@ -1,6 +1,7 @@
 """A picture of what augmentation does to a few images."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +41,10 @@ def augmentation_sheet(
     rows |= {f"{name} {_LEVEL:g}": _each(operation)(pixels, levels) for name, operation in OPERATIONS.items()}
     labels = jnp.eye(len(pixels))  # the pictures do not show them
     rows |= {
-        "resized crop": ops.random_resized_crop(key, pixels, min(pixels.shape[1:3])),
-        "erasing": ops.random_erasing(key, pixels, probability=1.0),
-        "mixup": ops.mixup(key, pixels, labels)[0],
-        "cutmix": ops.cutmix(key, pixels, labels)[0],
+        "resized crop": jax.jit(partial(ops.random_resized_crop, size=min(pixels.shape[1:3])))(key, pixels),
+        "erasing": jax.jit(partial(ops.random_erasing, probability=1.0))(key, pixels),
+        "mixup": jax.jit(ops.mixup)(key, pixels, labels)[0],
+        "cutmix": jax.jit(ops.cutmix)(key, pixels, labels)[0],
     }
     return contact_sheet({caption: list(_to_bytes(row)) for caption, row in rows.items()}, cell=cell)
 

@@ -76,38 +76,52 @@ class Table:
 
         return "\n".join([join(lines[0]), "  ".join("-" * width for width in widths), *map(join, lines[1:])])
 
+    def without(self, header: str) -> "Table":
+        """All columns but one."""
+        at = self.headers.index(header)
+        headers, *rows = ([*line[:at], *line[at + 1 :]] for line in (self.headers, *self.rows))
+        return Table(headers, rows)
+
     def markdown(self) -> str:
         lines = [self.headers, ("---", *["---:"] * (len(self.headers) - 1)), *self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def results(summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None) -> Table:
+def results(
+    summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, *, agreement: bool = True
+) -> Table:
     """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
     Args:
       summary: by run ``params``, ``mflops`` and ``seeds``.
       labels: what the table calls the runs.
       control: the run that others are compared with, seed by seed; None compares none.
+      agreement: whether there are teachers that runs may agree with.
     """
-    return Table(_HEADERS, [_row(name, run, labels, summary, control) for name, run in summary.items()])
+    rows = [_row(name, run, labels, summary, control) for name, run in summary.items()]
+    table = Table(_HEADERS, rows)
+    return table if agreement else table.without("agreement")
 
 
-def claims(summary: Mapping[str, Any], labels: Mapping[str, str], made: Sequence[tuple[str, str, str]]) -> Table:
+def claims(
+    summary: Mapping[str, Any], labels: Mapping[str, str], made: Sequence[tuple[str, str, str]], key: str
+) -> Table:
     """What the seeds say of claims.
 
     Args:
       summary: by run its ``seeds``.
       labels: what the table calls the runs.
       made: ``(claim, run, run that it is said to beat)``.
+      key: the accuracy that is meant.
 
     Returns:
-      A row a claim: the mean difference of the runs' last test accuracies with its 95 % interval, and a verdict:
+      A row a claim: the mean difference of the runs' test accuracies with its 95 % interval, and a verdict:
       *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does. Each
       interval is for its claim alone.
     """
     rows = []
     for claim, run, other in made:
-        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], "test_accuracy")
+        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], key)
         pair = f"{labels.get(run) or run} − {labels.get(other) or other}"
         rows.append((claim, pair, gain.percent("+"), _verdict(gain)))
     return Table(("claim", "runs", "difference", "verdict"), rows)

@@ -49,13 +49,13 @@ def test_control_has_no_difference_and_markdown_is_whole():
 def test_claims_are_judged_by_their_interval():
     summary = {"a": run([0.5, 0.6, 0.7]), "b": run([0.51, 0.61, 0.705]), "c": run([0.4, 0.8, 0.6])}
     made = [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")]
-    rows = tables.claims(summary, {"b": "bee"}, made).rows
+    rows = tables.claims(summary, {"b": "bee"}, made, "test_accuracy").rows
     assert [row[-1] for row in rows] == ["holds", "the opposite holds", "not told apart"]
     assert rows[0][:3] == ("b beats a", "bee − a", "+0.83 ± 0.72 %")  # 4.3027 · 0.2887 / √3
 
 
 def test_accuracies_are_drawn(tmp_path):
-    plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a")
+    plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a", "test_accuracy")
     with Image.open(tmp_path / "a.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
