@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from effjax.curricula import efficienttrain
 from effjax.recipes import config as schema
 
 
@@ -61,4 +62,19 @@ def kill():
     return config
 
 
-VARIANTS = {"plain": plain, "devices": devices, "kill": kill}
+def curriculum():
+    """EfficientTrain, early-stopped distillation and pacing merged, of a network whose parameters follow the size."""
+    teacher = _small({"name": "mlp", "widths": (16,)})
+    student = _small({"name": "vit", "patch": 4, "dim": 12, "blocks": 1}, steps=20)
+    config = _experiment(teacher=teacher, student=_distilled(student, cached=""))
+    config.view.operations, config.view.flip = 1, True
+    run = config.runs.student
+    run.plans = {plan.setting: plan.pieces for plan in efficienttrain(28)}
+    run.plans.terms = ((0.0, ("ce", "soft_target")), (0.4, ("ce",)))
+    run.pacing = schema.paced("linear", run="teacher")
+    run.evaluations, run.checkpoint_every, run.log_every, run.ema, run.keep, run.record = 10, 2, 3, 0.9, 20, True
+    run.steps_per_dispatch = 2
+    return config
+
+
+VARIANTS = {"plain": plain, "devices": devices, "kill": kill, "curriculum": curriculum}

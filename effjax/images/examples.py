@@ -13,7 +13,7 @@ def each_example(change: Callable[..., jax.Array], *batch: jax.Array) -> jax.Arr
 
     Args:
       change: maps the arrays of one example to an array.
-      *batch: arrays ``[B, ...]``.
+      *batch: arrays ``[B, ...]``; cut over devices by ``pmap`` or an automatic mesh, not by one of explicit axes.
 
     Returns:
       ``[B, ...]``.

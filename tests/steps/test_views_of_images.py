@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from effjax import images as ops
+from effjax.errors import UserError
 from effjax.steps import View
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
@@ -48,3 +50,51 @@ def test_augmented_images_are_those_of_the_image_operations():
     keys = jax.vmap(jax.random.fold_in, (0, None))(KEYS, 1)
     expected = ops.random_crop(keys, IMAGES, 2).astype(np.float32) / 255
     np.testing.assert_allclose(View(shift=2)(IMAGES, KEYS), expected, atol=1e-6)
+
+
+def test_the_student_sees_fewer_pixels():
+    images = View()(np.random.default_rng(1).integers(0, 256, (2, 12, 18, 3), dtype=np.uint8))
+    for reduction, expected in (
+        ("frequency", ops.low_frequency_crop(images, (8, 12), method="matmul")),
+        ("resize", ops.resize(images, (8, 12))),
+    ):
+        np.testing.assert_allclose(View(size=8, reduction=reduction).reduce(images), expected, atol=1e-6)
+    assert View(size=12).reduce(images) is images
+    assert View().reduce(images) is images
+    with pytest.raises(UserError, match="image_size=13 is larger than the images, 18×12"):
+        View(size=13).reduce(images)
+    with pytest.raises(UserError, match=r"reduction='frequencies'.*did you mean 'frequency'"):
+        View(reduction="frequencies")
+
+
+def test_magnitude_follows_its_schedule_without_a_new_program():
+    view = View(operations=2, magnitude=lambda step: jnp.where(step < 5, 0.0, 10.0))
+    traced = []
+
+    @jax.jit
+    def see(step):
+        traced.append(step)
+        return view(IMAGES, KEYS, step)
+
+    weak, strong = see(4), see(5)
+    assert len(traced) == 1
+    np.testing.assert_allclose(strong, View(operations=2, magnitude=10.0)(IMAGES, KEYS), atol=1e-5)
+    assert not np.allclose(weak, strong)
+
+
+def test_mixtures_keep_what_they_are_made_of():
+    images, labels = View()(IMAGES), jnp.eye(6)
+    for view in (View(mixup=1.0), View(cutmix=1.0), View(mixup=1.0, cutmix=1.0)):
+        assert view.mixes
+        assert view.is_random
+        mixed, shares = view.mix(KEYS, jax.random.key(2), images, labels)
+        np.testing.assert_allclose(shares.sum(-1), 1.0, rtol=1e-6)
+        np.testing.assert_allclose(shares @ labels, shares)
+        assert not np.allclose(mixed, images)
+
+
+def test_versions_cannot_come_again_of_what_changes():
+    assert View(operations=2, magnitude=3.0, replays=2).is_random
+    for changing in ({"mixup": 0.2}, {"operations": 2, "magnitude": lambda step: 1.0}):
+        with pytest.raises(UserError, match=r"view\.replays"):
+            View(replays=2, **changing)

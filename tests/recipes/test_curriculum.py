@@ -1,0 +1,143 @@
+"""Curricula as runs of a config: they merge with one another, and go on in any stage."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import small_configs
+
+from effjax.errors import UserError
+from effjax.recipes import config as schema
+from effjax.recipes.runs import Experiment
+from effjax.runtime import checkpoints
+from effjax.runtime.writers import METRICS_FILE
+
+
+def train(config, workdir):
+    return {(done.name, done.seed): done for done in Experiment(config.to_dict(), workdir).train()}
+
+
+def small(data_dir, **runs):
+    config = schema.experiment()
+    config.data.dir, config.eval_batch_size = str(data_dir), 100
+    config.runs.update(runs)
+    return config
+
+
+def merged(data_dir):
+    """EfficientTrain, early-stopped distillation and pacing in one run of a transformer."""
+    config = small_configs.curriculum()
+    config.data.dir = str(data_dir)
+    return config
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, data_dir):
+    """The experiment, its folder and its student, trained without a break."""
+    experiment = Experiment(merged(data_dir).to_dict(), tmp_path_factory.mktemp("merged"))
+    return experiment, experiment.workdir, list(experiment.train())[-1]
+
+
+def test_plans_merge(undisturbed):
+    *_, done = undisturbed
+    stages = [(s.start, s["image_size"], s["terms"]) for s in done.assembled.task.plan]
+    assert stages == [
+        (0, 20, ("ce", "soft_target")),
+        (8, 20, ("ce",)),
+        (12, 24, ("ce",)),
+        (16, 28, ("ce",)),
+    ]
+    feed = done.assembled.task.feed
+    seen = set(feed.sampler({}, 0).rows(0).tolist())
+    ranking = done.assembled.pace.difficulty
+    assert seen <= set(np.argsort(ranking)[: round(0.2 * 3500)].tolist())  # the easiest fifth
+    table = done.variables()["params"]["position_table"]
+    assert table.shape[:2] == (7, 7)
+    assert np.isfinite(table).all()
+
+
+@pytest.mark.parametrize("kept", [4, 8, 12, 14, 18])
+def test_a_run_goes_on_in_any_stage_with_the_same_bits(undisturbed, tmp_path, monkeypatch, kept):
+    experiment, workdir, whole = undisturbed
+    shutil.copytree(workdir, tmp_path / "resumed")
+    folder = tmp_path / "resumed" / "student" / "seed_0"
+    for step in checkpoints.steps(folder / "checkpoints"):
+        if step > kept:
+            shutil.rmtree(folder / "checkpoints" / str(step))
+    monkeypatch.setattr(experiment, "workdir", tmp_path / "resumed")
+    resumed = list(experiment.train())[-1]
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables(), whole.variables())
+    assert (folder / METRICS_FILE).read_bytes() == (whole.trained_in / METRICS_FILE).read_bytes()
+    assert resumed.best_step == whole.best_step > 16  # only at the full size does an evaluation count
+
+
+def test_a_second_set_and_both(tmp_path, data_dir):
+    run = schema.run(model={"name": "mlp", "widths": (8,)}, steps=8, evaluations=2, batch_size=16)
+    run.plans.data = ((0.0, "easy"), (0.5, "easy+train"))
+    config = small(data_dir, run=run)
+    config.data.also = {"easy": "digits"}
+    done = train(config, tmp_path)["run", 0]
+    feed = done.assembled.task.feed
+    assert len(feed.rows({"data": "easy"})) == 3500
+    assert len(feed.rows({"data": "easy+train"})) == 7000
+    assert feed.resident["id"][feed.rows({"data": "easy"})].min() == 3500  # ids go on
+    assert done.assembled.task.watch_from == 4
+    run.plans.data = ((0.0, "esy"),)
+    with pytest.raises(UserError, match=r"plans.data: no source 'esy'.*did you mean 'easy'"):
+        Experiment(config.to_dict(), tmp_path / "other")
+
+
+@pytest.mark.parametrize("by", ["loss", "confidence", "epoch_learnt", "c_score"])
+def test_every_score_ranks_noise_last(tmp_path, data_dir, by):
+    """Labels that are wrong are more difficult than those that are right."""
+    reference = schema.run(model={"name": "mlp", "widths": (64,)}, steps=400, evaluations=1, record=True)
+    reference.folds = 3 if by == "c_score" else 0
+    paced = schema.run(model={"name": "mlp", "widths": (8,)}, steps=8, evaluations=2)
+    paced.pacing = schema.paced("linear", by=by, run="reference")
+    config = small(data_dir, reference=reference, paced=paced)
+    config.data.label_noise, config.view.shift = 0.2, 1
+    done = train(config, tmp_path)["paced", 0]
+    noisy = done.assembled.train.labels()
+    clean = done.assembled.train.source.labels()
+    difficulty = done.assembled.pace.difficulty
+    wrong = noisy != clean
+    assert wrong.sum() == 700
+    # The probability that a wrong label is ranked above a right one; ties count half.
+    above = (difficulty[wrong][:, None] > difficulty[~wrong][None]).mean()
+    ties = (difficulty[wrong][:, None] == difficulty[~wrong][None]).mean()
+    assert above + ties / 2 > 0.85, above
+
+
+def test_seeds_train_together(tmp_path, data_dir):
+    run = schema.run(model={"name": "mlp", "widths": (8,)}, steps=16, evaluations=2)
+    config = small(data_dir, run=run)
+    config.num_seeds, config.seeds_together = 2, True
+    together = train(config, tmp_path / "together")
+    config.seeds_together = False
+    apart = train(config, tmp_path / "apart")
+    for key, done in together.items():
+        for which in ("last", "best"):
+            close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4)  # noqa: E731
+            jax.tree.map(close, done.variables(which), apart[key].variables(which))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"plans": {"image_size": [[0, 20], [0.5, 29]]}}, r"plans.image_size: 29 must be .* at most 28"),
+        ({"plans": {"image_size": [[0, 20], [0.5, 28]]}}, r"runs.run.plans.image_size: .*kernel"),  # an MLP
+        ({"plans": {"magnitude": [[0, 1.0]]}}, r"view.operations=0: nothing has a magnitude"),
+        ({"reduction": "loader"}, r"reduction='loader' decodes .*data.on_device_mib=0"),
+        ({"reduction": "crop"}, r"reduction='crop'; allowed: frequency, loader, resize"),
+        ({"pacing": {"kind": "linear"}}, r"pacing.by is missing"),
+        ({"pacing": schema.paced("linear", run="rum").to_dict()}, r"pacing.run='rum'.*did you mean 'run'"),
+        ({"pacing": schema.paced("liner", order="random").to_dict()}, r"pacing kind='liner'"),
+        ({"pacing": schema.paced("linear", order="anti").to_dict(), "x": 1}, r"runs.run.x is not a key"),
+    ],
+)
+def test_bad_curricula_are_refused(tmp_path, data_dir, change, message):
+    config = small(data_dir, run=schema.run(model={"name": "mlp", "widths": (8,)}, steps=8, evaluations=2)).to_dict()
+    config["runs"]["run"].update(change)
+    with pytest.raises(UserError, match=message):
+        Experiment(config, tmp_path)
