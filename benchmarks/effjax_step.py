@@ -42,10 +42,10 @@ class RandomFeed:
             "id": np.arange(size, dtype=np.int32),
         }
 
-    def example(self):
+    def example(self, settings=None):
         return {name: array[: self.batch_size] for name, array in self.resident.items()}
 
-    def block_example(self, length):
+    def block_example(self, length, settings=None):
         return {"row": np.zeros((length, self.batch_size), np.int32)}
 
     def blocks(self, settings, seed, start, stop, length):

@@ -16,7 +16,7 @@ from effjax.recipes import config as schema
 
 SWITCHES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 EPOCHS, STEPS_AN_EPOCH, BATCH = 256, 100, 100
-WIDTHS, RATE = (100, 100, 100), 0.03
+WIDTHS, RATE = (100, 100, 100), 0.1
 
 
 def run(label: str, pieces, rate: float = RATE, epochs: int = EPOCHS):

@@ -179,6 +179,13 @@ def test_within_a_level_every_epoch_visits_its_rows_once():
     np.testing.assert_array_equal(PacedSampler(ranking, sampler.levels, 2, 3).rows(20), late)
 
 
+def test_levels_have_orders_of_their_own():
+    rows = np.arange(100)
+    small, large = (PacedSampler(rows, ((0, 50), (1, 100)), 100, seed=3).rows(step) for step in range(2))
+    # Drawn from one stream, the first epoch of the larger set would visit the smaller one's rows in its order.
+    assert not np.array_equal(large[large < 50], small[:50])
+
+
 @pytest.mark.parametrize(("order", "first"), [("curriculum", [0, 1, 2, 3]), ("anti-curriculum", [9, 8, 7, 6])])
 def test_the_easy_or_the_hard_come_first(array_source, order, first):
     difficulty = np.arange(10.0)

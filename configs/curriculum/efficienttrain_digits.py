@@ -1,0 +1,74 @@
+"""EfficientTrain on digits: what do small images, rising augmentation, and both save?
+
+  python -m launch.train --config=configs/curriculum/efficienttrain_digits.py --workdir=runs/efficienttrain_digits \
+      --results=results/curriculum_efficienttrain_digits.md
+
+5,000 real digits, 28×28 (so the sizes are 20, 24, 28). A ResNet-8 of half its width, RandAugment. The baseline sees
+whole images at magnitude 9 all the way; then the low-frequency crop alone, the rising magnitude alone, both
+(EfficientTrain), and EfficientTrain++ with two thirds of the baseline's compute.
+Cost: about 15 minutes on two CPU cores. Expected: results/curriculum_efficienttrain_digits.md. Variant ``tiny``: no
+result.
+"""
+
+from effjax.curricula import compute_progress, efficienttrain, efficienttrain_plus, epochs_for_compute
+from effjax.recipes import config as schema
+
+
+def curricula(run, final_size: int):
+    """The same run under every curriculum."""
+
+    def under(label: str, *plans, **changes):
+        other = run.copy_and_resolve_references()
+        other.label = label
+        other.plans.update({plan.setting: plan.pieces for plan in plans})
+        other.update(changes)
+        return other
+
+    sizes, magnitudes = efficienttrain(final_size)
+    plus = efficienttrain_plus(final_size=final_size)
+    shorter = under(
+        "EfficientTrain++, ⅔ of the compute",
+        *plus,
+        reduction="resize",
+        epochs=round(epochs_for_compute(plus[0], run.epochs * 2 / 3), 2),
+    )
+    shorter.schedule.progress = compute_progress(plus[0])
+    return {
+        "baseline": run,
+        "crop": under("low-frequency crop alone", sizes),
+        "magnitude": under("rising magnitude alone", magnitudes),
+        "efficienttrain": under("EfficientTrain", sizes, magnitudes),
+        "plus": shorter,
+    }
+
+
+def experiment(run, final_size: int, num_seeds: int):
+    """All curricula of a run; fill in title and data."""
+    config = schema.experiment()
+    config.num_seeds, config.control = num_seeds, "baseline"
+    config.view.operations = 2
+    config.runs.update(curricula(run, final_size))
+    config.table = ("baseline", "crop", "magnitude", "efficienttrain", "plus")
+    config.claims = tuple(
+        (f"{what} is better than the baseline", name, "baseline")
+        for what, name in (
+            ("The crop alone", "crop"),
+            ("The rising magnitude alone", "magnitude"),
+            ("EfficientTrain", "efficienttrain"),
+            ("EfficientTrain++", "plus"),
+        )
+    )
+    return config
+
+
+def get_config(variant: str = ""):
+    schema.check_variant(variant, ("tiny",))
+    run = schema.run(label="baseline", model={"name": "resnet8", "width": 0.5}, batch_size=50, epochs=20.0)
+    run.optimizer.update(name="adamw", learning_rate=3e-3)
+    run.schedule.warmup = 20 / 300
+    if variant == "tiny":
+        run.epochs, run.evaluations = 0.5, 5
+    config = experiment(run, 28, 1 if variant else 5)
+    config.title = "EfficientTrain on digits"
+    config.view.mean, config.view.std = (0.13,), (0.31,)
+    return config

@@ -1,0 +1,31 @@
+"""EfficientTrain on photos of solar cells. configs/curriculum/efficienttrain_digits.py, on larger images.
+
+  python -m launch.data --dataset=solar_cells --data_dir=data
+  python -m launch.train --config=configs/curriculum/efficienttrain_solar.py --workdir=runs/efficienttrain_solar \
+      --results=results/curriculum_efficienttrain_solar.md
+
+2,624 electroluminescence photos at 112×112 (half of the published size: so the sizes are 80, 96, 112), functional or
+defective. A ResNet-18 of a quarter of its width.
+Cost: about an hour on two CPU cores. Expected: results/curriculum_efficienttrain_solar.md. Variant ``tiny``: no result.
+"""
+
+from configs.curriculum.efficienttrain_digits import experiment
+from effjax.recipes import config as schema
+
+
+def get_config(variant: str = ""):
+    schema.check_variant(variant, ("tiny",))
+    run = schema.run(label="baseline", model={"name": "resnet18", "width": 0.25}, batch_size=32, epochs=24.0)
+    run.optimizer.update(name="adamw", learning_rate=3e-3)
+    run.schedule.warmup = 20 / 300
+    if variant == "tiny":
+        run.epochs, run.evaluations = 0.3, 5
+    config = experiment(run, 112, 1 if variant else 5)
+    config.title = "EfficientTrain on solar cells"
+    config.data.update(name="solar_cells", image_size=112)
+    config.data.classes = (
+        ("functional", ("functional", "likely_functional")),
+        ("defective", ("likely_defective", "defective")),
+    )
+    config.view.mean, config.view.std, config.view.flip = (0.5,), (0.25,), True
+    return config
