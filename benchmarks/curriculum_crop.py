@@ -1,6 +1,6 @@
 """The time of making a batch smaller: the low-frequency crop in its two forms, and a plain resize; prints JSON.
 
-    python -m benchmarks.curriculum_crop
+python -m benchmarks.curriculum_crop
 """
 
 import json

@@ -1,10 +1,10 @@
 """Whole runs through ``fit``: what a plan of sizes saves, and how long a switch of sizes holds up; prints JSON.
 
-    python -m benchmarks.curriculum_run --width=0.25 --batch=16 --steps=40
+    python -m benchmarks.curriculum_run --width=0.25 --batch=16 --steps=40 --first=80
 
-ResNet-18 on a resident set of random images of 224 pixels, cross-entropy, SGD with momentum; no evaluation. EfficientTrain's
-plan in turn with all steps at 224, after one run of each in which programs are compiled. Of that one only the stalls
-are reported: programs of later stages are compiled while earlier ones run, so those should be as long as --steps allows.
+ResNet-18 on a resident set of random images of 224 pixels, cross-entropy, SGD with momentum; no evaluation. First a run
+that switches once, its second program compiled beside the first stage, which must be long enough for that. Then
+EfficientTrain's plan in turn with all steps at 224, all programs being there.
 """
 
 import json
@@ -19,12 +19,14 @@ from absl import app, flags
 from benchmarks.effjax_step import RandomFeed
 from effjax import models
 from effjax.curricula import efficienttrain, stages
-from effjax.runtime import Task, fit, jit_backend
+from effjax.runtime import Task, fit
 from effjax.runtime.backends import JitBackend
+from effjax.runtime.programs import Programs
 from effjax.steps import Objective, View, init_state, make_optimizer, make_term
 
 _WIDTH = flags.DEFINE_float("width", 0.25, "multiplies the channels of ResNet-18")
 _OPERATIONS = flags.DEFINE_integer("operations", 0, "how many of RandAugment's operations an image undergoes")
+_FIRST = flags.DEFINE_integer("first", 80, "steps of the run that switches while it compiles; 0 leaves it out")
 _PAIRS = flags.DEFINE_integer("pairs", 3, "runs of each plan")
 FULL, CLASSES = 224, 10
 
@@ -56,10 +58,10 @@ class WatchedFeed(RandomFeed):
 
 
 class Run:
-    """A plan, its programs kept from one run to the next."""
+    """A run of a plan of sizes, as often as wanted; programs are shared with other runs."""
 
-    def __init__(self, plan):
-        steps, batch = flags.FLAGS.steps, flags.FLAGS.batch
+    def __init__(self, plan, steps: int, programs: Programs):
+        batch = flags.FLAGS.batch
         backend = WatchedBackend()
         model = models.create("resnet18", CLASSES, width=_WIDTH.value)
         objective = Objective(model, {"ce": make_term("ce")}, view=View(operations=_OPERATIONS.value))
@@ -82,6 +84,7 @@ class Run:
             log_every=steps,
             shapes_at=lambda stage: shapes,
             steps_per_dispatch=1 if backend.platform == "cpu" else None,
+            programs=programs,
         )
 
     def __call__(self) -> dict:
@@ -99,15 +102,19 @@ class Run:
 
 
 def main(_) -> None:
+    programs, steps = Programs(), flags.FLAGS.steps
+    switching = Run([(0.0, 160), (0.9, 192)], _FIRST.value, programs)() if _FIRST.value else None
     sizes, _ = efficienttrain(FULL)
-    runs = {"full": Run([(0.0, FULL)]), "plan": Run(sizes.pieces)}
-    first = {name: run() for name, run in runs.items()}
+    runs = {"full": Run([(0.0, FULL)], steps, programs), "plan": Run(sizes.pieces, steps, programs)}
+    for run in runs.values():
+        run()
     again = [{name: run() for name, run in runs.items()} for _ in range(_PAIRS.value)]
     report = {
         "sizes": [stage["image_size"] for stage in runs["plan"].task.plan],
         "steps": [stage.num_steps for stage in runs["plan"].task.plan],
         "batch": flags.FLAGS.batch,
-        "stalls_compiling": first["plan"]["stalls"],
+        "width": _WIDTH.value,
+        "stall_while_compiling": switching["stalls"][0] if switching else None,
         "full": [pair["full"] for pair in again],
         "plan": [pair["plan"] for pair in again],
     }

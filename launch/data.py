@@ -23,7 +23,8 @@ _DATASET = flags.DEFINE_string("dataset", None, _NAMES, required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
 _SHEET = flags.DEFINE_string("contact_sheet", None, "where to draw the examples; next to the dataset, if not given")
-_PER_CLASS, _MAX_CLASSES = 12, 40
+_AUGMENTED = flags.DEFINE_string("augmentation_sheet", None, "where to draw what augmentation does to some of them")
+_PER_CLASS, _MAX_CLASSES, _AUGMENTED_IMAGES = 12, 40, 8
 
 
 def main(argv: list[str]) -> None:
@@ -32,6 +33,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         describe(_DATASET.value, _DATA_DIR.value, _SHEET.value, download=_DOWNLOAD.value)
+        if _AUGMENTED.value:
+            _draw_augmented(_DATASET.value, _DATA_DIR.value, pathlib.Path(_AUGMENTED.value))
     except UserError as error:
         sys.exit(f"error: {error}")
 
@@ -49,6 +52,19 @@ def describe(name: str, data_dir: str, sheet: str | None, *, download: bool) -> 
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
     path = pathlib.Path(sheet) if sheet else directory / "contact_sheet.png"
     _draw(load(name, splits[0], data_dir), path)
+    print(f"  {path}")
+
+
+def _draw_augmented(name: str, data_dir: str, path: pathlib.Path) -> None:
+    from effjax.reports.augmentation_sheet import augmentation_sheet  # starts JAX
+
+    source = load(name, split_names(name, data_dir)[0], data_dir)
+    rows = np.linspace(0, len(source) - 1, _AUGMENTED_IMAGES).astype(int)
+    images = [source[int(row)]["image"] for row in rows]
+    if len({image.shape for image in images}) > 1:
+        raise UserError(f"--augmentation_sheet: the images of {name!r} differ in size")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    augmentation_sheet(np.stack(images)).save(path)
     print(f"  {path}")
 
 
