@@ -78,9 +78,9 @@ def steps(_) -> list[str]:
     lines = [
         f"## A train step of ResNet-18 by the size of its images, over one at {_FULL}",
         "",
-        "One step a dispatch; *ideal* counts pixels. *Crop's share* is of the step that crops: what it takes longer than",
-        "one whose images come small, a difference of two large numbers, as uncertain as its range says; and the crop",
-        "timed by itself.",
+        "One step a dispatch; *ideal* counts pixels. *Crop's share* is of the step that crops: what it takes longer",
+        "than one whose images come small, a difference of two large numbers, as uncertain as its range says; and the",
+        "crop timed by itself.",
         "",
         f"| width | batch | pixels | ms at {_FULL} | ms a step, cropping | of one at {_FULL} | ideal "
         "| crop's share, by difference | by itself |",

@@ -14,6 +14,7 @@ from effjax.losses.distillation import soft_target_kl, tempered_softmax
 from effjax.losses.hints import hint_mse
 from effjax.losses.logits import ensemble_logits, logit_mse
 from effjax.losses.relational import relational_angle, relational_distance
+from effjax.losses.self_paced import self_paced_weights
 from effjax.losses.similarity import similarity_preserving
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "logit_mse",
     "relational_angle",
     "relational_distance",
+    "self_paced_weights",
     "similarity_preserving",
     "soft_target_kl",
     "tempered_softmax",

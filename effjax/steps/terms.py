@@ -92,9 +92,21 @@ def logit_mse(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
     return Term(loss, weight, teachers=(teacher,))
 
 
+def self_paced(*, weight: Scheduled = 1.0, threshold: Scheduled = 1.0, form: str = "hard") -> Term:
+    """Cross-entropy of the examples whose own loss is below a threshold, a number or a schedule that grows."""
+    losses.self_paced_weights(jnp.zeros(()), 1.0, form=form)  # an unknown form is said now
+
+    def loss(inputs: TermInputs):
+        each = losses.cross_entropy(inputs.student.logits, inputs.batch["label"])
+        return losses.self_paced_weights(each, _value(threshold, inputs.step), form=form) * each
+
+    return Term(loss, weight)
+
+
 TERMS: dict[str, Callable[..., Term]] = {
     "ce": ce,
     "soft_target": soft_target,
+    "self_paced": self_paced,
     "dkd": decoupled,
     "dist": correlation,
     "logit_mse": logit_mse,
@@ -125,7 +137,7 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     for option, value in options.items():
         if option not in allowed:
             raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
-        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in ("weight", "temperature"))
+        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED)
         _check_range(f"terms.{name}.{option}", option, value)
     with blame(name):
         return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
@@ -146,10 +158,13 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
         raise UserError(f"{key}={value!r} must be {wanted}")
 
 
+_SCHEDULED = ("weight", "temperature", "threshold")
+
 # What an option must be; beyond it a loss would be NaN, or would do nothing.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "weight": (lambda value: value != 0, "anything but 0; a plan of terms turns a term off"),
     "temperature": (lambda value: value > 0, "above 0"),
+    "threshold": (lambda value: value > 0, "above 0"),
     "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
 }
 

@@ -1,0 +1,38 @@
+"""Weights that let a network learn from what it finds easy first."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError, nearest
+
+FORMS = ("hard", "linear")
+
+
+def self_paced_weights(losses: jax.Array, threshold: jax.Array | float, *, form: str = "hard") -> jax.Array:
+    """Weighs examples by their own losses; no gradient flows through the weights.
+
+    Args:
+      losses: one value an example, ``[...]``, any unit.
+      threshold: λ, in the same unit, above 0; it grows as training goes on.
+      form: ``"hard"``: 1 below the threshold, 0 from it on; ``"linear"``: 1 − loss / λ, at least 0.
+
+    Returns:
+      Weights in [0, 1] for losses that are not negative, ``[...]``.
+
+    Raises:
+      UserError: if there is no such form.
+
+    References:
+      Kumar et al., `Self-Paced Learning for Latent Variable Models
+      <https://papers.nips.cc/paper/3923-self-paced-learning-for-latent-variable-models>`_, 2010 (hard);
+      Jiang et al., `Easy Samples First: Self-paced Reranking for Zero-Example Multimedia Search
+      <https://doi.org/10.1145/2647868.2654918>`_, 2014 (linear).
+    """
+    if form not in FORMS:
+        raise UserError(f"form={form!r}; {nearest(form, FORMS)}")
+    chex.assert_type(losses, float)
+    losses = jax.lax.stop_gradient(losses)
+    if form == "hard":
+        return (losses < threshold).astype(losses.dtype)
+    return jnp.maximum(1.0 - losses / threshold, 0.0).astype(losses.dtype)
