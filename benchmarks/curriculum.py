@@ -129,8 +129,8 @@ def runs(_) -> list[str]:
         run_row("none", plain),
         run_row("RandAugment, 2 operations", augmented),
         "",
-        "The device has nothing to do at a switch of sizes for so many steps of the new size: "
-        f"{plain['stall_while_compiling']:.2f} where the program is compiled during the stage before,",
+        "At a switch of sizes the device has nothing to do for so many steps of the new size:",
+        f"{plain['stall_while_compiling']:.2f} where the program is compiled during the stage before, "
         f"{statistics.median(stalls):.2f} ({min(stalls):.2f}–{max(stalls):.2f}) where it is there already.",
     ]
 
@@ -162,7 +162,9 @@ def loader(_) -> list[str]:
         moved = 3 * int(size) ** 2 / 1000
         cells = [size, f"{statistics.median(values):,.0f}", ratio(values, speeds[str(_FULL)]), f"{moved:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    first = {name: f"{statistics.median(seconds):.2f} s" for name, seconds in run["first_batch"].items()}
+    said = f"The first 20 images of a stage of 160 pixels take {first['threads']}"
+    return [*lines, "", f"{said}; with two reading processes, which must be started, {first['processes']}."]
 
 
 def ms(seconds: Sequence[float]) -> str:

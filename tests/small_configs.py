@@ -59,6 +59,7 @@ def kill():
         run.ema, run.steps_per_dispatch = 0.9, 4
     config.runs.distilled.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
     config.runs.distilled.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))  # the optimiser starts afresh
+    config.runs.distilled.pacing, config.runs.distilled.record = schema.paced("linear", run="teacher"), True
     return config
 
 

@@ -94,7 +94,10 @@ class View:
         return self.source.labels()[self.ids]
 
     def at_size(self, image_size: int) -> "View":
-        return View(self.source.at_size(image_size), self.ids)
+        other = copy.copy(self)  # checking a million ids again would take seconds, at every change of size
+        other.source = self.source.at_size(image_size)
+        other.info = dataclasses.replace(self.info, image_shape=other.source.info.image_shape)
+        return other
 
 
 def global_ids(source: Source) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""Batches that are unsure and unlike one another: k-means++ on the gradients that guessed labels would give."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from effjax.selection.checks import check_count, check_finite
+
+
+def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
+    """Picks k examples by k-means++ on gradient embeddings.
+
+    The embedding of an example is the gradient of its loss in the last layer, had it the label that the network
+    guesses: (p − onehot(guess)) ⊗ h. It is an outer product, so products of two embeddings are products of two small
+    ones, and the C·D numbers of an embedding are never written down.
+
+    Args:
+      key: a PRNG key.
+      probs: ``[N, C]`` probabilities.
+      features: ``[N, D]`` inputs h of the last layer.
+      k: how many, from 1 to N.
+
+    Returns:
+      ``[k]`` int32 positions in the order they were picked, no duplicates. The first has the longest embedding; each
+      further one is drawn with a probability proportional to its squared distance to the nearest so far.
+
+    Raises:
+      UserError: if k is out of range or a value is not finite.
+
+    References:
+      Ash et al., `Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds
+      <https://arxiv.org/abs/1906.03671>`_, 2020, algorithm 1.
+    """
+    chex.assert_rank([probs, features], 2)
+    chex.assert_equal_shape_prefix([probs, features], 1)
+    check_count(k, len(probs))
+    check_finite("probs", probs)
+    check_finite("features", features)
+    return _plus_plus(key, jnp.asarray(probs, jnp.float32), jnp.asarray(features, jnp.float32), k)
+
+
+@partial(jax.jit, static_argnames="k")
+def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
+    residuals = probs - jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
+    squares = (residuals**2).sum(-1) * (features**2).sum(-1)
+
+    def pick(nearest: jax.Array, position: jax.Array) -> jax.Array:
+        products = (residuals @ residuals[position]) * (features @ features[position])
+        distances = jnp.maximum(squares - 2.0 * products + squares[position], 0.0)
+        return jnp.minimum(nearest, distances).at[position].set(-1.0)
+
+    def step(nearest: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        # A draw in proportion to the distances; those at distance 0 come last, those that are picked never.
+        weights = jnp.where(nearest < 0, -jnp.inf, jnp.log(jnp.maximum(nearest, 1e-30)))
+        position = jnp.argmax(weights + jax.random.gumbel(key, nearest.shape))
+        return pick(nearest, position), position
+
+    first = jnp.argmax(squares)
+    nearest = pick(jnp.full(len(probs), jnp.inf), first)
+    rest = jax.lax.scan(step, nearest, jax.random.split(key, k)[1:])[1]
+    return jnp.concatenate([first[None], rest]).astype(jnp.int32)

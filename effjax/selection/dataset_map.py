@@ -1,0 +1,71 @@
+"""Maps of a dataset: what training made of each example, and which examples it never learnt."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError, nearest
+
+
+class DatasetMap(NamedTuple):
+    """Where the examples lie, each ``[N]``.
+
+    Attributes:
+      confidence: the mean over epochs of the probability of the label.
+      variability: its standard deviation over epochs (of the population).
+      correctness: the share of epochs in which the label was the network's choice.
+    """
+
+    confidence: jax.Array
+    variability: jax.Array
+    correctness: jax.Array
+
+
+def dataset_map(true_label_probs: jax.Array, correct: jax.Array) -> DatasetMap:
+    """Maps a dataset.
+
+    Args:
+      true_label_probs: ``[E, N]`` the probability of the label, by epoch.
+      correct: ``[E, N]`` whether the label was the network's choice.
+
+    Returns:
+      The map.
+
+    References:
+      Swayamdipta et al., `Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics
+      <https://arxiv.org/abs/2009.10795>`_, 2020.
+    """
+    chex.assert_rank([true_label_probs, correct], 2)
+    chex.assert_equal_shape([true_label_probs, correct])
+    probs = jnp.asarray(true_label_probs, jnp.float32)
+    return DatasetMap(probs.mean(0), probs.std(0), jnp.asarray(correct, jnp.float32).mean(0))
+
+
+def rank_outliers(mapped: DatasetMap, by: str = "correctness") -> jax.Array:
+    """Orders the examples, those that look least learnable first.
+
+    Args:
+      mapped: a map.
+      by: ``"correctness"``: the least often right first, of equals the least confident (what the published ablation
+        removes); ``"confidence_variability"``: the smallest product of confidence and variability first (what the
+        paper's text says).
+
+    Returns:
+      ``[N]`` int32 positions, no duplicates.
+
+    Raises:
+      UserError: if there is no such order.
+
+    References:
+      Karamcheti et al., `Mind Your Outliers! Investigating the Negative Impact of Outliers on Active Learning for
+      Visual Question Answering <https://arxiv.org/abs/2107.02331>`_, 2021, sec. 6.
+    """
+    orders = {
+        "correctness": lambda: jnp.lexsort((mapped.confidence, mapped.correctness)),
+        "confidence_variability": lambda: jnp.argsort(mapped.confidence * mapped.variability, stable=True),
+    }
+    if by not in orders:
+        raise UserError(f"by={by!r}; {nearest(by, orders)}")
+    return orders[by]().astype(jnp.int32)

@@ -1,0 +1,104 @@
+"""Picking by score."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError
+from effjax.selection.checks import check_count, check_finite
+
+
+def top_k(scores: jax.Array, k: int) -> jax.Array:
+    """Picks the k highest scores; of equal ones those that come first.
+
+    Args:
+      scores: ``[N]``, finite.
+      k: how many, from 1 to N.
+
+    Returns:
+      ``[k]`` int32 positions, the highest score first, no duplicates.
+
+    Raises:
+      UserError: if k is out of range or a score is not finite.
+    """
+    chex.assert_rank(scores, 1)
+    check_count(k, len(scores))
+    check_finite("scores", scores)
+    return jax.lax.top_k(jnp.asarray(scores), k)[1].astype(jnp.int32)
+
+
+def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0) -> jax.Array:
+    """Draws k examples without replacement, each with a probability that grows as its score to the power β.
+
+    The k best by score are often much alike; a little chance spreads a batch, at no cost.
+
+    Args:
+      key: a PRNG key.
+      scores: ``[N]``, finite, not negative; 0 is picked only when nothing else is left.
+      k: how many, from 1 to N.
+      beta: β, above 0: 0 would be a random draw, infinity the k best.
+
+    Returns:
+      ``[k]`` int32 positions, no duplicates.
+
+    Raises:
+      UserError: if k or β is out of range, or a score is negative or not finite.
+
+    References:
+      Kirsch et al., `Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning
+      <https://arxiv.org/abs/2106.12059>`_, 2023 (power acquisition).
+    """
+    chex.assert_rank(scores, 1)
+    check_count(k, len(scores))
+    check_finite("scores", scores)
+    if not beta > 0:
+        raise UserError(f"beta={beta} must be above 0")
+    if not isinstance(scores, jax.core.Tracer) and (jnp.asarray(scores) < -1e-6).any():
+        raise UserError("scores: negative ones have no power; add what makes the least 0")
+    # The k largest of β log(score) + Gumbel noise are such a draw; among scores of 0 the noise alone decides.
+    noise = jax.random.gumbel(key, scores.shape)
+    log_scores = jnp.log(jnp.maximum(jnp.asarray(scores, jnp.float32), 1e-30))
+    return jax.lax.top_k(beta * log_scores + noise, k)[1].astype(jnp.int32)
+
+
+def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
+    """Picks the k highest scores, but of no class more than its share, as long as the others last.
+
+    Args:
+      scores: ``[N]``, finite.
+      classes: ``[N]`` integers in [0, num_classes): what the network takes the examples for.
+      k: how many, from 1 to N.
+      num_classes: C. Each class gets k / C; where one has fewer examples, the others share what is left.
+
+    Returns:
+      ``[k]`` int32 positions, no duplicates; the best of each class first, then the second best of each, and so on.
+
+    Raises:
+      UserError: if k is out of range or a score is not finite.
+    """
+    chex.assert_rank([scores, classes], 1)
+    check_count(k, len(scores))
+    check_finite("scores", scores)
+    by_score = jnp.argsort(-jnp.asarray(scores), stable=True)
+    one_hot = jax.nn.one_hot(jnp.asarray(classes)[by_score], num_classes, dtype=jnp.int32)
+    # Among those of its class, how many are better: the k smallest of that are as balanced as there are examples for.
+    rank = (jnp.cumsum(one_hot, axis=0) * one_hot).sum(-1)
+    return by_score[jnp.argsort(rank, stable=True)[:k]].astype(jnp.int32)
+
+
+def random_batch(key: jax.Array, num_examples: int, k: int) -> jax.Array:
+    """Picks k examples at random: the control of every selector.
+
+    Args:
+      key: a PRNG key.
+      num_examples: N.
+      k: how many, from 1 to N.
+
+    Returns:
+      ``[k]`` int32 positions, no duplicates.
+
+    Raises:
+      UserError: if k is out of range.
+    """
+    check_count(k, num_examples)
+    return jax.random.permutation(key, num_examples)[:k].astype(jnp.int32)

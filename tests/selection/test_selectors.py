@@ -1,0 +1,183 @@
+"""Selectors against slow references, and what all of them promise."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax import selection
+from effjax.errors import UserError
+
+N, D, C, M = 40, 6, 3, 4
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(N, D)).astype(np.float32)
+PROBS = RNG.dirichlet(np.full(C, 0.5), (M, N)).astype(np.float32)
+SCORES = RNG.uniform(size=N).astype(np.float32)
+CLASSES = RNG.integers(0, C, N)
+KEY = jax.random.key(0)
+
+SELECTORS = {
+    "top_k": lambda k: selection.top_k(SCORES, k),
+    "power_batch": lambda k: selection.power_batch(KEY, SCORES, k),
+    "class_balanced": lambda k: selection.class_balanced(SCORES, CLASSES, k, C),
+    "random_batch": lambda k: selection.random_batch(KEY, N, k),
+    "k_center_greedy": lambda k: selection.k_center_greedy(FEATURES, k),
+    "badge": lambda k: selection.badge(KEY, PROBS[0], FEATURES, k),
+    "batch_bald": lambda k: selection.batch_bald(KEY, PROBS, k, num_samples=30),
+    "typiclust": lambda k: selection.typiclust(KEY, FEATURES, k),
+}
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("k", [1, 7, N])
+def test_positions_without_duplicates_the_same_every_time(name, k):
+    chosen = SELECTORS[name](k)
+    assert chosen.dtype == jnp.int32
+    assert chosen.shape == (k,)
+    assert len(set(chosen.tolist())) == k
+    assert 0 <= int(chosen.min()) <= int(chosen.max()) < N
+    assert chosen.tolist() == SELECTORS[name](k).tolist()
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("k", [0, N + 1, 2.0])
+def test_a_number_that_cannot_be_picked_is_refused(name, k):
+    with pytest.raises(UserError, match=f"k={k!r} must be a whole number from 1 to {N}"):
+        SELECTORS[name](k)
+
+
+POISONED = {
+    "scores": lambda bad: selection.top_k(bad, 2),
+    "probs": lambda bad: selection.badge(KEY, jnp.stack([bad, bad], -1), FEATURES, 2),
+    "features": lambda bad: selection.k_center_greedy(bad[:, None], 2),
+}
+
+
+@pytest.mark.parametrize("name", POISONED)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(name, value):
+    bad = SCORES.copy()
+    bad[11] = value
+    with pytest.raises(UserError, match=rf"{name}: \d values are not finite, the first at \[11"):
+        POISONED[name](bad)
+
+
+def test_ties_go_to_the_first():
+    assert selection.top_k(np.array([0.5, 1.0, 0.5, 1.0]), 3).tolist() == [1, 3, 0]
+
+
+def test_power_batch_draws_by_power():
+    scores, draws = np.array([1.0, 2.0, 4.0]), 4000
+    picks = jax.vmap(lambda key: selection.power_batch(key, scores, 1, beta=2.0))(jax.random.split(KEY, draws))
+    shares = np.bincount(picks[:, 0], minlength=3) / draws
+    np.testing.assert_allclose(shares, np.array([1, 4, 16]) / 21, atol=0.03)
+    with pytest.raises(UserError, match="beta=0 must be above 0"):
+        selection.power_batch(KEY, scores, 1, beta=0)
+
+
+def test_quotas_by_class():
+    scores = np.array([9, 8, 7, 6, 5, 4, 3.0])
+    classes = np.array([0, 0, 0, 0, 1, 1, 2])
+    assert selection.class_balanced(scores, classes, 4, 3).tolist() == [0, 4, 6, 1]
+    assert sorted(selection.class_balanced(scores, classes, 6, 3).tolist()) == [0, 1, 2, 4, 5, 6]
+
+
+def greedy_centres(features, k, centres):
+    """k-center by the book, in float64."""
+    chosen, features = [], features.astype(np.float64)
+    centres = [features[c] if np.ndim(c) == 0 else c for c in centres]
+    if not centres:
+        chosen = [int(np.argmin(((features - features.mean(0)) ** 2).sum(-1)))]
+        centres = [features[chosen[0]]]
+    while len(chosen) < k:
+        nearest = np.min([((features - c) ** 2).sum(-1) for c in centres], axis=0)
+        nearest[chosen] = -1
+        chosen.append(int(nearest.argmax()))
+        centres.append(features[chosen[-1]])
+    return chosen
+
+
+def test_k_center_is_greedy():
+    assert selection.k_center_greedy(FEATURES, 9).tolist() == greedy_centres(FEATURES, 9, [])
+    outside = RNG.normal(size=(300, D)).astype(np.float32)  # more than a chunk
+    expected = greedy_centres(FEATURES, 9, list(outside.astype(np.float64)))
+    assert selection.k_center_greedy(FEATURES, 9, outside).tolist() == expected
+    inside = np.array([3, 5, 8])
+    expected = greedy_centres(FEATURES, 9, list(inside))
+    assert selection.k_center_greedy(FEATURES, 9, inside).tolist() == expected
+    assert selection.k_center_greedy(FEATURES, 9, np.zeros((0, D))).tolist() == greedy_centres(FEATURES, 9, [])
+
+
+def test_k_center_does_not_pick_again_what_is_labelled():
+    alike = np.zeros((6, 2), np.float32)
+    assert sorted(selection.k_center_greedy(alike, 4, np.array([1, 4])).tolist()) == [0, 2, 3, 5]
+    with pytest.raises(UserError, match="from 1 to 4"):
+        selection.k_center_greedy(alike, 5, np.array([1, 4]))
+
+
+def test_k_center_far_from_the_origin():
+    assert selection.k_center_greedy(FEATURES + 1000, 9).tolist() == greedy_centres(FEATURES + 1000, 9, [])
+
+
+def test_badge_draws_by_the_distance_of_the_embeddings():
+    guess = np.eye(C)[PROBS[0].argmax(-1)]
+    embeddings = np.einsum("nc,nd->ncd", PROBS[0] - guess, FEATURES).reshape(N, -1)
+    first = int((embeddings**2).sum(-1).argmax())
+    distances = ((embeddings - embeddings[first]) ** 2).sum(-1)
+    picks = jax.vmap(lambda key: selection.badge(key, PROBS[0], FEATURES, 2))(jax.random.split(KEY, 4000))
+    assert set(picks[:, 0].tolist()) == {first}
+    np.testing.assert_allclose(np.bincount(picks[:, 1], minlength=N) / 4000, distances / distances.sum(), atol=0.025)
+
+
+def joint_information(probs, chosen):
+    """Mutual information of the labels of ``chosen`` with the member, over all combinations."""
+    joint = 0.0
+    for labels in itertools.product(range(C), repeat=len(chosen)):
+        p = np.mean(np.prod([probs[:, i, c] for i, c in zip(chosen, labels, strict=True)], axis=0))
+        joint -= p * np.log(p) if p > 0 else 0.0
+    conditional = -(probs * np.log(probs)).sum(-1).mean(0)
+    return joint - conditional[list(chosen)].sum()
+
+
+def test_batch_bald_is_greedy_in_the_joint_information():
+    probs = PROBS.astype(np.float64)
+    chosen = []
+    for _ in range(4):
+        rest = [i for i in range(N) if i not in chosen]
+        chosen.append(max(rest, key=lambda i: joint_information(probs, [*chosen, i])))
+    assert selection.batch_bald(KEY, PROBS, 4).tolist() == chosen
+    # Sampled, it is nearly as good.
+    sampled = selection.batch_bald(KEY, PROBS, 4, num_samples=16)
+    assert joint_information(probs, sampled.tolist()) > 0.9 * joint_information(probs, chosen)
+
+
+def test_batch_bald_does_not_pick_twins():
+    """Members that are sure and split one way over an example, another way over the next, and agree on the last."""
+    one, other, agreed = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 0, 0, 0]]
+    probs = np.stack([one, one, agreed, other, other], axis=1)
+    assert selection.top_k(jnp.array([1.0, 1, 0, 1, 1]), 2).tolist() == [0, 1]  # as their single scores would
+    assert selection.batch_bald(KEY, probs, 2).tolist() == [0, 3]
+
+
+def test_typiclust_visits_every_region_that_has_no_label():
+    centres = np.array([[0, 0], [10, 0], [0, 10], [10, 10]], np.float32)
+    blobs = np.concatenate([c + 0.3 * RNG.normal(size=(20, 2)) for c in centres]).astype(np.float32)
+    chosen = selection.typiclust(KEY, blobs, 2, labelled=np.array([0, 1, 20, 21]))
+    assert {i // 20 for i in chosen.tolist()} == {2, 3}
+    one = selection.typiclust(KEY, blobs[:20], 1)
+    distances = np.sort(np.linalg.norm(blobs[:20, None] - blobs[None, :20], axis=-1), -1)[:, 1:]
+    assert int(one[0]) == int(distances.mean(-1).argmin())  # 19 neighbours, all there are
+
+
+def test_dataset_map_by_hand():
+    probs = np.array([[1.0, 0.2, 0.5], [0.0, 0.4, 0.5]])
+    mapped = selection.dataset_map(probs, probs > 0.45)
+    np.testing.assert_allclose(mapped.confidence, [0.5, 0.3, 0.5])
+    np.testing.assert_allclose(mapped.variability, [0.5, 0.1, 0.0], atol=1e-7)
+    np.testing.assert_allclose(mapped.correctness, [0.5, 0.0, 1.0])
+    assert selection.rank_outliers(mapped).tolist() == [1, 0, 2]
+    assert selection.rank_outliers(mapped, by="confidence_variability").tolist() == [2, 1, 0]
+    with pytest.raises(UserError, match="did you mean 'correctness'"):
+        selection.rank_outliers(mapped, by="correctnes")
