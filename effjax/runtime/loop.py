@@ -17,6 +17,7 @@ import numpy as np
 
 from effjax.curricula import Stage, stage_at
 from effjax.errors import Diverged
+from effjax.runtime.ahead import Ahead
 from effjax.runtime.best import Best
 from effjax.runtime.checkpoints import Checkpoints
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
@@ -108,6 +109,7 @@ class _Loop:
         self.pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
         self.seeds = np.asarray(self.host_state.seed).tolist()
         self.blocks = 0
+        self.opened: Ahead | None = None
         if restored:
             _log.info("%s: resuming at step %d of %d", label, self.step, task.total_steps)
 
@@ -120,6 +122,8 @@ class _Loop:
                 self._run_stages()
             finally:
                 self.writer.close()
+                if self.opened:
+                    self.opened.close()
         best = self.best.notes()
         best_step = best["step"] if best else self.step
         best_step = tuple(best_step) if isinstance(best_step, list) else best_step
@@ -162,11 +166,13 @@ class _Loop:
         if index + 1 < len(task.plan):
             self._prepare(index + 1)
         self._prepare_evaluation(stage)
-        blocks = task.feed.blocks(dict(stage.settings), self.seeds, self.step, stage.stop, length)
+        blocks = self.opened or task.feed.blocks(dict(stage.settings), self.seeds, self.step, stage.stop, length)
+        self.opened = None
         self.clock.start()
         for inputs in self.clock.loading(blocks, index):
             self._dispatch(ready.program, task.backend.shard(inputs, axis=task.example_axis), length)
             self.clock.steps(index, length)
+            self._open_next(index)
             if self._is_boundary():
                 self._settle()
                 self.clock.stop(index)
@@ -185,6 +191,16 @@ class _Loop:
         if len(task.plan) > 1 or not task.feed.resident:
             said = describe_stage(self.clock, index, task.batch_size * max(task.members, 1))
             _log.info("%s: stage %d/%d: %s", self.label, index + 1, len(task.plan), said)
+
+    def _open_next(self, index: int) -> None:
+        """In the last quarter of a stage, starts what reads for the next."""
+        task, stage = self.task, self.task.plan[index]
+        if task.feed.resident or self.opened or index + 1 == len(task.plan):
+            return
+        if self.step >= stage.stop - stage.num_steps // 4:
+            coming = task.plan[index + 1]
+            length, _ = task.block_at(coming, self._with_teachers(self._shapes(coming), coming))
+            self.opened = Ahead(task.feed.blocks(dict(coming.settings), self.seeds, coming.start, coming.stop, length))
 
     def _enter(self, stage: Stage, before: Stage) -> None:
         """What a stage changes of the state; after a resume at just this step too."""

@@ -35,6 +35,7 @@ def fixed_threshold(budget: float, threshold: float, *, window: int = 100) -> Po
     """Asks for what scores above a threshold, while there is budget.
 
     What has been spent is estimated as u ← u (w − 1) / w + query; an example is asked for only while u / w < budget.
+    So of n examples at most budget · (n + w) + n / 2w + 1 are asked for: the estimate starts from none, and rounds.
 
     Args:
       budget: the share of examples that may be asked for, in (0, 1].

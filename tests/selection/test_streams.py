@@ -25,7 +25,8 @@ def run(policy, scores=SCORES):
 @pytest.mark.parametrize("budget", [0.05, 0.2])
 def test_the_budget_is_kept_and_used(name, budget):
     asked = run(POLICIES[name](budget)).mean()
-    assert asked * 600 <= budget * (600 + 100) + 2  # spending starts from none: a window's worth may come on top
+    # Spending starts from none, so a window's worth may come on top; and the estimate rounds up half a query a window.
+    assert round(asked * 600) <= budget * (600 + 100) + 600 / 100 / 2 + 1
     assert asked > 0.7 * budget
 
 
