@@ -3,7 +3,7 @@
 from effjax.steps.dispatch import has_convolution, make_block
 from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
-from effjax.steps.members import member_of, over_members, stack_members
+from effjax.steps.members import ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.objective import Objective, Term, TermInputs
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.preflight import check_terms_act
@@ -25,6 +25,7 @@ __all__ = [
     "TrainState",
     "View",
     "check_terms_act",
+    "ensemble_apply",
     "has_convolution",
     "init_records",
     "init_state",

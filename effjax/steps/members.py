@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from effjax.steps.dispatch import has_convolution
+
 Tree = Any
 
 
@@ -34,6 +36,22 @@ def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: b
         return stack_members(results)
 
     return unrolled
+
+
+def ensemble_apply(apply: Callable[[Tree, Tree], Tree], params: Tree, inputs: Tree) -> Tree:
+    """Runs every member of an ensemble on the same inputs, the way that is fast on the default backend.
+
+    Args:
+      apply: one network, ``(params, inputs) -> outputs``.
+      params: of all members, their axis first: see :func:`stack_members`.
+      inputs: shared.
+
+    Returns:
+      The outputs with the members' axis first.
+    """
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), params)
+    unroll = jax.default_backend() == "cpu" and has_convolution(apply, one, inputs)
+    return over_members(apply, (0, None), unroll=unroll)(params, inputs)
 
 
 def stack_members(trees: Sequence[Tree]) -> Tree:

@@ -8,6 +8,7 @@ import pytest
 from toy import make_batch, make_objective, quick_jit
 
 from effjax.steps import (
+    ensemble_apply,
     init_records,
     init_state,
     make_train_step,
@@ -35,6 +36,20 @@ def test_members_train_as_each_would_alone(model, unroll):
 def test_what_all_members_share_is_not_mapped():
     together = over_members(lambda a, b: a * b, (0, None), unroll=True)
     np.testing.assert_array_equal(together(jnp.arange(3.0), jnp.ones(2)), [[0, 0], [1, 1], [2, 2]])
+
+
+@pytest.mark.parametrize("model", ["mlp", "scnn"])
+def test_an_ensemble_answers_as_its_members_do(model):
+    objective, batch = make_objective(model), make_batch()
+    images = objective.view(batch["image"])
+    states = [init_state(objective, optax.sgd(0.1), seed, batch) for seed in range(3)]
+    variables = [state.eval_variables for state in states]
+
+    def apply(variables, images):
+        return objective.student.apply(variables, images).logits
+
+    answers = quick_jit(lambda v, x: ensemble_apply(apply, v, x))(stack_members(variables), images)
+    np.testing.assert_allclose(answers, [apply(own, images) for own in variables], atol=1e-5)
 
 
 def test_records_by_hand():
