@@ -70,7 +70,8 @@ def curriculum():
     config = _experiment(teacher=teacher, student=_distilled(student, cached=""))
     config.view.operations, config.view.flip = 1, True
     run = config.runs.student
-    run.plans = {plan.setting: plan.pieces for plan in efficienttrain(28)}
+    run.plans.image_size = ((0.0, 20), (0.8, 28))
+    run.plans.magnitude = efficienttrain(28)[1].pieces
     run.plans.terms = ((0.0, ("ce", "soft_target")), (0.4, ("ce",)))
     run.pacing = schema.paced("linear", run="teacher")
     run.evaluations, run.checkpoint_every, run.log_every, run.ema, run.keep, run.record = 10, 2, 3, 0.9, 20, True

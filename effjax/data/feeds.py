@@ -104,11 +104,17 @@ def fold_of(ids: np.ndarray, folds: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ResidentFeed(Feed):
-    """The sets live on the device whole; only row numbers travel."""
+    """The sets live on the device whole; only row numbers travel.
+
+    Attributes:
+      arrays: of :attr:`joined`, where another feed of the same sources has read them already.
+    """
+
+    arrays: Batch | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        arrays = as_arrays(self.joined)
+        arrays = self.arrays or as_arrays(self.joined)
         object.__setattr__(self, "resident", {key: arrays[key] for key in self.features})
 
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006 (never changed)

@@ -32,6 +32,9 @@ class Datasets:
     num_workers: int
     features: tuple[str, ...] = ()
     also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    # Parts of the training set, and what was read of each: runs share them.
+    _without: dict[tuple[str, ...], Source] = dataclasses.field(default_factory=dict)
+    _read: dict[int, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @property
     def info(self) -> DatasetInfo:
@@ -45,12 +48,15 @@ class Datasets:
         """
         if not classes:
             return self.train
+        if (classes := tuple(classes)) in self._without:
+            return self._without[classes]
         names = self.info.class_names
         for name in classes:
             if name not in names:
                 raise UserError(f"{key}.without_classes: no class {name!r}; {nearest(name, names)}")
         kept = ~np.isin(self.train.labels(), [names.index(name) for name in classes])
-        return View(self.train, global_ids(self.train)[kept])
+        self._without[classes] = View(self.train, global_ids(self.train)[kept])
+        return self._without[classes]
 
     def feed(
         self,
@@ -78,7 +84,9 @@ class Datasets:
                 "reduction='loader' decodes images anew for each size, but this set is small and kept on the device "
                 "whole: use reduction='resize', or set config.data.on_device_mib=0"
             )
-        return ResidentFeed(sources, batch_size, **common)
+        feed = ResidentFeed(sources, batch_size, **common, arrays=self._read.get(id(train)))
+        self._read[id(train)] = feed.resident
+        return feed
 
 
 def open_datasets(config: Mapping[str, Any]) -> Datasets:
