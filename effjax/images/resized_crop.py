@@ -11,12 +11,12 @@ from effjax.images.keys import per_example_keys
 def random_resized_crop(
     key: jax.Array,
     images: jax.Array,
-    size: int,
+    size: int | tuple[int, int],
     *,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> jax.Array:
-    """Cuts a random box from each image and resizes it, bilinearly and antialiased, to a square of one size.
+    """Cuts a random box from each image and resizes it, bilinearly and antialiased, to one size.
 
     The same as to crop and then to resize with Pillow's ``BILINEAR``: where a box is larger than ``size``, the filter
     widens to cover it; no pixel outside the box has a part. A box that does not fit in ten draws gives way to the
@@ -25,12 +25,12 @@ def random_resized_crop(
     Args:
       key: one PRNG key, or one an example, ``[B]``.
       images: ``[B, H, W, C]``, float.
-      size: the side of the result, in pixels.
+      size: of the result, in pixels: one number for both sides, or (height, width).
       scale: the least and the largest area of a box, as a share of the image's.
       ratio: the least and the largest width of a box over its height.
 
     Returns:
-      ``[B, size, size, C]``, of the dtype of ``images``.
+      ``[B, height, width, C]``, of the dtype of ``images``.
 
     Raises:
       AssertionError: if shapes do not fit, or ``images`` are integers.
@@ -40,12 +40,13 @@ def random_resized_crop(
     """
     images = float_batch(images)
     height, width = images.shape[1:3]
+    new_height, new_width = size if isinstance(size, tuple) else (size, size)
 
     def crop(key: jax.Array, image: jax.Array) -> jax.Array:
         box, fits = random_box(key, height, width, scale, ratio)
         box = jax.tree.map(lambda drawn, central: jnp.where(fits, drawn, central), box, _central(height, width, ratio))
-        rows = _weights(box.top, box.height, height, size)
-        columns = _weights(box.left, box.width, width, size)
+        rows = _weights(box.top, box.height, height, new_height)
+        columns = _weights(box.left, box.width, width, new_width)
         # The default precision of a GPU or TPU would round the pixels.
         return jnp.einsum("yh,hwc,xw->yxc", rows, image, columns, precision=jax.lax.Precision.HIGHEST)
 

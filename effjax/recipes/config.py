@@ -45,6 +45,7 @@ def experiment() -> ml_collections.ConfigDict:
     config.view.std = (1.0,)
     config.view.shift = 0
     config.view.flip = False
+    config.view.crop = 0.0  # the smallest share of an image that a random crop keeps; 0: none
     config.view.operations = 0  # of RandAugment, an image; 0: none
     config.view.magnitude = 9.0  # of these, 0 to 10; plans.magnitude of a run comes before it
     config.view.erasing = 0.0  # the probability that a box is replaced by noise

@@ -137,7 +137,7 @@ def _view(settings: Mapping[str, Any]) -> Pixels:
     for name in ("shift", "replays", "operations"):
         if isinstance(settings[name], bool) or not isinstance(settings[name], int) or settings[name] < 0:
             raise UserError(f"config.view.{name}={settings[name]!r} must be a whole number, 0 or more")
-    for name, most in (("magnitude", 10), ("erasing", 1), ("mixup", math.inf), ("cutmix", math.inf)):
+    for name, most in (("magnitude", 10), ("crop", 1), ("erasing", 1), ("mixup", math.inf), ("cutmix", math.inf)):
         value = settings[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             raise UserError(f"config.view.{name}={value!r} must be a number from 0 to {most}")

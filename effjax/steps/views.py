@@ -28,6 +28,8 @@ class View:
       std: divided by, one a channel.
       shift: the largest random shift while training, in pixels; 0 is off.
       flip: whether to mirror at random while training.
+      crop: the smallest share of the image that a random crop keeps, resized to the image's size while training; 0 is
+        off.
       operations: how many of RandAugment's operations an image undergoes while training; 0 is off.
       magnitude: of these operations, 0 to 10: a number, or a schedule of the global step.
       erasing: the probability that a box of the image is replaced by noise while training.
@@ -45,6 +47,7 @@ class View:
     std: tuple[float, ...] = (1.0,)
     shift: int = 0
     flip: bool = False
+    crop: float = 0.0
     operations: int = 0
     magnitude: float | optax.Schedule = 9.0
     erasing: float = 0.0
@@ -63,7 +66,7 @@ class View:
     @property
     def is_random(self) -> bool:
         """Whether training sees an image differently from step to step."""
-        return bool(self.shift or self.flip or self.operations or self.erasing or self.mixes)
+        return bool(self.shift or self.flip or self.crop or self.operations or self.erasing or self.mixes)
 
     @property
     def mixes(self) -> bool:
@@ -90,6 +93,9 @@ class View:
         if keys is not None and self.shift:
             images = ops.random_crop(_purpose(keys, 1), images, self.shift)
         scaled = images.astype(jnp.float32) / 255.0
+        if keys is not None and self.crop:
+            size = images.shape[1:3]
+            scaled = ops.random_resized_crop(_purpose(keys, 6), scaled, size, scale=(self.crop, 1.0))
         if keys is not None and self.operations:
             magnitude = self.magnitude(step) if callable(self.magnitude) else self.magnitude
             scaled = ops.random_augment(_purpose(keys, 2), scaled, magnitude, num_ops=self.operations)

@@ -98,3 +98,12 @@ def test_versions_cannot_come_again_of_what_changes():
     for changing in ({"mixup": 0.2}, {"operations": 2, "magnitude": lambda step: 1.0}):
         with pytest.raises(UserError, match=r"view\.replays"):
             View(replays=2, **changing)
+
+
+def test_a_random_crop_keeps_the_size():
+    view = View(crop=0.25)
+    keys = jax.vmap(jax.random.fold_in, (0, None))(KEYS, 6)
+    expected = ops.random_resized_crop(keys, IMAGES.astype(np.float32) / 255, (5, 5), scale=(0.25, 1.0))
+    np.testing.assert_allclose(view(IMAGES, KEYS), expected, atol=1e-6)
+    assert view.is_random
+    np.testing.assert_array_equal(view(IMAGES), View()(IMAGES))
