@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from effjax.data.base import Example, Source, View
+from effjax.data.labelled import Labelled
 from effjax.errors import UserError
 
 
@@ -46,8 +47,10 @@ class Joined:
         return np.concatenate([source.labels() for source in self.sources])
 
     def rows_of(self, part: int) -> np.ndarray:
-        """The rows ``[n]`` of one of the sources."""
-        return np.arange(self._starts[part], self._starts[part + 1])
+        """The rows ``[n]`` of one of the sources that can be trained on: those that have a label."""
+        source = self.sources[part]
+        rows = source.rows if isinstance(source, Labelled) else np.arange(len(source))
+        return rows + self._starts[part]
 
     @property
     def num_ids(self) -> int:

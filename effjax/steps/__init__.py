@@ -6,6 +6,7 @@ from effjax.steps.masks import path_mask
 from effjax.steps.members import ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.objective import Objective, Term, TermInputs
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
+from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
 from effjax.steps.records import init_records, update_records
 from effjax.steps.resolution import resize_state
@@ -33,6 +34,7 @@ __all__ = [
     "make_eval_step",
     "make_optimizer",
     "make_predict",
+    "make_predictions",
     "make_schedule",
     "make_term",
     "make_train_step",

@@ -1,5 +1,6 @@
 """Checks before the first step: what is on must act."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -77,7 +78,12 @@ def _depends(term, chosen: list[jax.Array], *args: Tree) -> bool:
         return jax.vjp(lambda chosen: term(chosen, *args), chosen)[1](cotangent)
 
     loss = jax.eval_shape(term, chosen, *args)
-    jaxpr = jax.make_jaxpr(pulled_back)(loss, chosen, *args).jaxpr
+    return depends_on_first(pulled_back, loss, chosen, *args)
+
+
+def depends_on_first(function: Callable, *args: Tree) -> bool:
+    """Whether what a function returns is computed from its first argument, one array; only traces it."""
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
     reached = {jaxpr.invars[0]}
     for eqn in jaxpr.eqns:  # in order: what an operation touches is reached if any of its inputs is
         if any(not hasattr(v, "val") and v in reached for v in eqn.invars):

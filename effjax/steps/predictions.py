@@ -1,0 +1,112 @@
+"""Several predictions of one example, whose disagreement says how sure a network can be."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError, nearest
+from effjax.steps import rng
+from effjax.steps.dispatch import has_convolution
+from effjax.steps.members import over_members
+from effjax.steps.objective import Batch
+from effjax.steps.preflight import depends_on_first
+from effjax.steps.views import View
+
+Tree = Any
+Predict = Callable[[Tree, Batch], Mapping[str, jax.Array]]
+
+KINDS = ("single", "ensemble", "dropout", "augmentations")
+FEATURES = "penultimate"
+
+
+def make_predictions(
+    model: nn.Module, view: View, kind: str, *, passes: int = 25, seed: int = 0, platform: str = "cpu"
+) -> Predict:
+    """Builds the pure function ``(variables, batch) -> {"probs": [M, B, C], "features": [B, D]}``.
+
+    Args:
+      model: the network.
+      view: how stored images become its input; its randomness is what ``"augmentations"`` draws from.
+      kind: ``"single"``: one prediction; ``"ensemble"``: one of each member, the variables with the members' axis
+        first; ``"dropout"``: as many passes with dropout on, each with masks of its own; ``"augmentations"``: of as
+        many augmented versions of the image. Features are of the plain image, the mean over members.
+      passes: M of ``"dropout"`` and ``"augmentations"``.
+      seed: of their draws: a pass's masks depend on (seed, pass, id) alone, not on the batch.
+      platform: that it will run on: on CPU members with convolutions are laid out one after the other.
+
+    Returns:
+      The function.
+
+    Raises:
+      UserError: if there is no such kind, or nothing is random that the passes could differ by.
+
+    References:
+      Gal & Ghahramani, `Dropout as a Bayesian Approximation <https://arxiv.org/abs/1506.02142>`_, 2016; Beluch et al.,
+      `The Power of Ensembles for Active Learning in Image Classification
+      <https://doi.org/10.1109/CVPR.2018.00976>`_, 2018; Ayhan & Berens, `Test-time Data Augmentation
+      <https://openreview.net/forum?id=rJZz-knjz>`_, 2018.
+    """
+    if kind not in KINDS:
+        raise UserError(f"predictions={kind!r}; {nearest(kind, KINDS)}")
+    if kind == "augmentations" and not view.is_random:
+        raise UserError("predictions='augmentations': the view has no augmentation: set view.shift, flip, crop, …")
+    tapped = model.clone(taps=(FEATURES,))
+
+    def one(variables: Tree, images: jax.Array, keys: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        outputs = tapped.apply(variables, view.reduce(images), train=False, dropout_keys=keys)
+        return jax.nn.softmax(outputs.logits.astype(jnp.float32)), outputs.taps[FEATURES].astype(jnp.float32)
+
+    def pass_keys(number: jax.Array, ids: jax.Array) -> jax.Array:
+        return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
+
+    def single(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+        probs, features = one(variables, view(batch["image"]))
+        return {"probs": probs[None], "features": features}
+
+    def ensemble(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+        images = view(batch["image"])
+        own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), variables)
+        unroll = platform == "cpu" and has_convolution(one, own, images)
+        probs, features = over_members(one, (0, None), unroll=unroll)(variables, images)
+        return {"probs": probs, "features": features.mean(0)}
+
+    def dropout(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+        images = view(batch["image"])
+        # Mapped over the masks alone: what lies before the first of them is computed once for all passes.
+        masked = jax.vmap(lambda number: one(variables, images, pass_keys(number, batch["id"]))[0])
+        return {"probs": masked(jnp.arange(passes)), "features": one(variables, images)[1]}
+
+    def augmentations(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+        def augmented(number: jax.Array) -> jax.Array:
+            return one(variables, view(batch["image"], pass_keys(number, batch["id"])))[0]
+
+        probs = jax.vmap(augmented)(jnp.arange(passes))
+        return {"probs": probs, "features": one(variables, view(batch["image"]))[1]}
+
+    return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": augmentations}[kind]
+
+
+def check_dropout(model: nn.Module, variables: Tree, image: jax.Array) -> None:
+    """Refuses Monte-Carlo dropout of a network that drops nothing: all its passes would be alike.
+
+    Args:
+      model: the network.
+      variables: its variables, or their shapes.
+      image: one image ``[1, H, W, C]``, float, or its shape.
+
+    Raises:
+      UserError: naming the network.
+    """
+
+    def logits(data: jax.Array, variables: Tree, image: jax.Array) -> jax.Array:
+        return model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data)).logits
+
+    data = jax.ShapeDtypeStruct(jax.random.key_data(jax.random.split(jax.random.key(0), 1)).shape, jnp.uint32)
+    if not depends_on_first(logits, data, variables, image):
+        raise UserError(
+            f"predictions='dropout': {type(model).__name__} drops nothing (its option dropout is 0, or it has none); "
+            "use predictions='ensemble', or a network with dropout"
+        )
