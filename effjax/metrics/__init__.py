@@ -3,12 +3,14 @@
 from effjax.metrics.calibration import CalibrationBins, expected_calibration_error
 from effjax.metrics.classification import agreement, negative_log_likelihood, top_k_accuracy
 from effjax.metrics.mean import Mean
+from effjax.metrics.temperature import fit_temperature
 
 __all__ = [
     "CalibrationBins",
     "Mean",
     "agreement",
     "expected_calibration_error",
+    "fit_temperature",
     "negative_log_likelihood",
     "top_k_accuracy",
 ]
