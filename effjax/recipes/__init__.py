@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from effjax.errors import UserError, nearest
-from effjax.recipes import distill
+from effjax.recipes import active, distill
 
 RECIPES: dict[str, Callable[..., Any]] = {
+    "active": active.main,
     "distill": distill.main,
 }
 

@@ -8,7 +8,7 @@ import ml_collections
 from effjax.errors import UserError, nearest
 
 # Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
-_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing")
+_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing", "query")
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -54,8 +54,43 @@ def experiment() -> ml_collections.ConfigDict:
     config.view.replays = 0  # 0: augmented anew at every step; R: each example has R versions
     config.eval_batch_size = 512
     config.teacher_cache = ""  # where teachers' answers are kept; empty: in the workdir
+    config.active = active()  # only looked at by the recipe "active"
     config.runs = ml_collections.ConfigDict()
     return config
+
+
+def active() -> ml_collections.ConfigDict:
+    """How a labelling loop goes: how many labels, how often, from whom, until when."""
+    config = ml_collections.ConfigDict()
+    config.initial = 50  # labels in the first round, drawn at random
+    config.per_round = 50
+    config.rounds = 10  # at most, the first included
+    config.start = "cold"  # each round from fresh parameters, or "warm": from those of the round before
+    config.oracle = "dataset"  # or folder, label_studio
+    config.budget = 0.0  # what all labels may cost; 0: no limit
+    config.cost_per_label = 1.0
+    config.target = 0.0  # the validation accuracy to stop at; 0: none
+    config.patience = 0  # the loop ends after so many rounds without a better validation accuracy; 0: it does not
+    config.scoring_batch = 256
+    return config
+
+
+def query(
+    *, predictions: str = "single", score: str = "entropy", selector: str = "top_k", members: int = 5, passes: int = 25
+) -> ml_collections.ConfigDict:
+    """How a loop chooses what to ask.
+
+    Args:
+      predictions: ``"single"``, ``"ensemble"`` (of ``members`` networks, trained in one program), ``"dropout"`` or
+        ``"augmentations"`` (of ``passes`` each).
+      score: one of :mod:`effjax.uncertainty`.
+      selector: ``"top_k"``, ``"power_batch"``, ``"class_balanced"``, ``"k_center_greedy"``, ``"badge"``,
+        ``"batch_bald"``, ``"typiclust"`` or ``"random"``.
+      members: of an ensemble.
+      passes: of the others.
+    """
+    given = {"predictions": predictions, "score": score, "selector": selector, "members": members, "passes": passes}
+    return ml_collections.ConfigDict(given)
 
 
 def run(**given: Any) -> ml_collections.ConfigDict:
@@ -74,6 +109,7 @@ def run(**given: Any) -> ml_collections.ConfigDict:
     config.plans = ml_collections.ConfigDict()  # setting -> [[from which share of the run, value], …]
     config.reduction = "frequency"  # how plans.image_size makes images smaller: or resize, or loader
     config.pacing = ml_collections.ConfigDict()  # paced(…), or empty: all examples from the start
+    config.query = ml_collections.ConfigDict()  # query(…): how a labelling loop chooses; for the recipe "active"
     config.teachers = ml_collections.ConfigDict()  # name -> teacher_of_run(…), _of_checkpoint(…) or _of_weights(…)
     config.accumulate = 1
     config.ema = 0.0
@@ -214,6 +250,7 @@ def check(config: Mapping[str, Any]) -> None:
         _check_keys(sub, run(), f"config.runs.{name}")
         _check_ranges(sub, f"config.runs.{name}")
         _check_pacing(config, name)
+        _check_query(config, name)
         for teacher, source in sub["teachers"].items():
             key = f"config.runs.{name}.teachers.{teacher}"
             _check_keys(source, teacher_of_run(""), key)
@@ -248,6 +285,11 @@ def number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{where}={value!r} must be a number")
     return value
+
+
+def _check_query(config: Mapping[str, Any], name: str) -> None:
+    if config["runs"][name]["query"]:
+        _check_keys(config["runs"][name]["query"], query(), f"config.runs.{name}.query")
 
 
 def _check_pacing(config: Mapping[str, Any], name: str) -> None:
