@@ -1,0 +1,120 @@
+"""Labelling loops: killed anywhere they ask for the same examples, and people's labels are never lost."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from effjax.data.ledger import Ledger
+from effjax.errors import UserError
+from effjax.recipes import active
+from effjax.recipes import config as schema
+from effjax.recipes.labelling import LEDGER_FILE, Waiting
+
+ROUNDS, COUNT = 3, 10
+
+
+def loops(data_dir, **queries):
+    config = schema.experiment()
+    config.recipe = "active"
+    config.data.dir, config.eval_batch_size = str(data_dir), 100
+    config.view.shift = 1
+    config.active.update(initial=COUNT, per_round=COUNT, rounds=ROUNDS)
+    for name, query in queries.items():
+        config.runs[name] = schema.run(model={"name": "mlp", "widths": (8,), "dropout": 0.2}, steps=8, evaluations=1)
+        config.runs[name].update(batch_size=8, query=query)
+    return config
+
+
+def entries(folder):
+    return [json.loads(line) for line in (folder / LEDGER_FILE).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_dir):
+    config = loops(data_dir, bald=schema.query(predictions="ensemble", members=2, score="bald")).to_dict()
+    workdir = tmp_path_factory.mktemp("whole")
+    return config, workdir, active.main(config, workdir)
+
+
+def test_every_round_has_more_labels_of_other_examples(whole):
+    _, workdir, summary = whole
+    rounds = summary["bald"]["seeds"][0]["rounds"]
+    assert [round_["labels"] for round_ in rounds] == [COUNT, 2 * COUNT, 3 * COUNT]
+    asked = [line["id"] for line in entries(workdir / "bald" / "seed_0")[1:] if line["event"] == "asked"]
+    assert len(set(asked)) == len(asked) == 3 * COUNT
+    for key in ("validation_accuracy", "test_accuracy", "test_nll", "test_ece", "test_ece_scaled", "temperature"):
+        assert all(np.isfinite(round_[key]) for round_ in rounds)
+
+
+@pytest.mark.parametrize("lines", [1 + COUNT, 1 + 4 * COUNT + 3])
+def test_cut_short_it_asks_for_the_same_examples(whole, tmp_path, lines):
+    config, workdir, summary = whole
+    shutil.copytree(workdir, tmp_path / "again")
+    folder = tmp_path / "again" / "bald" / "seed_0"
+    text = (folder / LEDGER_FILE).read_text().splitlines(keepends=True)
+    (folder / LEDGER_FILE).write_text("".join(text[:lines]))
+    done = (lines - 1) // (2 * COUNT)
+    for round_ in range(done, ROUNDS):  # and what was trained after is not there either
+        shutil.rmtree(folder / f"round_{round_:02d}")
+    again = active.main(config, tmp_path / "again")
+    kept = ("round", "id", "event", "score", "label")
+    ours, theirs = ([{k: e.get(k) for k in kept} for e in entries(f)] for f in (folder, workdir / "bald" / "seed_0"))
+    assert ours == theirs
+    assert again == summary
+
+
+def fill(path, label):
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["label"] = label(int(row["id"]))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_people_label_in_a_folder(tmp_path, data_dir):
+    config = loops(data_dir, entropy=schema.query())
+    config.active.oracle, config.active.rounds = "folder", 2
+    config = config.to_dict()
+    folder = tmp_path / "entropy" / "seed_0"
+    for round_ in range(2):
+        for _ in range(2):  # asked twice, the same
+            with pytest.raises(Waiting, match=rf"round {round_}: write a class \(0, 1, .*labels.csv"):
+                active.main(config, tmp_path)
+        path = folder / "queries" / f"round_{round_:02d}" / "labels.csv"
+        fill(path, lambda id_: "seven" if id_ % 2 else "7")
+        before = (folder / LEDGER_FILE).read_bytes()
+        with pytest.raises(UserError, match="'seven' is no class"):
+            active.main(config, tmp_path)
+        assert (folder / LEDGER_FILE).read_bytes() == before  # nothing half-applied
+        fill(path, lambda id_: "skip" if id_ % 3 == 0 else str(id_ % 10))
+    summary = active.main(config, tmp_path)
+    ledger = Ledger(folder / LEDGER_FILE, entries(folder)[0]["identity"])
+    labels = ledger.labels()
+    assert labels == {id_: id_ % 10 for id_ in labels}
+    assert summary["entropy"]["seeds"][0]["rounds"][-1]["labels"] == len(labels)
+    assert {e.event for e in ledger.entries} == {"asked", "labelled", "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["active"].update(oracle="folders"), r"active.oracle='folders'.*did you mean 'folder'"),
+        (lambda c: c["active"].update(per_round=0), r"active.per_round=0 must be a whole number"),
+        (lambda c: c["runs"]["a"].update(query={}), r"runs.a.query is missing"),
+        (lambda c: c["runs"]["a"].update(steps=0), r"runs.a.steps=0: give a length in steps"),
+        (lambda c: c["runs"]["a"]["query"].update(score="entropi"), r"query.score='entropi'.*did you mean 'entropy'"),
+        (lambda c: c["runs"]["a"]["query"].update(selector="badges"), r"query.selector='badges'.*'badge'"),
+        (lambda c: c["runs"]["a"]["query"].update(scores=1), r"query.scores is not a key"),
+    ],
+)
+def test_bad_loops_are_refused(tmp_path, data_dir, change, message):
+    config = loops(data_dir, a=schema.query()).to_dict()
+    change(config)
+    with pytest.raises(UserError, match=message):
+        active.main(config, tmp_path)
