@@ -10,6 +10,7 @@ Cost: about an hour on two CPU cores. Expected: results/curriculum_efficienttrai
 """
 
 from configs.curriculum.efficienttrain_digits import experiment
+from configs.solar_cells import use_solar_cells
 from effjax.recipes import config as schema
 
 
@@ -22,10 +23,6 @@ def get_config(variant: str = ""):
         run.epochs, run.evaluations = 0.3, 5
     config = experiment(run, 112, 1 if variant else 5)
     config.title = "EfficientTrain on solar cells"
-    config.data.update(name="solar_cells", image_size=112)
-    config.data.classes = (
-        ("functional", ("functional", "likely_functional")),
-        ("defective", ("likely_defective", "defective")),
-    )
+    use_solar_cells(config, 112)
     config.view.mean, config.view.std, config.view.flip = (0.5,), (0.25,), True
     return config

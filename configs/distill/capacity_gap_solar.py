@@ -10,6 +10,7 @@ Cost: about 30 minutes on two CPU cores. Expected: results/distill_capacity_gap_
 """
 
 from configs.distill.capacity_gap import claims, gap_runs
+from configs.solar_cells import use_solar_cells
 from effjax.recipes import config as schema
 
 TEACHERS = {  # name -> label, model, epochs
@@ -26,11 +27,7 @@ def get_config(variant: str = ""):
     config = schema.experiment()
     config.title = "Bigger teachers of a small student, on solar cells"
     config.num_seeds = 1 if variant else 5
-    config.data.update(name="solar_cells", image_size=64)
-    config.data.classes = (
-        ("functional", ("functional", "likely_functional")),
-        ("defective", ("likely_defective", "defective")),
-    )
+    use_solar_cells(config, 64)
     config.view.mean, config.view.std, config.view.flip, config.view.replays = (0.5,), (0.25,), True, 4
     config.runs.update(gap_runs(TEACHERS, STUDENT, ASSISTANT, 24.0, 32))
     config.runs.student.label = f"{STUDENT_LABEL} alone"

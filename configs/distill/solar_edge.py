@@ -11,6 +11,7 @@ graded probabilities, on the teacher, and on both.
 Cost: about 40 minutes on two CPU cores. Expected: results/distill_solar_edge.md. Variant ``tiny``: no result.
 """
 
+from configs.solar_cells import use_solar_cells
 from effjax.recipes import config as schema
 
 STUDENT = {"name": "resnet8", "width": 0.5, "stem": "imagenet"}
@@ -21,11 +22,8 @@ def get_config(variant: str = ""):
     config = schema.experiment()
     config.title = "Defects of solar cells at the edge"
     config.num_seeds = 1 if variant else 5
-    config.data.update(name="solar_cells", image_size=96, features=("probability",))
-    config.data.classes = (
-        ("functional", ("functional", "likely_functional")),
-        ("defective", ("likely_defective", "defective")),
-    )
+    use_solar_cells(config, 96)
+    config.data.features = ("probability",)
     config.view.mean, config.view.std = (127 / 255,), (128 / 255,)  # what the ImageNet weights expect
     config.view.flip = True
     config.view.replays = 4  # so many versions of a photo the teacher is asked about

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from effjax.errors import UserError, nearest
 from effjax.recipes import config as schema
 from effjax.recipes.assemble import Assembled, assemble
-from effjax.recipes.datasets import open_datasets
+from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.labelling import Loop, check_query
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
 from effjax.runtime import make_backend
+from effjax.steps.predictions import check_dropout
 
 SUMMARY_FILE = "summary.json"
 _ORACLES = ("dataset", "folder", "label_studio")
@@ -45,6 +50,8 @@ def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | N
         key = repr(({k: v for k, v in run.items() if k not in ("label", "query")}, members))
         if key not in made:  # loops that train alike share their programs
             made[key] = assemble(name, run, datasets, backend, config["eval_batch_size"], {}, members=members)
+        if run["query"]["predictions"] == "dropout":
+            check_passes_differ(f"config.runs.{name}.query", made[key], datasets)
         for seed in range(config["seed"], config["seed"] + config["num_seeds"]):
             loops.append(_loop(config, workdir, name, seed, made[key], datasets, backend))
     summary: dict[str, Any] = {}
@@ -79,6 +86,20 @@ def check(config: Mapping[str, Any]) -> None:
         for part in ("teachers", "pacing", "without_classes", "folds", "init"):
             if run[part]:
                 raise UserError(f"{key}.{part}: labelling loops have none")
+
+
+def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:
+    """Refuses passes with dropout of a network that has none.
+
+    Raises:
+      UserError: naming the key and the network.
+    """
+    variables = jax.eval_shape(assembled.init, np.uint32(0)).eval_variables
+    image = jax.ShapeDtypeStruct((1, *datasets.train[0]["image"].shape), jnp.float32)
+    try:
+        check_dropout(assembled.model, variables, image)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def _loop(config, workdir: Path, name: str, seed: int, assembled: Assembled, datasets, backend) -> Loop:

@@ -32,9 +32,9 @@ def cost_table(
         runs = [finished[name, seed] for seed in seeds]
         flops = _flops(runs[0], experiment)
         seconds = float(np.mean([_seconds(run) for run in runs]))
-        reached = [step for run in runs if (step := _first(run, goal)) is not None]
-        to_reach = [flops[step] / whole for step in reached]
-        times = [_seconds_at(run, step) for run in runs if (step := _first(run, goal)) is not None]
+        reached = [(run, step) for run in runs if (step := _first(run, goal)) is not None]
+        to_reach = [flops[step] / whole for _, step in reached]
+        times = [_seconds_at(run, step) for run, step in reached]
         rows.append(
             (
                 label,

@@ -23,6 +23,7 @@ from effjax.recipes.assemble import Assembled
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.oracles import Oracle, Query
 from effjax.recipes.runs import write_json
+from effjax.recipes.selectors import RANDOM, SELECTORS, Candidates
 from effjax.runtime import Backend, Interrupted, fit
 from effjax.runtime import checkpoints as stored
 from effjax.steps import make_predictions
@@ -31,7 +32,6 @@ _log = logging.getLogger("effjax")
 
 LEDGER_FILE = "ledger.jsonl"
 SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
-SELECTORS = ("top_k", "power_batch", "class_balanced", "k_center_greedy", "badge", "batch_bald", "typiclust", "random")
 
 
 class Waiting(Interrupted):
@@ -121,7 +121,7 @@ class Loop:
             left = int(self.active["budget"] / self.active["cost_per_label"]) - len(ledger.labels())
             count = min(count, max(left, 1))
         key = jax.random.fold_in(jax.random.key(self.seed), round_)
-        if round_ == 0 or self.query["selector"] == "random":
+        if round_ == 0 or self.query["selector"] == RANDOM:
             rows, scores = np.asarray(selection.random_batch(key, len(free), count)), None
         else:
             rows, scores = self._select(key, ledger, free, count)
@@ -132,25 +132,12 @@ class Loop:
         variables = self._variables(ledger.round)
         probs, features = self.predictions(variables, self._by_id(free))
         scores = np.asarray(SCORES[self.query["score"]](probs))
-        selector = self.query["selector"]
-        if selector == "top_k":
-            rows = selection.top_k(scores, count)
-        elif selector == "power_batch":
-            rows = selection.power_batch(key, np.maximum(scores, 0.0), count)
-        elif selector == "class_balanced":
-            guesses = probs.mean(0).argmax(-1)
-            rows = selection.class_balanced(scores, guesses, count, self.datasets.info.num_classes)
-        elif selector == "badge":
-            rows = selection.badge(key, probs.mean(0), features, count)
-        elif selector == "batch_bald":
-            rows = selection.batch_bald(key, probs, count)
-        else:
-            _, labelled = self.predictions(variables, self._by_id(list(ledger.labels())))
-            if selector == "k_center_greedy":
-                rows = selection.k_center_greedy(features, count, labelled)
-            else:
-                rows = selection.typiclust(key, features, count, labelled)
-        rows = np.asarray(rows)
+
+        def labelled() -> np.ndarray:
+            return self.predictions(variables, self._by_id(list(ledger.labels())))[1]
+
+        candidates = Candidates(key, probs, features, scores, labelled)
+        rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
         return rows, scores[rows]
 
     def predictions(self, variables: Any, source: Source) -> tuple[np.ndarray, np.ndarray]:
@@ -246,7 +233,7 @@ def check_query(key: str, query: Mapping[str, Any]) -> None:
     Raises:
       UserError: naming the key and the nearest that is known.
     """
-    for name, allowed in (("score", SCORES), ("selector", SELECTORS)):
+    for name, allowed in (("score", SCORES), ("selector", (*SELECTORS, RANDOM))):
         if query[name] not in allowed:
             raise UserError(f"{key}.{name}={query[name]!r}; {nearest(query[name], allowed)}")
 

@@ -111,6 +111,13 @@ def test_people_label_in_a_folder(tmp_path, data_dir):
         (lambda c: c["runs"]["a"]["query"].update(score="entropi"), r"query.score='entropi'.*did you mean 'entropy'"),
         (lambda c: c["runs"]["a"]["query"].update(selector="badges"), r"query.selector='badges'.*'badge'"),
         (lambda c: c["runs"]["a"]["query"].update(scores=1), r"query.scores is not a key"),
+        (
+            lambda c: (
+                c["runs"]["a"]["query"].update(predictions="dropout"),
+                c["runs"]["a"]["model"].update(dropout=0.0),
+            ),
+            r"runs.a.query: predictions='dropout': Mlp drops nothing",
+        ),
     ],
 )
 def test_bad_loops_are_refused(tmp_path, data_dir, change, message):

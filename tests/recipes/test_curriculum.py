@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import small_configs
 
+from effjax import models
 from effjax.errors import UserError
 from effjax.recipes import config as schema
+from effjax.recipes.costs import _flops, cost_table
 from effjax.recipes.runs import Experiment
 from effjax.runtime import checkpoints
 from effjax.runtime.writers import METRICS_FILE
@@ -54,6 +56,19 @@ def test_plans_merge(undisturbed):
     table = done.variables()["params"]["position_table"]
     assert table.shape[:2] == (7, 7)
     assert np.isfinite(table).all()
+
+
+def test_costs_are_counted_by_what_the_student_saw(undisturbed):
+    experiment, _, done = undisturbed
+    table = cost_table(experiment, {("student", 0): done}, {"student": "ViT"}, "student")
+    label, steps, compute, seconds, over, reach, *_ = table.rows[0]
+    assert (label, steps, compute, over, reach) == ("ViT", "20", "1.00", "1.00", "1 of 1")
+    assert float(seconds) == round(sum(stage[0] for stage in done.clock["stages"]), 1)
+    small, full = (models.flops(done.assembled.model, (size, size, 1)) for size in (20, 28))
+    spent = _flops(done, experiment)
+    assert len(spent) == 21
+    np.testing.assert_allclose(spent[-1], 16 * (16 * small + 4 * full))
+    assert cost_table(experiment, {("student", 0): done}, {"student": "ViT"}, None) is None  # nothing to compare with
 
 
 @pytest.mark.parametrize("kept", [4, 8, 12, 16, 18])

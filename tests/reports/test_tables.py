@@ -1,10 +1,12 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from PIL import Image
 
 from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
+from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
 from effjax.reports.html import Opinion, write_report
 
@@ -85,3 +87,13 @@ def test_report_is_one_file_with_everything_in_it(tmp_path):
     assert page.count("data:image/png;base64,") == 3
     assert "<td>it holds</td>" in page
     assert 'class="true" style="height: 86.6%"' in page  # sqrt(0.75)
+
+
+def test_boxes_have_the_quartiles_of_the_seeds(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(Axes, "boxplot", lambda axis, values, **options: drawn.update(values=values, **options))
+    seeds = [0.5, 0.6, 0.7, 0.8]
+    plot_boxes(tmp_path / "b.png", {"a": run(seeds), "b": run(seeds)}, {"a": "first"}, "a", "test_accuracy")
+    np.testing.assert_allclose(drawn["values"][0], [50, 40, 30, 20])  # errors, in percent
+    assert drawn["tick_labels"] == ["first", "b"]
+    assert (tmp_path / "b.png").stat().st_size > 1000
