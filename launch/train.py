@@ -18,6 +18,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")
 _RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
+_ONLY = flags.DEFINE_list(
+    "only", [], "runs to train, and what they need, without the report: so several processes share an experiment"
+)
 
 flags.adopt_module_key_flags(cli)
 
@@ -26,7 +29,7 @@ def main() -> None:
     from effjax.recipes import RECIPES, find_recipe
 
     config = cli.read_config(_CONFIG)
-    RECIPES[find_recipe(config)](config, _WORKDIR.value, _RESULTS.value)
+    RECIPES[find_recipe(config)](config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 
 if __name__ == "__main__":

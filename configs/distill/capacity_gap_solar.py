@@ -4,7 +4,7 @@
   python -m launch.train --config=configs/distill/capacity_gap_solar.py --workdir=runs/capacity_gap_solar \
       --results=results/distill_capacity_gap_solar.md
 
-2,624 electroluminescence photos at 64×64, functional or defective, mirrored at random: each photo in four versions, so
+2,624 electroluminescence photos at 48×48, functional or defective, mirrored at random: each photo in four versions, so
 that the teachers' answers can be stored.
 Cost: about 30 minutes on two CPU cores. Expected: results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
 """
@@ -27,7 +27,7 @@ def get_config(variant: str = ""):
     config = schema.experiment()
     config.title = "Bigger teachers of a small student, on solar cells"
     config.num_seeds = 1 if variant else 5
-    use_solar_cells(config, 64)
+    use_solar_cells(config, 48)
     config.view.mean, config.view.std, config.view.flip, config.view.replays = (0.5,), (0.25,), True, 4
     config.runs.update(gap_runs(TEACHERS, STUDENT, ASSISTANT, 24.0, 32))
     config.runs.student.label = f"{STUDENT_LABEL} alone"

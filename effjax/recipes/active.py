@@ -1,6 +1,6 @@
 """The active-learning experiment: labelling loops that differ in how they choose, over seeds; learning curves."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,19 @@ SUMMARY_FILE = "summary.json"
 _ORACLES = ("dataset", "folder", "label_studio")
 
 
-def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None) -> dict[str, Any]:
+def main(
+    config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None, only: Collection[str] = ()
+) -> dict[str, Any]:
     """Runs every loop of every seed; one that waits for people says so at the end, and the others go on.
 
     Args:
       config: as :func:`effjax.recipes.config.experiment` lays it out, plain; each run has a query.
       workdir: everything is written here; a second call continues.
       results: a Markdown file for the table.
+      only: the loops to run, without a report: several processes may share an experiment's folder so. Empty: all.
 
     Returns:
-      By run, for each seed what every round measured.
+      By run, for each seed what every round measured. Empty if ``only`` is given.
 
     Raises:
       UserError: if anything in the config cannot be used.
@@ -45,7 +48,8 @@ def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | N
     if not datasets.on_device:
         raise UserError("config.data.on_device_mib: a labelling loop trains from a set on the device; raise it")
     loops, made = [], {}
-    for name, run in config["runs"].items():
+    for name in schema.needed_by(config["runs"], only) if only else config["runs"]:
+        run = config["runs"][name]
         members = run["query"]["members"] if run["query"]["predictions"] == "ensemble" else 0
         key = repr(({k: v for k, v in run.items() if k not in ("label", "query")}, members))
         if key not in made:  # loops that train alike share their programs
@@ -57,6 +61,8 @@ def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | N
     summary: dict[str, Any] = {}
     for loop in loops:
         summary.setdefault(loop.name, {"seeds": []})["seeds"].append({"seed": loop.seed, "rounds": loop.run()})
+    if only:
+        return {}
     write_json(workdir / SUMMARY_FILE, summary)
     return summary
 

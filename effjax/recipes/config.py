@@ -316,6 +316,24 @@ def in_order(runs: Mapping[str, Any]) -> list[str]:
     return order
 
 
+def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
+    """The names of the runs that ``only`` are, with those that teach them or rank their examples, in order.
+
+    Raises:
+      UserError: naming the nearest, if one is no run.
+    """
+    needed: set[str] = set()
+    missing = list(only)
+    while missing:
+        name = missing.pop()
+        if name not in runs:
+            raise UserError(f"--only: no run {name!r}; {nearest(name, runs)}")
+        if name not in needed:
+            needed.add(name)
+            missing.extend(_teacher_runs(runs[name]))
+    return [name for name in in_order(runs) if name in needed]
+
+
 def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
     yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
     pace = run_config.get("pacing")

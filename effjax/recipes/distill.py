@@ -1,7 +1,7 @@
 """The distillation experiment: teachers, students alone, students distilled, over seeds; one table, one report."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ from effjax.runtime.hosts import is_primary
 SUMMARY_FILE = "summary.json"
 
 
-def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None) -> dict[str, Any]:
+def main(
+    config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None, only: Collection[str] = ()
+) -> dict[str, Any]:
     """Trains every run of every seed, evaluates it on the test split once, and reports.
 
     Args:
       config: as :func:`effjax.recipes.config.experiment` lays it out, plain.
       workdir: everything is written here; a second call continues, or finds everything done.
       results: a Markdown file for the table; its plot lies beside it.
+      only: the runs to train, besides those that they need, without looking at the test split and without a report:
+        several processes may share an experiment's folder so. Empty: all, and the report.
 
     Returns:
-      The summary: by run ``params``, ``mflops`` and ``seeds``, one entry a seed.
+      The summary: by run ``params``, ``mflops`` and ``seeds``, one entry a seed. Empty if ``only`` is given.
 
     Raises:
       UserError: if anything in the config cannot be used.
@@ -31,7 +35,9 @@ def main(config: Mapping[str, Any], workdir: str | Path, results: str | Path | N
     reference = reference_teacher(config)
     control = config["control"] or control_run(config)
     names = list(config["table"]) or sorted(config["runs"], key=lambda name: (name != reference, name != control, name))
-    finished: dict[tuple[str, int], Done] = {(done.name, done.seed): done for done in experiment.train()}
+    finished: dict[tuple[str, int], Done] = {(done.name, done.seed): done for done in experiment.train(only)}
+    if only:
+        return {}
     summary: dict[str, Any] = {name: {**cost(experiment, name), "seeds": []} for name in names}
 
     @functools.cache

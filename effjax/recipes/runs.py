@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +127,17 @@ class Experiment:
                 raise UserError(f"config.runs.{name}.{key}: networks that train together have none")
         return members
 
-    def train(self) -> Iterator[Done]:
-        """Trains every run of every seed, yielding each as it is done; the teachers of a run before it."""
+    def train(self, only: Collection[str] = ()) -> Iterator[Done]:
+        """Trains every run of every seed, yielding each as it is done; the teachers of a run before it.
+
+        Args:
+          only: the runs to train, besides those that they need; empty: all.
+
+        Raises:
+          UserError: if one of them is no run.
+        """
         done: dict[tuple[str, int], Done] = {}
-        for name in self.names:
+        for name in schema.needed_by(self.config["runs"], only) if only else self.names:
             if self.config["seeds_together"] and not self.runs[name].config["folds"]:
                 finished = self._train_together(name, done)
             else:

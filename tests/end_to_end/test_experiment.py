@@ -54,6 +54,20 @@ def test_again_finds_it_done_and_one_seed_is_the_same_as_in_company(plain, tmp_p
         assert alone[name]["seeds"] == run["seeds"][1:]
 
 
+def test_processes_share_an_experiment(plain, tmp_path, data_dir):
+    """Two at once, each with runs of its own; the report comes with the call that finds all of them done."""
+    given = (tmp_path, data_dir, "--config.seed=1")
+    for process in [train("plain", *given, f"--only={run}") for run in ("student", "teacher")]:
+        finish(process)
+    assert not (tmp_path / "summary.json").exists()
+    assert not (tmp_path / "distilled").exists()
+    err = finish(train("plain", *given))
+    assert [name for name in ("teacher", "student", "distilled") if f"{name} seed 1: stage 1/" in err] == ["distilled"]
+    together = json.loads((plain / "summary.json").read_text())
+    for name, run in json.loads((tmp_path / "summary.json").read_text()).items():
+        assert run["seeds"] == together[name]["seeds"][1:]
+
+
 def test_evaluate_agrees_with_the_summary(plain, data_dir):
     seed = json.loads((plain / "summary.json").read_text())["teacher"]["seeds"][0]
     command = [sys.executable, "-m", "launch.evaluate", f"--run={plain}/teacher/seed_0", "--split=test"]

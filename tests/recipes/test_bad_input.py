@@ -275,6 +275,7 @@ COMMANDS = {
     "unknown key": (["--config.num_sedes=3"], ["--config.num_sedes", "did you mean 'num_seeds'?"]),
     "unknown run": (["--config.runs.studnt.steps=3"], ["--config", "did you mean 'student'?"]),
     "wrong type": (["--config.runs.student.steps=1.5"], ["--config.runs.student.steps=1.5", "int"]),
+    "a run that there is not": (["--only=teachr"], ["--only: no run 'teachr'", "did you mean 'teacher'?"]),
     "unknown flag": (["--wrokdir=a"], ["'wrokdir'", "workdir ?"]),
     "devices": (["--config.runs.student.batch_size=18"], ["batch_size=18", "the 4 devices", "use 16 or 20"]),
 }
