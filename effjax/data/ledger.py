@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from effjax.errors import UserError
 
 ASKED, LABELLED, SKIPPED, UNLABELABLE = "asked", "labelled", "skipped", "unlabelable"
@@ -122,11 +124,12 @@ class Ledger:
         entries = [dataclasses.replace(entry, size=len(entries)) for entry in entries]
         lines = [] if self.path.exists() else [{"identity": self._identity}]
         lines += [{k: v for k, v in dataclasses.asdict(entry).items() if v not in (None, "")} for entry in entries]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        if jax.process_index() == 0:  # all processes note the same, one writes
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
         self.entries.extend(entries)
 
     def _read(self) -> list[Entry]:
@@ -158,6 +161,8 @@ class Ledger:
     def _cut(self, lines: Sequence[bytes], whole: int, size: int) -> None:
         """Takes off the file what belongs to no whole batch, so that the next one can follow."""
         kept = sum(len(line) + 1 for line in lines[: whole + 1]) if whole else 0
+        if jax.process_index() != 0:
+            return
         if kept == 0:
             self.path.unlink()
         elif kept < size:

@@ -1,6 +1,8 @@
 """The active-learning experiment: labelling loops that differ in how they choose, over seeds; learning curves."""
 
-from collections.abc import Collection, Mapping
+import dataclasses
+import functools
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax.data.base import View, global_ids
 from effjax.errors import UserError, nearest
 from effjax.recipes import config as schema
+from effjax.recipes.acquisition import Acquisition, check_query
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
-from effjax.recipes.labelling import Loop, check_query
+from effjax.recipes.labelling import Loop, Waiting, make_ledger
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
+from effjax.recipes.pool import PoolPredictor
+from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
-from effjax.runtime import make_backend
+from effjax.runtime import Backend, make_backend
 from effjax.steps.predictions import check_dropout
 
 SUMMARY_FILE = "summary.json"
@@ -25,10 +31,13 @@ _ORACLES = ("dataset", "folder", "label_studio")
 def main(
     config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None, only: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Runs every loop of every seed; one that waits for people says so at the end, and the others go on.
+    """Runs every loop of every seed, then compares all rounds with the test split, and reports.
+
+    A loop that waits for people lets the others go on; the report is then of the validation split.
 
     Args:
-      config: as :func:`effjax.recipes.config.experiment` lays it out, plain; each run has a query.
+      config: as :func:`effjax.recipes.config.experiment` lays it out, plain. Runs with a query are loops; one without
+        is trained once, on the labels of the whole pool.
       workdir: everything is written here; a second call continues.
       results: a Markdown file for the table.
       only: the loops to run, without a report: several processes may share an experiment's folder so. Empty: all.
@@ -38,33 +47,154 @@ def main(
 
     Raises:
       UserError: if anything in the config cannot be used.
-      Waiting: if people have to answer first.
+      Waiting: if people have to answer first; the message says what to do.
     """
-    workdir = Path(workdir)
-    schema.check(config)
-    check_workdir(workdir)
-    check(config)
-    backend, datasets = make_backend(config["backend"]), open_datasets(config)
-    if not datasets.on_device:
-        raise UserError("config.data.on_device_mib: a labelling loop trains from a set on the device; raise it")
-    loops, made = [], {}
-    for name in schema.needed_by(config["runs"], only) if only else config["runs"]:
-        run = config["runs"][name]
-        members = run["query"]["members"] if run["query"]["predictions"] == "ensemble" else 0
-        key = repr(({k: v for k, v in run.items() if k not in ("label", "query")}, members))
-        if key not in made:  # loops that train alike share their programs
-            made[key] = assemble(name, run, datasets, backend, config["eval_batch_size"], {}, members=members)
-        if run["query"]["predictions"] == "dropout":
-            check_passes_differ(f"config.runs.{name}.query", made[key], datasets)
-        for seed in range(config["seed"], config["seed"] + config["num_seeds"]):
-            loops.append(_loop(config, workdir, name, seed, made[key], datasets, backend))
+    experiment = ActiveExperiment(config, Path(workdir))
     summary: dict[str, Any] = {}
-    for loop in loops:
-        summary.setdefault(loop.name, {"seeds": []})["seeds"].append({"seed": loop.seed, "rounds": loop.run()})
-    if only:
-        return {}
-    write_json(workdir / SUMMARY_FILE, summary)
+    waiting: list[str] = []
+    loops = []
+    for name, seed in experiment.loops(only):
+        loop = experiment.loop(name, seed)
+        loops.append((name, seed, loop))
+        try:
+            loop.run()
+        except Waiting as wait:
+            waiting.append(str(wait))
+    if not only:
+        for name, seed, loop in loops:  # after all choices: the test split has no part in them
+            rounds = loop.measured if waiting else loop.test()
+            summary.setdefault(name, {"seeds": []})["seeds"].append({"seed": seed, "rounds": rounds})
+        write_json(experiment.workdir / SUMMARY_FILE, summary)
+    if waiting:
+        raise Waiting("\n".join(waiting))
     return summary
+
+
+class ActiveExperiment:
+    """The config of a labelling experiment, made real: data, programs, loops.
+
+    Args:
+      config: as for :func:`main`.
+      workdir: where everything is written.
+
+    Raises:
+      UserError: if anything in the config cannot be used; nothing has been trained then.
+    """
+
+    def __init__(self, config: Mapping[str, Any], workdir: Path):
+        self.config, self.workdir = config, workdir
+        schema.check(config)
+        check_workdir(workdir)
+        check(config)
+        self.backend: Backend = make_backend(config["backend"])
+        self.datasets: Datasets = open_datasets(config)
+        self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
+        for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
+            assembled, _ = self._make(name)
+            if run["query"] and run["query"]["predictions"] == "dropout":
+                _check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
+
+    def loops(self, only: Collection[str] = ()) -> Iterator[tuple[str, int]]:
+        """Names and seeds, those that others need first."""
+        runs, first = self.config["runs"], self.config["seed"]
+        for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
+            yield from ((name, seed) for seed in range(first, first + self.config["num_seeds"]))
+
+    def loop(self, name: str, seed: int) -> Loop:
+        """One loop, as far as it has come; a run without a query is a loop of one round, of all the labels."""
+        folder, run = self.workdir / name / f"seed_{seed}", self.config["runs"][name]
+        active, pool = dict(self.config["active"]), self.datasets.train
+        query = run["query"] or schema.query(selector="random").to_dict()
+        if not run["query"]:
+            active.update(initial=len(pool), rounds=1, budget=0.0)
+        identity = self._identity(name, seed, active)
+        ledger = make_ledger(folder, identity)
+        assembled, predict = self._make(name)
+        rounds = Rounds(
+            name=name,
+            seed=seed,
+            folder=folder,
+            assembled=assembled,
+            datasets=self.datasets,
+            predict=predict,
+            capacity=most_labels(active, query, len(pool)),
+            warm=active["start"] == "warm",
+            labels_of=lambda round_: ledger.labels(before=round_ + 1),
+            identity=identity,
+        )
+        acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
+        return Loop(ledger, rounds, acquisition, pool, active, self._oracle(bool(run["query"]), folder))
+
+    def _make(self, name: str) -> tuple[Assembled, PoolPredictor]:
+        """What trains and what predicts; loops that train alike share their programs."""
+        run = self.config["runs"][name]
+        query = run["query"] or schema.query().to_dict()
+        members = query["members"] if query["predictions"] == "ensemble" else 0
+        capacity = most_labels(self.config["active"], query, len(self.datasets.train))
+        key = repr(
+            ({k: v for k, v in run.items() if k not in ("label", "query")}, members, capacity, bool(run["query"]))
+        )
+        if key not in self._made:
+            # The labelled part alone lives on the device, so the pool may be larger: what is assembled needs but one.
+            pool = self.datasets.train
+            few = View(pool, global_ids(pool)[: 1 if run["query"] else None])
+            datasets = dataclasses.replace(self.datasets, train=few, on_device=True, _read={}, _without={})
+            parts = (name, run, datasets, self.backend, self.config["eval_batch_size"], {})
+            self._made[key] = assemble(*parts, members=members), {}
+        assembled, predictors = self._made[key]
+        kind, passes = query["predictions"], query["passes"]
+        if (kind, passes) not in predictors:
+            view = assembled.task.objective.view
+            batch = self.config["active"]["scoring_batch"]
+            predictors[kind, passes] = PoolPredictor(
+                assembled.model, view, kind, backend=self.backend, batch_size=batch, passes=passes
+            )
+        return assembled, predictors[kind, passes]
+
+    def _full_map(self, query: Mapping[str, Any], seed: int):
+        """Reads the map that a run without a query has recorded of the whole pool, when it is asked for."""
+        if not query["outliers"] or query["outliers"]["source"] != "labels":
+            return None
+        return functools.cache(lambda: self.loop(query["outliers"]["run"], seed).rounds.recorded_map(0))
+
+    def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
+        config, defaults = self.config, schema.experiment().to_dict()
+        data = {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")}
+        if config["data"]["label_noise"]:
+            data["label_noise"] = config["data"]["label_noise"]
+        run = {**beyond_defaults(config["runs"][name], schema.run().to_dict())}
+        if run.get("query"):
+            run["query"] = beyond_defaults(run["query"], schema.query().to_dict())
+        return plain(
+            {
+                "seed": seed,
+                "run": run,
+                "active": {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP},
+                "data": data,
+                "view": beyond_defaults(config["view"], defaults["view"]),
+                "eval_batch_size": config["eval_batch_size"],
+                "num_classes": self.datasets.info.num_classes,
+                "class_names": self.datasets.info.class_names,
+            }
+        )
+
+    def _oracle(self, is_loop: bool, folder: Path) -> Oracle:
+        kind = self.config["active"]["oracle"] if is_loop else "dataset"
+        if kind == "dataset":
+            return DatasetOracle(self.datasets.train)
+        made = FolderOracle if kind == "folder" else LabelStudioOracle
+        return made(folder / "queries", self.datasets.info.class_names)
+
+
+#: What a person may change while a loop goes on: how long it goes, and how it is reported.
+_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels")
+
+
+def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:
+    """The most labels that a loop can have at its end."""
+    if query["stream"]:  # how many it asks for is known on average only
+        return pool
+    return min(active["initial"] + (active["rounds"] - 1) * active["per_round"], pool)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -82,19 +212,47 @@ def check(config: Mapping[str, Any]) -> None:
             raise UserError(f"config.active.{key}={active[key]!r} must be a whole number, 1 or more")
     if active["cost_per_label"] <= 0 or active["budget"] < 0:
         raise UserError("config.active.cost_per_label must be above 0, and config.active.budget not below")
+    if active["budget"] and active["budget"] < active["initial"] * active["cost_per_label"]:
+        raise UserError(
+            f"config.active.budget={active['budget']} does not pay for config.active.initial={active['initial']} labels"
+        )
+    if not any(run["query"] for run in config["runs"].values()):
+        raise UserError("config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()")
     for name, run in config["runs"].items():
-        key = f"config.runs.{name}"
-        if not run["query"]:
-            raise UserError(f"{key}.query is missing: the recipe active chooses by it, e.g. schema.query()")
-        check_query(f"{key}.query", run["query"])
-        if not run["steps"]:
-            raise UserError(f"{key}.steps=0: give a length in steps: the labels grow from round to round")
-        for part in ("teachers", "pacing", "without_classes", "folds", "init"):
-            if run[part]:
-                raise UserError(f"{key}.{part}: labelling loops have none")
+        _check_run(config, name, run)
 
 
-def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:
+def _check_run(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> None:
+    key, query = f"config.runs.{name}", run["query"]
+    for part in ("teachers", "pacing", "without_classes", "folds", "init"):
+        if run[part]:
+            raise UserError(f"{key}.{part}: labelling loops have none")
+    if not query:
+        if config["active"]["oracle"] != "dataset":
+            raise UserError(
+                f"{key}.query is missing: without one a run trains on the labels of the whole pool, which "
+                f"config.active.oracle={config['active']['oracle']!r} has not got"
+            )
+        return
+    check_query(f"{key}.query", query)
+    if not run["steps"]:
+        raise UserError(f"{key}.steps=0: give a length in steps: the labels grow from round to round")
+    if outliers := query["outliers"]:
+        if outliers["source"] == "predicted" and not run["record"]:
+            raise UserError(f"{key}.record must be True: outliers are predicted from the map that training records")
+        if outliers["source"] == "labels":
+            reference = config["runs"].get(outliers["run"])
+            if reference is None:
+                raise UserError(
+                    f"{key}.query.outliers.run={outliers['run']!r}; {nearest(outliers['run'], config['runs'])}"
+                )
+            if reference["query"] or not reference["record"]:
+                raise UserError(
+                    f"{key}.query.outliers.run={outliers['run']!r} must be a run without a query, with record=True"
+                )
+
+
+def _check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:
     """Refuses passes with dropout of a network that has none.
 
     Raises:
@@ -106,28 +264,3 @@ def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> N
         check_dropout(assembled.model, variables, image)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
-
-
-def _loop(config, workdir: Path, name: str, seed: int, assembled: Assembled, datasets, backend) -> Loop:
-    run, folder = config["runs"][name], workdir / name / f"seed_{seed}"
-    identity = plain(
-        {
-            "seed": seed,
-            "run": beyond_defaults(run, schema.run().to_dict()),
-            "active": dict(config["active"]),
-            "data": {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")},
-            "view": beyond_defaults(config["view"], schema.experiment().view.to_dict()),
-            "num_classes": datasets.info.num_classes,
-            "class_names": datasets.info.class_names,
-        }
-    )
-    oracle = _oracle(config["active"]["oracle"], folder, datasets)
-    loop_facts = (run["query"], config["active"], oracle, identity)
-    return Loop(name, seed, folder, assembled, datasets, backend, *loop_facts)
-
-
-def _oracle(kind: str, folder: Path, datasets) -> Oracle:
-    if kind == "dataset":
-        return DatasetOracle(datasets.train)
-    made = FolderOracle if kind == "folder" else LabelStudioOracle
-    return made(folder / "queries", datasets.info.class_names)

@@ -9,6 +9,7 @@ from effjax.errors import UserError, nearest
 
 # Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
 _OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing", "query")
+_OPEN += ("outliers", "stream")
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -72,11 +73,20 @@ def active() -> ml_collections.ConfigDict:
     config.target = 0.0  # the validation accuracy to stop at; 0: none
     config.patience = 0  # the loop ends after so many rounds without a better validation accuracy; 0: it does not
     config.scoring_batch = 256
+    config.levels = (0.9, 0.95, 0.97)  # test accuracies whose price in labels is reported
     return config
 
 
 def query(
-    *, predictions: str = "single", score: str = "entropy", selector: str = "top_k", members: int = 5, passes: int = 25
+    *,
+    predictions: str = "single",
+    score: str = "entropy",
+    selector: str = "top_k",
+    members: int = 5,
+    passes: int = 25,
+    candidates: int = 0,
+    outliers: Mapping[str, Any] | None = None,
+    stream: Mapping[str, Any] | None = None,
 ) -> ml_collections.ConfigDict:
     """How a loop chooses what to ask.
 
@@ -85,12 +95,47 @@ def query(
         ``"augmentations"`` (of ``passes`` each).
       score: one of :mod:`effjax.uncertainty`.
       selector: ``"top_k"``, ``"power_batch"``, ``"class_balanced"``, ``"k_center_greedy"``, ``"badge"``,
-        ``"batch_bald"``, ``"typiclust"`` or ``"random"``.
+        ``"batch_bald"``, ``"typiclust"``, ``"random"`` or ``"stream"``.
       members: of an ensemble.
       passes: of the others.
+      candidates: a selector that compares examples with one another (all but the first two) sees only so many, those
+        of the highest scores, so that a pool larger than memory can be selected from; 0: the whole pool.
+      outliers: what is never asked for because it looks unlearnable: :func:`outliers`; None: nothing is left out.
+      stream: how the selector ``"stream"`` decides: :func:`stream`.
     """
     given = {"predictions": predictions, "score": score, "selector": selector, "members": members, "passes": passes}
-    return ml_collections.ConfigDict(given)
+    nested = {"outliers": outliers or {}, "stream": stream or {}}
+    return ml_collections.ConfigDict({**given, "candidates": candidates, **nested})
+
+
+def outliers(
+    share: Iterable[Iterable[float]], *, by: str = "correctness", source: str = "predicted", run: str = ""
+) -> ml_collections.ConfigDict:
+    """What a loop leaves out of its pool because it looks unlearnable, by a dataset map.
+
+    Args:
+      share: of the pool, a plan over the rounds: ``((0, 0.0), (0.2, 0.25))`` leaves out a quarter from the second
+        fifth of the rounds on.
+      by: the order, see :func:`effjax.selection.rank_outliers`.
+      source: ``"predicted"``: the map of what is labelled, extended by a regression on the network's features, which
+        asks for nothing that a real pool has not got; ``"labels"``: the map of the whole pool, with labels that only
+        a simulation knows before it has asked.
+      run: for ``"labels"``, the run without a query, with ``record=True``, whose map it is.
+    """
+    pieces = tuple(tuple(piece) for piece in share)
+    return ml_collections.ConfigDict({"share": pieces, "by": by, "source": source, "run": run})
+
+
+def stream(policy: str, budget: float, **options: Any) -> ml_collections.ConfigDict:
+    """A pool that passes by once; each example is asked for at once or never.
+
+    Args:
+      policy: ``"fixed_threshold"``, ``"variable_threshold"``, ``"randomised_threshold"`` or ``"quantile_filter"``, see
+        :mod:`effjax.selection.streams`.
+      budget: the share of the examples that may be asked for.
+      **options: of the policy.
+    """
+    return ml_collections.ConfigDict({"policy": policy, "budget": budget, **options})
 
 
 def run(**given: Any) -> ml_collections.ConfigDict:
@@ -288,8 +333,15 @@ def number(value: Any, where: str) -> float:
 
 
 def _check_query(config: Mapping[str, Any], name: str) -> None:
-    if config["runs"][name]["query"]:
-        _check_keys(config["runs"][name]["query"], query(), f"config.runs.{name}.query")
+    given, key = config["runs"][name]["query"], f"config.runs.{name}.query"
+    if not given:
+        return
+    _check_keys(given, query(), key)
+    if given["outliers"]:
+        _check_keys(given["outliers"], outliers(()), f"{key}.outliers")
+    for needed in ("policy", "budget") if given["stream"] else ():
+        if needed not in given["stream"]:
+            raise UserError(f"{key}.stream.{needed} is missing")
 
 
 def _check_pacing(config: Mapping[str, Any], name: str) -> None:
@@ -339,6 +391,9 @@ def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
     pace = run_config.get("pacing")
     if pace and pace["order"] != "random":
         yield pace["run"]
+    chosen_by = run_config.get("query") or {}
+    if chosen_by.get("outliers") and chosen_by["outliers"]["run"]:
+        yield chosen_by["outliers"]["run"]
 
 
 # The least that a number may be; what is below has no meaning.

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from effjax import selection
@@ -33,10 +34,20 @@ def _class_balanced(c: Candidates, k: int) -> jax.Array:
     return selection.class_balanced(c.scores, guesses, k, c.probs.shape[-1])
 
 
+def _powered(scores: jax.Array, ids: jax.Array, key: jax.Array) -> jax.Array:
+    """What a draw in proportion to the scores compares: their logarithms with Gumbel's noise, by id."""
+    noise = jax.vmap(lambda id_: jax.random.gumbel(jax.random.fold_in(key, id_)))(ids)
+    return jnp.log(jnp.maximum(scores, 1e-30)) + noise
+
+
+#: Those that look at one example at a time, and so let a pool of any size stream by: what they compare instead of
+#: the score; None compares the score itself.
+RANKS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None] = {
+    "top_k": None,
+    "power_batch": _powered,
+}
+#: Those that look at the predictions of all candidates.
 SELECTORS: dict[str, Callable[[Candidates, int], jax.Array]] = {
-    "top_k": lambda c, k: selection.top_k(c.scores, k),
-    # Rounding may leave a score of nothing a hair below 0.
-    "power_batch": lambda c, k: selection.power_batch(c.key, np.maximum(c.scores, 0.0), k),
     "class_balanced": _class_balanced,
     "k_center_greedy": lambda c, k: selection.k_center_greedy(c.features, k, c.labelled()),
     "badge": lambda c, k: selection.badge(c.key, c.probs.mean(0), c.features, k),
@@ -44,3 +55,4 @@ SELECTORS: dict[str, Callable[[Candidates, int], jax.Array]] = {
     "typiclust": lambda c, k: selection.typiclust(c.key, c.features, k, c.labelled()),
 }
 RANDOM = "random"  # the control, which looks at nothing
+STREAM = "stream"  # decides example by example, see :mod:`effjax.recipes.streaming`

@@ -1,5 +1,6 @@
 """Maps of a dataset: what training made of each example, and which examples it never learnt."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import chex
@@ -41,6 +42,28 @@ def dataset_map(true_label_probs: jax.Array, correct: jax.Array) -> DatasetMap:
     chex.assert_equal_shape([true_label_probs, correct])
     probs = jnp.asarray(true_label_probs, jnp.float32)
     return DatasetMap(probs.mean(0), probs.std(0), jnp.asarray(correct, jnp.float32).mean(0))
+
+
+def map_of_records(records: Mapping[str, jax.Array], ids: jax.Array) -> DatasetMap:
+    """The map of examples whose training has been recorded on its way, see :mod:`effjax.steps.records`.
+
+    Each time that a batch held an example counts as one epoch: with its augmentation and dropout, before the step that
+    the batch made. So the map costs no pass over the data.
+
+    Args:
+      records: ``seen``, ``right``, ``prob``, ``prob_squared``, ``[num_ids]`` each, or ``[M, num_ids]`` of several
+        networks, over which the map is taken together.
+      ids: ``[N]`` global ids.
+
+    Returns:
+      The map ``[N]``; NaN for an example that was never seen.
+    """
+    seen, right, prob, squared = (
+        jnp.asarray(records[name], jnp.float32).reshape(-1, records[name].shape[-1])[:, ids].sum(0)
+        for name in ("seen", "right", "prob", "prob_squared")
+    )
+    mean = prob / seen
+    return DatasetMap(mean, jnp.sqrt(jnp.maximum(squared / seen - mean**2, 0.0)), right / seen)
 
 
 def rank_outliers(mapped: DatasetMap, by: str = "correctness") -> jax.Array:

@@ -16,16 +16,17 @@ from effjax.steps.preflight import depends_on_first
 from effjax.steps.views import View
 
 Tree = Any
-Predict = Callable[[Tree, Batch], Mapping[str, jax.Array]]
+Predict = Callable[..., Mapping[str, jax.Array]]
 
 KINDS = ("single", "ensemble", "dropout", "augmentations")
 FEATURES = "penultimate"
 
 
-def make_predictions(
-    model: nn.Module, view: View, kind: str, *, passes: int = 25, seed: int = 0, platform: str = "cpu"
-) -> Predict:
-    """Builds the pure function ``(variables, batch) -> {"probs": [M, B, C], "features": [B, D]}``.
+def make_predictions(model: nn.Module, view: View, kind: str, *, passes: int = 25, platform: str = "cpu") -> Predict:
+    """Builds the pure function ``(variables, batch, seed=0) -> {"probs": [M, B, C], "features": [B, D]}``.
+
+    The seed is of the passes' draws: what a pass draws for an example depends on (seed, pass, id) alone, not on the
+    batch.
 
     Args:
       model: the network.
@@ -34,7 +35,6 @@ def make_predictions(
         first; ``"dropout"``: as many passes with dropout on, each with masks of its own; ``"augmentations"``: of as
         many augmented versions of the image. Features are of the plain image, the mean over members.
       passes: M of ``"dropout"`` and ``"augmentations"``.
-      seed: of their draws: a pass's masks depend on (seed, pass, id) alone, not on the batch.
       platform: that it will run on: on CPU members with convolutions are laid out one after the other.
 
     Returns:
@@ -59,29 +59,29 @@ def make_predictions(
         outputs = tapped.apply(variables, view.reduce(images), train=False, dropout_keys=keys)
         return jax.nn.softmax(outputs.logits.astype(jnp.float32)), outputs.taps[FEATURES].astype(jnp.float32)
 
-    def pass_keys(number: jax.Array, ids: jax.Array) -> jax.Array:
+    def pass_keys(seed: jax.Array, number: jax.Array, ids: jax.Array) -> jax.Array:
         return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
 
-    def single(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+    def single(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         probs, features = one(variables, view(batch["image"]))
         return {"probs": probs[None], "features": features}
 
-    def ensemble(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+    def ensemble(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         images = view(batch["image"])
         own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), variables)
         unroll = platform == "cpu" and has_convolution(one, own, images)
         probs, features = over_members(one, (0, None), unroll=unroll)(variables, images)
         return {"probs": probs, "features": features.mean(0)}
 
-    def dropout(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+    def dropout(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         images = view(batch["image"])
         # Mapped over the masks alone: what lies before the first of them is computed once for all passes.
-        masked = jax.vmap(lambda number: one(variables, images, pass_keys(number, batch["id"]))[0])
+        masked = jax.vmap(lambda number: one(variables, images, pass_keys(seed, number, batch["id"]))[0])
         return {"probs": masked(jnp.arange(passes)), "features": one(variables, images)[1]}
 
-    def augmentations(variables: Tree, batch: Batch) -> Mapping[str, jax.Array]:
+    def augmentations(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         def augmented(number: jax.Array) -> jax.Array:
-            return one(variables, view(batch["image"], pass_keys(number, batch["id"])))[0]
+            return one(variables, view(batch["image"], pass_keys(seed, number, batch["id"])))[0]
 
         probs = jax.vmap(augmented)(jnp.arange(passes))
         return {"probs": probs, "features": one(variables, view(batch["image"]))[1]}

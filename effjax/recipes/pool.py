@@ -1,0 +1,131 @@
+"""Predictions over a pool that may be larger than memory: it streams through once, cut over devices and processes."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from effjax.data.base import Source
+from effjax.data.pipeline import eval_batches
+from effjax.runtime import Backend
+from effjax.selection import RunningTopK
+from effjax.steps import View, make_predictions
+
+_log = logging.getLogger("effjax")
+
+Tree = Any
+Score = Callable[[jax.Array], jax.Array]
+Rank = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class PoolPredictor:
+    """One network's, or one ensemble's, predictions of many examples; its programs are compiled once.
+
+    Args:
+      model: the network.
+      view: how stored images become its input.
+      kind: of predictions, see :func:`effjax.steps.make_predictions`.
+      backend: the devices.
+      batch_size: examples at a time, over all devices.
+      passes: see :func:`effjax.steps.make_predictions`.
+
+    Raises:
+      UserError: if there is no such kind, its passes could not differ, or the devices do not divide the batch.
+    """
+
+    def __init__(self, model: nn.Module, view: View, kind: str, *, backend: Backend, batch_size: int, passes: int = 25):
+        backend.check_batch_size(batch_size)
+        self._predict = make_predictions(model, view, kind, passes=passes, platform=backend.platform)
+        self._backend, self._batch_size = backend, batch_size
+        self._programs: dict[Any, Callable] = {}
+
+    def __call__(self, variables: Tree, source: Source, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Predicts a source that fits into memory.
+
+        Args:
+          variables: of the network, on the host; of an ensemble with the members' axis first.
+          source: what to predict.
+          seed: of the passes' draws.
+
+        Returns:
+          Probabilities ``[M, N, C]`` and features ``[N, D]``, float32, in row order.
+        """
+
+        def predict(variables: Tree, resident: Tree, batch: Tree) -> tuple[jax.Array, jax.Array]:
+            found = self._predict(variables, batch, resident["seed"])
+            return self._gathered(found["probs"], 1), self._gathered(found["features"], 0)
+
+        placed, resident = self._backend.replicate(variables), self._backend.replicate({"seed": np.uint32(seed)})
+        probs, features = [], []
+        for batch in self._batches(source):
+            program = self._program("predict", predict, placed, resident, batch, donate=False)
+            found = self._backend.fetch(program(placed, resident, batch))
+            probs.append(found[0])
+            features.append(found[1])
+        return np.concatenate(probs, 1)[:, : len(source)], np.concatenate(features)[: len(source)]
+
+    def top(
+        self, variables: Tree, source: Source, k: int, score: Score, rank: Rank | None = None, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the k highest scores of a source of any size: only they are kept, beside one batch.
+
+        Args:
+          variables: as above.
+          source: the pool.
+          k: how many.
+          score: from ``probs [M, B, C]`` to ``[B]``, one of :mod:`effjax.uncertainty`.
+          rank: what is compared in place of the score, from ``(scores [B], ids [B], key)`` to ``[B]``.
+          seed: of the passes' draws, and of the key.
+
+        Returns:
+          Global ids and what was compared, ``[k]`` each, the highest first; of equal ones the smaller id.
+
+        Raises:
+          UserError: if a score is not finite.
+        """
+
+        def update(best: RunningTopK, resident: Tree, batch: Tree) -> tuple[RunningTopK, dict]:
+            scores = score(self._predict(resident["variables"], batch, resident["seed"])["probs"])
+            if rank is not None:
+                scores = rank(scores, batch["id"], jax.random.key(resident["seed"]))
+            scores, ids, mask = (self._gathered(x, 0) for x in (scores, batch["id"], batch["mask"]))
+            return best.update(scores, ids, where=mask), {}
+
+        best = self._backend.replicate(RunningTopK.empty(k))
+        resident = self._backend.replicate({"variables": variables, "seed": np.uint32(seed)})
+        for batch in self._batches(source):
+            program = self._program(("top", k, score, rank), update, best, resident, batch, donate=True)
+            best, _ = program(best, resident, batch)
+        return self._backend.fetch(best).best()
+
+    def _gathered(self, array: jax.Array, axis: int) -> jax.Array:
+        """Of all devices, where the function sees one device's part."""
+        name = self._backend.axis_name
+        return array if name is None else jax.lax.all_gather(array, name, axis=axis, tiled=True)
+
+    def _program(self, name, function, state: Tree, resident: Tree, batch: Tree, *, donate: bool) -> Callable:
+        key = (name, batch["image"].shape)
+        if key not in self._programs:
+            self._programs[key] = self._backend.compile(function, state, resident, batch, axis=0, donate=donate)
+        return self._programs[key]
+
+    def _batches(self, source: Source) -> Iterator[Mapping[str, jax.Array]]:
+        """Placed batches, one read while another is computed on; says how far it is where that takes long."""
+        where = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        start = said = time.perf_counter()
+        with eval_batches(source, self._batch_size, **where) as batches:
+            for number, batch in enumerate(batches):
+                yield self._backend.shard({name: batch[name] for name in ("image", "id", "mask")}, axis=0)
+                now = time.perf_counter()
+                if now - said > _SECONDS_BETWEEN_LINES:
+                    said, done = now, (number + 1) * self._batch_size
+                    speed = done / (now - start)
+                    _log.info(
+                        "predicted %s of %s images, %s a second", *(f"{int(x):,}" for x in (done, len(source), speed))
+                    )

@@ -1,0 +1,114 @@
+"""A pool that passes by once, example by example: what is not asked for at once is gone."""
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from effjax.data import draws
+from effjax.errors import UserError, nearest
+from effjax.runtime.hosts import is_primary
+from effjax.selection import streams
+
+POLICIES: dict[str, Callable[..., streams.Policy]] = {
+    "fixed_threshold": streams.fixed_threshold,
+    "variable_threshold": streams.variable_threshold,
+    "randomised_threshold": streams.randomised_threshold,
+    "quantile_filter": streams.quantile_filter,
+}
+STATE_FILE = "stream.npz"
+_ORDER = 2**40  # beyond all epochs: the stream's order is no epoch's
+
+
+class Stream:
+    """The order of a stream, and where a loop stands in it.
+
+    Args:
+      settings: see :func:`effjax.recipes.config.stream`.
+      seed: of the order, and of a policy that draws.
+      ids: the pool's global ids.
+
+    Raises:
+      UserError: if the policy or one of its options cannot be used.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], seed: int, ids: np.ndarray):
+        self.policy, self.budget = _make(settings, seed), settings["budget"]
+        self.order = ids[draws.permutation((seed, _ORDER), len(ids))]
+
+    def next_round(
+        self, round_: int, folder: Callable[[int], Path], scores_of: Callable[[np.ndarray], np.ndarray], count: int
+    ) -> tuple[list[int], list[float] | None]:
+        """Lets examples pass until the policy has asked for some; the first round takes the first ones as they come.
+
+        Args:
+          round_: the round that is chosen for.
+          folder: from a round to its folder, where the policy's state after it is kept.
+          scores_of: from global ids to their scores by the network of the round before.
+          count: how many examples a round asks for on average; in the first, exactly.
+
+        Returns:
+          Global ids and their scores, in the order they came; none where the stream has ended.
+        """
+        if round_ == 0:
+            self._save(folder(0), count, self.policy.start)
+            return self.order[:count].tolist(), None
+        position, state = self._load(folder(round_ - 1))
+        ids: list[int] = []
+        scores: list[float] = []
+        while not ids and position < len(self.order):
+            passing = self.order[position : position + math.ceil(count / self.budget)]
+            found = scores_of(passing)
+            state, queries = jax.lax.scan(self.policy.step, state, jnp.asarray(found, jnp.float32))
+            asked = np.asarray(queries)
+            ids, scores, position = passing[asked].tolist(), found[asked].tolist(), position + len(passing)
+        self._save(folder(round_), position, state)
+        return ids, scores
+
+    def _save(self, folder: Path, position: int, state: Any) -> None:
+        if not is_primary():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        leaves = {f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))}
+        temporary = folder / f"{STATE_FILE}.partial"
+        with temporary.open("wb") as file:
+            np.savez(file, position=position, **leaves)
+        os.replace(temporary, folder / STATE_FILE)
+
+    def _load(self, folder: Path) -> tuple[int, Any]:
+        path = folder / STATE_FILE
+        if not path.exists():
+            raise UserError(f"{path} is missing: it says where the stream stands; restore it, or start the loop anew")
+        with np.load(path, allow_pickle=False) as found:
+            leaves = jax.tree.leaves(self.policy.start)
+            saved = [_like(jnp.asarray(found[f"leaf_{number}"]), leaf) for number, leaf in enumerate(leaves)]
+            return int(found["position"]), jax.tree.unflatten(jax.tree.structure(self.policy.start), saved)
+
+
+def _make(settings: Mapping[str, Any], seed: int) -> streams.Policy:
+    options = {name: value for name, value in settings.items() if name not in ("policy", "budget")}
+    make = POLICIES[settings["policy"]]
+    known = [name for name in inspect.signature(make).parameters if name not in ("key", "budget")]
+    for name in options:
+        if name not in known:
+            raise UserError(f"query.stream.{name} is no option of {settings['policy']}; {nearest(name, known)}")
+    needs_key = "key" in inspect.signature(make).parameters
+    given: Sequence[Any] = (jax.random.key(seed),) if needs_key else ()
+    try:
+        return make(*given, settings["budget"], **options)
+    except TypeError as error:
+        raise UserError(f"query.stream: {error}") from error
+
+
+def _plain(leaf: jax.Array) -> jax.Array:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _like(saved: jax.Array, leaf: jax.Array) -> jax.Array:
+    return jax.random.wrap_key_data(saved) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else saved

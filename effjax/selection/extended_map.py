@@ -1,0 +1,70 @@
+"""A dataset map without labels: what was seen of the labelled examples, extended to those that have none."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import UserError
+from effjax.selection.checks import check_finite
+from effjax.selection.dataset_map import DatasetMap
+
+_PENALTIES = jnp.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
+
+
+def extend_map(mapped: DatasetMap, features: jax.Array, pool: jax.Array) -> DatasetMap:
+    """Predicts where unlabelled examples would lie on the map, by ridge regression on their features.
+
+    A map needs labels: on a pool that has none it can only be guessed from the part that has. Each coordinate has a
+    regression of its own, whose penalty is the best at predicting labelled examples that are left out one at a time
+    (in closed form). It is a guess: measure it where labels are known before you trust it where they are not.
+
+    Args:
+      mapped: of the labelled examples, ``[L]`` each, L at least 3.
+      features: ``[L, D]`` of the same.
+      pool: ``[N, D]`` of the examples without labels.
+
+    Returns:
+      The guessed map of the pool, ``[N]`` each; confidence and correctness in [0, 1], variability in [0, ½].
+
+    Raises:
+      UserError: if fewer than 3 examples are mapped or a value is not finite.
+
+    References:
+      Swayamdipta et al., `Dataset Cartography <https://arxiv.org/abs/2009.10795>`_, 2020, on maps; leave-one-out
+      residuals in closed form: Hastie et al., The Elements of Statistical Learning, 2009, eq. 7.64.
+    """
+    chex.assert_rank([features, pool], 2)
+    chex.assert_equal_shape_suffix([features, pool], 1)
+    if len(features) < 3:
+        raise UserError(f"a map of {len(features)} labelled examples cannot be extended: label 3 or more first")
+    for name, array in (("features", features), ("pool", pool), ("mapped", jnp.stack(mapped))):
+        check_finite(name, array)
+    targets = jnp.stack(mapped, -1).astype(jnp.float32)
+    guessed = _ridge(features.astype(jnp.float32), targets, pool.astype(jnp.float32))
+    limits = jnp.array([1.0, 0.5, 1.0])  # of confidence, variability, correctness
+    return DatasetMap(*jnp.clip(guessed, 0.0, limits).T)
+
+
+@jax.jit
+def _ridge(features: jax.Array, targets: jax.Array, pool: jax.Array) -> jax.Array:
+    """``[N, T]`` predictions, with the best penalty for each of the T targets."""
+    centre, spread = features.mean(0), features.std(0) + 1e-6
+    x, z, middle = (features - centre) / spread, (pool - centre) / spread, targets.mean(0)
+    # In the dual: as many unknowns as labelled examples, of which there are few.
+    values, vectors = jnp.linalg.eigh(x @ x.T)
+    values, rotated = jnp.maximum(values, 0.0), vectors.T @ (targets - middle)
+
+    def left_out(penalty: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The mean squared error on examples left out, ``[T]``, and the dual coefficients ``[L, T]``."""
+        inverse = 1.0 / (values + penalty)
+        coefficients = vectors @ (inverse[:, None] * rotated)
+        # A residual is penalty · coefficient, and the error without the example is the residual over 1 − leverage;
+        # the mean takes part in the fit, which adds 1/L to every leverage.
+        rest = penalty * ((vectors**2) @ inverse) - 1.0 / len(x)
+        errors = penalty * coefficients / jnp.maximum(rest, 1e-6)[:, None]
+        return (errors**2).mean(0), coefficients
+
+    errors, coefficients = jax.vmap(left_out)(_PENALTIES * jnp.maximum(values.mean(), 1e-6))
+    best = errors.argmin(0)
+    chosen = jnp.take_along_axis(coefficients, best[None, None], axis=0)[0]
+    return middle + z @ (x.T @ chosen)

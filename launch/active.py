@@ -1,0 +1,39 @@
+"""Runs labelling loops: python -m launch.active --config=configs/active/beluch.py --workdir=runs/beluch
+
+The same command continues loops that were stopped or killed, and takes over what people have labelled since.
+Exit codes: 0 done; 1 something you gave cannot be used, said in one line; 75 stopped, or people have to label first:
+the last line says which file to fill in; run the same command to go on.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import cli
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "file.py or file.py:variant, of the recipe active; --config.key=value overrides a key",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "where ledgers, queries, checkpoints and reports are written")
+_RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
+_ONLY = flags.DEFINE_list(
+    "only", [], "loops to run, and what they need, without the report: so several processes share an experiment"
+)
+
+flags.adopt_module_key_flags(cli)
+
+
+def main() -> None:
+    from effjax.errors import UserError
+    from effjax.recipes import active
+
+    config = cli.read_config(_CONFIG)
+    if config.get("recipe") != "active":
+        raise UserError(f"config.recipe={config.get('recipe')!r} is no labelling loop: run it with launch.train")
+    active.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
+
+
+if __name__ == "__main__":
+    cli.run(main, required=("config", "workdir"))

@@ -1,0 +1,219 @@
+"""What a labelling loop can be made of: outliers left out, streams, candidates, warm starts, and when it ends."""
+
+import json
+
+import numpy as np
+import pytest
+from small_loops import COUNT, entries, loops
+
+from effjax import selection
+from effjax.errors import UserError
+from effjax.recipes import active
+from effjax.recipes import config as schema
+from effjax.recipes.labelling import LEDGER_FILE
+from effjax.recipes.streaming import Stream
+
+POOL = 200
+
+
+def small(data_dir, **runs):
+    config = loops(data_dir, **runs)
+    config.data.train = f"train[:{POOL}]"
+    return config
+
+
+def run(config, workdir):
+    summary = active.main(config.to_dict(), workdir)
+    return {name: found["seeds"][0]["rounds"] for name, found in summary.items()}
+
+
+def asked(folder) -> list[list[int]]:
+    rounds: dict[int, list[int]] = {}
+    for line in entries(folder)[1:]:
+        if line["event"] == "asked":
+            rounds.setdefault(line["round"], []).append(line["id"])
+    return list(rounds.values())
+
+
+@pytest.fixture(scope="module")
+def outliers(tmp_path_factory, data_dir):
+    """A loop without outliers by a guessed map, one by the map of all labels, and the run that has made that map."""
+    share = ((0, 0.0), (0.5, 0.5))  # from the second of three rounds on
+    config = small(
+        data_dir,
+        guessed=schema.query(outliers=schema.outliers(share)),
+        known=schema.query(outliers=schema.outliers(share, source="labels", run="everything")),
+        everything={},
+    )
+    config.runs.guessed.record = config.runs.everything.record = True
+    config.runs.everything.steps = 0
+    config.runs.everything.epochs = 2.0
+    workdir = tmp_path_factory.mktemp("outliers")
+    return workdir, run(config, workdir)
+
+
+def test_a_run_without_a_query_has_all_labels(outliers):
+    workdir, found = outliers
+    assert [round_["labels"] for round_ in found["everything"]] == [POOL]
+    with np.load(workdir / "everything" / "seed_0" / "round_00" / "map.npz") as mapped:
+        assert sorted(mapped["id"].tolist()) == list(range(POOL))
+        assert np.isfinite(mapped["confidence"]).all()
+
+
+@pytest.mark.parametrize("name", ["guessed", "known"])
+def test_outliers_are_left_out_by_plan(outliers, name):
+    workdir, _ = outliers
+    folder = workdir / name / "seed_0"
+    first, second, third = (folder / f"round_0{i}" / "removed.json" for i in range(3))
+    assert not first.exists()
+    assert not second.exists()  # progress 1/3 lies before 0.5
+    removed = json.loads(third.read_text())
+    assert (removed["share"], removed["by"]) == (0.5, "correctness")
+    assert not set(removed["ids"]) & set(asked(folder)[2])
+    if name == "known":
+        with np.load(workdir / "everything" / "seed_0" / "round_00" / "map.npz") as mapped:
+            ranked = mapped["id"][np.lexsort((mapped["confidence"], mapped["correctness"]))][: POOL // 2]
+        assert set(removed["ids"]) == set(ranked.tolist()) - {i for ids in asked(folder)[:2] for i in ids}
+    else:
+        assert len(removed["ids"]) == (POOL - 2 * COUNT) // 2
+
+
+def test_what_was_asked_is_noted_with_its_nearest_labelled_neighbour(outliers):
+    workdir, _ = outliers
+    folder = workdir / "guessed" / "seed_0"
+    noted = json.loads((folder / "round_02" / "queries.json").read_text())
+    rounds = asked(folder)
+    assert [query["id"] for query in noted] == rounds[2]
+    assert {query["nearest"] for query in noted} <= {*rounds[0], *rounds[1]}
+    assert all(query["distance"] > 0 for query in noted)
+    scores = {line["id"]: line["score"] for line in entries(folder)[1:] if line.get("round") == 2 and "score" in line}
+    assert [query["score"] for query in noted] == [scores[query["id"]] for query in noted]
+
+
+def test_the_test_split_is_compared_after_all_rounds(outliers):
+    workdir, found = outliers
+    for round_ in found["guessed"]:
+        folder = workdir / "guessed" / "seed_0" / f"round_{round_['round']:02d}"
+        probs = np.load(folder / "test_probs.npy")
+        assert probs.shape == (1000, 10)
+        assert "test_accuracy" not in json.loads((folder / "result.json").read_text())
+        assert json.loads((folder / "test.json").read_text())["test_accuracy"] == round_["test_accuracy"]
+
+
+def test_a_stream_passes_by_once_and_keeps_its_budget(tmp_path, data_dir):
+    policy = schema.stream("variable_threshold", 0.25, window=20, threshold=1.0)
+    config = small(data_dir, stream=schema.query(selector="stream", stream=policy))
+    config.active.rounds = 20
+    found = run(config, tmp_path)["stream"]
+    folder = tmp_path / "stream" / "seed_0"
+    order = Stream(policy, 0, np.arange(POOL)).order.tolist()
+    ids = [id_ for round_ in asked(folder) for id_ in round_]
+    assert ids[:COUNT] == order[:COUNT]
+    assert [order.index(id_) for id_ in ids] == sorted(order.index(id_) for id_ in ids)  # none comes back
+    assert COUNT < found[-1]["labels"] <= COUNT + 0.25 * (POOL - COUNT + 20) + POOL / 40 + 1
+    # From any round the same queries follow.
+    again = tmp_path / "again"
+    text = (folder / LEDGER_FILE).read_text().splitlines(keepends=True)
+    (again / "stream" / "seed_0").mkdir(parents=True)
+    for name in ("round_00", "round_01"):
+        (folder / name).rename(again / "stream" / "seed_0" / name)
+    kept = 1 + 2 * (COUNT + len(asked(folder)[1]))
+    (again / "stream" / "seed_0" / LEDGER_FILE).write_text("".join(text[:kept]))
+    assert run(config, again)["stream"] == found
+    assert asked(again / "stream" / "seed_0") == asked(folder)
+
+
+def test_candidates_bound_what_a_selector_sees(tmp_path, data_dir):
+    queries = {
+        "few": schema.query(selector="k_center_greedy", candidates=COUNT),
+        "top": schema.query(selector="top_k"),
+    }
+    config = small(data_dir, **queries)
+    config.active.rounds = 2
+    run(config, tmp_path)
+    few, top = (asked(tmp_path / name / "seed_0")[1] for name in queries)
+    assert set(few) == set(top)  # of as many candidates as are asked for, all are chosen
+
+
+def test_warm_starts_go_on_from_the_round_before(tmp_path, data_dir):
+    config = small(data_dir, a=schema.query(selector="random"))
+    config.active.rounds, config.runs.a.optimizer.learning_rate = 2, 0.0
+    config.runs.a.optimizer = {"name": "sgd", "learning_rate": 0.0}
+    config.active.start = "warm"
+    rounds = run(config, tmp_path)["a"]
+    assert rounds[0]["validation_nll"] == pytest.approx(rounds[1]["validation_nll"])  # nothing was learnt since
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"budget": 25.0}, [10, 20, 25]),
+        ({"budget": 25.0, "cost_per_label": 2.0}, [10, 12]),
+        ({"target": 0.01}, [10]),
+        ({"patience": 1}, None),
+    ],
+)
+def test_when_it_ends(tmp_path, data_dir, settings, labels):
+    config = small(data_dir, a=schema.query(selector="random"))
+    config.active.update(rounds=6, **settings)
+    if "patience" in settings:
+        config.runs.a.optimizer = {"name": "sgd", "learning_rate": 0.0}
+        config.active.start = "warm"
+        labels = [10, 20]
+    rounds = run(config, tmp_path)["a"]
+    assert [round_["labels"] for round_ in rounds] == labels
+    assert [round_["cost"] for round_ in rounds] == [n * settings.get("cost_per_label", 1.0) for n in labels]
+
+
+def test_more_rounds_may_follow_later(tmp_path, data_dir):
+    config = small(data_dir, a=schema.query(selector="random"))
+    config.active.rounds = 2
+    first = run(config, tmp_path)["a"]
+    config.active.rounds = 3
+    assert run(config, tmp_path)["a"][:2] == first
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda q: q.update(selector="stream"), "query.selector='stream'.*go together"),
+        (lambda q: q.update(stream=schema.stream("quantile", 0.1), selector="stream"), "policy='quantile'"),
+        (
+            lambda q: q.update(stream=schema.stream("fixed_threshold", 0.1, thresh=1.0), selector="stream"),
+            "thresh is no option",
+        ),
+        (lambda q: q.update(stream=schema.stream("variable_threshold", 2.0), selector="stream"), "budget=2.0"),
+        (lambda q: q.update(outliers=schema.outliers(((0, 1.0),))), "share: 1.0 must be a share"),
+        (lambda q: q.update(outliers=schema.outliers(((0.5, 0.1),))), "share: .*must start at 0"),
+        (lambda q: q.update(outliers=schema.outliers(((0, 0.1),), by="corectness")), "did you mean 'correctness'"),
+        (lambda q: q.update(outliers=schema.outliers(((0, 0.1),))), "a.record must be True"),
+        (lambda q: q.update(outliers=schema.outliers(((0, 0.1),), source="labels")), "source='labels'.*run=''"),
+        (
+            lambda q: q.update(outliers=schema.outliers(((0, 0.1),), source="labels", run="b")),
+            "outliers.run='b'; allowed: a",
+        ),
+        (
+            lambda q: q.update(outliers=schema.outliers(((0, 0.1),), source="labels", run="a")),
+            "teach one another in a circle|must be a run without a query",
+        ),
+    ],
+)
+def test_queries_that_do_not_fit_together_are_refused(tmp_path, data_dir, change, message):
+    config = small(data_dir, a=schema.query())
+    change(config.runs.a.query)
+    with pytest.raises(UserError, match=message):
+        active.main(config.to_dict(), tmp_path)
+
+
+def test_too_many_outliers_are_refused(tmp_path, data_dir):
+    config = small(data_dir, a=schema.query(outliers=schema.outliers(((0, 0.97),))))
+    config.runs.a.record = True
+    with pytest.raises(UserError, match=r"outliers.share=0.97: \d examples are left, 10 are to be asked for"):
+        active.main(config.to_dict(), tmp_path)
+
+
+def test_the_map_that_was_recorded_is_the_one_of_the_round(outliers):
+    workdir, found = outliers
+    with np.load(workdir / "guessed" / "seed_0" / "round_01" / "map.npz") as mapped:
+        assert set(mapped.files) == {"id", "label", *selection.DatasetMap._fields}
+        assert len(mapped["id"]) == found["guessed"][1]["labels"]
