@@ -9,7 +9,7 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 
-from effjax.reports.figures import grid, png
+from effjax.reports.figures import grid, png, wrapped
 
 Measure = Mapping[str, Any]
 
@@ -49,7 +49,13 @@ def reliability(bins: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
         axis.bar(edges[:-1][seen], correct[seen] / count[seen], 1 / len(count), align="edge", color=colours)
         axis.plot([0, 1], [0, 1], color="0.4", linewidth=1, linestyle="--")
         gap = np.abs(correct - confidence).sum() / count.sum()
-        axis.set(title=f"{label}\nECE {gap:.3f}", xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        axis.set(
+            title=f"{wrapped(label, 28)}\nECE {gap:.3f}",
+            xlim=(0, 1),
+            ylim=(0, 1),
+            xlabel="confidence",
+            ylabel="accuracy",
+        )
         axis.title.set_size("medium")
     return png(figure)
 

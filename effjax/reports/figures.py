@@ -1,6 +1,7 @@
 """What the plots share: panels, colours, PNG bytes."""
 
 import io
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -33,6 +34,11 @@ def grid(count: int, columns: int, width: float, height: float, **options):
 def colours(count: int) -> list:
     """The usual ten, or as many as are needed along a colour map."""
     return [f"C{i}" for i in range(count)] if count <= 10 else list(plt.get_cmap("turbo")(np.linspace(0, 1, count)))
+
+
+def wrapped(title: str, width: int) -> str:
+    """A title on lines of so many characters at most, so that it does not run into the next panel's."""
+    return "\n".join(textwrap.fill(line, width) for line in title.split("\n"))
 
 
 def png(figure) -> bytes:
