@@ -183,4 +183,5 @@ def _round(round_: AskedRound) -> dict[str, Any]:
 
 
 def _one(shown: Shown) -> dict[str, str]:
-    return {"image": thumbnail(shown.image, _SIDE), "caption": shown.caption}
+    caption = shown.caption.replace("_", "_\u200b")  # where a long class name may be broken
+    return {"image": thumbnail(shown.image, _SIDE), "caption": caption}
