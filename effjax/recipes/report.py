@@ -70,7 +70,7 @@ def report(
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
     plot(folder / ACCURACIES_FILE, summary, labels, control, key)
     if results:
-        _publish(Path(results), title, page, folder / ACCURACIES_FILE)
+        publish(results, title, page, folder / ACCURACIES_FILE, "test accuracy by run")
     write_report(
         folder / REPORT_FILE,
         title=title,
@@ -87,12 +87,21 @@ def report(
     _log.info("the report: %s", folder / REPORT_FILE)
 
 
-def _publish(path: Path, title: str, page: Sequence[str], plot: Path) -> None:
-    """Writes the table as a page of its own, its plot beside it."""
+def publish(path: str | Path, title: str, page: Sequence[str], plot: Path, shows: str) -> None:
+    """Writes the table as a page of its own, its plot beside it.
+
+    Args:
+      path: the Markdown file.
+      title: its heading.
+      page: its parts; the plot comes after the first.
+      plot: a PNG, which is copied.
+      shows: what it shows, for those who do not see it.
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".png")
     shutil.copyfile(plot, picture)
-    path.write_text("\n\n".join([f"# {title}", page[0], f"![test accuracy by run]({picture.name})", *page[1:]]) + "\n")
+    path.write_text("\n\n".join([f"# {title}", page[0], f"![{shows}]({picture.name})", *page[1:]]) + "\n")
     _log.info("wrote %s and %s", path, picture)
 
 

@@ -1,15 +1,14 @@
 """One self-contained HTML file on what students took over from their teacher."""
 
-import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import jinja2
 import numpy as np
 
 from effjax.reports import analysis_plots as plots
+from effjax.reports.pages import data_url, write_page
 
 Interval: TypeAlias = Mapping[str, float | None]
 
@@ -94,9 +93,6 @@ def write_analysis(
       evidence: for the pictures of maps.
       class_names: in the order of the labels.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("effjax.reports"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     teacher = next(network["label"] for network in findings["networks"] if network["role"] == "teacher")
     captions = [str(class_names[int(label)]) for label in evidence.labels]
     pictures = {
@@ -105,17 +101,18 @@ def write_analysis(
         "localisation": plots.evidence_maps(evidence.images, captions, evidence.maps, evidence.cosines, teacher),
     }
     compared = any(row["difference"] for m in findings["measures"] for row in m["rows"])
-    page = environment.get_template("analysis.html").render(
+    write_page(
+        path,
+        "analysis.html",
         findings=findings,
         teacher=teacher,
-        overview=_data_url(plots.differences(findings["measures"])) if compared else "",
+        overview=data_url(plots.differences(findings["measures"])) if compared else "",
         sections=[
-            (section, _data_url(pictures[group]) if group in pictures else "", _tables(findings["measures"], group))
+            (section, data_url(pictures[group]) if group in pictures else "", _tables(findings["measures"], group))
             for group, section in _SECTIONS.items()
         ],
         zero_maps={label: count for label, count in findings["zero_maps"].items() if count},
     )
-    Path(path).write_text(page, encoding="utf-8")
 
 
 def _tables(measures: Sequence[Mapping[str, Any]], group: str) -> list[dict[str, Any]]:
@@ -157,7 +154,3 @@ def _with_interval(interval: Interval | None, unit: str, sign: str = "") -> str:
 
 def _excludes_zero(interval: Interval | None) -> bool:
     return interval is not None and interval["low"] is not None and (interval["low"] > 0 or interval["high"] < 0)
-
-
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

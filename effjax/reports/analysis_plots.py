@@ -1,6 +1,5 @@
 """Pictures of an analysis, as PNG bytes."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,8 @@ import numpy as np
 
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
+
+from effjax.reports.figures import grid, png, wrapped
 
 Measure = Mapping[str, Any]
 
@@ -33,13 +34,13 @@ def differences(measures: Sequence[Measure]) -> bytes:
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
     figure.legend(loc="outside upper left", ncols=min(4, max(len(rows), 1)), frameon=False, fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def reliability(bins: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """A diagram a network: accuracy by confidence, darker where there are more images."""
     columns = min(4, len(bins))
-    figure, axes = _grid(len(bins), columns, 2.9, 2.9)
+    figure, axes = grid(len(bins), columns, 2.9, 2.9)
     for axis, (label, sums) in zip(axes, bins.items(), strict=False):
         count, confidence, correct = (np.array(sums[name]) for name in ("count", "confidence", "correct"))
         seen, edges = count > 0, np.linspace(0, 1, len(count) + 1)
@@ -48,15 +49,21 @@ def reliability(bins: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
         axis.bar(edges[:-1][seen], correct[seen] / count[seen], 1 / len(count), align="edge", color=colours)
         axis.plot([0, 1], [0, 1], color="0.4", linewidth=1, linestyle="--")
         gap = np.abs(correct - confidence).sum() / count.sum()
-        axis.set(title=f"{label}\nECE {gap:.3f}", xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        axis.set(
+            title=f"{wrapped(label, 28)}\nECE {gap:.3f}",
+            xlim=(0, 1),
+            ylim=(0, 1),
+            xlabel="confidence",
+            ylabel="accuracy",
+        )
         axis.title.set_size("medium")
-    return _png(figure)
+    return png(figure)
 
 
 def alignment(cka: Mapping[str, Mapping[str, Any]]) -> bytes:
     """A heat map a network: its layers against the teacher's."""
     columns = min(4, len(cka))
-    figure, axes = _grid(len(cka), columns, 3.1, 3.1)
+    figure, axes = grid(len(cka), columns, 3.1, 3.1)
     for axis, (label, matrix) in zip(axes, cka.items(), strict=False):
         values = np.array(matrix["values"])
         axis.imshow(values, vmin=0, vmax=1, cmap="viridis", origin="lower")
@@ -68,7 +75,7 @@ def alignment(cka: Mapping[str, Mapping[str, Any]]) -> bytes:
         axis.set_yticks(range(len(matrix["teacher_layers"])), matrix["teacher_layers"])
         axis.set_title(label, size="medium")
         axis.set_ylabel("teacher’s layer")
-    return _png(figure)
+    return png(figure)
 
 
 def evidence_maps(
@@ -95,22 +102,4 @@ def evidence_maps(
             axis.set_title(named if label == reference else f"{named}cosine {cosines[label][i]:.2f}", size="small")
     for axis in axes.flat:
         axis.axis("off")
-    return _png(figure)
-
-
-def _grid(count: int, columns: int, width: float, height: float):
-    """Axes for ``count`` panels; those that are left over are not shown."""
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[count:]:
-        axis.axis("off")
-    return figure, list(axes.flat)
-
-
-def _png(figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    plt.close(figure)
-    return buffer.getvalue()
+    return png(figure)

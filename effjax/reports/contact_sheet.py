@@ -31,14 +31,19 @@ def contact_sheet(examples: Mapping[str, Sequence[np.ndarray]], *, cell: int = 7
         top = _GAP + row * step
         ink.text((margin - 2 * _GAP, top + cell // 2), caption, fill=_INK, font=font, anchor="rm")
         for column, image in enumerate(images):
-            thumbnail = _fitted(image, cell)
+            thumbnail = fitted(picture(image), cell)
             left = margin + column * step
             page.paste(thumbnail, (left + (cell - thumbnail.width) // 2, top + (cell - thumbnail.height) // 2))
     return page
 
 
-def _fitted(pixels: np.ndarray, cell: int) -> Image.Image:
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+def picture(pixels: np.ndarray) -> Image.Image:
+    """Pixels, uint8 ``[H, W, 1 or 3]``, as an image of the same channels."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def fitted(image: Image.Image, cell: int) -> Image.Image:
+    """The image scaled to fit a square of side ``cell``; a small one is enlarged without smoothing."""
     scale = cell / max(image.size)
     size = tuple(max(1, round(side * scale)) for side in image.size)
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)

@@ -9,6 +9,8 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 
+from effjax.reports.figures import colours
+
 Series = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
 
 
@@ -28,14 +30,14 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
         squeeze=False,
         layout="constrained",
     )
-    colours = dict(zip(series, _colours(len(series)), strict=True))
+    colour_of = dict(zip(series, colours(len(series)), strict=True))
     for axis, (metric, title) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in series.items():
             if not any(metric in line for line in seeds[0]):  # a run without this term
                 continue
             progress, values = _aligned(seeds, metric)
-            axis.plot(progress, values.mean(0), color=colours[name], label=labels.get(name) or name, linewidth=1.8)
-            axis.fill_between(progress, values.min(0), values.max(0), color=colours[name], alpha=0.15, linewidth=0)
+            axis.plot(progress, values.mean(0), color=colour_of[name], label=labels.get(name) or name, linewidth=1.8)
+            axis.fill_between(progress, values.min(0), values.max(0), color=colour_of[name], alpha=0.15, linewidth=0)
         _zoom(axis, metric)
         axis.set(title=title, xlabel="share of the run (%)")
         axis.grid(alpha=0.25)
@@ -45,11 +47,6 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
     figure.legend(*fullest.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     figure.savefig(path, dpi=130)
     plt.close(figure)
-
-
-def _colours(count: int) -> list:
-    """The usual ten, or as many as are needed along a colour map."""
-    return [f"C{i}" for i in range(count)] if count <= 10 else list(plt.get_cmap("turbo")(np.linspace(0, 1, count)))
 
 
 def _aligned(seeds: Sequence[Sequence[Mapping[str, float]]], metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,16 @@
 """One self-contained HTML file: tables, curves, and what the networks think of some images."""
 
-import base64
 import dataclasses
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from PIL import Image
 
+from effjax.reports.pages import data_url, thumbnail, write_page
 from effjax.reports.tables import Table
+
+_SIDE = 112  # of the images of opinions, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,33 +59,22 @@ def write_report(
       opinions: images with the networks' probabilities side by side.
       facts: command, seeds, versions, hardware, config: whatever is needed to do it again.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("effjax.reports"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("report.html").render(
+    write_page(
+        path,
+        "report.html",
         title=title,
         lead=lead,
         table=table,
         notes=notes,
         further=further,
-        accuracies=_data_url(Path(accuracies).read_bytes()),
-        curves=_data_url(Path(curves).read_bytes()),
+        accuracies=data_url(Path(accuracies).read_bytes()),
+        curves=data_url(Path(curves).read_bytes()),
         class_names=class_names,
         opinions=[_rendered(opinion) for opinion in opinions],
         facts=facts,
     )
-    Path(path).write_text(page, encoding="utf-8")
 
 
 def _rendered(opinion: Opinion) -> dict[str, Any]:
-    image = opinion.image
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    picture = picture.resize((112, 112), Image.Resampling.NEAREST if image.shape[0] < 64 else Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    shown = {"image": _data_url(buffer.getvalue()), "label": opinion.label, "caption": opinion.caption}
+    shown = {"image": thumbnail(opinion.image, _SIDE), "label": opinion.label, "caption": opinion.caption}
     return {**shown, "probs": dict(opinion.probs)}
-
-
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

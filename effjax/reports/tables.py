@@ -30,9 +30,9 @@ class Estimate:
 
     @classmethod
     def paired(cls, ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]], key: str) -> "Estimate":
-        """Mean difference to the control, seed by seed, and half of its 95 % interval by Student's t."""
+        """Mean difference to the control, by seed that both have, and half of its 95 % interval by Student's t."""
         theirs = {seed["seed"]: seed[key] for seed in control}
-        return cls.interval([seed[key] - theirs[seed["seed"]] for seed in ours])
+        return cls.interval([seed[key] - theirs[seed["seed"]] for seed in ours if seed["seed"] in theirs])
 
     @classmethod
     def interval(cls, values: Sequence[float]) -> "Estimate":
@@ -112,10 +112,10 @@ def claims(
       summary: by run its ``seeds``.
       labels: what the table calls the runs.
       made: ``(claim, run, run that it is said to beat)``.
-      key: the accuracy that is meant.
+      key: what of a seed is compared, an accuracy.
 
     Returns:
-      A row a claim: the mean difference of the runs' test accuracies with its 95 % interval, and a verdict:
+      A row a claim: the mean difference of the runs with its 95 % interval, and a verdict:
       *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does. Each
       interval is for its claim alone.
     """

@@ -1,0 +1,187 @@
+"""One self-contained HTML file on labelling loops: what labels buy, what was asked for, what was made of it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effjax.reports.pages import data_url, thumbnail, write_page
+from effjax.reports.tables import Table
+
+_SIDE = 48  # of thumbnails as stored, in pixels
+_BUDGET = 3 * 2**20  # bytes for the thumbnails of what was asked for
+_FEWEST, _MOST = 4, 12  # examples shown of a round
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """An image with a line of text.
+
+    Attributes:
+      image: uint8 ``[H, W, 1 or 3]``.
+      caption: such as its label.
+    """
+
+    image: np.ndarray
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """An example that a loop asked for.
+
+    Attributes:
+      example: captioned with the label that was given, or with why there is none.
+      score: why it was chosen; None where there was none.
+      nearest: its nearest labelled neighbour in feature space, captioned with its label; None where not known.
+      distance: to it; None where not known.
+      differs: whether the neighbour has another label.
+    """
+
+    example: Shown
+    score: float | None
+    nearest: Shown | None
+    distance: float | None
+    differs: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class AskedRound:
+    """What a loop asked for in a round: its number, what became of all of it, and a few examples."""
+
+    number: int
+    outcome: str
+    examples: Sequence[Asked]
+
+
+@dataclasses.dataclass(frozen=True)
+class Extremes:
+    """The ends of a dataset map: what is said of it, and a few of the examples there.
+
+    Attributes:
+      note: what is said of the map.
+      hardest: the least confident examples, captioned with label and confidence.
+      ambiguous: the most variable, captioned with label and variability.
+      removed: those that were removed from the pool, on the map or not.
+    """
+
+    note: str
+    hardest: Sequence[Shown]
+    ambiguous: Sequence[Shown]
+    removed: Sequence[Shown]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """The plots of the page as PNG bytes; what there is nothing for is None.
+
+    Attributes:
+      learning: learning curves over labels.
+      costs: the same over what was spent.
+      calibration: calibration errors by round.
+      reliability: reliability diagrams of the last round.
+      classes: classes by round.
+      maps: dataset maps.
+    """
+
+    learning: bytes
+    costs: bytes | None
+    calibration: bytes
+    reliability: bytes | None
+    classes: bytes | None
+    maps: bytes | None
+
+
+def write_active(
+    path: str | Path,
+    *,
+    title: str,
+    lead: str,
+    so_far: str,
+    split: str,
+    table: Table,
+    notes: Sequence[str],
+    further: Sequence[tuple[Table, str]],
+    pictures: Pictures,
+    asked: Mapping[str, Sequence[AskedRound]],
+    extremes: Mapping[str, Extremes],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes the report.
+
+    Args:
+      path: the file to write.
+      title: its heading.
+      lead: a sentence or two on what was done and found.
+      so_far: what is said on top of loops that are not over; empty if all are.
+      split: what the accuracies are of, ``"test"`` or ``"validation"``.
+      table: the results.
+      notes: how the table is to be read.
+      further: more tables, each with how it is to be read.
+      pictures: the plots.
+      asked: by run, what it asked for.
+      extremes: by run, the ends of its dataset map.
+      facts: command, versions, hardware, config: whatever is needed to do it again.
+    """
+    plots = {field.name: getattr(pictures, field.name) for field in dataclasses.fields(pictures)}
+    write_page(
+        path,
+        "active.html",
+        title=title,
+        lead=lead,
+        so_far=so_far,
+        split=split,
+        table=table,
+        notes=notes,
+        further=further,
+        plots={name: data_url(png) if png else "" for name, png in plots.items()},
+        asked={name: [_round(round_) for round_ in rounds] for name, rounds in asked.items()},
+        extremes={
+            name: (
+                ends.note,
+                {
+                    "hardest, with their confidence": [_one(shown) for shown in ends.hardest],
+                    "most ambiguous, with their variability": [_one(shown) for shown in ends.ambiguous],
+                    "removed": [_one(shown) for shown in ends.removed],
+                },
+            )
+            for name, ends in extremes.items()
+        },
+        facts=facts,
+    )
+
+
+def how_many(image: np.ndarray, rounds: Sequence[int]) -> tuple[int, int]:
+    """How much can be shown of what loops asked for, so that the page stays small.
+
+    Args:
+      image: one like the others, uint8 ``[H, W, 1 or 3]``.
+      rounds: how many each loop has.
+
+    Returns:
+      Examples a round, and rounds a loop.
+    """
+    pairs = _BUDGET // (2 * len(thumbnail(image, _SIDE)))
+    examples = int(np.clip(pairs // max(sum(rounds), 1), _FEWEST, _MOST))
+    return examples, max(2, pairs // (examples * max(len(rounds), 1)))
+
+
+def _round(round_: AskedRound) -> dict[str, Any]:
+    examples = [
+        {
+            **_one(asked.example),
+            "score": None if asked.score is None else f"{asked.score:.3g}",
+            "nearest": None if asked.nearest is None else _one(asked.nearest),
+            "differs": asked.differs,
+            "distance": None if asked.distance is None else f"{asked.distance:.3g}",
+        }
+        for asked in round_.examples
+    ]
+    return {"number": round_.number, "outcome": round_.outcome, "examples": examples}
+
+
+def _one(shown: Shown) -> dict[str, str]:
+    caption = shown.caption.replace("_", "_\u200b")  # where a long class name may be broken
+    return {"image": thumbnail(shown.image, _SIDE), "caption": caption}

@@ -1,0 +1,140 @@
+"""Tables of labelling loops over seeds: how good they are in the end, and how many labels that takes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from effjax.reports.active_curves import area, column, labels_needed, shared_range
+from effjax.reports.tables import Estimate, Table
+
+Scores = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+
+
+def scores(summary: Mapping[str, Any], split: str, levels: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """What tables say of each seed of each run.
+
+    Args:
+      summary: by run ``seeds``, each with its ``seed`` and ``rounds``, one at least.
+      split: ``"test"`` or ``"validation"``: which values of the rounds are meant.
+      levels: of accuracy.
+
+    Returns:
+      By run ``seeds``, each with its ``seed``; ``labels``, ``accuracy``, ``ece``, ``ece_scaled`` and ``nll``
+      of its last round; ``area``, its mean accuracy over the labels that all seeds of all runs cover
+      (None if there are none); and ``needed``, by level the labels that it takes (None where it is not reached).
+    """
+    covered = covered_labels(summary)
+    found: dict[str, dict[str, Any]] = {}
+    for name, run in summary.items():
+        seeds = []
+        for seed in run["seeds"]:
+            last = seed["rounds"][-1]
+            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}_accuracy"))
+            values = {key: last[f"{split}_{key}"] for key in ("accuracy", "ece", "ece_scaled", "nll")}
+            values["area"] = None if covered is None else area(labels, accuracy, *covered)
+            values["needed"] = {level: labels_needed(labels, accuracy, level) for level in levels}
+            seeds.append({"seed": seed["seed"], "labels": last["labels"], **values})
+        found[name] = {"seeds": seeds}
+    return found
+
+
+def covered_labels(summary: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The numbers of labels that all seeds of all runs cover; None if there are none."""
+    return shared_range([seed["rounds"] for run in summary.values() for seed in run["seeds"]])
+
+
+def results(found: Scores, labels: Mapping[str, str], control: str | None, split: str) -> Table:
+    """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
+
+    Args:
+      found: of :func:`scores`.
+      labels: what the table calls the runs.
+      control: the run that others are compared with, seed by seed; None compares none.
+      split: what the accuracy is of.
+    """
+    headers = ("run", "labels", f"{split} acc.", "Δ acc.", "area", "Δ area", "ECE", "ECE scaled", "NLL")
+    rows = []
+    for name, run in found.items():
+        seeds = run["seeds"]
+        other = found[control]["seeds"] if control in found and name != control else []
+        known = seeds[0]["area"] is not None
+        rows.append(
+            (
+                labels.get(name) or name,
+                f"{_mean(seeds, 'labels'):.0f}",
+                Estimate.over_seeds(seeds, "accuracy").percent(),
+                _difference(seeds, other, "accuracy"),
+                Estimate.over_seeds(seeds, "area").percent() if known else "",
+                _difference(seeds, other, "area") if known else "",
+                *(f"{_mean(seeds, key):.4f}" for key in ("ece", "ece_scaled")),
+                f"{_mean(seeds, 'nll'):.3f}",
+            )
+        )
+    return Table(headers, rows)
+
+
+def efficiency(found: Scores, labels: Mapping[str, str], control: str | None, levels: Sequence[float]) -> Table:
+    """One row a run: the labels that each level of accuracy takes, and the share of the control's that it saves.
+
+    Args:
+      found: of :func:`scores`, of the same levels.
+      labels: what the table calls the runs.
+      control: the run that others are compared with, seed by seed; None compares none.
+      levels: of accuracy.
+    """
+    compared = control in found
+    headers = ["run"]
+    for level in levels:
+        headers += [f"labels for {100 * level:g} %", *([f"saved at {100 * level:g} %"] if compared else [])]
+    rows = []
+    for name, run in found.items():
+        cells = [labels.get(name) or name]
+        for level in levels:
+            cells.append(_needed(run["seeds"], level))
+            if compared:
+                cells.append("" if name == control else _saved(run["seeds"], found[control]["seeds"], level))
+        rows.append(cells)
+    return Table(headers, rows)
+
+
+def comparable(found: Scores, claims: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The claims ``(claim, run, run that it is said to beat)`` of runs that share a seed and have an area."""
+    return [
+        claim
+        for claim in claims
+        if all(run in found and found[run]["seeds"][0]["area"] is not None for run in claim[1:])
+        and _shared(*(found[run]["seeds"] for run in claim[1:]))
+    ]
+
+
+def _mean(seeds, key: str) -> float:
+    return Estimate.over_seeds(seeds, key).mean
+
+
+def _shared(ours, theirs) -> set[int]:
+    return {seed["seed"] for seed in ours} & {seed["seed"] for seed in theirs}
+
+
+def _difference(ours, control, key: str) -> str:
+    return Estimate.paired(ours, control, key).percent("+") if _shared(ours, control) else ""
+
+
+def _needed(seeds, level: float) -> str:
+    reached = [seed["needed"][level] for seed in seeds if seed["needed"][level] is not None]
+    if not reached:
+        return "not reached"
+    found = Estimate.of(reached)
+    spread = "" if found.spread is None else f" ± {found.spread:.0f}"
+    of_seeds = "" if len(reached) == len(seeds) else f" ({len(reached)} of {len(seeds)} seeds)"
+    return f"{found.mean:.0f}{spread}{of_seeds}"
+
+
+def _saved(ours, control, level: float) -> str:
+    theirs = {seed["seed"]: seed["needed"][level] for seed in control}
+    pairs = [(seed["needed"][level], theirs[seed["seed"]]) for seed in ours if seed["seed"] in theirs]
+    shares = [1 - mine / other for mine, other in pairs if mine is not None and other is not None]
+    if not shares:
+        return "–"
+    found = Estimate.interval(shares)
+    spread = "" if found.spread is None else f" ± {100 * found.spread:.0f}"
+    of_seeds = "" if len(shares) == len(ours) else f" ({len(shares)} of {len(ours)})"
+    return f"{round(100 * found.mean):+d}{spread} %{of_seeds}"

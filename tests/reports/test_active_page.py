@@ -1,0 +1,125 @@
+"""The page on labelling loops: whole in one file, its plots drawn, its control told from the others."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from PIL import Image
+
+from effjax.reports import active
+from effjax.reports.active_maps import dataset_maps, queried_classes
+from effjax.reports.active_plots import calibration_curves, learning_curves
+from effjax.reports.pages import thumbnail
+from effjax.reports.tables import Table
+
+TITLES = {"labels": "labels", "test_accuracy": "test accuracy"}
+
+
+def summary(runs, seeds=2, rounds=3):
+    rng = np.random.default_rng(0)
+    keys = ("accuracy", "ece", "ece_scaled")
+
+    def one():
+        return [
+            {"round": r, "labels": 10 * (r + 1), **{f"test_{key}": rng.random() for key in keys}} for r in range(rounds)
+        ]
+
+    return {name: {"seeds": [{"seed": s, "rounds": one()} for s in range(seeds)]} for name in runs}
+
+
+def drawn(png):
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+@pytest.mark.parametrize(("runs", "seeds", "rounds"), [("ab", 2, 3), ("a", 1, 1), ("abcdefghijklmn", 1, 2)])
+def test_curves_are_drawn_whatever_there_is(runs, seeds, rounds):
+    found = summary(runs, seeds, rounds)
+    assert drawn(learning_curves(found, {}, "a", "labels", "test_accuracy", TITLES)).std() > 5
+    assert drawn(calibration_curves(found, {}, "a", "test")).std() > 5
+
+
+def test_every_run_has_a_panel_beside_the_control(monkeypatch):
+    lines, titles = [], []
+    plot, set_title = Axes.plot, Axes.set_title
+    monkeypatch.setattr(Axes, "plot", lambda axis, *a, **k: lines.append((axis, k)) or plot(axis, *a, **k))
+    monkeypatch.setattr(Axes, "set_title", lambda axis, text, **k: titles.append(text) or set_title(axis, text, **k))
+    learning_curves(summary("abcdefg"), {"b": "run b"}, "a", "labels", "test_accuracy", TITLES)
+    assert titles == ["run b", *"cdefg"]
+    dashed = [(axis, style) for axis, style in lines if style.get("linestyle") == "--"]
+    assert len({axis for axis, _ in dashed}) == 1 + 6  # in the first panel and in each of the others
+    assert {style["color"] for _, style in dashed} == {"0.45"}
+    assert [style["label"] for _, style in dashed if "label" in style] == ["a"]
+
+
+def test_without_a_control_there_is_one_panel():
+    with_control, without = (
+        drawn(learning_curves(summary("abc"), {}, control, "labels", "test_accuracy", TITLES))
+        for control in ("a", None)
+    )
+    assert without.shape[0] < with_control.shape[0]
+
+
+def test_maps_are_drawn():
+    rng = np.random.default_rng(0)
+    one = {name: rng.random(20) for name in ("confidence", "variability", "correctness")}
+    assert drawn(dataset_maps({"a": {**one, "removed": np.arange(20) < 3}, "b": {**one, "removed": []}})).std() > 5
+    counts = {"a": rng.integers(0, 9, (3, 2)).astype(float), "b": rng.integers(0, 9, (1, 2)).astype(float)}
+    assert drawn(queried_classes(counts, ("cat", "dog"))).std() > 5
+
+
+def test_thumbnails_become_smaller_but_never_larger():
+    assert len(thumbnail(np.zeros((300, 200, 3), np.uint8), 48)) < len(
+        thumbnail(np.zeros((300, 200, 3), np.uint8), 300)
+    )
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 1), np.uint8)
+    assert thumbnail(noise, 48) == thumbnail(noise, 12)
+
+
+@pytest.mark.parametrize("rounds", [[3, 3], [10] * 14, [100] * 20])
+def test_what_is_shown_fits_a_page(rounds):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 1), np.uint8)
+    examples, most = active.how_many(noise, rounds)
+    assert 4 <= examples <= 12
+    shown = 2 * examples * sum(min(most, count) for count in rounds) * len(thumbnail(noise, 48))
+    assert shown <= 4 * 2**20
+    if len(rounds) == 2:
+        assert (examples, most) > (11, 3)  # nothing is left out of what is little
+
+
+def test_page_is_one_file_with_everything_in_it(tmp_path):
+    image = np.zeros((4, 4, 1), np.uint8)
+    shown, png = (
+        active.Shown(image, "<b>seven</b>"),
+        learning_curves(summary("a"), {}, None, "labels", "test_accuracy", TITLES),
+    )
+    examples = [
+        active.Asked(shown, 0.25, active.Shown(image, "one"), 1.5, True),
+        active.Asked(active.Shown(image, "skipped"), None, None, None, False),
+    ]
+    active.write_active(
+        tmp_path / "report.html",
+        title="Title",
+        lead="Lead",
+        so_far="Not over",
+        split="validation",
+        table=Table(("run",), [("<script>",)]),
+        notes=["how so"],
+        further=[(Table(("claim",), [("it holds",)]), "by what")],
+        pictures=active.Pictures(png, None, png, None, png, png),
+        asked={"entropy": [active.AskedRound(1, "2 asked, 1 skipped", examples)]},
+        extremes={"entropy": active.Extremes("10 removed", [shown], [shown], [])},
+        facts={"config": "a: 1\nb: 2"},
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "http" not in page  # nothing is loaded from elsewhere
+    assert "<script>" not in page
+    assert "<b>seven" not in page  # what comes from outside is escaped
+    assert page.count('src="data:image/png;base64,') == page.count("<img") == 4 + 3 + 2
+    for said in ("Not over", "how so", "it holds", "score 0.25", "distance 1.5", "2 asked, 1 skipped", "10 removed"):
+        assert said in page
+    assert page.count("<details>") == 2
+    assert page.count('class="other"') == 1
+    for absent in ("By what was spent", "reliability", "The removed"):
+        assert absent not in page
