@@ -14,6 +14,7 @@ from effjax.data.base import View, global_ids
 from effjax.errors import UserError, nearest
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition, check_query
+from effjax.recipes.active_report import report
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.labelling import Loop, Waiting, make_ledger
@@ -22,6 +23,7 @@ from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
 from effjax.runtime import Backend, make_backend
+from effjax.runtime.hosts import is_primary
 from effjax.steps.predictions import check_dropout
 
 SUMMARY_FILE = "summary.json"
@@ -65,6 +67,9 @@ def main(
             rounds = loop.measured if waiting else loop.test()
             summary.setdefault(name, {"seeds": []})["seeds"].append({"seed": seed, "rounds": rounds})
         write_json(experiment.workdir / SUMMARY_FILE, summary)
+        if is_primary():
+            final = not waiting
+            report(config, experiment.workdir, experiment.datasets, summary, results if final else None, final=final)
     if waiting:
         raise Waiting("\n".join(waiting))
     return summary

@@ -60,7 +60,8 @@ def report(
     scores = active_tables.scores(measured, split, levels)
     main = active_tables.results(scores, labels, control, split)
     further = _further(config, scores, labels, control, levels)
-    notes, facts = _notes(config, measured, labels, control, final), provenance()
+    whole = _with_all_labels(config, summary)
+    notes, facts = [*_notes(config, measured, labels, control, final), *_ceilings(whole, summary, split)], provenance()
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
     (workdir / TABLE_FILE).write_text("\n\n".join(page) + "\n")
@@ -70,7 +71,8 @@ def report(
         for name, run in measured.items()
     }
     firsts = {labels[name]: several[0] for name, several in folders.items()}
-    maps, image_of = sections.dataset_maps(firsts), sections.images_by_id(datasets.train)
+    whole_folders = {label: LoopFolder(workdir / name / f"seed_{config['seed']}") for name, label in whole.items()}
+    maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
     class_names = datasets.info.class_names
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     (workdir / CURVES_FILE).write_bytes(pictures.learning)
@@ -95,10 +97,30 @@ def report(
 
 
 def _measured(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The runs to report, the control first, with the seeds that have measured a round."""
+    """The loops to report, the control first, with the seeds that have measured a round."""
     names = list(config["table"]) or sorted(summary, key=lambda name: name != _control(config))
+    names = [name for name in names if config["runs"][name]["query"]]
     seeds = {name: [seed for seed in summary[name]["seeds"] if seed["rounds"]] for name in names if name in summary}
     return {name: {"seeds": found} for name, found in seeds.items() if found}
+
+
+def _with_all_labels(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
+    """The labels, by name, of runs without a query that are done: they had the labels of the whole pool."""
+    names = [name for name, run in summary.items() if not config["runs"][name]["query"]]
+    return {
+        name: config["runs"][name]["label"] or name
+        for name in names
+        if all(s["rounds"] for s in summary[name]["seeds"])
+    }
+
+
+def _ceilings(whole: Mapping[str, str], summary: Mapping[str, Any], split: str) -> list[str]:
+    """What the labels of the whole pool would have given."""
+    return [
+        f"With all {summary[name]['seeds'][0]['rounds'][0]['labels']:,} labels of the pool ({label}): "
+        + tables.Estimate.of([s["rounds"][0][f"{split}_accuracy"] for s in summary[name]["seeds"]]).percent()
+        for name, label in whole.items()
+    ]
 
 
 def _labels(config: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
@@ -110,7 +132,8 @@ def _labels(config: Mapping[str, Any], names: Collection[str]) -> dict[str, str]
 
 def _control(config: Mapping[str, Any]) -> str | None:
     """The run that others are compared with: the first that chooses at random, if the config names none."""
-    at_random = (name for name, run in config["runs"].items() if run["query"]["selector"] == RANDOM)
+    queries = {name: run["query"] for name, run in config["runs"].items() if run["query"]}
+    at_random = (name for name, query in queries.items() if query["selector"] == RANDOM)
     return config["control"] or next(at_random, None)
 
 

@@ -23,8 +23,12 @@ def small(data_dir, **runs):
 
 
 def run(config, workdir):
-    summary = active.main(config.to_dict(), workdir)
-    return {name: found["seeds"][0]["rounds"] for name, found in summary.items()}
+    """Runs the loops without their report; what their rounds measured."""
+    experiment = active.ActiveExperiment(config.to_dict(), workdir)
+    loops = {name: experiment.loop(name, seed) for name, seed in experiment.loops()}
+    for loop in loops.values():
+        loop.run()
+    return {name: loop.test() for name, loop in loops.items()}
 
 
 def asked(folder) -> list[list[int]]:
