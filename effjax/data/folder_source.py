@@ -15,7 +15,8 @@ from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.decode import decode_image
 from effjax.errors import UserError, nearest
 
-_EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+#: Of files that are taken for images.
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _LISTED = 20  # broken files named in one message; more are counted
 
 
@@ -124,7 +125,7 @@ def _listing(folder: pathlib.Path, classes: list[str]) -> tuple[list[str], np.nd
         files = [
             entry.path
             for entry in os.scandir(folder / name)
-            if entry.is_file() and os.path.splitext(entry.name)[1].lower() in _EXTENSIONS and entry.name[0] != "."
+            if entry.is_file() and os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.name[0] != "."
         ]
         paths += sorted(files)
         labels += [label] * len(files)
