@@ -2,18 +2,24 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 CACHE = REPOSITORY / ".cache" / "xla"
 
 
-def train(variant: str, workdir, data_dir, *arguments: str, devices: int = 1) -> subprocess.Popen:
-    """Starts ``launch.train`` on one of the tests' configs, with so many virtual CPU devices."""
-    command = [sys.executable, "-m", "launch.train", f"--config=tests/small_configs.py:{variant}"]
+def train(
+    variant: str, workdir, data_dir, *arguments: str, devices: int = 1, launcher: str = "launch.train"
+) -> subprocess.Popen:
+    """Starts a launcher on one of the tests' configs, with so many virtual CPU devices."""
+    command = [sys.executable, "-m", launcher, f"--config=tests/small_configs.py:{variant}"]
     command += [f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    # Programs that run for a moment are not worth optimising.
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -22,6 +28,22 @@ def train(variant: str, workdir, data_dir, *arguments: str, devices: int = 1) ->
 
 def finish(process: subprocess.Popen, timeout: float = 300) -> str:
     """Waits for success and returns what the process said on stderr."""
-    out, err = process.communicate(timeout=timeout)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
     assert process.returncode == 0, err[-4000:] + out[-500:]
     return err
+
+
+def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> bool:
+    """Kills the process once the condition holds; returns False if it ended before."""
+    while process.poll() is None:
+        if condition():
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return True
+        time.sleep(0.002)
+    process.communicate()
+    return False

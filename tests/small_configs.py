@@ -79,4 +79,20 @@ def curriculum():
     return config
 
 
-VARIANTS = {"plain": plain, "devices": devices, "kill": kill, "curriculum": curriculum}
+def active():
+    """Labelling loops of an ensemble, and of dropout with outliers left out."""
+    ensemble = _small({"name": "mlp", "widths": (16,)})
+    ensemble.query = schema.query(predictions="ensemble", members=2, score="bald")
+    dropout = _small({"name": "mlp", "widths": (16,), "dropout": 0.2})
+    left_out = schema.outliers(((0.0, 0.2),))
+    dropout.query = schema.query(predictions="dropout", passes=3, selector="k_center_greedy", outliers=left_out)
+    dropout.record = True
+    config = _experiment(ensemble=ensemble, dropout=dropout)
+    config.recipe, config.data.train, config.view.shift = "active", "train[:200]", 1
+    config.active.update(initial=20, per_round=10, rounds=3, scoring_batch=40)
+    for run in config.runs.values():
+        run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
+    return config
+
+
+VARIANTS = {"plain": plain, "devices": devices, "kill": kill, "curriculum": curriculum, "active": active}

@@ -196,5 +196,9 @@ class TfdsSource:
         return resized(self, image_size)
 
     def labels(self) -> np.ndarray:
+        return self._labels.copy()
+
+    @functools.cached_property
+    def _labels(self) -> np.ndarray:
         records = (self._deserialize(self._records[row]) for row in range(len(self)))
         return np.fromiter((record["label"] for record in records), np.int32, len(self))

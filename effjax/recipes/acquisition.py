@@ -22,7 +22,9 @@ _log = logging.getLogger("effjax")
 
 Tree = Any
 
-SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    name: jax.jit(getattr(uncertainty, name)) for name in uncertainty.__all__
+}
 QUERIES_FILE, REMOVED_FILE = "queries.json", "removed.json"
 
 

@@ -23,7 +23,7 @@ from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
 from effjax.runtime import Backend, make_backend
-from effjax.runtime.hosts import is_primary
+from effjax.runtime.hosts import barrier, is_primary
 from effjax.steps.predictions import check_dropout
 
 SUMMARY_FILE = "summary.json"
@@ -114,6 +114,7 @@ class ActiveExperiment:
             active.update(initial=len(pool), rounds=1, budget=0.0)
         identity = self._identity(name, seed, active)
         ledger = make_ledger(folder, identity)
+        barrier(f"{folder} read")  # before one process writes to it
         assembled, predict = self._make(name)
         rounds = Rounds(
             name=name,

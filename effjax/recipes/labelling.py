@@ -15,6 +15,7 @@ from effjax.recipes.acquisition import Acquisition
 from effjax.recipes.oracles import Oracle, Query
 from effjax.recipes.rounds import Rounds
 from effjax.runtime import Interrupted
+from effjax.runtime.hosts import barrier, is_primary
 
 _log = logging.getLogger("effjax")
 
@@ -81,7 +82,9 @@ class Loop:
             return
         pool, round_ = View(self.pool, np.asarray(ids)), self.ledger.round
         scores = {entry.id: entry.score for entry in self.ledger.entries}
-        self.oracle.ask(round_, [Query(id_, scores[id_], pool[row]["image"]) for row, id_ in enumerate(ids)])
+        if is_primary():
+            self.oracle.ask(round_, [Query(id_, scores[id_], pool[row]["image"]) for row, id_ in enumerate(ids)])
+        barrier(f"{self._who()} round {round_} asked")
         answers = self.oracle.answers(round_, ids)
         if answers is None:
             raise Waiting(f"{self._who()}, round {round_}: {self.oracle.how_to_go_on(round_)}")

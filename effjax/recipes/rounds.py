@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from effjax import metrics, selection
@@ -25,7 +26,7 @@ from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.runs import write_json
 from effjax.runtime import checkpoints as stored
 from effjax.runtime import fit
-from effjax.runtime.hosts import is_primary
+from effjax.runtime.hosts import barrier, is_primary
 
 _log = logging.getLogger("effjax")
 
@@ -88,6 +89,7 @@ class Rounds:
         write_json(result, measured)
         if round_ and is_primary():  # its network has done its work; what it said is in the files
             shutil.rmtree(self.path(round_ - 1) / "checkpoints", ignore_errors=True)
+        barrier(f"{result}")
         return measured
 
     def variables(self, round_: int) -> Tree:
@@ -154,8 +156,7 @@ class Rounds:
         """Accuracy, likelihood and calibration, and the temperature that suits the validation set best."""
         source: Source = self.datasets.validation
         probs, _ = self.predict(variables, source, self.seed)
-        logits = np.log(np.maximum(probs.mean(0), 1e-12))
-        temperature = float(metrics.fit_temperature(logits, source.labels()))
+        temperature = float(_temperature(probs.mean(0), source.labels()))
         return {**_measures("validation", probs.mean(0), source.labels(), temperature), "temperature": temperature}
 
     def _map(self, round_: int) -> None:
@@ -168,13 +169,26 @@ class Rounds:
 
 def _measures(role: str, probs: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
     """Of mean predictions ``[N, C]``: accuracy, and likelihood and calibration as they are and with the temperature."""
-    logits = np.log(np.maximum(probs, 1e-12))
-    found = {f"{role}_accuracy": float((logits.argmax(-1) == labels).mean())}
+    found = {f"{role}_accuracy": float((probs.argmax(-1) == labels).mean())}
     for name, t in (("", 1.0), ("_scaled", temperature)):
-        scaled = jax.nn.softmax(logits / t)
-        found[f"{role}_nll{name}"] = float(metrics.negative_log_likelihood(scaled, labels).mean())
-        found[f"{role}_ece{name}"] = float(metrics.expected_calibration_error(scaled, labels))
+        found[f"{role}_nll{name}"], found[f"{role}_ece{name}"] = map(float, _calibration(probs, labels, t))
     return found
+
+
+@jax.jit
+def _calibration(probs: jax.Array, labels: jax.Array, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
+    scaled = jax.nn.softmax(_logits(probs) / temperature)
+    nll = metrics.negative_log_likelihood(scaled, labels).mean()
+    return nll, metrics.expected_calibration_error(scaled, labels)
+
+
+@jax.jit
+def _temperature(probs: jax.Array, labels: jax.Array) -> jax.Array:
+    return metrics.fit_temperature(_logits(probs), labels)
+
+
+def _logits(probs: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(probs, 1e-12))
 
 
 def _warm(state: Any, variables: Tree) -> Any:

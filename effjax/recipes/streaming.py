@@ -13,7 +13,7 @@ import numpy as np
 
 from effjax.data import draws
 from effjax.errors import UserError, nearest
-from effjax.runtime.hosts import is_primary
+from effjax.runtime.hosts import barrier, is_primary
 from effjax.selection import streams
 
 POLICIES: dict[str, Callable[..., streams.Policy]] = {
@@ -72,8 +72,11 @@ class Stream:
         return ids, scores
 
     def _save(self, folder: Path, position: int, state: Any) -> None:
-        if not is_primary():
-            return
+        if is_primary():
+            self._write(folder, position, state)
+        barrier(f"{folder / STATE_FILE}")
+
+    def _write(self, folder: Path, position: int, state: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         leaves = {f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))}
         temporary = folder / f"{STATE_FILE}.partial"

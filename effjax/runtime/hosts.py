@@ -5,6 +5,7 @@ import os
 import urllib.request
 
 import jax
+from jax.experimental import multihost_utils
 
 from effjax.errors import UserError
 
@@ -60,3 +61,9 @@ def _tpu_hosts() -> str:
 def is_primary() -> bool:
     """Whether this process is the one that writes files and talks."""
     return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Waits until all processes are here: what the primary one has written before is there for all of them."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)

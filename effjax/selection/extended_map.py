@@ -3,12 +3,13 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from effjax.errors import UserError
 from effjax.selection.checks import check_finite
 from effjax.selection.dataset_map import DatasetMap
 
-_PENALTIES = jnp.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
+_PENALTIES = np.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
 
 
 def extend_map(mapped: DatasetMap, features: jax.Array, pool: jax.Array) -> DatasetMap:
@@ -64,7 +65,7 @@ def _ridge(features: jax.Array, targets: jax.Array, pool: jax.Array) -> jax.Arra
         errors = penalty * coefficients / jnp.maximum(rest, 1e-6)[:, None]
         return (errors**2).mean(0), coefficients
 
-    errors, coefficients = jax.vmap(left_out)(_PENALTIES * jnp.maximum(values.mean(), 1e-6))
+    errors, coefficients = jax.vmap(left_out)(jnp.asarray(_PENALTIES, jnp.float32) * jnp.maximum(values.mean(), 1e-6))
     best = errors.argmin(0)
     chosen = jnp.take_along_axis(coefficients, best[None, None], axis=0)[0]
     return middle + z @ (x.T @ chosen)

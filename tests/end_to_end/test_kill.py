@@ -4,12 +4,11 @@ import json
 import pathlib
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
-from processes import finish, train
+from processes import finish, kill_when, train
 
 from effjax.recipes.distill import SUMMARY_FILE
 from effjax.runtime import EXIT_INTERRUPTED
@@ -54,18 +53,6 @@ def evaluating(run: str, step: int) -> Callable[[pathlib.Path], bool]:
 def started(run: str) -> Callable[[pathlib.Path], bool]:
     """The run's folder is there: its programs are being compiled."""
     return lambda workdir: (workdir / run / "seed_0").exists()
-
-
-def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> bool:
-    """Kills the process once the condition holds; returns False if it ended before."""
-    while process.poll() is None:
-        if condition():
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            return True
-        time.sleep(0.002)
-    process.communicate()
-    return False
 
 
 def test_ten_kills_leave_no_trace(undisturbed, tmp_path, data_dir):
