@@ -16,7 +16,7 @@ from effjax.recipes import config as schema
 
 def get_config(variant: str = ""):
     schema.check_variant(variant, ("tiny",))
-    run = schema.run(label="baseline", model={"name": "resnet18", "width": 0.25}, batch_size=32, epochs=16.0)
+    run = schema.run(label="baseline", model={"name": "resnet18", "width": 0.25}, batch_size=32, epochs=12.0)
     run.optimizer.update(name="adamw", learning_rate=3e-3)
     run.schedule.warmup = 20 / 300
     if variant == "tiny":

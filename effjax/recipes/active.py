@@ -166,8 +166,7 @@ class ActiveExperiment:
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
         config, defaults = self.config, schema.experiment().to_dict()
         data = {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")}
-        if config["data"]["label_noise"]:
-            data["label_noise"] = config["data"]["label_noise"]
+        data.update({key: config["data"][key] for key in ("label_noise", "pool") if config["data"][key]})
         run = {**beyond_defaults(config["runs"][name], schema.run().to_dict())}
         if run.get("query"):
             run["query"] = beyond_defaults(run["query"], schema.query().to_dict())
@@ -213,6 +212,11 @@ def check(config: Mapping[str, Any]) -> None:
     for key, allowed in (("oracle", _ORACLES), ("start", ("cold", "warm"))):
         if active[key] not in allowed:
             raise UserError(f"config.active.{key}={active[key]!r}; {nearest(active[key], allowed)}")
+    if config["data"]["pool"] and active["oracle"] == "dataset":
+        raise UserError(
+            f"config.active.oracle='dataset': nobody knows the labels of config.data.pool={config['data']['pool']!r}; "
+            "ask people: folder, or label_studio"
+        )
     for key in ("initial", "per_round", "rounds", "scoring_batch"):
         if isinstance(active[key], bool) or not isinstance(active[key], int) or active[key] < 1:
             raise UserError(f"config.active.{key}={active[key]!r} must be a whole number, 1 or more")

@@ -15,6 +15,7 @@ from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
 from effjax.data.resident import nbytes
 from effjax.data.sources import load
+from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.steps import View as Pixels
 
@@ -99,6 +100,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     splits = {
         role: load(settings["name"], settings[role], settings["dir"], image_size=settings["image_size"] or None)
         for role in ("train", "validation", "test")
+        if not (role == "train" and settings["pool"])
     }
     also = {
         name: load(other, settings["train"], settings["dir"], image_size=settings["image_size"] or None)
@@ -107,6 +109,8 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     if settings["classes"]:
         also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
+    if settings["pool"]:
+        splits["train"] = _unlabelled(settings, splits["validation"].info)
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
     view = _view(config["view"])
@@ -126,6 +130,20 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         features=tuple(settings["features"]),
         also=also,
     )
+
+
+def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> UnlabelledFolder:
+    """The images of ``config.data.pool``, as the labelled ones are.
+
+    Raises:
+      UserError: if there are none, or what is known of the labels cannot hold of them.
+    """
+    if settings["label_noise"]:
+        raise UserError(f"config.data.label_noise={settings['label_noise']}: config.data.pool has no labels")
+    if labelled.image_shape is None or labelled.image_shape[0] != labelled.image_shape[1]:
+        raise UserError("config.data.image_size=0: say to which size the images of config.data.pool are decoded")
+    size, _, channels = labelled.image_shape
+    return UnlabelledFolder(settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names)
 
 
 def _view(settings: Mapping[str, Any]) -> Pixels:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from effjax.errors import UserError
 from effjax.recipes.report import report
 from effjax.recipes.results import measure
 from effjax.recipes.runs import Done, Experiment, cost, write_json
@@ -31,6 +32,8 @@ def main(
     Raises:
       UserError: if anything in the config cannot be used.
     """
+    if config["data"]["pool"]:
+        raise UserError("config.data.pool: images without labels are for the recipe 'active'")
     experiment = Experiment(config, workdir)
     reference = reference_teacher(config)
     control = config["control"] or control_run(config)

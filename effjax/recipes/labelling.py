@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from effjax.data.base import Source, View, global_ids
-from effjax.data.ledger import Ledger
+from effjax.data.ledger import UNLABELABLE, Ledger
 from effjax.recipes.acquisition import Acquisition
 from effjax.recipes.oracles import Oracle, Query
 from effjax.recipes.rounds import Rounds
@@ -119,6 +119,10 @@ class Loop:
             return False
         scores: Sequence[float | None] = choice.scores or [None] * len(choice.ids)
         self.ledger.ask(round_, choice.ids, scores, _now())
+        # Files of a pool that could not be read when they were scored: nobody can label them.
+        broken = [id_ for id_ in choice.ids if id_ in getattr(self.pool, "broken", ())]
+        if broken:
+            self.ledger.answer([(id_, UNLABELABLE, None) for id_ in broken], "unreadable file", _now())
         return True
 
     def _who(self) -> str:
