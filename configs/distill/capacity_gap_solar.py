@@ -6,7 +6,8 @@
 
 2,624 electroluminescence photos at 48×48, functional or defective, mirrored at random: each photo in four versions, so
 that the teachers' answers can be stored.
-Cost: about 25 minutes on two CPU cores (a process of a core each, seeds shared out, is fastest). Expected: results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
+Cost: about 25 minutes on two CPU cores (fastest as two processes of a core each, the seeds shared out). Expected:
+results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
 """
 
 from configs.distill.capacity_gap import claims, gap_runs

@@ -139,6 +139,21 @@ class ResidentFeed(Feed):
 
 
 @dataclasses.dataclass(frozen=True)
+class ChosenFeed(ResidentFeed):
+    """A set on the device of which each network sees its own part, as the loops of active learning do.
+
+    Attributes:
+      chosen: the rows that each network draws from, one array ``[n]`` a member; of one network, one.
+    """
+
+    chosen: tuple[np.ndarray, ...] = ()
+
+    def sampler(self, settings: Settings, seed: int, member: int = 0) -> Among:
+        rows = self.chosen[member]
+        return Among(rows, Sampler(len(rows), self.batch_size, seed))
+
+
+@dataclasses.dataclass(frozen=True)
 class StreamFeed(Feed):
     """Batches are read by Grain while the device computes.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax import selection
 from effjax.data.base import View, global_ids
+from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition, check_query
 from effjax.recipes.active_report import report
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
-from effjax.recipes.labelling import Loop, Waiting, make_ledger
+from effjax.recipes.labelling import Loop, Waiting, make_ledger, run_loops
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
+from effjax.recipes.trainer import Trainer
 from effjax.runtime import Backend, make_backend
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.steps.predictions import check_dropout
@@ -54,18 +57,19 @@ def main(
     experiment = ActiveExperiment(config, Path(workdir))
     summary: dict[str, Any] = {}
     waiting: list[str] = []
-    loops = []
-    for name, seed in experiment.loops(only):
-        loop = experiment.loop(name, seed)
-        loops.append((name, seed, loop))
+    loops: list[Loop] = []
+    for together in experiment.loops(only):
+        loops.extend(together)
         try:
-            loop.run()
+            run_loops(together)
         except Waiting as wait:
             waiting.append(str(wait))
     if not only:
-        for name, seed, loop in loops:  # after all choices: the test split has no part in them
+        for loop in loops:  # after all choices: the test split has no part in them
             rounds = loop.measured if waiting else loop.test()
-            summary.setdefault(name, {"seeds": []})["seeds"].append({"seed": seed, "rounds": rounds})
+            summary.setdefault(loop.rounds.name, {"seeds": []})["seeds"].append(
+                {"seed": loop.rounds.seed, "rounds": rounds}
+            )
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         if is_primary():
             final = not waiting
@@ -99,43 +103,55 @@ class ActiveExperiment:
             if run["query"] and run["query"]["predictions"] == "dropout":
                 _check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
-    def loops(self, only: Collection[str] = ()) -> Iterator[tuple[str, int]]:
-        """Names and seeds, those that others need first."""
+    def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
+        """The loops as far as they have come, those that others need first; those that train together at once."""
         runs, first = self.config["runs"], self.config["seed"]
         for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
-            yield from ((name, seed) for seed in range(first, first + self.config["num_seeds"]))
+            seeds = range(first, first + self.config["num_seeds"])
+            if self.config["seeds_together"]:
+                yield self.make(name, seeds)
+            else:
+                yield from (self.make(name, [seed]) for seed in seeds)
 
-    def loop(self, name: str, seed: int) -> Loop:
-        """One loop, as far as it has come; a run without a query is a loop of one round, of all the labels."""
-        folder, run = self.workdir / name / f"seed_{seed}", self.config["runs"][name]
+    def make(self, name: str, seeds: Sequence[int]) -> list[Loop]:
+        """A run's loops of some seeds, trained together; a run without a query is one round, of all the labels."""
+        run, together = self.config["runs"][name], self.config["seeds_together"]
         active, pool = dict(self.config["active"]), self.datasets.train
         query = run["query"] or schema.query(selector="random").to_dict()
         if not run["query"]:
             active.update(initial=len(pool), rounds=1, budget=0.0)
-        identity = self._identity(name, seed, active)
-        ledger = make_ledger(folder, identity)
-        barrier(f"{folder} read")  # before one process writes to it
+        folders = [self.workdir / name / f"seed_{seed}" for seed in seeds]
+        identities = [self._identity(name, seed, active) for seed in seeds]
+        ledgers = [make_ledger(folder, identity) for folder, identity in zip(folders, identities, strict=True)]
+        barrier(f"{folders} read")  # before one process writes to them
+        labels_of = [functools.partial(_labels_of, ledger) for ledger in ledgers]
         assembled, predict = self._make(name)
-        rounds = Rounds(
+        trainer = Trainer(
             name=name,
-            seed=seed,
-            folder=folder,
+            folder=self.workdir / name / "together" if together else folders[0],
             assembled=assembled,
-            datasets=self.datasets,
-            predict=predict,
-            capacity=most_labels(active, query, len(pool)),
+            pool=pool,
+            capacity=min(most_labels(active, query, len(pool)) * len(seeds), len(pool)),
             warm=active["start"] == "warm",
-            labels_of=lambda round_: ledger.labels(before=round_ + 1),
-            identity=identity,
+            identity={**identities[0], "seed": list(seeds)} if together else identities[0],
+            seeds=seeds,
+            labels_of=labels_of,
+            together=together,
         )
-        acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
-        return Loop(ledger, rounds, acquisition, pool, active, self._oracle(bool(run["query"]), folder))
+        loops = []
+        for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
+            rounds = Rounds(seed, folder, trainer, i, self.datasets, predict, labels_of[i])
+            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
+            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, self._oracle(bool(run["query"]), folder)))
+        return loops
 
     def _make(self, name: str) -> tuple[Assembled, PoolPredictor]:
         """What trains and what predicts; loops that train alike share their programs."""
         run = self.config["runs"][name]
         query = run["query"] or schema.query().to_dict()
         members = query["members"] if query["predictions"] == "ensemble" else 0
+        if self.config["seeds_together"]:
+            members = self.config["num_seeds"]
         capacity = most_labels(self.config["active"], query, len(self.datasets.train))
         key = repr(
             ({k: v for k, v in run.items() if k not in ("label", "query")}, members, capacity, bool(run["query"]))
@@ -161,7 +177,12 @@ class ActiveExperiment:
         """Reads the map that a run without a query has recorded of the whole pool, when it is asked for."""
         if not query["outliers"] or query["outliers"]["source"] != "labels":
             return None
-        return functools.cache(lambda: self.loop(query["outliers"]["run"], seed).rounds.recorded_map(0))
+        return functools.cache(lambda: self._map_of(query["outliers"]["run"], seed))
+
+    def _map_of(self, name: str, seed: int) -> tuple[np.ndarray, selection.DatasetMap]:
+        first = self.config["seed"]
+        seeds = range(first, first + self.config["num_seeds"]) if self.config["seeds_together"] else [seed]
+        return self.make(name, seeds)[seeds.index(seed)].rounds.recorded_map(0)
 
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
         config, defaults = self.config, schema.experiment().to_dict()
@@ -189,6 +210,10 @@ class ActiveExperiment:
             return DatasetOracle(self.datasets.train)
         made = FolderOracle if kind == "folder" else LabelStudioOracle
         return made(folder / "queries", self.datasets.info.class_names)
+
+
+def _labels_of(ledger: Ledger, round_: int) -> dict[int, int]:
+    return ledger.labels(before=round_ + 1)
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.
@@ -228,8 +253,26 @@ def check(config: Mapping[str, Any]) -> None:
         )
     if not any(run["query"] for run in config["runs"].values()):
         raise UserError("config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()")
-    for name, run in config["runs"].items():
-        _check_run(config, name, run)
+    for name, one in config["runs"].items():
+        _check_run(config, name, one)
+    if config["seeds_together"]:
+        _check_together(config)
+
+
+def _check_together(config: Mapping[str, Any]) -> None:
+    """Refuses what loops that go in step cannot do, each for itself."""
+    active = config["active"]
+    if active["oracle"] != "dataset":
+        raise UserError(f"config.seeds_together: loops of people ({active['oracle']!r}) go each at its own pace")
+    for key in ("target", "patience"):
+        if active[key]:
+            raise UserError(f"config.active.{key}={active[key]}: loops that train together end together: set it to 0")
+    for name, one in config["runs"].items():
+        query = one["query"] or {"predictions": "single", "stream": {}}
+        if query["predictions"] == "ensemble" or query["stream"]:
+            raise UserError(
+                f"config.runs.{name}.query: with config.seeds_together there are no ensembles and no streams"
+            )
 
 
 def _check_run(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> None:

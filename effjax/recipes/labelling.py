@@ -48,49 +48,36 @@ class Loop:
     oracle: Oracle
     measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
-    def run(self) -> list[dict[str, Any]]:
-        """Runs the rounds that are left; returns what each round measured on validation.
+    def test(self) -> list[dict[str, Any]]:
+        """What each round measured, on the test split too; for the end, when all loops are over."""
+        return [self.rounds.test(measured) for measured in self.measured]
+
+    def train(self, round_: int) -> None:
+        """Trains in all rounds up to one that have not been trained in."""
+        for number in range(len(self.measured), round_ + 1):
+            measured = self.rounds.train(number)
+            self.measured.append({**measured, "cost": measured["labels"] * self.active["cost_per_label"]})
+
+    def collect(self) -> None:
+        """Takes the answers to what is open over into the ledger.
 
         Raises:
           Waiting: where people have to answer first.
           UserError: if their answers cannot be used.
         """
-        while True:
-            self._train()
-            if why := self._why_over():
-                _log.info("%s: over after %d rounds: %s", self._who(), len(self.measured), why)
-                return self.measured
-            if not self._ask():
-                _log.info("%s: over after %d rounds: the stream has ended", self._who(), len(self.measured))
-                return self.measured
-
-    def test(self) -> list[dict[str, Any]]:
-        """What each round measured, on the test split too; for the end, when all loops are over."""
-        return [self.rounds.test(measured) for measured in self.measured]
-
-    def _train(self) -> None:
-        """Trains on all that has been answered, after the answers to what is still open have come in."""
-        for round_ in range(len(self.measured), self.ledger.round + 1):
-            if round_ == self.ledger.round:
-                self._collect()
-            measured = self.rounds.train(round_)
-            self.measured.append({**measured, "cost": measured["labels"] * self.active["cost_per_label"]})
-
-    def _collect(self) -> None:
-        """Takes the answers to what is open over into the ledger."""
         if not (ids := self.ledger.open()):
             return
         pool, round_ = View(self.pool, np.asarray(ids)), self.ledger.round
         scores = {entry.id: entry.score for entry in self.ledger.entries}
         if is_primary():
             self.oracle.ask(round_, [Query(id_, scores[id_], pool[row]["image"]) for row, id_ in enumerate(ids)])
-        barrier(f"{self._who()} round {round_} asked")
+        barrier(f"{self.who} round {round_} asked")
         answers = self.oracle.answers(round_, ids)
         if answers is None:
-            raise Waiting(f"{self._who()}, round {round_}: {self.oracle.how_to_go_on(round_)}")
+            raise Waiting(f"{self.who}, round {round_}: {self.oracle.how_to_go_on(round_)}")
         self.ledger.answer(answers, self.oracle.who, _now())
 
-    def _why_over(self) -> str:
+    def why_over(self) -> str:
         """Why no further round follows; empty where one does."""
         active, labels = self.active, len(self.ledger.labels())
         accuracies, patience = [round_["validation_accuracy"] for round_ in self.measured], active["patience"]
@@ -106,7 +93,7 @@ class Loop:
             return f"nothing got better in config.active.patience={patience} rounds"
         return ""
 
-    def _ask(self) -> bool:
+    def ask(self) -> bool:
         """Chooses what the next round asks, and notes it before anybody is asked; false where there is nothing."""
         round_, active = self.ledger.round + 1, self.active
         free = np.setdiff1d(global_ids(self.pool), np.fromiter(self.ledger.taken(), np.int64))
@@ -125,8 +112,35 @@ class Loop:
             self.ledger.answer([(id_, UNLABELABLE, None) for id_ in broken], "unreadable file", _now())
         return True
 
-    def _who(self) -> str:
+    @property
+    def who(self) -> str:
+        """For messages."""
         return f"{self.rounds.name} seed {self.rounds.seed}"
+
+
+def run_loops(loops: Sequence[Loop]) -> None:
+    """Runs the rounds that are left, of one loop, or of several that train together and so go in step.
+
+    Raises:
+      Waiting: where people have to answer first.
+      UserError: if their answers cannot be used.
+    """
+    while True:
+        rounds = [loop.ledger.round for loop in loops]
+        for loop in loops:
+            loop.collect()
+        for loop in loops:
+            loop.train(min(rounds))
+        # After an interruption some may not have asked yet what the others have.
+        asking = [loop for loop in loops if loop.ledger.round == min(rounds)]
+        reasons = [loop.why_over() for loop in asking]
+        if len(asking) == len(loops) and any(reasons):
+            _log.info("%s: over after %d rounds: %s", loops[0].who, len(loops[0].measured), max(reasons))
+            return
+        for loop in asking:
+            if not loop.ask():
+                _log.info("%s: over after %d rounds: the stream has ended", loop.who, len(loop.measured))
+                return
 
 
 def make_ledger(folder: Path, identity: Mapping[str, Any]) -> Ledger:

@@ -1,6 +1,7 @@
 """What a labelling loop can be made of: outliers left out, streams, candidates, warm starts, and when it ends."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from small_loops import COUNT, entries, loops
 
 from effjax import selection
 from effjax.errors import UserError
-from effjax.recipes import active
+from effjax.recipes import active, labelling
 from effjax.recipes import config as schema
 from effjax.recipes.labelling import LEDGER_FILE
 from effjax.recipes.streaming import Stream
@@ -25,10 +26,11 @@ def small(data_dir, **runs):
 def run(config, workdir):
     """Runs the loops without their report; what their rounds measured."""
     experiment = active.ActiveExperiment(config.to_dict(), workdir)
-    loops = {name: experiment.loop(name, seed) for name, seed in experiment.loops()}
-    for loop in loops.values():
-        loop.run()
-    return {name: loop.test() for name, loop in loops.items()}
+    found = {}
+    for together in experiment.loops():
+        labelling.run_loops(together)
+        found[together[0].rounds.name] = together[0].test()
+    return found
 
 
 def asked(folder) -> list[list[int]]:
@@ -125,6 +127,28 @@ def test_a_stream_passes_by_once_and_keeps_its_budget(tmp_path, data_dir):
     (again / "stream" / "seed_0" / LEDGER_FILE).write_text("".join(text[:kept]))
     assert run(config, again)["stream"] == found
     assert asked(again / "stream" / "seed_0") == asked(folder)
+
+
+def test_seeds_together_ask_for_what_each_would_ask_alone(tmp_path, data_dir):
+    config = small(data_dir, a=schema.query(), b=schema.query(selector="random"))
+    config.num_seeds, config.seeds_together = 2, True
+    together = active.main(config.to_dict(), tmp_path / "together")
+    config.seeds_together = False
+    config.seed, config.num_seeds = 1, 1
+    alone = active.main(config.to_dict(), tmp_path / "alone")
+    for name in ("a", "b"):
+        assert asked(tmp_path / "together" / name / "seed_1") == asked(tmp_path / "alone" / name / "seed_1")
+        assert asked(tmp_path / "together" / name / "seed_0") != asked(tmp_path / "together" / name / "seed_1")
+        for ours, theirs in zip(together[name]["seeds"][1]["rounds"], alone[name]["seeds"][0]["rounds"], strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    # One has asked, the other has not: both go on as if nothing had happened.
+    folder = tmp_path / "together" / "a" / "seed_0"
+    text = (folder / LEDGER_FILE).read_text().splitlines(keepends=True)
+    (folder / LEDGER_FILE).write_text("".join(text[: 1 + 4 * COUNT]))
+    for part in ("seed_0", "seed_1", "together"):
+        shutil.rmtree(tmp_path / "together" / "a" / part / "round_02")
+    config.seed, config.num_seeds, config.seeds_together = 0, 2, True
+    assert active.main(config.to_dict(), tmp_path / "together") == together
 
 
 def test_candidates_bound_what_a_selector_sees(tmp_path, data_dir):

@@ -11,7 +11,7 @@ from small_loops import loops
 from effjax import uncertainty
 from effjax.data.sources import load
 from effjax.errors import UserError
-from effjax.recipes import active
+from effjax.recipes import active, labelling
 from effjax.recipes import config as schema
 from effjax.recipes.query import choose
 
@@ -27,8 +27,8 @@ def trained(tmp_path_factory, data_dir):
     config.active.rounds, config.num_seeds, config.data.train = 1, 2, "train[:200]"
     workdir = tmp_path_factory.mktemp("trained")
     experiment = active.ActiveExperiment(config.to_dict(), workdir)
-    for name, seed in experiment.loops():
-        experiment.loop(name, seed).run()
+    for together in experiment.loops():
+        labelling.run_loops(together)
     return {
         "single": [workdir / "single" / "seed_0" / "round_00"],
         "two": [workdir / "single" / f"seed_{seed}" / "round_00" for seed in (0, 1)],
