@@ -17,6 +17,7 @@ from effjax.errors import UserError, nearest
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition, check_query
 from effjax.recipes.active_report import report
+from effjax.recipes.active_watch import watched_ids
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.labelling import Loop, Waiting, make_ledger, run_loops
@@ -97,6 +98,7 @@ class ActiveExperiment:
         check(config)
         self.backend: Backend = make_backend(config["backend"])
         self.datasets: Datasets = open_datasets(config)
+        watched_ids(config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
             assembled, _ = self._make(name)
@@ -217,7 +219,7 @@ def _labels_of(ledger: Ledger, round_: int) -> dict[int, int]:
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.
-_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels")
+_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch")
 
 
 def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:

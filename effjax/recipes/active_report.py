@@ -10,6 +10,7 @@ import yaml
 
 from effjax.recipes import active_sections as sections
 from effjax.recipes.active_files import LoopFolder
+from effjax.recipes.active_watch import watched_ids, watched_table
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.report import REPORT_FILE, TABLE_FILE, publish
 from effjax.recipes.runs import plain
@@ -60,6 +61,8 @@ def report(
     scores = active_tables.scores(measured, split, levels)
     main = active_tables.results(scores, labels, control, split)
     further = _further(config, scores, labels, control, levels)
+    if watched := watched_ids(config):
+        further.append(_watched(config, workdir, measured, watched, labels, control))
     whole = _with_all_labels(config, summary)
     notes, facts = [*_notes(config, measured, labels, control, final), *_ceilings(whole, summary, split)], provenance()
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
@@ -158,6 +161,24 @@ def _further(config, scores, labels, control: str | None, levels: Sequence[float
         )
         further.append((tables.claims(scores, labels, claims, "area"), note))
     return further
+
+
+def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
+    """Whether the loops chase the examples that are watched."""
+    ids, share = watched
+    ledgers = {
+        name: [
+            (seed["seed"], ledger)
+            for seed in run["seeds"]
+            if (ledger := LoopFolder(workdir / name / f"seed_{seed['seed']}").ledger())
+        ]
+        for name, run in measured.items()
+    }
+    note = (
+        f"Of the pool, {100 * share:.1f} % are {' or '.join(config['active']['watch'])}: their share of what was asked "
+        "after the first round, which is random."
+    )
+    return watched_table(ledgers, ids, labels, control), note
 
 
 def _notes(config, measured, labels, control: str | None, final: bool) -> list[str]:

@@ -75,6 +75,7 @@ def active() -> ml_collections.ConfigDict:
     config.patience = 0  # the loop ends after so many rounds without a better validation accuracy; 0: it does not
     config.scoring_batch = 256
     config.levels = (0.9, 0.95, 0.97)  # test accuracies whose price in labels is reported
+    config.watch = ()  # classes, before they are put together, whose share among what was asked is reported
     return config
 
 
