@@ -42,7 +42,9 @@ def shown(seconds: Seconds) -> str:
 
 
 def same_picks(ours: np.ndarray, theirs: np.ndarray) -> str:
-    return f"{(ours == theirs).sum():,} of {len(ours):,} picks the same"
+    """Two whose distances float32 cannot tell apart may be picked in either order, which the set does not show."""
+    picks = "the same picks" if set(ours.tolist()) == set(theirs.tolist()) else "NOT the same picks"
+    return f"{picks}, {(ours == theirs).sum():,} of {len(ours):,} in the same place"
 
 
 def same_values(ours: np.ndarray, theirs: np.ndarray) -> str:
