@@ -26,10 +26,11 @@ def in_turn(timed: Mapping[str, Callable[[], object]], rounds: int, seconds: flo
     return {name: several[1:] for name, several in times.items()}
 
 
-def ratio(ones: Sequence[float], others: Sequence[float]) -> str:
+def ratio(ones: Sequence[float], others: Sequence[float], digits: int = 2) -> str:
     """Median and range of the ratios, pair by pair, as a table shows them."""
     ratios = [one / other for one, other in zip(ones, others, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    middle, low, high = (f"{value:.{digits}f}" for value in (statistics.median(ratios), min(ratios), max(ratios)))
+    return f"{middle} ({low}–{high})"
 
 
 def _seconds(function: Callable[[], object], calls: int) -> float:

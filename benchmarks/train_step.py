@@ -64,9 +64,9 @@ def row(model: str, batch: int, ours: list[dict], theirs: list[dict]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def measure(command: list[str]) -> dict:
+def measure(command: list[str], timeout: float | None = None) -> dict:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from effjax.selection.checks import check_count, check_finite
+from effjax.selection.pools import padded
+from effjax.selection.products import product
 
 
 def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
@@ -38,16 +40,16 @@ def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.
     check_count(k, len(probs))
     check_finite("probs", probs)
     check_finite("features", features)
-    return _plus_plus(key, jnp.asarray(probs, jnp.float32), jnp.asarray(features, jnp.float32), k)
+    return _plus_plus(key, padded(probs), padded(features), len(probs), k)
 
 
 @partial(jax.jit, static_argnames="k")
-def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
+def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, count: int, k: int) -> jax.Array:
     residuals = probs - jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
     squares = (residuals**2).sum(-1) * (features**2).sum(-1)
 
     def pick(nearest: jax.Array, position: jax.Array) -> jax.Array:
-        products = (residuals @ residuals[position]) * (features @ features[position])
+        products = product(residuals, residuals[position]) * product(features, features[position])
         distances = jnp.maximum(squares - 2.0 * products + squares[position], 0.0)
         return jnp.minimum(nearest, distances).at[position].set(-1.0)
 
@@ -57,7 +59,8 @@ def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) ->
         position = jnp.argmax(weights + jax.random.gumbel(key, nearest.shape))
         return pick(nearest, position), position
 
-    first = jnp.argmax(squares)
-    nearest = pick(jnp.full(len(probs), jnp.inf), first)
+    there = jnp.arange(len(probs)) < count
+    first = jnp.argmax(jnp.where(there, squares, -1.0))
+    nearest = pick(jnp.where(there, jnp.inf, -1.0), first)
     rest = jax.lax.scan(step, nearest, jax.random.split(key, k)[1:])[1]
     return jnp.concatenate([first[None], rest]).astype(jnp.int32)

@@ -1,12 +1,16 @@
 """Covering a pool: each pick is the example furthest from all that are labelled or picked."""
 
 from functools import partial
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from effjax.selection.checks import check_count, check_finite
+from effjax.selection.checks import check_count, check_finite, check_positions
+from effjax.selection.pools import padded
+from effjax.selection.products import centred, distances_to, product
 
 _CHUNK = 256  # labelled examples whose distances are in memory at a time
 
@@ -24,7 +28,7 @@ def k_center_greedy(features: jax.Array, k: int, labelled: jax.Array | None = No
       ``[k]`` int32 positions in the order they were picked, no duplicates; of equal distances the first.
 
     Raises:
-      UserError: if k is out of range or a feature is not finite.
+      UserError: if k or a position is out of range or a feature is not finite.
 
     References:
       Sener & Savarese, `Active Learning for Convolutional Neural Networks: A Core-Set Approach
@@ -32,61 +36,56 @@ def k_center_greedy(features: jax.Array, k: int, labelled: jax.Array | None = No
     """
     chex.assert_rank(features, 2)
     check_finite("features", features)
-    features = jnp.asarray(features, jnp.float32)
-    points, taken = split_labelled(features, labelled)
-    check_count(k, len(features) - len(taken))
-    # The mean is taken off: distances do not change, and large offsets no longer eat up their digits.
-    mean = features.mean(0)
-    return _greedy(features - mean, points - mean, taken, k)
+    points, free = split_labelled(features, labelled)
+    check_count(k, int(free.sum()))
+    if len(points):
+        points = padded(points, least=_CHUNK, fill=points[:1])
+    return _greedy(padded(features), points, padded(free, dtype=bool), k)
 
 
-def split_labelled(features: jax.Array, labelled: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """What is labelled, as features ``[L, D]`` and as positions in the pool ``[L]``, empty where it lies outside."""
-    nowhere = jnp.zeros(0, jnp.int32)
+def split_labelled(features: jax.Array, labelled: Any) -> tuple[jax.Array, np.ndarray]:
+    """What is labelled: its features ``[L, D]``, and which of the pool may still be picked, ``[N]``."""
+    free = np.ones(len(features), bool)
     if labelled is None or len(labelled) == 0:
-        return features[:0], nowhere
-    labelled = jnp.asarray(labelled)
-    if labelled.ndim == 1:
-        chex.assert_type(labelled, int)
-        return features[labelled], labelled.astype(jnp.int32)
+        return np.zeros((0, features.shape[1]), np.float32), free
+    if np.ndim(labelled) == 1:
+        positions = check_positions("labelled", labelled, len(features))
+        free[positions] = False
+        return (features if isinstance(features, jax.core.Tracer) else np.asarray(features))[positions], free
     check_finite("labelled", labelled)
     chex.assert_equal_shape_suffix([features, labelled], 1)
-    return labelled.astype(jnp.float32), nowhere
+    return labelled, free
 
 
 @partial(jax.jit, static_argnames="k")
-def _greedy(features: jax.Array, points: jax.Array, taken: jax.Array, k: int) -> jax.Array:
+def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, k: int) -> jax.Array:
+    offset, features = centred(features, free)
     squares = (features**2).sum(-1)
-
-    def distances_to(point: jax.Array) -> jax.Array:
-        return jnp.maximum(squares - 2.0 * (features @ point) + point @ point, 0.0)
 
     def pick(nearest: jax.Array, position: jax.Array) -> jax.Array:
         """The distances to the nearest centre, with one more; a centre itself is never the furthest."""
-        return jnp.minimum(nearest, distances_to(features[position])).at[position].set(-1.0)
+        return jnp.minimum(nearest, distances_to(features[position], features, squares)).at[position].set(-1.0)
 
     def step(nearest: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
         position = jnp.argmax(nearest)
         return pick(nearest, position), position
 
     if len(points):
-        nearest = _nearest(features, squares, points).at[taken].set(-1.0)
+        nearest = jnp.where(free, _nearest(features, squares, points - offset), -1.0)
         return jax.lax.scan(step, nearest, None, length=k)[1].astype(jnp.int32)
-    first = jnp.argmin(distances_to(jnp.zeros(features.shape[1])))  # the mean has been taken off
-    nearest = pick(jnp.full(len(features), jnp.inf), first)
+    first = jnp.argmin(jnp.where(free, squares, jnp.inf))  # the mean has been taken off
+    nearest = pick(jnp.where(free, jnp.inf, -1.0), first)
     rest = jax.lax.scan(step, nearest, None, length=k - 1)[1]
     return jnp.concatenate([first[None], rest]).astype(jnp.int32)
 
 
 def _nearest(features: jax.Array, squares: jax.Array, points: jax.Array) -> jax.Array:
     """Squared distances to the nearest of ``points`` ``[L, D]``, a chunk of them at a time."""
-    missing = -len(points) % _CHUNK
-    chunks = jnp.concatenate([points, jnp.broadcast_to(points[:1], (missing, points.shape[1]))])
 
     def chunk(nearest: jax.Array, some: jax.Array) -> tuple[jax.Array, None]:
-        distances = squares[:, None] - 2.0 * features @ some.T + (some**2).sum(-1)
+        distances = squares[:, None] - 2.0 * product(features, some.T) + (some**2).sum(-1)
         return jnp.minimum(nearest, distances.min(-1)), None
 
     start = jnp.full(len(features), jnp.inf)
-    nearest, _ = jax.lax.scan(chunk, start, chunks.reshape(-1, _CHUNK, points.shape[1]))
+    nearest, _ = jax.lax.scan(chunk, start, points.reshape(-1, _CHUNK, points.shape[1]))
     return jnp.maximum(nearest, 0.0)

@@ -1,8 +1,11 @@
 """Picking by score."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from effjax.errors import UserError
 from effjax.selection.checks import check_count, check_finite
@@ -53,12 +56,16 @@ def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0)
     check_finite("scores", scores)
     if not beta > 0:
         raise UserError(f"beta={beta} must be above 0")
-    if not isinstance(scores, jax.core.Tracer) and (jnp.asarray(scores) < -1e-6).any():
+    if not isinstance(scores, jax.core.Tracer) and (np.asarray(scores) < -1e-6).any():
         raise UserError("scores: negative ones have no power; add what makes the least 0")
+    return _draw(key, jnp.asarray(scores, jnp.float32), beta, k)
+
+
+@partial(jax.jit, static_argnames="k")
+def _draw(key: jax.Array, scores: jax.Array, beta: float, k: int) -> jax.Array:
     # The k largest of β log(score) + Gumbel noise are such a draw; among scores of 0 the noise alone decides.
     noise = jax.random.gumbel(key, scores.shape)
-    log_scores = jnp.log(jnp.maximum(jnp.asarray(scores, jnp.float32), 1e-30))
-    return jax.lax.top_k(beta * log_scores + noise, k)[1].astype(jnp.int32)
+    return jax.lax.top_k(beta * jnp.log(jnp.maximum(scores, 1e-30)) + noise, k)[1].astype(jnp.int32)
 
 
 def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
@@ -79,8 +86,13 @@ def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: i
     chex.assert_rank([scores, classes], 1)
     check_count(k, len(scores))
     check_finite("scores", scores)
-    by_score = jnp.argsort(-jnp.asarray(scores), stable=True)
-    one_hot = jax.nn.one_hot(jnp.asarray(classes)[by_score], num_classes, dtype=jnp.int32)
+    return _balanced(jnp.asarray(scores), jnp.asarray(classes), k, num_classes)
+
+
+@partial(jax.jit, static_argnames=("k", "num_classes"))
+def _balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
+    by_score = jnp.argsort(-scores, stable=True)
+    one_hot = jax.nn.one_hot(classes[by_score], num_classes, dtype=jnp.int32)
     # Among those of its class, how many are better: the k smallest of that are as balanced as there are examples for.
     rank = (jnp.cumsum(one_hot, axis=0) * one_hot).sum(-1)
     return by_score[jnp.argsort(rank, stable=True)[:k]].astype(jnp.int32)

@@ -1,7 +1,5 @@
 """For few labels: the most typical example of each region that has none."""
 
-from functools import partial
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,9 +7,10 @@ import numpy as np
 
 from effjax.selection.checks import check_count, check_finite
 from effjax.selection.k_center import split_labelled
+from effjax.selection.k_means import k_means
 
 _MOST_CLUSTERS, _LEAST_SIZE, _MOST_NEIGHBOURS = 500, 5, 20  # as published
-_ROUNDS = 25  # of k-means; the clusters need not be exact
+_CHUNK_ELEMENTS = 2**22  # of the distances in a cluster that are in memory at a time: 16 MiB
 
 
 def typiclust(key: jax.Array, features: jax.Array, k: int, labelled: jax.Array | None = None) -> jax.Array:
@@ -39,17 +38,13 @@ def typiclust(key: jax.Array, features: jax.Array, k: int, labelled: jax.Array |
     """
     chex.assert_rank(features, 2)
     check_finite("features", features)
-    features = jnp.asarray(features, jnp.float32)
-    points, taken = split_labelled(features, labelled)
-    check_count(k, len(features) - len(taken))
-    outside = points if not len(taken) else points[:0]
-    everything = jnp.concatenate([features, outside])
-    num_clusters = min(len(points) + k, _MOST_CLUSTERS, len(everything))
-    cluster = np.asarray(k_means(key, everything, num_clusters))
-    is_labelled = np.zeros(len(everything), bool)
-    is_labelled[np.asarray(taken)] = True
-    is_labelled[len(features) :] = True
-    return jnp.asarray(_pick(np.asarray(everything), cluster, is_labelled, k), jnp.int32)
+    points, free = split_labelled(features, labelled)
+    check_count(k, int(free.sum()))
+    outside = points if free.all() else points[:0]
+    everything = np.concatenate([np.asarray(array, np.float32) for array in (features, outside)])
+    is_labelled = np.concatenate([~free, np.ones(len(outside), bool)])
+    cluster = k_means(key, everything, min(int(is_labelled.sum()) + k, _MOST_CLUSTERS))
+    return jnp.asarray(_pick(everything, np.asarray(cluster), is_labelled, k), jnp.int32)
 
 
 def _pick(features: np.ndarray, cluster: np.ndarray, is_labelled: np.ndarray, k: int) -> list[int]:
@@ -74,60 +69,20 @@ def _pick(features: np.ndarray, cluster: np.ndarray, is_labelled: np.ndarray, k:
 
 
 def _typicality(members: np.ndarray) -> np.ndarray:
-    """One over the mean distance to the nearest neighbours, ``[n]``."""
-    count = min(_MOST_NEIGHBOURS, len(members) - 1)
+    """One over the mean distance to the nearest neighbours, ``[n]``.
+
+    By numpy: a program of JAX would be compiled for every size that a cluster can have.
+    """
+    total = len(members)
+    count = min(_MOST_NEIGHBOURS, total - 1)
     if count == 0:
         return np.ones(1)
-    return np.asarray(_inverse_distance(jnp.asarray(members), count))
-
-
-def _inverse_distance(members: jax.Array, count: int) -> jax.Array:
+    members = members - members.mean(0)
     squares = (members**2).sum(-1)
-    distances = jnp.maximum(squares[:, None] + squares - 2.0 * members @ members.T, 0.0)
-    distances = distances.at[jnp.arange(len(members)), jnp.arange(len(members))].set(jnp.inf)
-    nearest = -jax.lax.top_k(-distances, count)[0]
-    return 1.0 / jnp.maximum(jnp.sqrt(nearest).mean(-1), 1e-12)
-
-
-@partial(jax.jit, static_argnames="num_clusters")
-def k_means(key: jax.Array, features: jax.Array, num_clusters: int) -> jax.Array:
-    """Lloyd's k-means from a k-means++ start.
-
-    Args:
-      key: a PRNG key.
-      features: ``[N, D]``.
-      num_clusters: at most N.
-
-    Returns:
-      ``[N]`` int32 clusters; one may be empty, where examples are alike.
-
-    References:
-      Arthur & Vassilvitskii, `k-means++: The Advantages of Careful Seeding
-      <https://dl.acm.org/doi/10.5555/1283383.1283494>`_, 2007.
-    """
-    features = features - features.mean(0)
-    squares = (features**2).sum(-1)
-
-    def seed(nearest: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        position = jnp.argmax(jnp.log(jnp.maximum(nearest, 1e-30)) + jax.random.gumbel(key, nearest.shape))
-        centre = features[position]
-        return jnp.minimum(nearest, jnp.maximum(squares - 2 * (features @ centre) + centre @ centre, 0.0)), centre
-
-    start = jnp.ones(len(features))  # all alike; the first distances are below or above it, so it is replaced
-    _, first = seed(start, jax.random.fold_in(key, 0))
-    nearest = jnp.maximum(squares - 2 * (features @ first) + first @ first, 0.0)
-    keys = jax.random.split(jax.random.fold_in(key, 1), num_clusters - 1) if num_clusters > 1 else None
-    centres = first[None]
-    if keys is not None:
-        centres = jnp.concatenate([centres, jax.lax.scan(seed, nearest, keys)[1]])
-
-    def assign(centres: jax.Array) -> jax.Array:
-        return jnp.argmin((centres**2).sum(-1) - 2 * features @ centres.T, axis=-1)
-
-    def lloyd(_: int, centres: jax.Array) -> jax.Array:
-        cluster = assign(centres)
-        sums = jax.ops.segment_sum(features, cluster, num_clusters)
-        counts = jax.ops.segment_sum(jnp.ones(len(features)), cluster, num_clusters)
-        return jnp.where(counts[:, None] > 0, sums / jnp.maximum(counts, 1)[:, None], centres)
-
-    return assign(jax.lax.fori_loop(0, _ROUNDS, lloyd, centres)).astype(jnp.int32)
+    typical = np.empty(total)
+    for rows in np.array_split(np.arange(total), -(-(total**2) // _CHUNK_ELEMENTS)):
+        distances = squares[rows, None] + squares - 2.0 * members[rows] @ members.T
+        distances[np.arange(len(rows)), rows] = np.inf
+        nearest = np.partition(distances, count - 1, axis=-1)[:, :count]
+        typical[rows] = 1.0 / np.maximum(np.sqrt(np.maximum(nearest, 0.0)).mean(-1), 1e-12)
+    return typical

@@ -1,0 +1,73 @@
+"""Pools that shrink from round to round: few programs, and the picks that the pool alone gives."""
+
+import jax
+import numpy as np
+import pytest
+
+from effjax import selection
+from effjax.selection.pools import bucket, padded
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(300, 5)).astype(np.float32)
+PROBS = RNG.dirichlet(np.full(3, 0.5), (4, 300)).astype(np.float32)
+KEY = jax.random.key(0)
+
+SELECTORS = {
+    "k_center_greedy": lambda n, labelled: selection.k_center_greedy(FEATURES[:n], 4, FEATURES[n : n + labelled]),
+    "badge": lambda n, _: selection.badge(KEY, PROBS[0, :n], FEATURES[:n], 4),
+    "batch_bald": lambda n, _: selection.batch_bald(KEY, PROBS[:, :n], 4, num_samples=20),
+    "typiclust": lambda n, labelled: selection.typiclust(KEY, FEATURES[:n], 4, FEATURES[n : n + labelled]),
+}
+
+
+@pytest.fixture
+def compiled():
+    """Counts compilations."""
+    names = []
+
+    def listener(name, seconds, **_):
+        if name == "/jax/core/compile/backend_compile_duration":
+            names.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(listener)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_shrinking_pool_compiles_nothing_new(name, compiled):
+    SELECTORS[name](288, 12)
+    assert compiled
+    compiled.clear()
+    for n, labelled in ((288, 12), (284, 16), (275, 25), (265, 35)):
+        assert len(set(SELECTORS[name](n, labelled).tolist())) == 4
+    assert not compiled
+
+
+def test_sizes_grow_by_an_eighth_at_most():
+    sizes = [bucket(n) for n in range(1, 5000)]
+    assert all(n <= size <= max(n * 1.125, n + 7) for n, size in enumerate(sizes, 1))
+    assert len(set(sizes)) < 70
+    assert bucket(256) == 256
+    assert all(bucket(n, 256) % 256 == 0 for n in range(1, 9000, 7))
+    assert padded(np.ones((2, 9)), axis=1, fill=5).tolist() == [[1.0] * 9 + [5.0] * 7] * 2
+
+
+def test_inside_a_program_the_same():
+    chosen = jax.jit(lambda features: selection.k_center_greedy(features, 5))(FEATURES[:37])
+    assert chosen.tolist() == selection.k_center_greedy(FEATURES[:37], 5).tolist()
+    chosen = jax.jit(lambda probs: selection.batch_bald(KEY, probs, 3))(PROBS[:, :37])
+    assert chosen.tolist() == selection.batch_bald(KEY, PROBS[:, :37], 3).tolist()
+
+
+def test_products_are_of_full_precision():
+    """On GPUs and TPUs the default would leave 3 digits."""
+    programs = [
+        jax.make_jaxpr(lambda x: selection.k_center_greedy(x, 3, FEATURES[:9]))(FEATURES),
+        jax.make_jaxpr(lambda x: selection.badge(KEY, PROBS[0], x, 3))(FEATURES),
+        jax.make_jaxpr(lambda x: selection.batch_bald(KEY, x, 3))(PROBS),
+    ]
+    for program in programs:
+        text = str(program)
+        assert text.count("dot_general[") > 0
+        assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)")
