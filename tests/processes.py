@@ -18,8 +18,7 @@ def train(
     """Starts a launcher on one of the tests' configs, with so many virtual CPU devices."""
     command = [sys.executable, "-m", launcher, f"--config=tests/small_configs.py:{variant}"]
     command += [f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
-    # Programs that run for a moment are not worth optimising.
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
