@@ -6,7 +6,8 @@
 
 2,624 electroluminescence photos at 112×112 (half of the published size: so the sizes are 80, 96, 112), functional or
 defective. A ResNet-18 of a quarter of its width.
-Cost: about an hour on two CPU cores. Expected: results/curriculum_efficienttrain_solar.md. Variant ``tiny``: no result.
+Cost: about 40 minutes on two CPU cores. Expected: results/curriculum_efficienttrain_solar.md. Variant ``tiny``: no
+result.
 """
 
 from configs.curriculum.efficienttrain_digits import experiment
