@@ -1,6 +1,7 @@
 """How the student of configs/distill/digits.py was chosen: widths, temperatures and weights, by validation alone.
 
-  python -m launch.train --config=configs/distill/digits_search.py --workdir=runs/digits_search
+  python -m launch.train --config=configs/distill/digits_search.py --workdir=runs/digits_search \
+      --results=results/distill_digits_search.md
 
 Cost: about 10 minutes on two CPU cores. Its "test" columns are the validation split; the test split is not read.
 """
