@@ -6,10 +6,29 @@ from typing import Any
 import ml_collections
 
 from effjax.errors import UserError, nearest
+from effjax.recipes.active_config import active, outliers, query, stream
+from effjax.recipes.config_keys import check_keys, check_variant, number, take
+from effjax.recipes.run_order import in_order, needed_by
 
-# Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
-_OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing", "query")
-_OPEN += ("outliers", "stream")
+__all__ = [
+    "active",
+    "check",
+    "check_variant",
+    "distilled",
+    "experiment",
+    "in_order",
+    "needed_by",
+    "number",
+    "outliers",
+    "paced",
+    "query",
+    "run",
+    "stream",
+    "take",
+    "teacher_of_checkpoint",
+    "teacher_of_run",
+    "teacher_of_weights",
+]
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -59,85 +78,6 @@ def experiment() -> ml_collections.ConfigDict:
     config.active = active()  # only looked at by the recipe "active"
     config.runs = ml_collections.ConfigDict()
     return config
-
-
-def active() -> ml_collections.ConfigDict:
-    """How a labelling loop goes: how many labels, how often, from whom, until when."""
-    config = ml_collections.ConfigDict()
-    config.initial = 50  # labels in the first round, drawn at random
-    config.per_round = 50
-    config.rounds = 10  # at most, the first included
-    config.start = "cold"  # each round from fresh parameters, or "warm": from those of the round before
-    config.oracle = "dataset"  # or folder, label_studio
-    config.budget = 0.0  # what all labels may cost; 0: no limit
-    config.cost_per_label = 1.0
-    config.target = 0.0  # the validation accuracy to stop at; 0: none
-    config.patience = 0  # the loop ends after so many rounds without a better validation accuracy; 0: it does not
-    config.scoring_batch = 256
-    config.levels = (0.9, 0.95, 0.97)  # test accuracies whose price in labels is reported
-    config.watch = ()  # classes, before they are put together, whose share among what was asked is reported
-    return config
-
-
-def query(
-    *,
-    predictions: str = "single",
-    score: str = "entropy",
-    selector: str = "top_k",
-    members: int = 5,
-    passes: int = 25,
-    candidates: int = 0,
-    outliers: Mapping[str, Any] | None = None,
-    stream: Mapping[str, Any] | None = None,
-) -> ml_collections.ConfigDict:
-    """How a loop chooses what to ask.
-
-    Args:
-      predictions: ``"single"``, ``"ensemble"`` (of ``members`` networks, trained in one program), ``"dropout"`` or
-        ``"augmentations"`` (of ``passes`` each).
-      score: one of :mod:`effjax.uncertainty`.
-      selector: ``"top_k"``, ``"power_batch"``, ``"class_balanced"``, ``"k_center_greedy"``, ``"badge"``,
-        ``"batch_bald"``, ``"typiclust"``, ``"random"`` or ``"stream"``.
-      members: of an ensemble.
-      passes: of the others.
-      candidates: a selector that compares examples with one another (all but the first two) sees only so many, those
-        of the highest scores, so that a pool larger than memory can be selected from; 0: the whole pool.
-      outliers: what is never asked for because it looks unlearnable: :func:`outliers`; None: nothing is left out.
-      stream: how the selector ``"stream"`` decides: :func:`stream`.
-    """
-    given = {"predictions": predictions, "score": score, "selector": selector, "members": members, "passes": passes}
-    nested = {"outliers": outliers or {}, "stream": stream or {}}
-    return ml_collections.ConfigDict({**given, "candidates": candidates, **nested})
-
-
-def outliers(
-    share: Iterable[Iterable[float]], *, by: str = "correctness", source: str = "predicted", run: str = ""
-) -> ml_collections.ConfigDict:
-    """What a loop leaves out of its pool because it looks unlearnable, by a dataset map.
-
-    Args:
-      share: of the pool, a plan over the rounds: ``((0, 0.0), (0.2, 0.25))`` leaves out a quarter from the second
-        fifth of the rounds on.
-      by: the order, see :func:`effjax.selection.rank_outliers`.
-      source: ``"predicted"``: the map of what is labelled, extended by a regression on the network's features, which
-        asks for nothing that a real pool has not got; ``"labels"``: the map of the whole pool, with labels that only
-        a simulation knows before it has asked.
-      run: for ``"labels"``, the run without a query, with ``record=True``, whose map it is.
-    """
-    pieces = tuple(tuple(piece) for piece in share)
-    return ml_collections.ConfigDict({"share": pieces, "by": by, "source": source, "run": run})
-
-
-def stream(policy: str, budget: float, **options: Any) -> ml_collections.ConfigDict:
-    """A pool that passes by once; each example is asked for at once or never.
-
-    Args:
-      policy: ``"fixed_threshold"``, ``"variable_threshold"``, ``"randomised_threshold"`` or ``"quantile_filter"``, see
-        :mod:`effjax.selection.streams`.
-      budget: the share of the examples that may be asked for.
-      **options: of the policy.
-    """
-    return ml_collections.ConfigDict({"policy": policy, "budget": budget, **options})
 
 
 def run(**given: Any) -> ml_collections.ConfigDict:
@@ -257,23 +197,13 @@ def _source(**given: Any) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict({**keys, "classes": (), "mean": (), "std": (), "image_size": 0, **given})
 
 
-def check_variant(variant: str, allowed: Iterable[str]) -> None:
-    """Refuses ``--config=file.py:variant`` with a variant that the file does not have.
-
-    Raises:
-      UserError: naming the nearest.
-    """
-    if variant and variant not in allowed:
-        raise UserError(f"--config=…:{variant} is not a variant; {nearest(variant, allowed)}")
-
-
 def check(config: Mapping[str, Any]) -> None:
     """Refuses unknown and missing keys, and runs that name no run as teacher.
 
     Raises:
       UserError: naming the key and the nearest that is known.
     """
-    _check_keys(config, experiment(), "config")
+    check_keys(config, experiment(), "config")
     if not config["runs"]:
         raise UserError("config.runs is empty: an experiment has at least one run")
     named = [
@@ -294,13 +224,13 @@ def check(config: Mapping[str, Any]) -> None:
             f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}: need seed >= 0, 1 or more"
         )
     for name, sub in config["runs"].items():
-        _check_keys(sub, run(), f"config.runs.{name}")
+        check_keys(sub, run(), f"config.runs.{name}")
         _check_ranges(sub, f"config.runs.{name}")
         _check_pacing(config, name)
         _check_query(config, name)
         for teacher, source in sub["teachers"].items():
             key = f"config.runs.{name}.teachers.{teacher}"
-            _check_keys(source, teacher_of_run(""), key)
+            check_keys(source, teacher_of_run(""), key)
             if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights")) != 1:
                 raise UserError(f"{key}: give one of run, checkpoint and weights")
             if source["run"] and source["run"] not in config["runs"]:
@@ -312,35 +242,13 @@ def check(config: Mapping[str, Any]) -> None:
                 raise UserError(f"{key}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}")
 
 
-def take(mapping: dict[str, Any], key: str, where: str) -> Any:
-    """Takes a key that must be there out of an open mapping.
-
-    Raises:
-      UserError: if it is not there.
-    """
-    if key not in mapping:
-        raise UserError(f"{where}.{key} is missing")
-    return mapping.pop(key)
-
-
-def number(value: Any, where: str) -> float:
-    """Refuses what is not a number.
-
-    Raises:
-      UserError: naming the key.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{where}={value!r} must be a number")
-    return value
-
-
 def _check_query(config: Mapping[str, Any], name: str) -> None:
     given, key = config["runs"][name]["query"], f"config.runs.{name}.query"
     if not given:
         return
-    _check_keys(given, query(), key)
+    check_keys(given, query(), key)
     if given["outliers"]:
-        _check_keys(given["outliers"], outliers(()), f"{key}.outliers")
+        check_keys(given["outliers"], outliers(()), f"{key}.outliers")
     for needed in ("policy", "budget") if given["stream"] else ():
         if needed not in given["stream"]:
             raise UserError(f"{key}.stream.{needed} is missing")
@@ -350,52 +258,9 @@ def _check_pacing(config: Mapping[str, Any], name: str) -> None:
     pace, key = config["runs"][name]["pacing"], f"config.runs.{name}.pacing"
     if not pace:
         return
-    _check_keys(pace, paced(""), key)
+    check_keys(pace, paced(""), key)
     if pace["order"] != "random" and pace["run"] not in config["runs"]:
         raise UserError(f"{key}.run={pace['run']!r}; {nearest(pace['run'], config['runs'])}")
-
-
-def in_order(runs: Mapping[str, Any]) -> list[str]:
-    """The names of the runs, each after those that are its teachers or rank its examples.
-
-    Raises:
-      UserError: if runs teach one another in a circle.
-    """
-    order: list[str] = []
-    while len(order) < len(runs):
-        ready = [name for name in runs if name not in order and set(_teacher_runs(runs[name])) <= set(order)]
-        if not ready:
-            raise UserError(f"config.runs: {sorted(set(runs) - set(order))} teach one another in a circle")
-        order.extend(ready)
-    return order
-
-
-def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
-    """The names of the runs that ``only`` are, with those that teach them or rank their examples, in order.
-
-    Raises:
-      UserError: naming the nearest, if one is no run.
-    """
-    needed: set[str] = set()
-    missing = list(only)
-    while missing:
-        name = missing.pop()
-        if name not in runs:
-            raise UserError(f"--only: no run {name!r}; {nearest(name, runs)}")
-        if name not in needed:
-            needed.add(name)
-            missing.extend(_teacher_runs(runs[name]))
-    return [name for name in in_order(runs) if name in needed]
-
-
-def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
-    yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
-    pace = run_config.get("pacing")
-    if pace and pace["order"] != "random":
-        yield pace["run"]
-    chosen_by = run_config.get("query") or {}
-    if chosen_by.get("outliers") and chosen_by["outliers"]["run"]:
-        yield chosen_by["outliers"]["run"]
 
 
 # The least that a number may be; what is below has no meaning.
@@ -410,14 +275,3 @@ def _check_ranges(config: Mapping[str, Any], where: str) -> None:
             raise UserError(f"{where}.{key}={config[key]} must be at least {least}")
     if config["ema"] >= 1:
         raise UserError(f"{where}.ema={config['ema']} must be below 1; 0 keeps no average")
-
-
-def _check_keys(config: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key in config:
-        if key not in known:
-            raise UserError(f"{where}.{key} is not a key; {nearest(key, known)}")
-    for key in known:
-        if key not in config:
-            raise UserError(f"{where}.{key} is missing")
-        if isinstance(known[key], Mapping | ml_collections.ConfigDict) and key not in _OPEN:
-            _check_keys(config[key], known[key], f"{where}.{key}")

@@ -1,0 +1,60 @@
+"""Reading the keys of a config: what is missing, unknown or no number is refused in one line."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_collections
+
+from effjax.errors import UserError, nearest
+
+# Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
+OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing", "query")
+OPEN += ("outliers", "stream")
+
+
+def check_variant(variant: str, allowed: Iterable[str]) -> None:
+    """Refuses ``--config=file.py:variant`` with a variant that the file does not have.
+
+    Raises:
+      UserError: naming the nearest.
+    """
+    if variant and variant not in allowed:
+        raise UserError(f"--config=…:{variant} is not a variant; {nearest(variant, allowed)}")
+
+
+def take(mapping: dict[str, Any], key: str, where: str) -> Any:
+    """Takes a key that must be there out of an open mapping.
+
+    Raises:
+      UserError: if it is not there.
+    """
+    if key not in mapping:
+        raise UserError(f"{where}.{key} is missing")
+    return mapping.pop(key)
+
+
+def number(value: Any, where: str) -> float:
+    """Refuses what is not a number.
+
+    Raises:
+      UserError: naming the key.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where}={value!r} must be a number")
+    return value
+
+
+def check_keys(config: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    """Refuses keys that are unknown or missing.
+
+    Raises:
+      UserError: naming the key and the nearest that is known.
+    """
+    for key in config:
+        if key not in known:
+            raise UserError(f"{where}.{key} is not a key; {nearest(key, known)}")
+    for key in known:
+        if key not in config:
+            raise UserError(f"{where}.{key} is missing")
+        if isinstance(known[key], Mapping | ml_collections.ConfigDict) and key not in OPEN:
+            check_keys(config[key], known[key], f"{where}.{key}")

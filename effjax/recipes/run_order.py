@@ -1,0 +1,49 @@
+"""Which runs of an experiment come before which."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from effjax.errors import UserError, nearest
+
+
+def in_order(runs: Mapping[str, Any]) -> list[str]:
+    """The names of the runs, each after those that are its teachers or rank its examples.
+
+    Raises:
+      UserError: if runs teach one another in a circle.
+    """
+    order: list[str] = []
+    while len(order) < len(runs):
+        ready = [name for name in runs if name not in order and set(_teacher_runs(runs[name])) <= set(order)]
+        if not ready:
+            raise UserError(f"config.runs: {sorted(set(runs) - set(order))} teach one another in a circle")
+        order.extend(ready)
+    return order
+
+
+def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
+    """The names of the runs that ``only`` are, with those that teach them or rank their examples, in order.
+
+    Raises:
+      UserError: naming the nearest, if one is no run.
+    """
+    needed: set[str] = set()
+    missing = list(only)
+    while missing:
+        name = missing.pop()
+        if name not in runs:
+            raise UserError(f"--only: no run {name!r}; {nearest(name, runs)}")
+        if name not in needed:
+            needed.add(name)
+            missing.extend(_teacher_runs(runs[name]))
+    return [name for name in in_order(runs) if name in needed]
+
+
+def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
+    yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
+    pace = run_config.get("pacing")
+    if pace and pace["order"] != "random":
+        yield pace["run"]
+    chosen_by = run_config.get("query") or {}
+    if chosen_by.get("outliers") and chosen_by["outliers"]["run"]:
+        yield chosen_by["outliers"]["run"]
