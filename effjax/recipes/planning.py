@@ -1,6 +1,7 @@
 """What of a run's config says how it changes over its steps: lengths, stages, view, pace, schedules."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -117,12 +118,13 @@ def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int
       ``(total_steps, evaluate_every, granule)``.
     """
     count = max(config["evaluations"], 1)
-    if config["steps"]:
-        total = config["steps"]
-        every = max(total // count, 1)
-        return total, every, every if total % every == 0 and not config["plans"] else 1
-    exact = config["epochs"] * num_examples / config["batch_size"]
+    exact = config["steps"] or config["epochs"] * num_examples / config["batch_size"]
     granule = 2 ** min(max(int(exact / (4 * count)), 1).bit_length() - 1, 5)
+    if total := config["steps"]:
+        every = max(total // count, 1)
+        if total % every == 0 and not config["plans"]:
+            return total, every, every
+        return total, every, math.gcd(granule, every, total)
     every = max(round(exact / count / granule), 1) * granule
     return every * count, every, granule
 

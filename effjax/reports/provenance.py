@@ -16,7 +16,7 @@ def provenance() -> dict[str, str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     return {
         "command": shlex.join(_module_command()),
-        "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {_processor()}, {os.cpu_count()} cores",
+        "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {_processor()}, {_cores()}",
         "versions": f"Python {platform.python_version()}, {versions}",
     }
 
@@ -24,6 +24,13 @@ def provenance() -> dict[str, str]:
 def _module_command() -> list[str]:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return ["python", "-m", spec.name, *sys.argv[1:]] if spec else sys.argv
+
+
+def _cores() -> str:
+    """How many this process may use, and of how many where that differs: times are only worth something with it."""
+    has = os.cpu_count()
+    used = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else has
+    return f"{has} cores" if used == has else f"{used} of {has} cores"
 
 
 def _processor() -> str:
