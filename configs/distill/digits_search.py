@@ -11,6 +11,7 @@ from configs.distill import digits
 
 def get_config():
     config = digits.get_config()
+    config.title = "Choosing the student for digits, by validation: the columns headed test are the validation split"
     config.num_seeds = 4
     config.data.test = "validation"
     base, runs = config.runs, {"teacher": config.runs.teacher}

@@ -134,8 +134,10 @@ class ResidentFeed(Feed):
         else:
             samplers = [self.sampler(settings, seeds)]
         for first in range(start, stop, length):
-            rows = [[s.rows(step)[self._mine] for s in samplers] for step in range(first, first + length)]
-            yield {"row": np.array(rows, np.int32).reshape(length, *self._lead, self.local_size)}
+            # Network by network: one's order of an epoch is then drawn once a block, and not anew at every step.
+            rows = [[s.rows(step)[self._mine] for step in range(first, first + length)] for s in samplers]
+            by_step = np.array(rows, np.int32).swapaxes(0, 1)
+            yield {"row": by_step.reshape(length, *self._lead, self.local_size)}
 
 
 @dataclasses.dataclass(frozen=True)
