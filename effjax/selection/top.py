@@ -9,6 +9,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.selection.checks import check_count, check_finite
+from effjax.selection.pools import padded
 
 
 def top_k(scores: jax.Array, k: int) -> jax.Array:
@@ -86,7 +87,7 @@ def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: i
     chex.assert_rank([scores, classes], 1)
     check_count(k, len(scores))
     check_finite("scores", scores)
-    return _balanced(jnp.asarray(scores), jnp.asarray(classes), k, num_classes)
+    return _balanced(padded(scores, fill=-np.inf), padded(classes, dtype=np.int32), k, num_classes)
 
 
 @partial(jax.jit, static_argnames=("k", "num_classes"))
@@ -95,6 +96,7 @@ def _balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -
     one_hot = jax.nn.one_hot(classes[by_score], num_classes, dtype=jnp.int32)
     # Among those of its class, how many are better: the k smallest of that are as balanced as there are examples for.
     rank = (jnp.cumsum(one_hot, axis=0) * one_hot).sum(-1)
+    rank = jnp.where(jnp.isfinite(scores[by_score]), rank, len(scores))  # what the pool was lengthened with
     return by_score[jnp.argsort(rank, stable=True)[:k]].astype(jnp.int32)
 
 

@@ -13,6 +13,7 @@ PROBS = RNG.dirichlet(np.full(3, 0.5), (4, 300)).astype(np.float32)
 KEY = jax.random.key(0)
 
 SELECTORS = {
+    "class_balanced": lambda n, _: selection.class_balanced(PROBS[0, :n, 0], PROBS[0, :n].argmax(-1), 4, 3),
     "k_center_greedy": lambda n, labelled: selection.k_center_greedy(FEATURES[:n], 4, FEATURES[n : n + labelled]),
     "badge": lambda n, _: selection.badge(KEY, PROBS[0, :n], FEATURES[:n], 4),
     "batch_bald": lambda n, _: selection.batch_bald(KEY, PROBS[:, :n], 4, num_samples=20),
