@@ -9,7 +9,8 @@ Bengio et al., "Curriculum learning", ICML 2009, figure 3: rectangles, ellipses 
 (Basic) and from the switch epoch on all (Geom); an MLP of three hidden layers; at most 256 epochs, ended early by the
 error on Geom's validation set; 20 seeds, which train as one program. Beside it, as controls: both sets from the start,
 and Basic alone. The rate is the best of configs/curriculum/bengio_rate.py, on the validation set without a curriculum.
-Cost: about an hour on two CPU cores. Expected: results/curriculum_bengio.md. Variant ``tiny``: no result.
+Cost: about 90 minutes on two CPU cores (two processes of one core each, with --only, are fastest). Expected:
+results/curriculum_bengio.md. Variant ``tiny``: no result.
 """
 
 from effjax.recipes import config as schema

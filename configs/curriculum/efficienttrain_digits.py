@@ -5,7 +5,8 @@
 
 5,000 real digits, 28×28 (so the sizes are 20, 24, 28). A ResNet-8 of half its width, RandAugment. The baseline sees
 whole images at magnitude 9 all the way; then the low-frequency crop alone, the rising magnitude alone, both
-(EfficientTrain), and EfficientTrain++ with two thirds of the baseline's compute.
+(EfficientTrain), and EfficientTrain++ for two thirds of the baseline's compute; lengths in epochs are rounded to whole
+blocks between evaluations, which makes that somewhat more.
 Cost: about 15 minutes on two CPU cores. Expected: results/curriculum_efficienttrain_digits.md. Variant ``tiny``: no
 result.
 """
@@ -27,7 +28,7 @@ def curricula(run, final_size: int):
     sizes, magnitudes = efficienttrain(final_size)
     plus = efficienttrain_plus(final_size=final_size)
     shorter = under(
-        "EfficientTrain++, ⅔ of the compute",
+        "EfficientTrain++",
         *plus,
         reduction="resize",
         epochs=round(epochs_for_compute(plus[0], run.epochs * 2 / 3), 2),

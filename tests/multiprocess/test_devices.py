@@ -68,6 +68,7 @@ def one_device(tmp_path_factory, data_dir):
         (("pmap", 1, 4), ("jit", 2, 2)),
         (("jit", 2, 2), ("pmap", 2, 2)),
         (("pmap", 2, 2), ("jit", 1, 4)),
+        (("jit", 1, 4), ("jit", 1, 1)),
     ],
 )
 def test_a_run_goes_on_elsewhere_and_ends_the_same(one_device, tmp_path, data_dir, first, then):

@@ -1,6 +1,5 @@
 """The loop: what it compiles, what it lets go, how it stops, and how it goes on."""
 
-import contextlib
 import shutil
 import signal
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilations import count_compilations
 from conftest import ArraySource
 from small_runs import CLASSES, STEPS, make_task, start
 
@@ -36,22 +36,6 @@ def train(task, workdir, seed=0, **options):
 def assert_same(actual, expected) -> None:
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
-
-
-@contextlib.contextmanager
-def count_compilations():
-    """Counts what XLA compiles, whoever asks for it."""
-    seen = []
-
-    def listen(event, _seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield seen
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 class StoppingBlocks(ResidentFeed):

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from compilations import count_compilations
 
 from effjax import selection
 from effjax.selection.pools import bucket, padded
@@ -21,27 +22,14 @@ SELECTORS = {
 }
 
 
-@pytest.fixture
-def compiled():
-    """Counts compilations."""
-    names = []
-
-    def listener(name, seconds, **_):
-        if name == "/jax/core/compile/backend_compile_duration":
-            names.append(name)
-
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    yield names
-    jax.monitoring.unregister_event_duration_listener(listener)
-
-
 @pytest.mark.parametrize("name", SELECTORS)
-def test_a_shrinking_pool_compiles_nothing_new(name, compiled):
-    SELECTORS[name](288, 12)
+def test_a_shrinking_pool_compiles_nothing_new(name):
+    with count_compilations() as compiled:
+        SELECTORS[name](288, 12)
     assert compiled
-    compiled.clear()
-    for n, labelled in ((288, 12), (284, 16), (275, 25), (265, 35)):
-        assert len(set(SELECTORS[name](n, labelled).tolist())) == 4
+    with count_compilations() as compiled:
+        for n, labelled in ((288, 12), (284, 16), (275, 25), (265, 35)):
+            assert len(set(SELECTORS[name](n, labelled).tolist())) == 4
     assert not compiled
 
 

@@ -1,0 +1,42 @@
+"""How long runs are, and where their stages may begin."""
+
+import pytest
+
+from effjax.curricula import stages
+from effjax.recipes import config as schema
+from effjax.recipes.planning import lengths
+
+
+def given(**keys):
+    run = schema.run(**keys)
+    run.plans.terms = ((0.0, ("ce",)), (0.37, ("ce", "soft_target")))
+    return run.to_dict()
+
+
+@pytest.mark.parametrize("steps", [640, 960, 2440, 25600, 30, 7])
+@pytest.mark.parametrize("evaluations", [1, 5, 10])
+def test_a_length_in_steps_is_kept(steps, evaluations):
+    config = given(steps=steps, evaluations=evaluations)
+    total, every, granule = lengths(config, 1000)
+    assert total == steps
+    assert every == max(steps // evaluations, 1)
+    assert total % granule == every % granule == 0
+    assert granule <= 32
+    switch = stages(total, config["plans"], multiple_of=granule)[1].start
+    assert abs(switch - 0.37 * steps) <= granule / 2
+
+
+def test_stages_begin_between_blocks():
+    assert lengths(given(steps=640, evaluations=10), 1000) == (640, 64, 16)
+    assert lengths(given(steps=650, evaluations=10), 1000) == (650, 65, 1)
+    assert lengths({**given(steps=640, evaluations=10), "plans": {}}, 1000) == (640, 64, 64)  # no stage: one dispatch
+
+
+@pytest.mark.parametrize("epochs", [0.5, 3, 11.3, 200])
+def test_a_length_in_epochs_is_rounded_to_whole_evaluations(epochs):
+    total, every, granule = lengths(given(epochs=epochs, evaluations=10, batch_size=32), 1836)
+    assert total == 10 * every
+    assert every % granule == 0
+    exact = epochs * 1836 / 32
+    assert abs(total - exact) <= max(5 * granule, 5)
+    assert granule <= max(exact / 40, 1)
