@@ -1,5 +1,7 @@
 """Where teachers come from, and that stored answers say what the live ones say."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import small_configs
 
 from effjax.errors import UserError
 from effjax.recipes import config as schema
+from effjax.recipes.hashes import params_sha256
 from effjax.recipes.runs import Experiment
 from effjax.recipes.teachers import class_groups, expand
 from effjax.runtime.checkpoints import read_variables
@@ -70,6 +73,45 @@ def test_earlier_run_as_teacher(tmp_path, data_dir):
     config.data.classes = tuple((f"digit {i}", (str(i),)) for i in range(10))
     with pytest.raises(UserError, match=r"the teacher's classes are 0, 1, .* are digit 0, digit 1"):
         Experiment(config.to_dict(), tmp_path / "third")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory, data_dir):
+    """A teacher, its assistant and the assistant's student, trained without a break."""
+    config = small(data_dir)
+    teacher = config.runs.student
+    teacher.checkpoint_every, teacher.keep = 2, 20
+    links = {"teacher": teacher}
+    for name, above in (("assistant", "teacher"), ("student", "assistant")):
+        run = teacher.copy_and_resolve_references()
+        run.terms.update({"soft_target": {"weight": 1.0}})
+        run.teachers.teacher = schema.teacher_of_run(above)
+        links[name] = run
+    config.runs = type(config.runs)(links)
+    workdir = tmp_path_factory.mktemp("chain")
+    return config, workdir, train(config, workdir)
+
+
+def test_every_link_records_the_hash_of_the_one_above(chain):
+    *_, done = chain
+    above = {"assistant": "teacher", "student": "assistant"}
+    for name, teacher in above.items():
+        assert done[name, 0].teachers == {"teacher": params_sha256(done[teacher, 0].variables())}
+
+
+@pytest.mark.parametrize("link", ["teacher", "assistant", "student"])
+def test_a_chain_that_is_cut_in_any_link_goes_on_as_a_whole(chain, tmp_path, link):
+    config, workdir, whole = chain
+    shutil.copytree(workdir, tmp_path / "cut")
+    names = list(config.runs)
+    for later in names[names.index(link) + 1 :]:
+        shutil.rmtree(tmp_path / "cut" / later)
+    for step in (6, 8):
+        shutil.rmtree(tmp_path / "cut" / link / "seed_0" / "checkpoints" / str(step))
+    again = train(config, tmp_path / "cut")
+    for name in names:
+        assert again[name, 0].teachers == whole[name, 0].teachers
+        jax.tree.map(np.testing.assert_array_equal, again[name, 0].variables(), whole[name, 0].variables())
 
 
 def test_hints_train_only_what_leads_to_the_guided_layer_first(tmp_path, data_dir):
