@@ -7,7 +7,7 @@ import ml_collections
 
 from effjax.errors import UserError, nearest
 from effjax.recipes.active_config import active, outliers, query, stream
-from effjax.recipes.config_keys import check_keys, check_variant, number, take
+from effjax.recipes.config_keys import check_keys, check_variant
 from effjax.recipes.run_order import in_order, needed_by
 
 __all__ = [
@@ -18,13 +18,11 @@ __all__ = [
     "experiment",
     "in_order",
     "needed_by",
-    "number",
     "outliers",
     "paced",
     "query",
     "run",
     "stream",
-    "take",
     "teacher_of_checkpoint",
     "teacher_of_run",
     "teacher_of_weights",

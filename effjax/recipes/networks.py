@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from effjax import models
-from effjax.recipes.config import take
+from effjax.recipes.config_keys import take
 
 
 def make_model(config: Mapping[str, Any], num_classes: int, axis_name: str | None = None) -> nn.Module:

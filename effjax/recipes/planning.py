@@ -15,7 +15,7 @@ from effjax import models
 from effjax.curricula import Stage, pacing, stages
 from effjax.data.paced import Pace
 from effjax.errors import UserError, nearest
-from effjax.recipes.config import number, take
+from effjax.recipes.config_keys import number, take
 from effjax.steps import TrainState, View, make_optimizer, make_schedule, resize_state
 from effjax.steps.views import REDUCTIONS
 
