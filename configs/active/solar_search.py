@@ -26,13 +26,15 @@ def get_config(variant: str = ""):
     config.title = "How to train a small DenseNet on few solar cells (validation set)"
     config.data.test, config.active.watch = "validation", ()
     if not variant:
-        config.active.update(initial=300, per_round=600, rounds=2)
+        config.active.update(initial=300, per_round=600, rounds=2, levels=(0.7, 0.75, 0.78))
     base = config.runs.random
     config.runs = type(config.runs)()
     for name, (rate, depth, growth, dropout) in SETTINGS.items():
         run = base.copy_and_resolve_references()
         run.label = f"rate {rate:g}, depth {depth}, growth {growth}, dropout {dropout:g}"
         run.optimizer.learning_rate = rate
+        if not variant:
+            run.steps = 250
         run.model.update(depth=depth, growth=growth, dropout=dropout)
         config.runs[name] = run
     config.control, config.table, config.claims = "start", tuple(SETTINGS), ()
