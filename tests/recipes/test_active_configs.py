@@ -35,7 +35,7 @@ def test_an_experiment_runs_to_its_table(name, tmp_path, data_dir):
     assert ("likely_functional or likely_defective" in text) == (name == "solar_cells")
 
 
-@pytest.mark.parametrize("name", ["beluch", "shapes", "solar_cells", "solar_search", "stream"])
+@pytest.mark.parametrize("name", ["beluch", "beluch_search", "shapes", "solar_cells", "solar_search", "stream"])
 @pytest.mark.parametrize("variant", ["", "tiny"])
 def test_every_query_is_one(name, variant):
     config = importlib.import_module(f"configs.active.{name}").get_config(variant).to_dict()
