@@ -7,9 +7,9 @@
 2,624 electroluminescence photos at 32×32, functional or defective; of the pool one in six has a doubtful grade (⅓ or
 ⅔). 20 labels at random, then 70 a round up to 300: in configs/active/solar_search.py, where the small DenseNet's rate
 and dropout come from, 300 random labels did as well as 900 on validation. Its entropy, and BALD of 10 passes with
-dropout, against random. Do they chase the doubtful grades, and does it help to leave out 10, 25 or 50 % of the pool that look
-unlearnable: by the map of all labels, which only a simulation has (Karamcheti et al. 2021), or by the map of what is
-labelled, extended to the rest, which anybody has?
+dropout, against random. Do they chase the doubtful grades, and does it help to leave out 10, 25 or 50 % of the pool
+that look unlearnable: by the map of all labels, which only a simulation has (Karamcheti et al. 2021), or by the map of
+what is labelled, extended to the rest, which anybody has?
 Cost: about an hour as two processes of one CPU core each (share the loops out: --only=everything,random,…).
 Expected: not known. Variant ``tiny``: no result.
 """
