@@ -4,9 +4,11 @@
 
 The crop is compared with plain PyTorch in turn, each time in a new process; everything else is timed in turn within one
 process. Ratios are pair by pair, the tables have their median and range. Writes results/curriculum_speed.md, a section
-at a time. About ten minutes on two CPU cores; on a GPU the same, with larger batches.
+at a time. Needs requirements-dev.txt, for photos to read. About ten minutes on two CPU cores; on a GPU the same, with
+larger batches.
 """
 
+import importlib.util
 import os
 import statistics
 import sys
@@ -31,6 +33,8 @@ _AUGMENTED = (
 
 
 def main() -> None:
+    if not importlib.util.find_spec("skimage"):  # the last section reads its photos: say so before the others are timed
+        sys.exit("error: scikit-image is missing: pip install -r requirements-dev.txt")
     sections, torch = [], {}
     for make in (crops, steps, runs, loader):
         sections.append(make(torch))
