@@ -48,9 +48,11 @@ def report(
       summary: by run ``seeds``, each with its ``seed`` and ``rounds``: by round ``round``, ``labels``, ``cost``,
         ``temperature`` and the accuracy, nll and ece on the validation split; if final, on the test split too.
       results: a Markdown file for the table, its plot beside it; None or empty for none.
-      final: whether all loops are over. If not, everything is said of the validation split.
+      final: whether all loops are over. If not, everything is said of the validation split; so it is where the
+        config names that split as the test split, too.
     """
-    split = "test" if final else "validation"
+    on_test = final and config["data"]["test"] != config["data"]["validation"]  # a search leaves the test split alone
+    split = "test" if on_test else "validation"
     measured = _measured(config, summary)
     if not measured:
         _log.info("no loop has measured a round yet: there is nothing to report")
@@ -64,7 +66,7 @@ def report(
     if watched := watched_ids(config):
         further.append(_watched(config, workdir, measured, watched, labels, control))
     whole = _with_all_labels(config, summary)
-    notes, facts = [*_notes(config, measured, labels, control, final), *_ceilings(whole, summary, split)], provenance()
+    notes, facts = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)], provenance()
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
     (workdir / TABLE_FILE).write_text("\n\n".join(page) + "\n")
@@ -181,11 +183,9 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
     return watched_table(ledgers, ids, labels, control), note
 
 
-def _notes(config, measured, labels, control: str | None, final: bool) -> list[str]:
+def _notes(config, measured, labels, control: str | None, split: str) -> list[str]:
     seeds = ", ".join(str(seed) for seed in sorted({s["seed"] for run in measured.values() for s in run["seeds"]}))
-    looked = "The test split was looked at once, after all loops." if final else "The test split was not looked at."
-    if final and config["data"]["test"] == config["data"]["validation"]:
-        looked = "What is headed test is the validation split too: the test split was not looked at."
+    looked = "looked at once, after all loops" if split == "test" else "not looked at"
     covered = active_tables.covered_labels(measured)
     area = "There is no number of labels that all loops cover, and so no area."
     if covered:
@@ -195,7 +195,7 @@ def _notes(config, measured, labels, control: str | None, final: bool) -> list[s
         )
     return [
         f"Mean ± standard deviation over the seeds {seeds}. Labels, accuracy, ECE, NLL: after the last round. {area} "
-        + looked,
+        f"The test split was {looked}.",
         "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature "
         "that fits the validation split best."
         + (

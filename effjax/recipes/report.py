@@ -51,9 +51,9 @@ def report(
       results: a Markdown file for the table, its plot beside it; None or empty for none.
     """
     config, folder = experiment.config, experiment.workdir
-    title = config["title"] or f"Distillation on {experiment.datasets.info.name}"
-    labels = {name: config["runs"][name]["label"] or name for name in summary}
     taught = any(run["teachers"] for run in config["runs"].values())
+    title = config["title"] or f"{'Distillation' if taught else 'Training'} on {experiment.datasets.info.name}"
+    labels = {name: config["runs"][name]["label"] or name for name in summary}
     notes, facts = _notes(experiment, labels, reference, control, taught), provenance()
     main = tables.results(summary, labels, control, agreement=taught)
     key = "test_accuracy" if config["judge"] == "last" else "test_accuracy_best"
@@ -81,6 +81,7 @@ def report(
         accuracies=folder / ACCURACIES_FILE,
         curves=folder / CURVES_FILE,
         class_names=experiment.datasets.info.class_names,
+        taught=taught,
         opinions=_opinions(experiment, finished, labels, _shown(summary, reference, control)),
         facts={**facts, "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
     )

@@ -42,6 +42,7 @@ def write_report(
     curves: str | Path,
     class_names: Sequence[str],
     opinions: Sequence[Opinion],
+    taught: bool,
     facts: Mapping[str, Any],
 ) -> None:
     """Writes the report.
@@ -57,6 +58,7 @@ def write_report(
       curves: a PNG of the learning curves.
       class_names: in the order of the labels.
       opinions: images with the networks' probabilities side by side.
+      taught: whether the first of these networks is a teacher.
       facts: command, seeds, versions, hardware, config: whatever is needed to do it again.
     """
     write_page(
@@ -71,6 +73,7 @@ def write_report(
         curves=data_url(Path(curves).read_bytes()),
         class_names=class_names,
         opinions=[_rendered(opinion) for opinion in opinions],
+        taught=taught,
         facts=facts,
     )
 

@@ -145,6 +145,18 @@ def test_while_loops_wait(whole, tmp_path):
     assert "test acc." not in page
 
 
+def test_a_search_speaks_of_the_validation_split(whole, tmp_path):
+    config, _, datasets, summary = whole
+    config = copy.deepcopy(config)
+    config["data"]["test"] = config["data"]["validation"]
+    active_report.report(config, tmp_path, datasets, summary, tmp_path / "table.md", final=True)
+    page, text = page_of(tmp_path), (tmp_path / "table.md").read_text()
+    assert "Results on the validation set" in page
+    assert "The test split was not looked at." in text
+    assert "validation acc." in text
+    assert "test acc." not in text
+
+
 def test_before_the_first_round_there_is_nothing_to_report(whole, tmp_path):
     config, _, datasets, summary = whole
     empty = {name: {"seeds": [{"seed": 0, "rounds": []}]} for name in summary}

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
@@ -62,7 +63,8 @@ def test_accuracies_are_drawn(tmp_path):
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_report_is_one_file_with_everything_in_it(tmp_path):
+@pytest.mark.parametrize("taught", [True, False])
+def test_report_is_one_file_with_everything_in_it(tmp_path, taught):
     series = {"a": [[{"step": 1, "accuracy": 0.1}, {"step": 2, "accuracy": 0.3}]] * 2}
     plot_curves(tmp_path / "curves.png", series, {"accuracy": "accuracy"}, {"a": "A <b>"})
     with Image.open(tmp_path / "curves.png") as picture:
@@ -79,6 +81,7 @@ def test_report_is_one_file_with_everything_in_it(tmp_path):
         curves=tmp_path / "curves.png",
         class_names=("zero", "one"),
         opinions=[Opinion(np.zeros((4, 4, 1), np.uint8), 1, "one", probs)],
+        taught=taught,
         facts={"seed": 3},
     )
     page = (tmp_path / "report.html").read_text()
@@ -86,6 +89,7 @@ def test_report_is_one_file_with_everything_in_it(tmp_path):
     assert "<script>" not in page  # what comes from outside is escaped
     assert page.count("data:image/png;base64,") == 3
     assert "<td>it holds</td>" in page
+    assert ("teacher hesitates" in page) == taught
     assert 'class="true" style="height: 86.6%"' in page  # sqrt(0.75)
 
 
