@@ -53,7 +53,7 @@ def get_config(variant: str = ""):
     config.view.mean, config.view.std, config.view.shift = (0.13,), (0.31,), 2
     config.active.update(initial=100, per_round=150, rounds=8)
     for name, query in queries().items():
-        run = schema.run(label=LABELS[name], batch_size=32, steps=800, evaluations=1, query=query)
+        run = schema.run(label=LABELS[name], batch_size=32, steps=500, evaluations=1, query=query)
         narrow = {"name": "scnn", "width": 0.25, "dropout": (0.25, 0.25)}
         run.model = type(run.model)({"name": "scnn"} if variant == "full" else narrow)
         run.optimizer.learning_rate = 1e-3 if variant == "full" else 3e-3

@@ -5,7 +5,7 @@
 
 Two seeds, 300 and 1,000 random labels, so that no way to choose is preferred. Nothing here looks at the test set: the
 validation set takes its place. Every setting sees as many images.
-Cost: about 6 minutes on one CPU core. Expected: results/active_beluch_search.md. Variant ``tiny``: no result.
+Cost: about 3 minutes on one CPU core. Expected: results/active_beluch_search.md. Variant ``tiny``: no result.
 """
 
 from configs.active import beluch
