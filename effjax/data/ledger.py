@@ -66,9 +66,10 @@ class Ledger:
         if open_ids := self.open():
             raise UserError(f"{self.path}: {len(open_ids)} examples of round {self.round} have no answer yet")
         taken = self.taken() | self.asked_in(round_)
-        for position, id_ in enumerate(ids):
-            if id_ in taken or id_ in ids[:position]:
+        for id_ in ids:
+            if id_ in taken:
                 raise UserError(f"{self.path}: example {id_} was asked before")
+            taken.add(id_)
         pairs = zip(ids, scores, strict=True)
         self._append([Entry(round_, int(i), ASKED, None if s is None else float(s), when=when) for i, s in pairs])
 
@@ -78,7 +79,7 @@ class Ledger:
         Raises:
           UserError: if an example is not open, or an answer is none of the allowed.
         """
-        answers, open_ids = list(answers), self.open()
+        answers, open_ids, round_ = list(answers), set(self.open()), self.round
         for id_, event, label in answers:
             if id_ not in open_ids:
                 raise UserError(f"{self.path}: example {id_} is not waiting for an answer")
@@ -86,7 +87,7 @@ class Ledger:
                 raise UserError(f"{self.path}: example {id_}: answer {event!r} with label {label!r}")
         if len({id_ for id_, *_ in answers}) != len(answers):
             raise UserError(f"{self.path}: two answers for one example")
-        self._append([Entry(self.round, id_, event, None, label, who, when) for id_, event, label in answers])
+        self._append([Entry(round_, id_, event, None, label, who, when) for id_, event, label in answers])
 
     @property
     def round(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from effjax import selection
 from effjax.data.base import View, global_ids
+from effjax.data.kept import keep
 from effjax.data.ledger import Ledger
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition
@@ -93,7 +94,7 @@ class ActiveExperiment:
         check_workdir(workdir)
         check(config)
         self.backend: Backend = make_backend(config["backend"])
-        self.datasets: Datasets = open_datasets(config)
+        self.datasets: Datasets = _kept(open_datasets(config), config["data"])
         watched_ids(config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
@@ -208,6 +209,16 @@ class ActiveExperiment:
             return DatasetOracle(self.datasets.train)
         made = FolderOracle if kind == "folder" else LabelStudioOracle
         return made(folder / "queries", self.datasets.info.class_names)
+
+
+def _kept(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
+    """Remembers the images that every round of every loop looks at again.
+
+    But for a folder of photos: there people answer, and each round is a process of its own.
+    """
+    roles = ("validation", "test") if settings["pool"] else ("train", "validation", "test")
+    most = datasets.on_device_mib * 2**20
+    return dataclasses.replace(datasets, **{role: keep(getattr(datasets, role), most) for role in roles})
 
 
 def _labels_of(ledger: Ledger, round_: int) -> dict[int, int]:
