@@ -9,8 +9,9 @@ Cost: about 3 minutes on one CPU core. Expected: results/active_beluch_search.md
 """
 
 from configs.active import beluch
+from configs.active.search import on_validation
 
-#: By run: the rate, the batch, the two dropouts.
+#: By loop: the rate, the batch, the two dropouts.
 SETTINGS = {
     "published": (1e-3, 64, (0.25, 0.5)),
     "faster": (3e-3, 64, (0.25, 0.5)),
@@ -20,21 +21,16 @@ SETTINGS = {
 }
 
 
+def change(run, setting) -> str:
+    """Trains a loop so, on as many images."""
+    rate, batch, dropout = setting
+    run.steps = run.steps * run.batch_size // batch
+    run.optimizer.learning_rate, run.batch_size, run.model.dropout = rate, batch, dropout
+    return f"rate {rate:g}, batch {batch}, dropout {dropout[0]:g} and {dropout[1]:g}"
+
+
 def get_config(variant: str = ""):
     config = beluch.get_config(variant)
-    config.num_seeds = 1 if variant else 2
-    config.title = "How to train a narrow S-CNN on few digits (validation set)"
-    config.data.test = "validation"
     if not variant:
         config.active.update(initial=300, per_round=700, rounds=2, levels=(0.9, 0.95))
-    base = config.runs.random
-    config.runs = type(config.runs)()
-    for name, (rate, batch, dropout) in SETTINGS.items():
-        run = base.copy_and_resolve_references()
-        run.label = f"rate {rate:g}, batch {batch}, dropout {dropout[0]:g} and {dropout[1]:g}"
-        run.optimizer.learning_rate, run.batch_size = rate, batch
-        run.steps = run.steps * base.batch_size // batch
-        run.model.dropout = dropout
-        config.runs[name] = run
-    config.control, config.table, config.claims = "published", tuple(SETTINGS), ()
-    return config
+    return on_validation(config, "How to train a narrow S-CNN on few digits", SETTINGS, change)

@@ -9,8 +9,9 @@ Cost: about 10 minutes on one CPU core. Expected: results/active_solar_search.md
 """
 
 from configs.active import solar_cells
+from configs.active.search import on_validation
 
-#: By run: the rate, the depth, the growth, the dropout.
+#: By loop: the rate, the depth, the growth, the dropout.
 SETTINGS = {
     "start": (3e-3, 16, 4, 0.1),
     "faster": (1e-2, 16, 4, 0.1),
@@ -20,22 +21,17 @@ SETTINGS = {
 }
 
 
+def change(run, setting) -> str:
+    """Trains a loop so."""
+    rate, depth, growth, dropout = setting
+    run.optimizer.learning_rate = rate
+    run.model.update(depth=depth, growth=growth, dropout=dropout)
+    return f"rate {rate:g}, depth {depth}, growth {growth}, dropout {dropout:g}"
+
+
 def get_config(variant: str = ""):
     config = solar_cells.get_config(variant)
-    config.num_seeds = 1 if variant else 2
-    config.title = "How to train a small DenseNet on few solar cells (validation set)"
-    config.data.test, config.active.watch = "validation", ()
     if not variant:
         config.active.update(initial=300, per_round=600, rounds=2, levels=(0.7, 0.75, 0.78))
-    base = config.runs.random
-    config.runs = type(config.runs)()
-    for name, (rate, depth, growth, dropout) in SETTINGS.items():
-        run = base.copy_and_resolve_references()
-        run.label = f"rate {rate:g}, depth {depth}, growth {growth}, dropout {dropout:g}"
-        run.optimizer.learning_rate = rate
-        if not variant:
-            run.steps = 250
-        run.model.update(depth=depth, growth=growth, dropout=dropout)
-        config.runs[name] = run
-    config.control, config.table, config.claims = "start", tuple(SETTINGS), ()
-    return config
+        config.runs.random.steps = 250
+    return on_validation(config, "How to train a small DenseNet on few solar cells", SETTINGS, change)
