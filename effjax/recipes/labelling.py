@@ -125,6 +125,8 @@ def run_loops(loops: Sequence[Loop]) -> None:
       Waiting: where people have to answer first.
       UserError: if their answers cannot be used.
     """
+    for loop in loops:  # what is done is read first: a loop that waits for people still shows how far it has come
+        loop.train(min(loop.ledger.round for loop in loops) - 1)
     while True:
         rounds = [loop.ledger.round for loop in loops]
         for loop in loops:

@@ -67,7 +67,7 @@ def test_people_are_told_what_to_do(tmp_path, data_dir):
     assert process.returncode == EXIT_INTERRUPTED, err[-3000:]
     last = err.strip().splitlines()[-1]
     assert "write a class (0, 1, 2" in last
-    assert "run the same command again" in last
+    assert last.endswith("sheet.png; run the same command to go on")
     assert "Traceback" not in err
     table = tmp_path / "dropout" / "seed_0" / "queries" / "round_00" / "labels.csv"
     assert len(table.read_text().splitlines()) == 21

@@ -1,6 +1,7 @@
 """Labelling loops: killed anywhere they ask for the same examples, and people's labels are never lost."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_people_label_in_a_folder(tmp_path, data_dir):
         for _ in range(2):  # asked twice, the same
             with pytest.raises(Waiting, match=rf"round {round_}: write a class \(0, 1, .*labels.csv"):
                 active.main(config, tmp_path)
+            summary = json.loads((tmp_path / active.SUMMARY_FILE).read_text())
+            assert len(summary["entropy"]["seeds"][0]["rounds"]) == round_  # what is measured stays in sight
         path = folder / "queries" / f"round_{round_:02d}" / "labels.csv"
         fill(path, lambda id_: "seven" if id_ % 2 else "7")
         before = (folder / LEDGER_FILE).read_bytes()

@@ -79,7 +79,7 @@ class FolderOracle:
         folder = self.round_folder(round_)
         return (
             f"write a class ({', '.join(self.class_names)}), or {' or '.join(NO_LABEL)}, into the column label of "
-            f"{folder / LABELS_FILE} for each image of {folder / SHEET_FILE}, then run the same command again"
+            f"{folder / LABELS_FILE} for each image of {folder / SHEET_FILE}"
         )
 
     def _read_row(self, row: dict[str, str], round_: int, ids: Sequence[int], seen: set[int]):

@@ -81,7 +81,7 @@ class LabelStudioOracle(FolderOracle):
         folder = self.round_folder(round_)
         return (
             f"import {folder / TASKS_FILE} into a Label Studio project with the set-up {folder / CONFIG_FILE}, label, "
-            f"export as JSON to {folder / ANNOTATIONS_FILE}, then run the same command again"
+            f"and export as JSON to {folder / ANNOTATIONS_FILE}"
         )
 
     def _id_of(self, task: Mapping[str, Any], round_: int, ids: Sequence[int], named: set[int]) -> int:
