@@ -208,7 +208,9 @@ def steps(directory: str | Path) -> list[int]:
     path = Path(directory)
     found = ocp.utils.checkpoint_steps(path) if path.is_dir() else []
     if not found:
-        raise UserError(f"no checkpoint in {directory}: train one first, or name a run's own checkpoints folder")
+        below = [run for depth in ("*", "*/*", "*/*/*") for run in sorted(path.parent.glob(f"{depth}/checkpoints"))]
+        example = f": there is {below[-1].parent}" if below else ""
+        raise UserError(f"no checkpoint in {directory}: train one first, or name a run's own folder{example}")
     return sorted(found)
 
 

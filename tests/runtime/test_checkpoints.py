@@ -204,6 +204,12 @@ def test_steps_of_nothing(tmp_path):
         stored.steps(tmp_path)
 
 
+def test_a_folder_of_runs_is_no_run_but_one_is_named(tmp_path):
+    save(tmp_path / "loop" / "seed_0" / "round_03" / "checkpoints", 4)
+    with pytest.raises(UserError, match=r"no checkpoint in .*or name a run's own folder: there is .*seed_0/round_03$"):
+        stored.steps(tmp_path / "loop" / "checkpoints")
+
+
 def test_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"workdir: cannot write .*file/checkpoints: Not a directory"):
