@@ -184,7 +184,7 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
 
 
 def _notes(config, measured, labels, control: str | None, split: str) -> list[str]:
-    seeds = ", ".join(str(seed) for seed in sorted({s["seed"] for run in measured.values() for s in run["seeds"]}))
+    seeds = sorted({s["seed"] for run in measured.values() for s in run["seeds"]})
     looked = "looked at once, after all loops" if split == "test" else "not looked at"
     covered = active_tables.covered_labels(measured)
     area = "There is no number of labels that all loops cover, and so no area."
@@ -194,7 +194,7 @@ def _notes(config, measured, labels, control: str | None, split: str) -> list[st
             "area under the learning curve by the trapezoidal rule, divided by that range)."
         )
     return [
-        f"Mean ± standard deviation over the seeds {seeds}. Labels, accuracy, ECE, NLL: after the last round. {area} "
+        f"{tables.averaged_over(seeds)} Labels, accuracy, ECE, NLL: after the last round. {area} "
         f"The test split was {looked}.",
         "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature "
         "that fits the validation split best."

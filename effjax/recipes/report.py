@@ -140,13 +140,12 @@ def _shown(summary, reference: str, control: str | None) -> list[str]:
 
 
 def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> list[str]:
-    seeds = ", ".join(map(str, experiment.seeds))
     data = experiment.config["data"]
     looked = "The test split was looked at once, after all training."
     if data["test"] == data["validation"]:
         looked = "The columns headed test are the validation split too: the test split was not looked at."
     return [
-        f"Mean ± standard deviation over the seeds {seeds}. Last: at the end of training. Best: the checkpoint that "
+        f"{tables.averaged_over(experiment.seeds)} Last: at the end of training. Best: the checkpoint that "
         f"was best on the validation split. {looked}",
         (
             "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "

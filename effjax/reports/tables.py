@@ -87,6 +87,13 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def averaged_over(seeds: Sequence[int]) -> str:
+    """A note's first words: what the numbers of a table are of."""
+    if len(seeds) == 1:
+        return f"Seed {seeds[0]} alone."
+    return f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}."
+
+
 def results(
     summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, *, agreement: bool = True
 ) -> Table:

@@ -101,3 +101,8 @@ def test_boxes_have_the_quartiles_of_the_seeds(tmp_path, monkeypatch):
     np.testing.assert_allclose(drawn["values"][0], [50, 40, 30, 20])  # errors, in percent
     assert drawn["tick_labels"] == ["first", "b"]
     assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+def test_one_seed_is_no_mean():
+    assert tables.averaged_over([3]) == "Seed 3 alone."
+    assert tables.averaged_over(range(2)) == "Mean ± standard deviation over the seeds 0, 1."
