@@ -1,8 +1,9 @@
-"""What the tests share: datasets prepared once in a folder that outlives the session, and sources in memory."""
+"""What the tests share: compiled programs and prepared data, in a folder that outlives the session; sources in memory."""
 
 import os
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +11,14 @@ from effjax.data.base import DatasetInfo
 from effjax.data.prepare import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
+_CACHE, _LEAST_SECONDS = str(_REPOSITORY / ".cache" / "xla"), 0.2
+
+
+def pytest_configure():
+    """Many tests compile the same programs, here, in the other worker and in processes that they start: once does."""
+    jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(_LEAST_SECONDS))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 
 
 @pytest.fixture(scope="session")
