@@ -1,4 +1,4 @@
-"""What the tests share: compiled programs and prepared data, in a folder that outlives the session; sources in memory."""
+"""What the tests share: compiled programs and prepared data, in a folder that stays; sources in memory."""
 
 import os
 import pathlib
