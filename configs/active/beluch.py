@@ -7,8 +7,9 @@ afresh, on digits shifted by up to two pixels. Ensembles of five networks from d
 10 shifted versions, one network; random choice is the control. The network is the paper's S-CNN at a quarter of its
 width: on two CPU cores the whole one would take a day; variant ``full`` is the whole one, for a GPU. The narrow one
 drops fewer units and trains faster, as configs/active/beluch_search.py found best on validation, with random labels.
-Cost: about 90 minutes as two processes of one CPU core each (share the loops out: --only=random,entropy,…). Expected:
-the paper finds ensembles ahead of dropout and of single networks, and all ahead of random. Variant ``tiny``: no result.
+Cost: about 45 minutes as two processes of one CPU core each (share the loops out: --only=random,entropy,…). Expected:
+results/active_beluch.md; the paper finds ensembles ahead of dropout and of single networks, and all ahead of random.
+Variant ``tiny``: no result.
 """
 
 from effjax.recipes import config as schema

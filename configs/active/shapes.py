@@ -7,8 +7,8 @@
 10,000 of the regular shapes are the pool; 500 labels at random, then 500 a round up to 3,000, each round trained
 afresh. The 20 loops of a way to choose train as one program, as configs/active/shapes_search.py found best on
 validation with random labels; plain SGD, as Bengio's figure has it, learns too slowly for so few.
-Cost: about 25 minutes on two CPU cores. Expected: the classes overlap in no image, so what is unsure can be learnt and
-uncertainty should help. Variant ``tiny``: no result.
+Cost: about 15 minutes on one CPU core. Expected: results/active_shapes.md. The classes overlap in no image, so what is
+unsure can be learnt, and uncertainty might help; it does great harm. Variant ``tiny``: no result.
 """
 
 from effjax.recipes import config as schema

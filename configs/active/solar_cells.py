@@ -10,8 +10,8 @@ and dropout come from, 300 random labels did as well as 900 on validation. Its e
 dropout, against random. Do they chase the doubtful grades, and does it help to leave out 10, 25 or 50 % of the pool
 that look unlearnable: by the map of all labels, which only a simulation has (Karamcheti et al. 2021), or by the map of
 what is labelled, extended to the rest, which anybody has?
-Cost: about an hour as two processes of one CPU core each (share the loops out: --only=everything,random,…).
-Expected: not known. Variant ``tiny``: no result.
+Cost: about 40 minutes as two processes of one CPU core each (share the loops out: --only=everything,random,…).
+Expected: results/active_solar.md. Variant ``tiny``: no result.
 """
 
 from configs.solar_cells import use_solar_cells
