@@ -30,7 +30,7 @@ def learning_curves(
     """Draws all runs in one panel, and then each against the control in a panel of its own.
 
     Lines are means over seeds, bands their 95 % intervals (Student's t), thin lines single seeds. In the first panel
-    there are bands only if the runs are few.
+    there are bands only if the runs are few. A band that is far taller than the curves, as two seeds' may be, is cut.
 
     Args:
       summary: by run ``seeds``, each with ``rounds``, one at least.
@@ -46,13 +46,15 @@ def learning_curves(
     heights = [_HEIGHT, _PANEL * rows] if rows else [_HEIGHT]
     figure = plt.figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
-    _overview(parts[0], curves, labels, control, titles[x], titles[y])
+    values = np.concatenate([column(seed["rounds"], y) for run in summary.values() for seed in run["seeds"]])
+    _cut(_overview(parts[0], curves, labels, control, titles[x], titles[y]), values)
     if rows:
         columns = -(-len(others) // rows)
         panels = list(parts[1].subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for axis, name in zip(panels, others, strict=False):
             _panel(axis, summary[name]["seeds"], curves[name], curves[control], x, y)
             axis.set_title(wrapped(labels.get(name) or name, 32), size="small")
+        _cut(panels[0], values)  # they share their axes
         for axis in panels[len(others) - columns :]:  # those with nothing below them
             axis.tick_params(labelbottom=True)
         for axis in panels[len(others) :]:
@@ -81,7 +83,7 @@ def calibration_curves(summary: Mapping[str, Any], labels: Mapping[str, str], co
     return png(figure)
 
 
-def _overview(figure, curves: Mapping[str, MeanCurve], labels, control, x_title: str, y_title: str) -> None:
+def _overview(figure, curves: Mapping[str, MeanCurve], labels, control, x_title: str, y_title: str):
     axis = figure.subplots()
     _lines(axis, curves, labels, control)
     if len(curves) <= _BANDS:
@@ -91,6 +93,7 @@ def _overview(figure, curves: Mapping[str, MeanCurve], labels, control, x_title:
     axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
     _tidy(axis)
     _legend(figure, axis)
+    return axis
 
 
 def _lines(axis, curves: Mapping[str, MeanCurve], labels, control) -> None:
@@ -124,6 +127,12 @@ def _band(axis, curve: MeanCurve, colour) -> None:
     if curve.half is not None:
         low, high = curve.mean - curve.half, curve.mean + curve.half
         axis.fill_between(curve.at, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _cut(axis, values: np.ndarray) -> None:
+    """Ends an axis half the height of the values beyond them, where it goes further."""
+    (bottom, top), room = axis.get_ylim(), max(np.ptp(values) / 2, 0.01)
+    axis.set_ylim(max(bottom, values.min() - room), min(top, values.max() + room))
 
 
 def _tidy(axis) -> None:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from effjax.reports import active
+from effjax.reports import active, active_plots
 from effjax.reports.active_maps import dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.pages import thumbnail
@@ -51,6 +51,17 @@ def test_every_run_has_a_panel_beside_the_control(monkeypatch):
     assert len({axis for axis, _ in dashed}) == 1 + 6  # in the first panel and in each of the others
     assert {style["color"] for _, style in dashed} == {"0.45"}
     assert [style["label"] for _, style in dashed if "label" in style] == ["a"]
+
+
+def test_the_band_of_two_seeds_does_not_flatten_the_curves(monkeypatch):
+    axes = []
+    monkeypatch.setattr(active_plots, "png", lambda figure: axes.extend(figure.axes))
+    rounds = [[{"labels": 10 * r, "test_accuracy": a + r / 10} for r in range(4)] for a in (0.3, 0.5)]  # 0.3 to 0.8
+    found = {name: {"seeds": [{"seed": i, "rounds": r} for i, r in enumerate(rounds)]} for name in "ab"}
+    learning_curves(found, {}, "a", "labels", "test_accuracy", TITLES)
+    assert len(axes) == 2
+    for axis in axes:
+        np.testing.assert_allclose(axis.get_ylim(), (0.05, 1.05))  # the band: 0.4 ± 1.27 at the left
 
 
 def test_without_a_control_there_is_one_panel():
