@@ -58,6 +58,36 @@ def test_a_folder_is_filled_in_by_hand(tmp_path, channels):
     assert oracle.answers(2, IDS) == expected
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_spreadsheet_may_save_it_with_semicolons(tmp_path, encoding):
+    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle.ask(2, queries())
+    path = tmp_path / "round_02" / "labels.csv"
+    fill(path, {17: "dog", 3: "cat", 250: "skip"})
+    path.write_text(path.read_text().replace(",", ";"), encoding=encoding)
+    assert oracle.answers(2, IDS) == [(17, LABELLED, 1), (3, LABELLED, 0), (250, SKIPPED, None)]
+
+
+def test_a_table_that_is_no_text_is_refused(tmp_path):
+    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle.ask(2, queries())
+    path = tmp_path / "round_02" / "labels.csv"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(UserError, match=r"labels.csv: nothing was taken over; it is not text in UTF-8: save it as CSV"):
+        oracle.answers(2, IDS)
+
+
+def test_a_table_that_was_thrown_away_is_written_anew(tmp_path):
+    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle.ask(2, queries())
+    path = tmp_path / "round_02" / "labels.csv"
+    empty = path.read_bytes()
+    path.unlink()
+    oracle.ask(2, queries())
+    assert path.read_bytes() == empty
+    assert oracle.answers(2, IDS) is None
+
+
 def test_every_mistake_is_listed_at_once(tmp_path):
     oracle = FolderOracle(tmp_path, CLASSES)
     oracle.ask(2, queries())

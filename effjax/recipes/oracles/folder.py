@@ -2,6 +2,7 @@
 
 import csv
 import getpass
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -34,9 +35,15 @@ class FolderOracle:
         return self.folder / f"round_{round_:02d}"
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
-        """Writes the folder, whole or not at all; one that is there is somebody's work and stays as it is."""
+        """Writes the folder, whole or not at all; one that is there is somebody's work and stays as it is.
+
+        A table that has been thrown away is written anew, empty.
+        """
         final = self.round_folder(round_)
         if final.exists():
+            if not (final / LABELS_FILE).exists():
+                self._write_table(final / f"{LABELS_FILE}.partial", round_, queries)
+                os.replace(final / f"{LABELS_FILE}.partial", final / LABELS_FILE)
             return
         partial = final.with_name(f"{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -53,11 +60,11 @@ class FolderOracle:
         """Reads the filled table.
 
         Raises:
-          UserError: listing unknown classes, missing, unknown and doubled ids, and rows of another round.
+          UserError: listing unknown classes, missing, unknown and doubled ids, and rows of another round; or if the
+            table is not text in UTF-8.
         """
         path = self.round_folder(round_) / LABELS_FILE
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first byte
-            rows = list(csv.DictReader(file))
+        rows = _read_table(path)
         if missing := [column for column in ("round", "id", "label") if rows and column not in rows[0]]:
             raise_all(path, [f"the column {column!r} is missing" for column in missing])
         if rows and not any((row["label"] or "").strip() for row in rows):
@@ -107,6 +114,16 @@ class FolderOracle:
             for query in queries:
                 score = "" if query.score is None else f"score {query.score:.4g}"
                 writer.writerow((round_, query.id, f"images/{query.id}.png", "", score))
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    """The rows, as spreadsheets save them: with a mark before the first byte, with semicolons in much of Europe."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise_all(path, ["it is not text in UTF-8: save it as CSV (UTF-8)"])
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:
