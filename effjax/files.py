@@ -1,0 +1,153 @@
+"""Files that are written whole or not at all, and what is said of those that cannot be written or read."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from effjax.errors import UserError
+
+#: How the names of files end that are still being written. Nobody reads them; :func:`sweep` removes old ones.
+PARTIAL = ".partial"
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "make room, then run the same command again",
+    errno.EDQUOT: "the quota is used up: make room, then run the same command again",
+    errno.EFBIG: "it is larger than a file may be here: raise the limit (ulimit -f), then run the same command again",
+    errno.EACCES: "give the rights to do so, or name another folder",
+    errno.EPERM: "give the rights to do so, or name another folder",
+    errno.EROFS: "the file system is read-only: name another folder",
+    errno.EIO: "the disk or the network behind it fails: look at it, then run the same command again",
+    errno.ESTALE: "the network file system has lost it: mount it again, then run the same command again",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+}
+
+
+class StorageError(UserError):
+    """A file that cannot be written or read. The message names it and says what to do."""
+
+
+def storage_message(error: OSError, path: str | os.PathLike | None = None) -> str:
+    """One line for what the operating system says of a file.
+
+    Args:
+      error: what it says.
+      path: of the file, where the error does not name it.
+    """
+    where = error.filename if error.filename is not None else path
+    said = error.strerror or str(error)
+    what = _WHAT_TO_DO.get(error.errno or 0, "")
+    return f"{where}: {said[:1].lower()}{said[1:]}" + (f": {what}" if what else "")
+
+
+@contextlib.contextmanager
+def storage(path: str | os.PathLike) -> Iterator[None]:
+    """Reports what goes wrong with a file in one line.
+
+    Raises:
+      StorageError: for an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(storage_message(error, path)) from error
+
+
+def partial_of(path: str | os.PathLike) -> Path:
+    """A name beside ``path`` to write to first. No other process has it: not on this host, not in another container."""
+    path = Path(path)
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def sweep(folder: str | os.PathLike) -> None:
+    """Removes what killed processes have left half written in a folder. Only whoever holds the folder may call it."""
+    for path in Path(folder).glob(f".*{PARTIAL}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> None:
+    """Writes a file whole or not at all; it is on the disk when this returns.
+
+    Args:
+      path: the file; its folder is made if it is not there.
+      write: gets the file, open for bytes.
+
+    Raises:
+      StorageError: if it cannot be written; what was there before is still there.
+    """
+    path = Path(path)
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_of(path)
+        try:
+            with partial.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes UTF-8 text as :func:`write_whole` does."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes JSON as :func:`write_whole` does, indented by two."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+    """Reads a JSON file that effjax has written.
+
+    Args:
+      path: the file.
+      otherwise: what to do if it is damaged.
+
+    Raises:
+      StorageError: if it cannot be read or is damaged.
+    """
+    with storage(path):
+        data = Path(path).read_bytes()
+    try:
+        return json.loads(data.decode())
+    except ValueError as error:
+        raise damaged(path, error, otherwise) from error
+
+
+def read_arrays(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+    """Reads a ``.npy`` file as an array, a ``.npz`` file as a mapping of arrays; nothing in it is executed.
+
+    Args:
+      path: the file.
+      otherwise: what to do if it is damaged.
+
+    Raises:
+      StorageError: if it cannot be read or is damaged.
+    """
+    with storage(path):
+        data = Path(path).read_bytes()
+    try:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except Exception as error:  # numpy and zipfile raise nearly anything on damaged bytes
+        raise damaged(path, error, otherwise) from error
+
+
+def damaged(path: str | os.PathLike, error: object, otherwise: str) -> StorageError:
+    """The error for a file whose contents cannot be what was written."""
+    reason = " ".join(str(error).split())[:200]
+    return StorageError(f"{path} is damaged ({reason}): {otherwise}")
