@@ -4,6 +4,7 @@ A launcher prints its message as a single line and exits with code 1; anything e
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -21,3 +22,17 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 class Diverged(UserError):
     """A loss or a gradient is no longer finite."""
+
+
+#: Unicode's categories of what a terminal acts upon instead of showing: control characters, marks that turn the
+#: direction of writing, halves of pairs, ends of lines and paragraphs.
+_ACTS = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    """A message as one line that a terminal only shows: of names that others chose, what it would act upon is escaped.
+
+    >>> printable("no class 'cat\\x1b[2J'")
+    "no class 'cat\\\\x1b[2J'"
+    """
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in _ACTS else c for c in text)

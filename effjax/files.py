@@ -151,3 +151,21 @@ def damaged(path: str | os.PathLike, error: object, otherwise: str) -> StorageEr
     """The error for a file whose contents cannot be what was written."""
     reason = " ".join(str(error).split())[:200]
     return StorageError(f"{path} is damaged ({reason}): {otherwise}")
+
+
+#: A spreadsheet takes a cell that begins with one of these for a formula, and computes it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Makes text for a cell of a CSV file that no spreadsheet takes for a formula: with an apostrophe before it.
+
+    Args:
+      text: that others chose, such as a file's name; :func:`spreadsheet_text` gives it back.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def spreadsheet_text(cell: str) -> str:
+    """The text that :func:`spreadsheet_safe` made a cell of; or that it would have, if a person has typed it."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
-from effjax.errors import UserError
+from effjax.errors import UserError, printable
 
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
@@ -103,5 +103,5 @@ def _talk() -> None:
 
 
 def _fail(error: Exception) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     sys.exit(1)

@@ -57,3 +57,16 @@ def test_every_flipped_byte_of_an_archive_is_found_or_harmless(tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.npy: no such file or directory"):
         files.read_arrays(tmp_path / "nowhere.npy")
+
+
+@pytest.mark.parametrize(
+    "name", ["=HYPERLINK(1)", "+1", "-x.jpg", "@SUM(A1)", "\t=1", "'=1", "''=1", "'", "it's", "", "a=b"]
+)
+def test_no_cell_is_a_formula_and_each_is_read_as_it_was(name):
+    cell = files.spreadsheet_safe(name)
+    assert not cell.startswith(("=", "+", "-", "@", "\t"))
+    assert files.spreadsheet_text(cell) == name
+
+
+def test_cells_that_are_no_formula_stay_as_they_are():
+    assert [files.spreadsheet_safe(name) for name in ("cat/1.jpg", "'quoted'", "5")] == ["cat/1.jpg", "'quoted'", "5"]
