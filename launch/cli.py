@@ -9,7 +9,9 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from effjax import signals
 from effjax.errors import UserError, printable
+from effjax.files import storage_message
 
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
@@ -23,32 +25,48 @@ _CACHE = flags.DEFINE_string(
 
 def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     """Parses the flags and calls ``main``; exits with the codes that ``launch.train`` documents."""
+    signals.install()
+    code = _run(main, required)
+    signals.finish(code)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
+    """Returns the exit code. What the user can mend is one line, whatever it was raised as."""
 
     def guarded(_: list[str]) -> None:
         import jax
 
-        from effjax.runtime import EXIT_INTERRUPTED, Interrupted, hosts
+        from effjax.runtime import hosts
 
         _talk()
-        try:
-            for name in required:
-                if flags.FLAGS[name].value is None:
-                    raise UserError(f"--{name} is missing; see --help")
-            hosts.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-            if _CACHE.value:
-                jax.config.update("jax_compilation_cache_dir", _CACHE.value)
-                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-            main()
-        except UserError as error:
-            _fail(error)
-        except Interrupted as stopped:
-            print(f"{stopped}; run the same command to go on", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
+        for name in required:
+            if flags.FLAGS[name].value is None:
+                raise UserError(f"--{name} is missing; see --help")
+        hosts.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        signals.install()  # JAX takes SIGTERM for itself where there are several processes
+        if _CACHE.value:
+            jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        main()
 
     try:
         app.run(guarded, argv=sys.argv, flags_parser=_parse)
+    except signals.Interrupted as stopped:
+        print(f"{stopped}; run the same command to go on", file=sys.stderr)
+        return signals.EXIT_INTERRUPTED
     except UserError as error:
-        _fail(error)
+        return _fail(str(error))
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # of a file that nobody has found words for
+        return _fail(storage_message(error))
+    except MemoryError:
+        return _fail("out of memory: use smaller batches or images, or a machine with more memory")
+    except SystemExit as left:  # how absl ends
+        return left.code if isinstance(left.code, int) else 0 if left.code is None else _fail(str(left.code))
+    return 0
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -102,6 +120,6 @@ def _talk() -> None:
     logger.addHandler(handler)
 
 
-def _fail(error: Exception) -> None:
-    print(f"error: {printable(str(error))}", file=sys.stderr)
-    sys.exit(1)
+def _fail(message: str) -> int:
+    print(f"error: {printable(message)}", file=sys.stderr)
+    return 1
