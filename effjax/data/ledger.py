@@ -1,171 +1,339 @@
 """The ledger of a labelling loop: what was asked, when, and what was answered. Append-only; everything else follows."""
 
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
+from effjax.data.ledger_lines import FORMAT, Chain
+from effjax.data.ledger_state import (
+    ANSWERS,
+    ASKED,
+    CORRECTED,
+    LABELLED,
+    NAMED,
+    SKIPPED,
+    UNLABELABLE,
+    Entry,
+    State,
+    entry_of,
+)
 from effjax.errors import UserError
+from effjax.files import storage, write_whole
 
-ASKED, LABELLED, SKIPPED, UNLABELABLE = "asked", "labelled", "skipped", "unlabelable"
-ANSWERS = (LABELLED, SKIPPED, UNLABELABLE)
+__all__ = [
+    "ANSWERS",
+    "ASKED",
+    "CORRECTED",
+    "LABELLED",
+    "NAMED",
+    "SKIPPED",
+    "UNLABELABLE",
+    "Answer",
+    "Entry",
+    "File",
+    "Ledger",
+]
+
+_log = logging.getLogger("effjax")
+
+_WHAT_TO_DO = "put the file back from a copy, or begin a new loop with another --workdir"
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One line.
+class Answer(NamedTuple):
+    """What was said of an example: a label, or why there is none.
 
     Attributes:
-      round: of the loop, from 0.
       id: the example's global id.
-      event: ``"asked"``, ``"labelled"``, ``"skipped"`` (may be asked again) or ``"unlabelable"`` (never again).
-      score: why it was asked; None where there was none.
+      event: ``"labelled"``, ``"skipped"`` or ``"unlabelable"``.
       label: the class, for ``"labelled"``.
-      who: who answered.
-      when: ISO 8601, UTC.
-      size: how many entries were written at once; one that a kill cut short is as if it had not begun.
+      who: who said so, if it was not the one who is named for all.
+      seconds: how long it took; None where nobody knows.
     """
 
-    round: int
     id: int
     event: str
-    score: float | None = None
     label: int | None = None
     who: str = ""
-    when: str = ""
-    size: int = 1
+    seconds: float | None = None
+
+
+class File(NamedTuple):
+    """The file of an example of a folder: where it lies, and what was in it when it was asked for.
+
+    Attributes:
+      path: relative to the folder.
+      bytes: its size.
+      digest: SHA-256, hexadecimal.
+    """
+
+    path: str
+    bytes: int
+    digest: str
 
 
 class Ledger:
-    """The entries of one loop, in a file of JSON lines.
+    """The entries of one loop, in a file of JSON lines; :mod:`effjax.data.ledger_lines` says how they are kept whole.
+
+    What an interrupted write has left at the end of the file is as if it had not begun. The next write moves it to
+    ``ledger.jsonl.cut-1`` and so on.
 
     Args:
-      path: the file; made with the first entry. What an interrupted write left at its end is cut off.
-      identity: what makes the loop what it is, JSON-like: the file's first line. Another loop's file is refused.
+      path: the file; made with the first entry.
+      identity: what makes the loop what it is, JSON-like: the file's first line. Another loop's file is refused. None
+        takes the file as it is, to read it.
 
     Raises:
       UserError: if the file is another loop's, or is damaged anywhere but at its end.
     """
 
-    def __init__(self, path: str | Path, identity: Mapping[str, Any]):
-        self.path, self._identity = Path(path), json.loads(json.dumps(identity))
-        self.entries: list[Entry] = self._read()
+    def __init__(self, path: str | Path, identity: Mapping[str, Any] | None = None):
+        self.path = Path(path)
+        self._identity = None if identity is None else json.loads(json.dumps(identity))
+        self.entries: list[Entry] = []
+        self._state, self._chain, self._cut = State(), Chain(), b""
+        self._read()
 
-    def ask(self, round_: int, ids: Sequence[int], scores: Sequence[float | None], when: str) -> None:
+    def ask(
+        self,
+        round_: int,
+        ids: Sequence[int],
+        scores: Sequence[float | None],
+        when: str,
+        files: Sequence[File | None] | None = None,
+    ) -> None:
         """Notes that examples were chosen.
+
+        Args:
+          round_: the round.
+          ids: global ids.
+          scores: why each was chosen.
+          when: ISO 8601, UTC.
+          files: of examples of a folder.
 
         Raises:
           UserError: if one was asked before and not skipped, twice in this batch, or the round before is still open.
         """
-        if self.entries and round_ < self.round:
-            raise UserError(f"{self.path}: round {round_} is over; the ledger is at round {self.round}")
         if open_ids := self.open():
             raise UserError(f"{self.path}: {len(open_ids)} examples of round {self.round} have no answer yet")
-        taken = self.taken() | self.asked_in(round_)
-        for id_ in ids:
-            if id_ in taken:
-                raise UserError(f"{self.path}: example {id_} was asked before")
-            taken.add(id_)
-        pairs = zip(ids, scores, strict=True)
-        self._append([Entry(round_, int(i), ASKED, None if s is None else float(s), when=when) for i, s in pairs])
+        parts = zip(ids, scores, files or [None] * len(ids), strict=True)
+        self._append(
+            [
+                Entry(round_, int(i), ASKED, None if s is None else float(s), when=when, **_of_file(file))
+                for i, s, file in parts
+            ]
+        )
 
-    def answer(self, answers: Iterable[tuple[int, str, int | None]], who: str, when: str) -> None:
-        """Notes answers ``(id, event, label)`` to what is open; all of them or none.
+    def answer(self, answers: Iterable[Answer | tuple], who: str, when: str) -> None:
+        """Notes answers to what is open; all of them or none. What has no answer stays open.
+
+        Args:
+          answers: each an :class:`Answer`, or a tuple of its first parts.
+          who: answered where the answer does not name anybody.
+          when: ISO 8601, UTC.
 
         Raises:
           UserError: if an example is not open, or an answer is none of the allowed.
         """
-        answers, open_ids, round_ = list(answers), set(self.open()), self.round
-        for id_, event, label in answers:
-            if id_ not in open_ids:
-                raise UserError(f"{self.path}: example {id_} is not waiting for an answer")
-            if event not in ANSWERS or (event == LABELLED) != (label is not None):
-                raise UserError(f"{self.path}: example {id_}: answer {event!r} with label {label!r}")
-        if len({id_ for id_, *_ in answers}) != len(answers):
+        answers = [Answer(*answer) for answer in answers]
+        if len({answer.id for answer in answers}) != len(answers):
             raise UserError(f"{self.path}: two answers for one example")
-        self._append([Entry(round_, id_, event, None, label, who, when) for id_, event, label in answers])
+        self._append(
+            [
+                Entry(self.round, int(a.id), a.event, None, a.label, a.who or who, when, seconds=a.seconds)
+                for a in answers
+            ]
+        )
+
+    def correct(self, answers: Iterable[Answer | tuple], who: str, when: str) -> None:
+        """Notes other answers to what has been answered before.
+
+        They hold from the round that waits for labels on; where none waits, from the next.
+
+        Raises:
+          UserError: if an example has no answer yet, or an answer is none of the allowed.
+        """
+        round_ = self.round + (not self.open())
+        self._append(
+            [
+                Entry(
+                    *(round_, int(a.id), CORRECTED, None, a.label, a.who or who, when),
+                    seconds=a.seconds,
+                    instead="" if a.event == LABELLED else a.event,
+                )
+                for a in (Answer(*answer) for answer in answers)
+            ]
+        )
+
+    def name(self, files: Mapping[int, File], when: str) -> None:
+        """Notes the files of examples that were asked for before ledgers noted any."""
+        self._append([Entry(self.round, id_, NAMED, when=when, **_of_file(file)) for id_, file in files.items()])
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the file's first line says, or will say."""
+        return self._identity or {}
 
     @property
     def round(self) -> int:
         """The last round that anything was asked in; -1 before the first."""
-        return max((entry.round for entry in self.entries), default=-1)
+        return self._state.round
 
-    def asked_in(self, round_: int) -> set[int]:
-        return {entry.id for entry in self.entries if entry.event == ASKED and entry.round == round_}
+    def asked_in(self, round_: int) -> list[int]:
+        """What was asked in a round, in the order it was asked."""
+        return [entry.id for entry in self.entries if entry.event == ASKED and entry.round == round_]
+
+    def last_asked(self) -> dict[int, int]:
+        """By id, the last round in which it was asked for."""
+        return {entry.id: entry.round for entry in self.entries if entry.event == ASKED}
 
     def open(self) -> list[int]:
         """The examples that wait for an answer, in the order they were asked."""
-        waiting: dict[int, None] = {}
-        for entry in self.entries:
-            if entry.event == ASKED:
-                waiting[entry.id] = None
-            else:
-                waiting.pop(entry.id, None)
-        return list(waiting)
+        return list(self._state.waiting)
+
+    def answers(self) -> dict[int, tuple[str, int | None]]:
+        """By id, the event and the label that hold now; what waits for an answer has none."""
+        return dict(self._state.answers)
 
     def labels(self, before: int | None = None) -> dict[int, int]:
-        """The labels by id, in the order they came; of rounds before one, if given."""
-        return {
-            entry.id: entry.label
-            for entry in self.entries
-            if entry.event == LABELLED and (before is None or entry.round < before)
-        }
+        """The labels by id, in the order they came, corrections in the place of what they correct; of rounds before
+        one, if given."""
+        found: dict[int, int] = {}
+        for entry in self.entries:
+            if before is not None and entry.round >= before:
+                continue
+            if entry.event in (LABELLED, CORRECTED) and entry.label is not None:
+                found[entry.id] = entry.label
+            elif entry.event == CORRECTED:
+                found.pop(entry.id, None)
+        return found
 
     def taken(self) -> set[int]:
         """What must not be asked again: labelled, unlabelable, or waiting."""
-        done = {entry.id for entry in self.entries if entry.event in (LABELLED, UNLABELABLE)}
-        return done | set(self.open())
+        return self._state.taken()
+
+    def files(self) -> dict[int, File | None]:
+        """By id, the file of everything that was asked; None where the ledger does not say."""
+        found: dict[int, File | None] = {}
+        for entry in self.entries:
+            if entry.path:
+                found[entry.id] = File(entry.path, entry.bytes or 0, entry.digest)
+            else:
+                found.setdefault(entry.id, None)
+        return found
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        """One write, and on the disk before anything else happens."""
+        """One write, and on the disk before anything else happens; nothing where an entry cannot follow."""
+        if not entries:
+            return
+        state = self._state.copy()
+        try:
+            for entry in entries:
+                state.add(entry)
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}") from error
         entries = [dataclasses.replace(entry, size=len(entries)) for entry in entries]
-        lines = [] if self.path.exists() else [{"identity": self._identity}]
-        lines += [{k: v for k, v in dataclasses.asdict(entry).items() if v not in (None, "")} for entry in entries]
+        chain = self._chain.copy()
+        lines = b"" if chain.lines else chain.write({"identity": self.identity, "format": FORMAT})
+        lines += b"".join(chain.write(entry.as_json()) for entry in entries)
         if jax.process_index() == 0:  # all processes note the same, one writes
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-                file.flush()
-                os.fsync(file.fileno())
+            self._write(lines)
+        self._state, self._chain, self._cut = state, chain, b""
         self.entries.extend(entries)
 
-    def _read(self) -> list[Entry]:
-        if not self.path.exists():
-            return []
-        data = self.path.read_bytes()
-        lines = data.split(b"\n")[:-1]  # what follows the last newline was cut short
-        header = json.loads(lines[0])["identity"] if lines else self._identity
-        if header != self._identity:
-            changed = [k for k in {*header, *self._identity} if header.get(k) != self._identity.get(k)]
+    def _write(self, lines: bytes) -> None:
+        with storage(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            size = self.path.stat().st_size if self.path.exists() else 0
+            if size != self._chain.size + len(self._cut):
+                raise UserError(
+                    f"{self.path} has changed since it was read: another process writes to it; nothing was noted here"
+                )
+            self._keep_cut()
+            with self.path.open("ab", buffering=0) as file:
+                try:
+                    while lines:  # a disk that gets full takes a part
+                        lines = lines[file.write(lines) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    with contextlib.suppress(OSError):  # what is left of it would be cut off when it is read again
+                        file.truncate(self._chain.size)
+                    raise
+
+    def _keep_cut(self) -> None:
+        """Moves what belongs to no whole batch from the file's end to a file beside it."""
+        if not self._cut:
+            return
+        number = 1
+        while (kept := self.path.with_name(f"{self.path.name}.cut-{number}")).exists():
+            if kept.read_bytes() == self._cut:  # moved by a process that was then killed
+                break
+            number += 1
+        else:
+            write_whole(kept, lambda file: file.write(self._cut))
+        with self.path.open("r+b") as file:
+            file.truncate(self._chain.size)
+        _log.warning(
+            "%s: its last write was cut short; %d bytes are taken off its end and kept in %s",
+            *(self.path, len(self._cut), kept),
+        )
+
+    def _read(self) -> None:
+        with storage(self.path):
+            data = self.path.read_bytes() if self.path.exists() else b""
+        *lines, tail = data.split(b"\n")  # what follows the last newline was cut short
+        if lines:
+            self._read_header(lines[0])
+        batch: list[Entry] = []
+        chain, state = self._chain.copy(), self._state.copy()
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                entry = entry_of(chain.read(line))
+                if batch and (entry.round, entry.when, entry.size) != (batch[0].round, batch[0].when, batch[0].size):
+                    raise ValueError(f"it is not of the {batch[0].size} that were written with line {number - 1}")
+                if not batch and entry.event == ASKED and state.waiting:
+                    raise ValueError(f"{len(state.waiting)} examples of round {state.round} had no answer yet")
+                state.add(entry)
+            except ValueError as error:
+                raise self._damaged(number, error) from error
+            batch.append(entry)
+            if len(batch) == entry.size:
+                self.entries += batch
+                self._chain, self._state, batch = chain.copy(), state.copy(), []
+        for length in range(1, len(tail)):
+            if tail[length - 1 : length] == b"}" and chain.fits(tail[:length]):
+                raise self._damaged(chain.lines + 1, "something else stands in the place of its end")
+        self._cut = data[self._chain.size :]
+
+    def _read_header(self, line: bytes) -> None:
+        try:
+            header = self._chain.read(line)
+            version = header.pop("format", 1)
+            if set(header) != {"identity"} or not isinstance(header["identity"], dict):
+                raise ValueError("it does not say which loop this is")
+            if version != (FORMAT if self._chain.checked else 1):
+                raise ValueError(f"its format {version!r} is not known here")
+        except ValueError as error:
+            raise self._damaged(1, error) from error
+        found = header["identity"]
+        if self._identity is None:
+            self._identity = found
+        if found != self._identity:
+            changed = [k for k in {*found, *self._identity} if found.get(k) != self._identity.get(k)]
             raise UserError(
                 f"{self.path} is the ledger of another loop ({', '.join(sorted(changed))} differ): "
                 "give another --workdir"
             )
-        entries = [self._parse(number, line) for number, line in enumerate(lines[1:], start=2)]
-        whole, at = 0, 0
-        while at < len(entries) and at + entries[at].size <= len(entries):
-            at += entries[at].size
-            whole = at
-        self._cut(lines, whole, len(data))
-        return entries[:whole]
 
-    def _parse(self, number: int, line: bytes) -> Entry:
-        try:
-            return Entry(**json.loads(line))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self.path}: line {number} is damaged: {error}") from error
+    def _damaged(self, number: int, why: object) -> UserError:
+        return UserError(f"{self.path}: line {number} is damaged ({why}): {_WHAT_TO_DO}")
 
-    def _cut(self, lines: Sequence[bytes], whole: int, size: int) -> None:
-        """Takes off the file what belongs to no whole batch, so that the next one can follow."""
-        kept = sum(len(line) + 1 for line in lines[: whole + 1]) if whole else 0
-        if jax.process_index() != 0:
-            return
-        if kept == 0:
-            self.path.unlink()
-        elif kept < size:
-            with self.path.open("r+b") as file:
-                file.truncate(kept)
+
+def _of_file(file: File | None) -> dict[str, Any]:
+    return {} if file is None else file._asdict()

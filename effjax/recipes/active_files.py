@@ -1,7 +1,6 @@
 """What a labelling loop has left in its folder. Whatever is not there is None or empty."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from effjax.data.ledger import Ledger
+from effjax.files import read_arrays, read_json
 from effjax.recipes.labelling import LEDGER_FILE
 
 PROBS_FILE, QUERIES_FILE, MAP_FILE, REMOVED_FILE = "test_probs.npy", "queries.json", "map.npz", "removed.json"
@@ -28,10 +28,7 @@ class LoopFolder:
           UserError: if the file is damaged.
         """
         path = self.path / LEDGER_FILE
-        if not path.exists():
-            return None
-        with path.open() as file:
-            return Ledger(path, json.loads(file.readline())["identity"])
+        return Ledger(path) if path.exists() else None
 
     def queries(self, round_: int) -> dict[int, Mapping[str, Any]]:
         """By global id, ``score``, ``nearest`` and ``distance`` of what was asked in a round."""
@@ -43,8 +40,7 @@ class LoopFolder:
         rounds = self._rounds_with(MAP_FILE)
         if not rounds:
             return None
-        with np.load(self._folder(rounds[-1]) / MAP_FILE, allow_pickle=False) as stored:
-            return rounds[-1], dict(stored)
+        return rounds[-1], read_arrays(self._folder(rounds[-1]) / MAP_FILE)
 
     def removed(self) -> Mapping[str, Any] | None:
         """What was removed last: ``by``, ``share``, ``source``, ``ids``."""
@@ -54,7 +50,7 @@ class LoopFolder:
     def test_probs(self, round_: int) -> np.ndarray | None:
         """Probabilities on the test split, ``[N, C]``, before temperature scaling."""
         path = self._folder(round_) / PROBS_FILE
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        return read_arrays(path) if path.exists() else None
 
     def _folder(self, round_: int) -> Path:
         return self.path / f"round_{round_:02d}"
@@ -65,4 +61,4 @@ class LoopFolder:
 
     def _json(self, round_: int, file: str) -> Any:
         path = self._folder(round_) / file
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_json(path) if path.exists() else None

@@ -17,7 +17,7 @@ def active(workdir, data_dir, *arguments, devices=1):
 
 def ledger(workdir, run) -> list[dict]:
     lines = (workdir / run / "seed_0" / "ledger.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "when"} for line in lines[1:]]
+    return [{k: v for k, v in json.loads(line).items() if k not in ("when", "check")} for line in lines[1:]]
 
 
 def asked(workdir, run) -> list[int]:
