@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import urllib.request
+from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from effjax.errors import UserError
@@ -67,3 +69,17 @@ def barrier(name: str) -> None:
     """Waits until all processes are here: what the primary one has written before is there for all of them."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
+
+
+def told(answer: Callable[[], str], size: int = 4096) -> str:
+    """What the primary process answers, told to all of them; the others do not ask.
+
+    Args:
+      answer: called in the primary process; it must not raise.
+      size: in bytes; a longer answer is cut off.
+    """
+    if jax.process_count() == 1:
+        return answer()
+    data = answer().encode()[:size] if is_primary() else b""
+    padded = np.frombuffer(data.ljust(size), np.uint8)
+    return multihost_utils.broadcast_one_to_all(padded).tobytes().decode(errors="ignore").rstrip()
