@@ -24,6 +24,7 @@ from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracl
 from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
+from effjax.recipes.sharing import experiment_held, loops_held
 from effjax.recipes.trainer import Trainer
 from effjax.runtime import Backend, make_backend
 from effjax.runtime.hosts import barrier, is_primary
@@ -49,9 +50,14 @@ def main(
       By run, for each seed what every round measured. Empty if ``only`` is given.
 
     Raises:
-      UserError: if anything in the config cannot be used.
+      UserError: if anything in the config cannot be used, or another command for all loops is at work in the folder.
       Waiting: if people have to answer first; the message says what to do.
     """
+    with experiment_held(config, workdir, only):
+        return _run(config, workdir, results, only)
+
+
+def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
     experiment = ActiveExperiment(config, Path(workdir))
     summary: dict[str, Any] = {}
     waiting: list[str] = []
@@ -103,14 +109,21 @@ class ActiveExperiment:
                 check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
     def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
-        """The loops as far as they have come, those that others need first; those that train together at once."""
+        """The loops as far as they have come, those that others need first; those that train together at once.
+
+        Their folders are held until the next ones are asked for.
+        """
         runs, first = self.config["runs"], self.config["seed"]
         for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
             seeds = range(first, first + self.config["num_seeds"])
-            if self.config["seeds_together"]:
-                yield self.make(name, seeds)
-            else:
-                yield from (self.make(name, [seed]) for seed in seeds)
+            for together in [seeds] if self.config["seeds_together"] else [[seed] for seed in seeds]:
+                with loops_held(self._folders(name, together)):
+                    yield self.make(name, together)
+
+    def _folders(self, name: str, seeds: Sequence[int]) -> list[Path]:
+        """What the loops of some seeds write to."""
+        several = [f"seed_{seed}" for seed in seeds] + ["together"] * bool(self.config["seeds_together"])
+        return [self.workdir / name / folder for folder in several]
 
     def make(self, name: str, seeds: Sequence[int]) -> list[Loop]:
         """A run's loops of some seeds, trained together; a run without a query is one round, of all the labels."""

@@ -9,6 +9,7 @@ from effjax.errors import UserError
 from effjax.recipes.report import report
 from effjax.recipes.results import measure
 from effjax.recipes.runs import Done, Experiment, cost, write_json
+from effjax.recipes.sharing import experiment_held
 from effjax.runtime.hosts import is_primary
 
 SUMMARY_FILE = "summary.json"
@@ -24,16 +25,22 @@ def main(
       workdir: everything is written here; a second call continues, or finds everything done.
       results: a Markdown file for the table; its plot lies beside it.
       only: the runs to train, besides those that they need, without looking at the test split and without a report:
-        several processes may share an experiment's folder so. Empty: all, and the report.
+        several processes may share an experiment's folder so, see :mod:`effjax.recipes.sharing`. Empty: all, and the
+        report.
 
     Returns:
       The summary: by run ``params``, ``mflops`` and ``seeds``, one entry a seed. Empty if ``only`` is given.
 
     Raises:
-      UserError: if anything in the config cannot be used.
+      UserError: if anything in the config cannot be used, or another command for all runs is at work in the folder.
     """
     if config["data"]["pool"]:
         raise UserError("config.data.pool: images without labels are for the recipe 'active'")
+    with experiment_held(config, workdir, only):
+        return _run(config, workdir, results, only)
+
+
+def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
     experiment = Experiment(config, workdir)
     reference = reference_teacher(config)
     control = config["control"] or control_run(config)

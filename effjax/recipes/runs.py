@@ -5,8 +5,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax import models
+from effjax import files, models
 from effjax.errors import UserError
 from effjax.recipes import config as schema
 from effjax.recipes.answers import stored_answers
@@ -22,6 +20,7 @@ from effjax.recipes.assemble import Assembled, assemble, together
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.difficulty import difficulty
 from effjax.recipes.hashes import params_sha256
+from effjax.recipes.sharing import check_workdir, run_held
 from effjax.recipes.start import start_from
 from effjax.recipes.teachers import Taught, expand, make_teacher
 from effjax.runtime import Fitted, fit, make_backend
@@ -215,15 +214,16 @@ class Experiment:
             }
         )
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
-        return fit(
-            assembled.task,
-            start,
-            workdir=folder,
-            identity=identity,
-            frozen=frozen,
-            keep=assembled.config["keep"],
-            label=f"{name} {which}",
-        )
+        with run_held(folder, assembled.task.total_steps):
+            return fit(
+                assembled.task,
+                start,
+                workdir=folder,
+                identity=identity,
+                frozen=frozen,
+                keep=assembled.config["keep"],
+                label=f"{name} {which}",
+            )
 
     def _data_identity(self) -> dict[str, Any]:
         """What says which examples there are; of what came later, only what is not the default."""
@@ -271,31 +271,11 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def check_workdir(workdir: Path) -> None:
-    """Refuses a folder that cannot be written, before any work is done.
-
-    Raises:
-      UserError: naming the folder and the reason.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / f".write_test_{os.getpid()}"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"workdir={workdir} cannot be written: {error.strerror}") from error
-    free = shutil.disk_usage(workdir).free
-    if free < 64 * 2**20:
-        raise UserError(f"workdir={workdir}: only {free / 2**20:.0f} MiB are free; make room or take another folder")
-
-
 def write_json(path: Path, value: Any) -> None:
     """Writes a file whole or not at all; only the primary process does."""
     if not is_primary():
         return
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(temporary, path)
+    files.write_json(path, value)
     _log.info("wrote %s", path)
 
 

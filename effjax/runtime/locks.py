@@ -9,7 +9,7 @@ A lock is the file ``.lock`` in the folder; it says who holds it. Whether its ho
   as it writes a new time every few seconds. One whose file does not change for :data:`STALE` seconds by the watcher's
   own clock is dead; clocks of two machines are never compared.
 
-A process that has been taken for dead, because it was suspended for longer, ends as soon as it notices: it must not write.
+A process that has been taken for dead, because it was suspended for longer, ends as soon as it notices.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from effjax.errors import UserError
-from effjax.files import StorageError, storage, sweep
+from effjax.files import StorageError, partial_of, storage, sweep
 from effjax.runtime.holders import SIZE, Holder, kernel
 from effjax.runtime.hosts import told
 
@@ -39,6 +39,7 @@ _RENEWED_EVERY = 5.0
 _LOOKED_EVERY = 0.5
 _SAID_EVERY = 30.0
 _SETTLING = 1.0  # until what two machines have written at the same time is what both read
+_ENDED = "a process that has just ended"
 
 
 class InUse(UserError):
@@ -94,7 +95,7 @@ def _acquire(claim: "Claim", wait: Callable[[], str] | None, otherwise: str) -> 
             raise InUse(f"{claim.folder} is in use by {message}: {otherwise}")
         if waited - said >= _SAID_EVERY and (wait is not None or waited > 1.0):
             said = waited
-            doubt = "" if state == "lives" else f"; it is taken over if it shows no life for {claim.stale:.0f} s"
+            doubt = f"; it is taken over if it shows no life for {claim.stale:.0f} s" if state == "silent" else ""
             clause = f", {where}" if wait is not None and (where := wait()) else ""
             _log.info("waiting for %s, held by %s%s%s", claim.folder, message, clause, doubt)
         time.sleep(_LOOKED_EVERY)
@@ -106,7 +107,9 @@ def _try(claim: "Claim") -> tuple[str, str]:
             found = claim.attempt()
     except StorageError as error:
         return "error", str(error)
-    return ("held", "") if found is None else ("lives" if claim.sure else "unsure", found)
+    if found is None:
+        return "held", ""
+    return ("lives" if claim.sure else "locked" if claim.locked else "silent"), found
 
 
 class Claim:
@@ -118,10 +121,12 @@ class Claim:
 
     Attributes:
       sure: after an attempt that failed, whether the holder is known to live.
+      locked: after an attempt that failed, whether a process has the file locked.
     """
 
     def __init__(self, folder: str | os.PathLike, stale: float = STALE):
-        self.folder, self.stale, self.sure = Path(folder), stale, False
+        self.folder, self.stale = Path(folder), stale
+        self.sure = self.locked = False
         self._path = self.folder / LOCK_FILE
         self._seen: tuple[bytes, float] | None = None
 
@@ -137,33 +142,45 @@ class Claim:
             if key in _HELD.locks:
                 _HELD.locks[key].count += 1
                 return None
-        file, is_new = self._open()
-        try:
-            locked = _flock(file)
-            if not _is_there(file, self._path):  # its holder has removed it since
-                return self._unsure("a process that has just ended")
-            data = os.pread(file, SIZE, 0)
-            if locked is False:
-                return self._refused(Holder.parse(data), data)
-            takes_over = not (is_new and not data)
-            if takes_over and not self._is_dead(Holder.parse(data), data, bool(locked)):
-                return self._who(data)
-            # The kernel lets one of its processes in; between machines, whoever writes last has it.
-            contested = takes_over and not _same_kernel(Holder.parse(data), bool(locked))
-            holder = Holder.this_process(bool(locked))
-            os.pwrite(file, holder.record(), 0)
-            os.fsync(file)
-            if contested:
-                time.sleep(_SETTLING)
-                if (now := _read(self._path)) is None or holder.token.encode() not in now:
-                    return self._unsure("a process on another machine")
-            _HELD.add(key, _Lock(self._path, file, holder))
-            file = -1
-        finally:
-            if file >= 0:
-                os.close(file)
+        self.sure = self.locked = False
+        lock = _create(self._path)
+        if lock is None:
+            lock, who = self._take_over()
+            if lock is None:
+                return who
+        _HELD.add(key, lock)
         sweep(self.folder)
         return None
+
+    def _take_over(self) -> tuple["_Lock | None", str]:
+        """The lock of a holder that has ended; or None, and who holds it."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None, _ENDED
+        kept = False
+        try:
+            locked = _flock(file)
+            if not _is_there(file, self._path):
+                return None, _ENDED
+            data = os.pread(file, SIZE, 0)
+            before = Holder.parse(data)
+            self.locked = locked is False
+            if self.locked or not self._is_dead(before, data, bool(locked)):
+                if self.locked:
+                    self._refused(before, data)
+                return None, str(before or "a process that has not said its name")
+            holder = _write(file, bool(locked))
+            # The kernel lets one of its processes in; between machines, whoever writes last has it.
+            if not _same_kernel(before, bool(locked)):
+                time.sleep(_SETTLING)
+                if holder.token.encode() not in (_read(self._path) or b""):
+                    return None, "a process on another machine"
+            kept = True
+            return _Lock(self._path, file, holder), ""
+        finally:
+            if not kept:
+                os.close(file)
 
     def release(self) -> None:
         """Gives the folder back, if this is the process that took it."""
@@ -173,21 +190,12 @@ class Claim:
     def _key(self) -> str:
         return os.path.realpath(self._path)
 
-    def _open(self) -> tuple[int, bool]:
-        """The lock file, and whether this has made it. It is closed in programs that this process starts."""
-        while True:
-            with contextlib.suppress(FileExistsError):
-                return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), True
-            with contextlib.suppress(FileNotFoundError):
-                return os.open(self._path, os.O_RDWR | os.O_CLOEXEC), False
-
-    def _refused(self, holder: Holder | None, data: bytes) -> str:
+    def _refused(self, holder: Holder | None, data: bytes) -> None:
         """What to think of a file that another process has locked: a watcher may have, for a moment."""
         changed = self._watch(data)
         # A holder that has gone: whoever has the file locked is about to write its own name.
         known = holder is not None and holder.kernel == kernel() and holder.is_gone() is not True
         self.sure = known or changed
-        return self._who(data)
 
     def _is_dead(self, holder: Holder | None, data: bytes, locked: bool) -> bool:
         """Whether what is named in a file that nobody on this machine has locked has ended."""
@@ -208,13 +216,6 @@ class Claim:
             return False
         changed, self._seen = self._seen is not None, (data, time.monotonic())
         return changed
-
-    def _unsure(self, who: str) -> str:
-        self.sure = False
-        return who
-
-    def _who(self, data: bytes) -> str:
-        return str(Holder.parse(data) or "a process that has not said its name")
 
 
 class _Lock:
@@ -290,6 +291,49 @@ class _Held:
 _HELD = _Held()
 os.register_at_fork(after_in_child=_HELD.forget)
 atexit.register(_HELD.release_all)
+
+
+def _create(path: Path) -> _Lock | None:
+    """Makes the lock file, locked and with a name in it from the start; None if it is there already."""
+    if path.exists():
+        return None
+    partial = partial_of(path)
+    try:
+        lock = _made(partial)
+        lock.path = path
+        try:
+            os.link(partial, path)
+        except BaseException:
+            os.close(lock.file)
+            raise
+        return lock
+    except FileExistsError:
+        return None
+    except OSError:  # a file system without links: whoever watches sees it without a name for a moment
+        try:
+            return _made(path)
+        except FileExistsError:
+            return None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _made(path: Path) -> _Lock:
+    """A new lock file. It is closed in programs that this process starts."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        return _Lock(path, file, _write(file, bool(_flock(file))))
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _write(file: int, locked: bool) -> Holder:
+    """Writes this process's name into a lock file."""
+    holder = Holder.this_process(locked)
+    os.pwrite(file, holder.record(), 0)
+    os.fsync(file)
+    return holder
 
 
 def _flock(file: int) -> bool | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -36,9 +35,7 @@ def start():
         environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
         command = [sys.executable, "-c", _HOLD.format(then=then), str(folder)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **pipes
-        )
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **pipes)
         started.append(process)
         return process
 
@@ -134,7 +131,8 @@ def test_two_that_come_at_once_are_one_after_the_other(folder):
 @pytest.mark.parametrize("then", ["os.fork() or __import__('time').sleep(60)", "subprocess.Popen(['sleep', '60'])"])
 def test_a_child_neither_keeps_nor_releases_it(folder, start, then):
     """A forked one, as Grain's workers may be, and another program."""
-    process = held(start(folder, f"import os, subprocess; child = {then}; print('child', flush=True); sys.stdin.read()"))
+    then = f"import os, subprocess; child = {then}; print('child', flush=True); sys.stdin.read()"
+    process = held(start(folder, then))
     assert process.stdout.readline() == "child\n"
     with pytest.raises(InUse), hold(folder):
         pass
@@ -168,7 +166,7 @@ def test_a_holder_elsewhere_that_renews_is_left_in_peace(folder):
     thread = threading.Thread(target=live)
     thread.start()
     try:
-        with pytest.raises(InUse, match="process 7 on elsewhere since .*, last renewed at"), hold(folder, stale=2.0):
+        with pytest.raises(InUse, match=r"process 7 on elsewhere since .*, last renewed at"), hold(folder, stale=2.0):
             pass
     finally:
         stop.set()
@@ -193,7 +191,12 @@ def test_without_the_kernels_lock_a_living_holder_is_found_by_its_number(folder)
         pass
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff" * SIZE, b'{"pid": 1}', json.dumps([1]).encode()])
+@pytest.mark.parametrize("data", [b"{", b'{"pid": 1}', b"[1]", b'{"host": 1}', b"\x00" * SIZE])
+def test_what_is_no_record_names_nobody(data):
+    assert Holder.parse(data) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * SIZE])
 def test_a_lock_without_a_name_does_not_block_for_long(folder, data):
     folder.mkdir()
     (folder / LOCK_FILE).write_bytes(data)
