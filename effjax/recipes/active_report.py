@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from effjax.files import write_text, write_whole
 from effjax.recipes import active_sections as sections
 from effjax.recipes.active_files import LoopFolder
 from effjax.recipes.active_watch import watched_ids, watched_table
@@ -69,7 +70,7 @@ def report(
     notes, facts = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)], provenance()
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
-    (workdir / TABLE_FILE).write_text("\n\n".join(page) + "\n")
+    write_text(workdir / TABLE_FILE, "\n\n".join(page) + "\n")
     print(main.text())
     folders = {
         name: [LoopFolder(workdir / name / f"seed_{seed['seed']}") for seed in run["seeds"]]
@@ -80,7 +81,7 @@ def report(
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
     class_names = datasets.info.class_names
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
-    (workdir / CURVES_FILE).write_bytes(pictures.learning)
+    write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
     if results:
         publish(results, title, page, workdir / CURVES_FILE, f"{split} accuracy by the number of labels")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from effjax.errors import UserError
+from effjax.files import write_text
 from effjax.recipes.analyze import analyze
 from effjax.recipes.runs import write_json
 from effjax.reports.provenance import provenance
@@ -120,8 +121,7 @@ def _publish(path: Path, measures, students, first: Mapping[str, Any], seeds: Se
         "control to another*: the root mean square difference between two networks that had no teacher.",
         *(f"{name}: {value}" for name, value in facts.items()),
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join(text) + "\n")
+    write_text(path, "\n\n".join(text) + "\n")
     _log.info("wrote %s", path)
 
 

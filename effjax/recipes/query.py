@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from effjax import selection
 from effjax.data.base import View
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
+from effjax.files import write_text, write_whole
 from effjax.recipes.acquisition import SCORES
 from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.selectors import RANDOM, RANKS, SELECTORS, Candidates
@@ -216,17 +218,17 @@ def _named(files: Sequence[str], source: UnlabelledFolder) -> np.ndarray:
 
 
 def _write(out: Path, chosen: Sequence[Chosen], source: UnlabelledFolder, ids: np.ndarray) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / QUERIES_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "score", "guess", "confidence", "label"))
-        writer.writerows((c.path, f"{c.score:.6g}", c.guess, f"{c.confidence:.4f}", "") for c in chosen)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("path", "score", "guess", "confidence", "label"))
+    writer.writerows((c.path, f"{c.score:.6g}", c.guess, f"{c.confidence:.4f}", "") for c in chosen)
+    write_text(out / QUERIES_FILE, text.getvalue())
     images = [source[int(id_)]["image"] for id_ in ids[:_SHOWN]]
     rows = range(0, len(images), _A_ROW)
     page = {
         f"{start + 1}–{start + len(images[start : start + _A_ROW])}": images[start : start + _A_ROW] for start in rows
     }
-    contact_sheet(page, cell=96).save(out / SHEET_FILE)
+    write_whole(out / SHEET_FILE, lambda file: contact_sheet(page, cell=96).save(file, "PNG"))
     _log.info("wrote %s and %s", out / QUERIES_FILE, out / SHEET_FILE)
 
 

@@ -1,7 +1,6 @@
 """What an experiment ends with: a table, plots, one page for people."""
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 import yaml
 
+from effjax.files import write_text, write_whole
 from effjax.recipes.costs import NOTE as COST_NOTE
 from effjax.recipes.costs import cost_table
 from effjax.recipes.omitted import omitted_table
@@ -62,7 +62,7 @@ def report(
         further.append((costs, COST_NOTE))
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
-    (folder / TABLE_FILE).write_text("\n\n".join(page) + "\n")
+    write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
     print(main.text())
     series = {name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds] for name in labels}
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
@@ -99,10 +99,9 @@ def publish(path: str | Path, title: str, page: Sequence[str], plot: Path, shows
       shows: what it shows, for those who do not see it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".png")
-    shutil.copyfile(plot, picture)
-    path.write_text("\n\n".join([f"# {title}", page[0], f"![{shows}]({picture.name})", *page[1:]]) + "\n")
+    write_whole(picture, lambda file: file.write(plot.read_bytes()))
+    write_text(path, "\n\n".join([f"# {title}", page[0], f"![{shows}]({picture.name})", *page[1:]]) + "\n")
     _log.info("wrote %s and %s", path, picture)
 
 

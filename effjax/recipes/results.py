@@ -1,18 +1,22 @@
 """What a finished run says about the test set: looked at once, after everything has been chosen on validation."""
 
-import json
+import logging
 from typing import Any
 
 import jax
 import numpy as np
 
 from effjax import metrics
+from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
 from effjax.recipes.hashes import params_sha256
 from effjax.recipes.omitted import measure_omitted
 from effjax.recipes.runs import RESULT_FILE, Done, Experiment, write_json
 from effjax.runtime.hosts import is_primary
 
+_log = logging.getLogger("effjax")
+
 PREDICTIONS_FILE = "test_logits.npz"
+_ANEW = "the run is measured anew"
 
 
 def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[str, Any]:
@@ -30,14 +34,14 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
     path = done.folder / RESULT_FILE
     last = done.variables("last")
     sha = params_sha256(last["params"])
-    if path.exists() and (known := json.loads(path.read_text()))["params_sha256"] == sha:
+    if (known := _known(done)) and known["params_sha256"] == sha:
         return known
     test = experiment.datasets.test
     labels = test.labels()
     logits = done.assembled.predict(last, test)
     best = done.assembled.predict(done.variables("best"), test)
     if is_primary():
-        np.savez(done.folder / PREDICTIONS_FILE, logits=logits, labels=labels)
+        write_whole(done.folder / PREDICTIONS_FILE, lambda file: np.savez(file, logits=logits, labels=labels))
     teacher_logits = logits if teacher is None else test_logits(teacher)
     measured = classification_metrics(logits, labels)
     result = {
@@ -57,6 +61,21 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
     return result
 
 
+def _known(done: Done) -> dict[str, Any] | None:
+    """What an earlier process has measured; None where that, or what it was measured from, is missing or damaged."""
+    if not (done.folder / RESULT_FILE).exists():
+        return None
+    try:
+        read_arrays(done.folder / PREDICTIONS_FILE, _ANEW)
+        known = read_json(done.folder / RESULT_FILE, _ANEW)
+        if not isinstance(known, dict) or "params_sha256" not in known:
+            raise damaged(done.folder / RESULT_FILE, "no hash of parameters", _ANEW)
+    except StorageError as error:
+        _log.warning("%s", error)
+        return None
+    return known
+
+
 def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracy, negative log-likelihood in nats and expected calibration error of logits ``[N, K]``."""
     probs = np.asarray(jax.nn.softmax(logits))
@@ -69,8 +88,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
 
 def test_logits(done: Done) -> np.ndarray:
     """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
-    with np.load(done.folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
-        return stored["logits"]
+    return read_arrays(done.folder / PREDICTIONS_FILE)["logits"]
 
 
 def _mean(values: jax.Array) -> float:

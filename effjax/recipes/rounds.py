@@ -1,8 +1,6 @@
 """What happens in a round of a labelling loop once its labels are there: train, and measure."""
 
 import dataclasses
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from effjax import metrics, selection
 from effjax.data.base import Source
 from effjax.errors import UserError
+from effjax.files import read_arrays, read_json, write_whole
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.runs import write_json
@@ -23,6 +22,7 @@ from effjax.runtime.hosts import barrier, is_primary
 Tree = Any
 
 RESULT_FILE, TEST_FILE, TEST_PROBS_FILE, MAP_FILE = "result.json", "test.json", "test_probs.npy", "map.npz"
+_ANEW = f"remove the {RESULT_FILE} beside it, then run the same command again: the round is trained and measured anew"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Rounds:
         """
         result = self.path(round_) / RESULT_FILE
         if result.exists():
-            return json.loads(result.read_text())
+            return read_json(result)
         variables = self.trainer.train(round_, self.loop)
         self.path(round_).mkdir(parents=True, exist_ok=True)
         measured = {"round": round_, "labels": len(self.labels_of(round_)), **self._validate(variables)}
@@ -91,7 +91,7 @@ class Rounds:
         Args:
           measured: what :meth:`train` returned.
         """
-        probs = np.load(self.path(measured["round"]) / TEST_PROBS_FILE, allow_pickle=False)
+        probs = read_arrays(self.path(measured["round"]) / TEST_PROBS_FILE, _ANEW)
         found = _measures("test", probs, self.datasets.test.labels(), measured["temperature"])
         write_json(self.path(measured["round"]) / TEST_FILE, found)
         return {**measured, **found}
@@ -105,8 +105,8 @@ class Rounds:
         path = self.path(round_) / MAP_FILE
         if not path.exists():
             raise UserError(f"config.runs.{self.name}.record must be True: outliers are found on its dataset map")
-        with np.load(path, allow_pickle=False) as found:
-            return found["id"], selection.DatasetMap(*(found[name] for name in selection.DatasetMap._fields))
+        found = read_arrays(path, _ANEW)
+        return found["id"], selection.DatasetMap(*(found[name] for name in selection.DatasetMap._fields))
 
     def _validate(self, variables: Tree) -> dict[str, float]:
         """Accuracy, likelihood and calibration, and the temperature that suits the validation set best."""
@@ -151,7 +151,4 @@ def _save(path: Path, write) -> None:
     """Writes a file whole or not at all; only the primary process does."""
     if not is_primary():
         return
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
-        write(file)
-    os.replace(temporary, path)
+    write_whole(path, write)

@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from effjax.data import draws
 from effjax.errors import UserError, nearest
+from effjax.files import read_arrays, write_whole
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.selection import streams
 
@@ -77,21 +77,17 @@ class Stream:
         barrier(f"{folder / STATE_FILE}")
 
     def _write(self, folder: Path, position: int, state: Any) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         leaves = {f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))}
-        temporary = folder / f"{STATE_FILE}.partial"
-        with temporary.open("wb") as file:
-            np.savez(file, position=position, **leaves)
-        os.replace(temporary, folder / STATE_FILE)
+        write_whole(folder / STATE_FILE, lambda file: np.savez(file, position=position, **leaves))
 
     def _load(self, folder: Path) -> tuple[int, Any]:
         path = folder / STATE_FILE
         if not path.exists():
             raise UserError(f"{path} is missing: it says where the stream stands; restore it, or start the loop anew")
-        with np.load(path, allow_pickle=False) as found:
-            leaves = jax.tree.leaves(self.policy.start)
-            saved = [_like(jnp.asarray(found[f"leaf_{number}"]), leaf) for number, leaf in enumerate(leaves)]
-            return int(found["position"]), jax.tree.unflatten(jax.tree.structure(self.policy.start), saved)
+        found = read_arrays(path, "it says where the stream stands; restore it, or start the loop anew")
+        leaves = jax.tree.leaves(self.policy.start)
+        saved = [_like(jnp.asarray(found[f"leaf_{number}"]), leaf) for number, leaf in enumerate(leaves)]
+        return int(found["position"]), jax.tree.unflatten(jax.tree.structure(self.policy.start), saved)
 
 
 def _make(settings: Mapping[str, Any], seed: int) -> streams.Policy:

@@ -10,6 +10,8 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 
+from effjax.files import write_whole
+from effjax.reports.figures import png
 from effjax.reports.tables import Estimate
 
 
@@ -45,5 +47,4 @@ def plot_accuracies(
     figure.suptitle(f"dots: seeds; diamond: mean{bar}", fontsize="small", color="0.35")
     axis.grid(alpha=0.25, axis="x")
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    write_whole(path, lambda file: file.write(png(figure)))

@@ -10,6 +10,9 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 
+from effjax.files import write_whole
+from effjax.reports.figures import png
+
 
 def plot_boxes(
     path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, key: str
@@ -41,5 +44,4 @@ def plot_boxes(
         tick.set_horizontalalignment("right")
     axis.grid(alpha=0.25, axis="y")
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    write_whole(path, lambda file: file.write(png(figure)))

@@ -9,7 +9,8 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 
-from effjax.reports.figures import colours
+from effjax.files import write_whole
+from effjax.reports.figures import colours, png
 
 Series = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
 
@@ -45,8 +46,7 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
     # Beside the panels: a search has dozens of runs, and they must not be squeezed.
     fullest = max(axes[0], key=lambda axis: len(axis.get_lines()))
     figure.legend(*fullest.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    write_whole(path, lambda file: file.write(png(figure)))
 
 
 def _aligned(seeds: Sequence[Sequence[Mapping[str, float]]], metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from effjax.files import write_text
 from effjax.reports.contact_sheet import fitted, picture
 
 
@@ -25,7 +26,7 @@ def write_page(path: str | Path, template: str, **values: Any) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("effjax.reports"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    Path(path).write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    write_text(path, environment.get_template(template).render(**values))
 
 
 def data_url(png: bytes) -> str:
