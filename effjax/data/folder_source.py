@@ -1,37 +1,32 @@
-"""A folder of images, ``root/split/class/*.jpg``, every file of which is read once before training starts."""
+"""A folder of images, ``root/split/class/*.jpg`` or ``root/class/*.jpg``, every file of which is read once first."""
 
-import hashlib
-import json
+import functools
+import logging
 import os
 import pathlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image
 
 from effjax.data.base import DatasetInfo, Example, Source, resized
+from effjax.data.checked_files import Checked, check_files
 from effjax.data.decode import decode_image
-from effjax.errors import UserError, nearest
+from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
+from effjax.data.image_files import find_images, is_junk, named
+from effjax.data.stratified import bounds, drawing_order
+from effjax.errors import UserError
 
-#: Of files that are taken for images.
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-_LISTED = 20  # broken files named in one message; more are counted
-
-
-class _Checked(NamedTuple):
-    """What a file was when it was read to its end: the first two say whether it still is."""
-
-    bytes: int
-    modified: int  # nanoseconds
-    height: int
-    width: int
-    grey: bool
+_log = logging.getLogger("effjax")
 
 
 class FolderSource:
-    """One split of an image folder. Global ids number the files in the order of their sorted paths."""
+    """One split of an image folder. Global ids number the files in the order of their sorted paths.
+
+    Attributes:
+        root: the folder.
+        paths: of the files below it, by id.
+        digests: of their contents, ``[N]`` bytes.
+    """
 
     def __init__(
         self,
@@ -40,43 +35,53 @@ class FolderSource:
         *,
         image_size: int | None = None,
         cache_dir: str | pathlib.Path | None = None,
+        shares: Sequence[float] = SHARES,
     ):
         """Lists the split and reads every file once, in threads.
 
         Args:
-            root: the folder that holds ``split/class/*.jpg``.
-            split: the name of a folder in it.
+            root: the folder that holds ``split/class/*.jpg``, or ``class/*.jpg``; images may lie deeper, too.
+            split: the name of a folder in it; where there are only classes, one of the parts that they are drawn into,
+                ``train``, ``validation`` or ``test``, or ``all``.
             image_size: as in ``load``.
             cache_dir: where to remember which files have been read, so that the next start reads only new and
                 changed ones; None remembers nothing.
+            shares: of the parts that a folder without splits is drawn into.
 
         Raises:
             UserError: no such split, a class folder without images, splits with different classes, unreadable or
                 truncated images (all of them in one message), or sizes that differ without an ``image_size``.
         """
-        root = pathlib.Path(root).expanduser().absolute()
-        classes = _class_names(root, split)
-        self._paths, self._labels = _listing(root / split, classes)
-        checked = _check_all(self._paths, _cache_file(cache_dir, root, split))
+        layout = folder_layout(root, split)
+        root, self.divided = layout.root, layout.splits is None
+        name = part_name(layout, split) if self.divided else split_folder(layout, split)
+        if layout.splits is not None:
+            check_classes(layout, name)
+        classes = sorted(layout.classes if layout.splits is None else layout.splits[name])
+        folder, place = (root, "") if self.divided else (root / name, f"{name}/")
+        paths, labels = _listing(folder, classes)
+        checked = check_files(folder, paths, cache_dir, "" if self.divided else name)
         self._channels = 1 if all(check.grey for check in checked) else 3
-        self._image_size = image_size
-        self.info = DatasetInfo(
-            name=f"folder:{root}",
-            split=split,
-            num_examples=len(self._paths),
-            class_names=tuple(classes),
-            image_shape=(*_common_size(self._paths, checked, image_size), self._channels),
-        )
+        shape = (*_common_size([str(folder / path) for path in paths], checked, image_size), self._channels)
+        digests = np.array([check.digest for check in checked], np.bytes_)
+        if self.divided and name != WHOLE:
+            rows = _part(paths, labels, digests, shares, name)
+            if not rows.size:
+                raise UserError(f"folder {root}: config.data.split={tuple(shares)} gives {name} none of its images")
+            paths, labels, digests = [paths[row] for row in rows], labels[rows], digests[rows]
+        self.paths, self.digests = [place + path for path in paths], digests
+        self.root, self._labels, self._image_size = root, labels, image_size
+        self.info = DatasetInfo(f"folder:{root}", split, len(paths), tuple(classes), shape)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.paths)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Example:
         return {
-            "image": decode_image(self._paths[row], self._channels, self._image_size),
+            "image": decode_image(os.path.join(self.root, self.paths[row]), self._channels, self._image_size),
             "label": np.asarray(self._labels[row], np.int32),
             "id": np.asarray(row, np.int32),
         }
@@ -87,85 +92,47 @@ class FolderSource:
     def labels(self) -> np.ndarray:
         return self._labels
 
-
-def folder_splits(root: str | pathlib.Path) -> dict[str, set[str]]:
-    """The splits of an image folder and the classes of each.
-
-    Raises:
-        UserError: if there is none.
-    """
-    root = pathlib.Path(root).expanduser().absolute()
-    splits = {name: set(_folders(path)) for name, path in (_folders(root) if root.is_dir() else {}).items()}
-    splits = {name: classes for name, classes in splits.items() if classes}
-    if not splits:
-        raise UserError(f"folder {root} holds no images laid out as {root}/SPLIT/CLASS/*.jpg")
-    return splits
+    def drawing_order(self) -> np.ndarray:
+        """The ids in an order whose beginning is a sample of all classes; see ``stratified``."""
+        return drawing_order(self._labels, self.paths)
 
 
-def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    return {child.name: child for child in sorted(path.iterdir()) if child.is_dir() and child.name[0] != "."}
-
-
-def _class_names(root: pathlib.Path, split: str) -> list[str]:
-    splits = folder_splits(root)
-    if split not in splits:
-        raise UserError(f"folder {root} has no split {split!r}; {nearest(split, splits)}")
-    for other, classes in splits.items():
-        if different := sorted(classes ^ splits[split]):
-            raise UserError(
-                f"folder {root}: splits {split!r} and {other!r} have different classes: only one of them has "
-                f"{', '.join(different)}"
-            )
-    return sorted(splits[split])
-
-
-def _listing(folder: pathlib.Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
-    paths, labels, empty = [], [], []
+def _listing(folder: pathlib.Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The images below the folders of the classes, relative to ``folder``, and their labels."""
+    paths: list[str] = []
+    labels: list[int] = []
+    others = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir() and not is_junk(entry.name))
+    empty = []
     for label, name in enumerate(classes):
-        files = [
-            entry.path
-            for entry in os.scandir(folder / name)
-            if entry.is_file() and os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.name[0] != "."
-        ]
-        paths += sorted(files)
-        labels += [label] * len(files)
-        if not files:
+        found = find_images(folder / name)
+        paths += [f"{name}/{path}" for path in found.images]
+        labels += [label] * len(found.images)
+        others += [f"{name}/{path}" for path in found.others]
+        if not found.images:
             empty.append(name)
     if empty:
         raise UserError(f"folder {folder}: no images in class folders {', '.join(empty)}; add some or remove them")
+    if others:
+        _say_once(f"folder {folder}: no images of a class, passed over: {named(others)}")
     return paths, np.array(labels, np.int32)
 
 
-def _check_all(paths: list[str], cache_file: pathlib.Path | None) -> list[_Checked]:
-    known = _read_cache(cache_file)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _check(path, known.get(path)), paths))
-    broken = [f"{path} ({result})" for path, result in zip(paths, results, strict=True) if isinstance(result, str)]
-    if broken:
-        more = f" and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
-        raise UserError(
-            f"{len(broken)} images cannot be read, replace or remove them: {', '.join(broken[:_LISTED])}{more}"
-        )
-    if cache_file is not None:
-        _write_cache(cache_file, dict(zip(paths, results, strict=True)))
-    return results
+@functools.cache
+def _say_once(message: str) -> None:
+    _log.warning("%s", message)
 
 
-def _check(path: str, known: _Checked | None) -> _Checked | str:
-    """Reads one image to its end. Returns what is wrong with it as text."""
-    try:
-        status = os.stat(path)
-        if known is not None and (status.st_size, status.st_mtime_ns) == (known.bytes, known.modified):
-            return known
-        with Image.open(path) as image:
-            grey = image.mode in ("1", "L")
-        height, width, _ = decode_image(path, channels=3).shape
-        return _Checked(status.st_size, status.st_mtime_ns, height, width, grey)
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        return " ".join(str(error).replace(path, "the file").split())
+def _part(
+    paths: Sequence[str], labels: np.ndarray, digests: np.ndarray, shares: Sequence[float], name: str
+) -> np.ndarray:
+    """The rows of one part of a folder without splits. What is there twice comes into one part."""
+    _, first, same = np.unique(digests, return_index=True, return_inverse=True)
+    order = drawing_order(labels[first], [paths[row] for row in first])
+    start, end = bounds(shares, len(first))[PARTS.index(name)]
+    return np.flatnonzero(np.isin(same, order[start:end]))
 
 
-def _common_size(paths: list[str], checked: list[_Checked], image_size: int | None) -> tuple[int, int]:
+def _common_size(paths: Sequence[str], checked: Sequence[Checked], image_size: int | None) -> tuple[int, int]:
     if image_size is not None:
         return image_size, image_size
     examples = {(check.height, check.width): path for path, check in zip(paths, checked, strict=True)}
@@ -175,27 +142,3 @@ def _common_size(paths: list[str], checked: list[_Checked], image_size: int | No
             f"images differ in size ({path_a} is {a[1]}×{a[0]}, {path_b} is {b[1]}×{b[0]}): set image_size, e.g. 224"
         )
     return next(iter(examples))
-
-
-def _cache_file(cache_dir: str | pathlib.Path | None, root: pathlib.Path, split: str) -> pathlib.Path | None:
-    if cache_dir is None:
-        return None
-    key = hashlib.sha256(f"{root}/{split}".encode()).hexdigest()[:16]
-    return pathlib.Path(cache_dir).expanduser() / "checked_folders" / f"{split}_{key}.json"
-
-
-def _read_cache(cache_file: pathlib.Path | None) -> dict[str, _Checked]:
-    try:
-        return {path: _Checked(*check) for path, check in json.loads(cache_file.read_bytes()).items()}
-    except (AttributeError, OSError, ValueError, TypeError):  # none, not there, or not what we wrote
-        return {}
-
-
-def _write_cache(cache_file: pathlib.Path, checked: dict[str, _Checked]) -> None:
-    partial = cache_file.with_suffix(f".{os.getpid()}")
-    try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(checked))
-        partial.replace(cache_file)
-    except OSError:
-        pass  # a read-only data_dir costs the next start time, nothing else

@@ -3,11 +3,13 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from effjax.data.base import Source, View
-from effjax.data.folder_source import FolderSource, folder_splits
+from effjax.data.folder_layout import SHARES, folder_layout, parts_of
+from effjax.data.folder_source import FolderSource
 from effjax.data.tfds_source import (
     TfdsSource,
     prepare_command,
@@ -21,18 +23,28 @@ _FOLDER = "folder:"
 _SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
-def load(name: str, split: str, data_dir: str | pathlib.Path | None = None, *, image_size: int | None = None) -> Source:
+def load(
+    name: str,
+    split: str,
+    data_dir: str | pathlib.Path | None = None,
+    *,
+    image_size: int | None = None,
+    shares: Sequence[float] = SHARES,
+) -> Source:
     """Opens a split for reading. Nothing is downloaded or prepared here.
 
     Args:
         name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
-            ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg``.
+            ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
+            splits here, ``root/class/*.jpg``.
         split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
-            split either way.
+            split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
+            other datasets, it is a stretch of the records.
         data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
             have been checked; None remembers nothing.
         image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
             the shorter side is resized, the centre cut out.
+        shares: of train, validation and test in a folder that is not divided into splits.
 
     Returns:
         The source, see ``base.Source``.
@@ -45,7 +57,8 @@ def load(name: str, split: str, data_dir: str | pathlib.Path | None = None, *, i
         raise UserError(f"image_size is {image_size}, but must be a positive number of pixels")
     whole, start, stop = _parse_split(split)
     if name.startswith(_FOLDER):
-        source = FolderSource(name.removeprefix(_FOLDER), whole, image_size=image_size, cache_dir=data_dir)
+        folder = name.removeprefix(_FOLDER)
+        source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
     else:
         source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size)
     if (start, stop) == (None, None):
@@ -53,10 +66,13 @@ def load(name: str, split: str, data_dir: str | pathlib.Path | None = None, *, i
     return _part(source, split, start, stop)
 
 
-def split_names(name: str, data_dir: str | pathlib.Path | None = None) -> list[str]:
+def split_names(
+    name: str, data_dir: str | pathlib.Path | None = None, *, shares: Sequence[float] = SHARES
+) -> list[str]:
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
     if name.startswith(_FOLDER):
-        names = folder_splits(name.removeprefix(_FOLDER))
+        splits = folder_layout(name.removeprefix(_FOLDER)).splits
+        names = parts_of(shares) if splits is None else list(splits)
     else:
         names = tfds_splits(require_prepared(name, data_dir))
     usual = ("train", "validation", "val", "test")
@@ -84,7 +100,8 @@ def _parse_split(split: str) -> tuple[str, str | None, str | None]:
 
 def _part(source: Source, split: str, start: str | None, stop: str | None) -> View:
     total = len(source)
-    ids = np.arange(total)[slice(_bound(start, total), _bound(stop, total))]
+    order = source.drawing_order() if isinstance(source, FolderSource) else np.arange(total)
+    ids = np.sort(order[slice(_bound(start, total), _bound(stop, total))])
     if not ids.size:
         raise UserError(f"split {split!r} of {source.info.name!r} is empty: the whole split has {total} examples")
     view = View(source, ids)

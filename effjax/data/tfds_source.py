@@ -189,7 +189,8 @@ class TfdsSource:
     def __getitem__(self, row: int) -> Example:
         record = self._deserialize(self._records[row])
         numbers = {name: np.asarray(record[name], dtype) for name, dtype in self._numeric.items()}
-        image = decode_image(record["image"], self._channels, self._image_size)
+        # Not turned, as nobody else's decoder of such datasets turns it: boxes and published numbers are of that.
+        image = decode_image(record["image"], self._channels, self._image_size, upright=False)
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
 
     def at_size(self, image_size: int) -> Source:

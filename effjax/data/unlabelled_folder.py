@@ -1,7 +1,7 @@
 """A folder of images that nobody has labelled: any depth, any number, read only when they are asked for."""
 
 import copy
-import os
+import logging
 import pathlib
 from collections.abc import Collection
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from effjax.data.base import DatasetInfo, Example
 from effjax.data.decode import decode_image
-from effjax.data.folder_source import EXTENSIONS
+from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadable
 from effjax.errors import UserError
+
+_log = logging.getLogger("effjax")
 
 
 class UnlabelledFolder:
@@ -38,7 +40,9 @@ class UnlabelledFolder:
         self.root = pathlib.Path(root).expanduser()
         if not self.root.is_dir():
             raise UserError(f"pool {root}: there is no such folder")
-        self.paths = sorted(_images(self.root))
+        self.paths, others = find_images(self.root)
+        if others:
+            _log.warning("pool %s: no images, passed over: %s", root, named(others))
         if not self.paths:
             raise UserError(f"pool {root}: no images in it or below ({', '.join(sorted(EXTENSIONS))})")
         self.broken: dict[int, str] = {}
@@ -65,15 +69,5 @@ class UnlabelledFolder:
         try:
             return decode_image(self.root / self.paths[row], self._channels, self._image_size)
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            self.broken[int(row)] = " ".join(str(error).split())
+            self.broken[int(row)] = why_unreadable(self.root / self.paths[row], error)
             return np.zeros(self.info.image_shape, np.uint8)
-
-
-def _images(root: pathlib.Path) -> list[str]:
-    found = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name[0] != "."]
-        below = os.path.relpath(folder, root)
-        names = (name for name in files if name[0] != "." and os.path.splitext(name)[1].lower() in EXTENSIONS)
-        found += [os.path.normpath(os.path.join(below, name)) for name in names]
-    return found

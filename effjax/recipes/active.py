@@ -19,6 +19,7 @@ from effjax.recipes.active_report import report
 from effjax.recipes.active_watch import watched_ids
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
+from effjax.recipes.folders import drawn, with_test
 from effjax.recipes.labelling import Loop, Waiting, make_ledger, run_loops
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.pool import PoolPredictor
@@ -59,6 +60,7 @@ def main(
 
 def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
     experiment = ActiveExperiment(config, Path(workdir))
+    config = experiment.config
     summary: dict[str, Any] = {}
     waiting: list[str] = []
     loops: list[Loop] = []
@@ -95,10 +97,11 @@ class ActiveExperiment:
     """
 
     def __init__(self, config: Mapping[str, Any], workdir: Path):
-        self.config, self.workdir = config, workdir
         schema.check(config)
         check_workdir(workdir)
         check(config)
+        config = with_test(config)
+        self.config, self.workdir = config, workdir
         self.backend: Backend = make_backend(config["backend"])
         self.datasets: Datasets = _kept(open_datasets(config), config["data"])
         watched_ids(config)  # says now what it cannot find later
@@ -200,6 +203,7 @@ class ActiveExperiment:
         config, defaults = self.config, schema.experiment().to_dict()
         data = {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")}
         data.update({key: config["data"][key] for key in ("label_noise", "pool") if config["data"][key]})
+        data.update(drawn(config["data"]))
         run = {**beyond_defaults(config["runs"][name], schema.run().to_dict())}
         if run.get("query"):
             run["query"] = beyond_defaults(run["query"], schema.query().to_dict())

@@ -9,6 +9,7 @@ from effjax.data.base import global_ids
 from effjax.data.ledger import ASKED, Ledger
 from effjax.data.sources import load
 from effjax.errors import UserError, nearest
+from effjax.recipes.folders import shares_of
 from effjax.reports.tables import Estimate, Table
 
 
@@ -26,7 +27,8 @@ def watched_ids(config: Mapping[str, Any]) -> tuple[np.ndarray, float] | None:
         return None
     if data["pool"]:
         raise UserError(f"config.active.watch={watch!r}: nobody knows the classes of config.data.pool")
-    source = load(data["name"], data["train"], data["dir"], image_size=data["image_size"] or None)
+    size = data["image_size"] or None
+    source = load(data["name"], data["train"], data["dir"], image_size=size, shares=shares_of(data))
     names = source.info.class_names
     for name in watch:
         if name not in names:

@@ -51,6 +51,7 @@ def experiment() -> ml_collections.ConfigDict:
     config.data.train = "train"
     config.data.validation = "validation"
     config.data.test = "test"
+    config.data.split = (80, 10, 10)  # shares of these three, into which a folder:/path/CLASS/*.jpg is divided
     config.data.pool = ""  # a folder of images without labels, in the place of train; for the recipe "active"
     config.data.image_size = 0  # 0: as stored
     config.data.classes = ()  # ((name, (classes of the dataset, …)), …) puts classes together; (): as they are

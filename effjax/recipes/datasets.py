@@ -17,6 +17,8 @@ from effjax.data.resident import nbytes
 from effjax.data.sources import load
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
+from effjax.recipes.data_checks import check_data
+from effjax.recipes.folders import shares_of
 from effjax.steps import View as Pixels
 
 
@@ -97,20 +99,19 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
       UserError: if a set is unknown or unprepared, or the view does not fit its channels.
     """
     settings = config["data"]
+    common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings)}
     splits = {
-        role: load(settings["name"], settings[role], settings["dir"], image_size=settings["image_size"] or None)
+        role: load(settings["name"], settings[role], settings["dir"], **common)
         for role in ("train", "validation", "test")
         if not (role == "train" and settings["pool"])
     }
-    also = {
-        name: load(other, settings["train"], settings["dir"], image_size=settings["image_size"] or None)
-        for name, other in settings["also"].items()
-    }
+    also = {name: load(other, settings["train"], settings["dir"], **common) for name, other in settings["also"].items()}
     if settings["classes"]:
         also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
     if settings["pool"]:
         splits["train"] = _unlabelled(settings, splits["validation"].info)
+    check_data(splits, settings)
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
     view = _view(config["view"])

@@ -19,6 +19,7 @@ from effjax.recipes.answers import stored_answers
 from effjax.recipes.assemble import Assembled, assemble, together
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.difficulty import difficulty
+from effjax.recipes.folders import drawn
 from effjax.recipes.hashes import params_sha256
 from effjax.recipes.sharing import check_workdir, run_held
 from effjax.recipes.start import start_from
@@ -229,7 +230,7 @@ class Experiment:
         """What says which examples there are; of what came later, only what is not the default."""
         data, defaults = self.config["data"], schema.experiment().data.to_dict()
         later = {key: data[key] for key in ("also", "label_noise") if plain(data[key]) != plain(defaults[key])}
-        return {**{key: data[key] for key in _DATA_KEYS}, **later}
+        return {**{key: data[key] for key in _DATA_KEYS}, **later, **drawn(data)}
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
         """What the teacher reads inside the step: its variables, or its answers on the training set."""

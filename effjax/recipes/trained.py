@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 
 from effjax.data.base import Source
+from effjax.data.folder_layout import SHARES
 from effjax.data.grouping import group_classes
 from effjax.data.sources import load
 from effjax.errors import UserError
@@ -67,7 +68,8 @@ class Trained:
           UserError: if it is not there, or has other classes.
         """
         data = self.identity["data"]
-        source = load(dataset or data["name"], split, data_dir, image_size=data["image_size"] or None)
+        shares = SHARES if dataset else data.get("split", SHARES)
+        source = load(dataset or data["name"], split, data_dir, image_size=data["image_size"] or None, shares=shares)
         if data.get("classes") and not dataset:
             source = group_classes(source, data["classes"])
         if source.info.num_classes != self.identity["num_classes"]:

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -106,12 +107,73 @@ def test_a_transparent_palette_is_the_same_at_any_size():
     assert decode_image(data, 3, 20).shape == (20, 20, 3)
 
 
-def test_orientation_is_not_applied():
-    image = photo(400, 300)
+#: By EXIF orientation: what a picture that is stored so looks like, held upright.
+TURNED = {
+    1: lambda image: image,
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image.swapaxes(0, 1), 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_is_turned_as_the_camera_was_held(orientation, kind):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by a quarter
-    turned = encoded(image, exif=exif)
-    np.testing.assert_array_equal(decode_image(turned, 3, 50), decode_image(encoded(image), 3, 50))
+    exif[0x0112] = orientation
+    stored = photo(120, 80)
+    data, plain = encoded(stored, kind, exif=exif), encoded(stored, kind)
+    upright = TURNED[orientation](decode_image(plain, 3))
+    np.testing.assert_array_equal(decode_image(data, 3), upright)
+    small = TURNED[orientation](decode_image(plain, 3, 32))
+    # Pillow turns TIFFs itself, before they are made smaller.
+    np.testing.assert_allclose(decode_image(data, 3, 32).astype(int), small, atol=1 if kind == "TIFF" else 0)
+    if kind != "TIFF":
+        np.testing.assert_array_equal(decode_image(data, 3, upright=False), decode_image(plain, 3))
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_reduced_jpeg_is_turned_as_a_full_one_is(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = photo(375, 281)
+    upright = Image.fromarray(np.ascontiguousarray(TURNED[orientation](np.asarray(image))))
+    turned = decode_image(encoded(image, quality=95, exif=exif), 3, 60)
+    assert apart(turned, full_decode(encoded(upright, "PNG"), 60)) < 2  # the other orientations are 20 and more away
+
+
+@pytest.mark.filterwarnings("ignore:.*EXIF:UserWarning", "ignore:Tag:UserWarning")  # Pillow's
+def test_damaged_notes_of_the_camera_do_not_matter():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photo(40, 30), exif=exif)
+    start = data.index(b"Exif\0\0") + 6
+    for place in range(start, start + len(exif.tobytes()) - 6):
+        for value in (0, 0xFF):
+            damaged = data[:place] + bytes([value]) + data[place + 1 :]
+            assert decode_image(damaged, 3, 10).shape == (10, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2"), ("TIFF", "<i4")]
+)
+def test_16_bits_are_scaled_to_8(kind, dtype):
+    deep = np.linspace(0, 65_535, 48).round().astype(np.int64).reshape(6, 8)
+    file = io.BytesIO()
+    if dtype == ">u2":
+        tifffile.imwrite(file, deep.astype(np.uint16), byteorder=">")
+    else:
+        Image.fromarray(deep.astype(dtype)).save(file, kind)
+    if dtype == ">u2":
+        assert Image.open(file).mode == "I;16B"
+    image = decode_image(file.getvalue(), 1)
+    np.testing.assert_array_equal(image[..., 0], np.round(deep * 255 / 65_535))
+    np.testing.assert_array_equal(decode_image(file.getvalue(), 3), image.repeat(3, axis=-1))
+    assert decode_image(file.getvalue(), 1, 3).shape == (3, 3, 1)
 
 
 @pytest.mark.parametrize("size", [None, 16, 64, 400])
@@ -123,10 +185,11 @@ def test_truncated_files_are_refused_at_any_size(kind, size):
             decode_image(data[:kept], 3, size)
 
 
-def test_no_image_and_too_deep_ones_are_refused(tmp_path):
+def test_no_image_and_too_deep_ones_are_refused():
     with pytest.raises(OSError, match="cannot identify"):
         decode_image(b"\xff\xd8\xff", 3, 16)
-    path = tmp_path / "deep.png"
-    Image.fromarray(np.zeros((20, 24), np.uint16)).save(path)
-    with pytest.raises(ValueError, match="pixel format I;16 is not 8-bit"):
-        decode_image(path, 1, 16)
+    with pytest.raises(ValueError, match="pixel format F has neither 8 nor 16 bits"):
+        decode_image(encoded(Image.fromarray(np.zeros((20, 24), np.float32)), "TIFF"), 1, 16)
+    for wrong in (-1, 65_536):
+        with pytest.raises(ValueError, match=r"pixel format I: values from .* are not of 16 bits"):
+            decode_image(encoded(Image.fromarray(np.array([[0, wrong]], np.int32)), "TIFF"), 1)

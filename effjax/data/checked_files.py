@@ -1,0 +1,113 @@
+"""Image files that have been read to their end, remembered so that the next start reads only what has changed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from PIL import Image
+
+from effjax import files
+from effjax.data.decode import GREY_MODES, decode_image
+from effjax.data.image_files import why_unreadable
+from effjax.errors import UserError
+
+_LISTED = 20  # broken files named in one message; more are counted
+
+
+class Checked(NamedTuple):
+    """What a file was when it was read to its end: the first two say whether it still is."""
+
+    bytes: int
+    modified: int  # nanoseconds
+    height: int
+    width: int
+    grey: bool
+    digest: str  # of its contents
+
+
+def check_files(
+    folder: pathlib.Path, paths: Sequence[str], cache_dir: str | pathlib.Path | None, name: str
+) -> list[Checked]:
+    """Reads every image once, in threads.
+
+    Args:
+        folder: that the paths are relative to.
+        paths: of the images.
+        cache_dir: where to remember them; None remembers nothing.
+        name: of what is remembered, for a person who looks there.
+
+    Raises:
+        UserError: naming those that cannot be read.
+    """
+    cache_file = _cache_file(cache_dir, folder, name)
+    known = _read_cache(cache_file)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda path: _check(os.path.join(folder, path), known.get(path)), paths))
+    broken = [
+        f"{os.path.join(folder, path)} ({result})"
+        for path, result in zip(paths, results, strict=True)
+        if isinstance(result, str)
+    ]
+    if broken:
+        more = f" and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+        raise UserError(
+            f"{len(broken)} images cannot be read, replace or remove them: {', '.join(broken[:_LISTED])}{more}"
+        )
+    checked = dict(zip(paths, results, strict=True))
+    if cache_file is not None and checked != known:
+        _write_cache(cache_file, checked)
+    return results
+
+
+def digest_of(path: str) -> str:
+    """A name for the contents of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _check(path: str, known: Checked | None) -> Checked | str:
+    """Reads one image to its end. Returns what is wrong with it as text."""
+    try:
+        status = os.stat(path)
+        if known is not None and (status.st_size, status.st_mtime_ns) == (known.bytes, known.modified):
+            return known
+        with Image.open(path) as image:
+            grey = image.mode in GREY_MODES
+        height, width, _ = decode_image(path, channels=3).shape
+        return Checked(status.st_size, status.st_mtime_ns, height, width, grey, digest_of(path))
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        return why_unreadable(path, error)
+
+
+def _cache_file(cache_dir: str | pathlib.Path | None, folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    if cache_dir is None:
+        return None
+    key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return pathlib.Path(cache_dir).expanduser() / "checked_folders" / f"{name or 'all'}_{key}.json"
+
+
+def _read_cache(cache_file: pathlib.Path | None) -> dict[str, Checked]:
+    """What was remembered; nothing if it is damaged, or not what this version writes."""
+    if cache_file is None:
+        return {}
+    try:
+        stored = json.loads(cache_file.read_bytes())
+        if stored["sha256"] != _sha256(stored["checked"]):
+            return {}
+        return {path: Checked(*check) for path, check in stored["checked"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def _write_cache(cache_file: pathlib.Path, checked: Mapping[str, Checked]) -> None:
+    with contextlib.suppress(files.StorageError):  # a read-only data_dir costs the next start time, nothing else
+        files.write_text(cache_file, json.dumps({"sha256": _sha256(checked), "checked": checked}))
+
+
+def _sha256(checked: Mapping[str, Sequence]) -> str:
+    return hashlib.sha256(json.dumps(checked).encode()).hexdigest()

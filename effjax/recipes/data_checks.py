@@ -1,0 +1,99 @@
+"""What is wrong with the data of an experiment, said before anything is trained."""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from effjax.data.base import Source, global_ids
+from effjax.data.checked_files import digest_of
+from effjax.data.folder_source import FolderSource
+from effjax.data.image_files import named
+from effjax.data.unlabelled_folder import UnlabelledFolder
+from effjax.errors import UserError
+
+_log = logging.getLogger("effjax")
+
+
+def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any]) -> None:
+    """Refuses data that no network can be trained on; warns of images that are trained on and measured by.
+
+    Args:
+      splits: ``train``, ``validation`` and ``test``.
+      settings: ``config.data``.
+
+    Raises:
+      UserError: for one class, splits of other classes or channels, or a class that nothing in a folder shows.
+    """
+    train, name = splits["train"], settings["name"]
+    if train.info.num_classes < 2:
+        raise UserError(f"{name} has one class only ({train.info.class_names[0]}): there is nothing to tell apart")
+    for role in ("validation", "test"):
+        _check_alike(splits[role], train, role, name)
+        _warn_of_overlap(train, splits[role], role)
+    if isinstance(_stored(train), FolderSource):  # of others, labels are read from the records, which takes time
+        counts = np.bincount(train.labels(), minlength=train.info.num_classes)
+        empty = [name for name, count in zip(train.info.class_names, counts, strict=True) if not count]
+        if empty:
+            raise UserError(
+                f"{name}: config.data.train={settings['train']!r} has no image of {named(empty)}; "
+                "add some, or take a larger part"
+            )
+
+
+def _check_alike(other: Source, train: Source, role: str, name: str) -> None:
+    ours, theirs = train.info.class_names, other.info.class_names
+    if ours != theirs:
+        raise UserError(f"{name}: train and {role} have different classes: {named(sorted({*ours} ^ {*theirs}))}")
+    shapes = train.info.image_shape, other.info.image_shape
+    if None not in shapes and shapes[0][-1] != shapes[1][-1]:
+        kinds = ["grey" if shape[-1] == 1 else "in colour" for shape in shapes]
+        raise UserError(f"{name}: the images of train are {kinds[0]}, those of {role} {kinds[1]}: make them alike")
+
+
+def _warn_of_overlap(train: Source, other: Source, role: str) -> None:
+    same = _shared(train, other)
+    if same:
+        _log.warning(
+            "%s of the images of train are in %s too, where accuracies are too good then; leave them out of one of "
+            "the two: %s",
+            *(f"{len(same):,}", role, named(same)),
+        )
+
+
+def _shared(train: Source, other: Source) -> list[str]:
+    """What is in both, by content where that is known."""
+    ours, theirs = _stored(train), _stored(other)
+    if isinstance(theirs, FolderSource) and isinstance(ours, FolderSource):
+        a, b = global_ids(train), global_ids(other)
+        _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
+        return [f"{ours.paths[i]} = {theirs.paths[j]}" for i, j in sorted(zip(a[rows], b[others], strict=True))]
+    if isinstance(theirs, FolderSource) and isinstance(ours, UnlabelledFolder):
+        return _in_pool(ours, theirs, global_ids(other))
+    if (ours.info.name, ours.info.split) != (theirs.info.name, theirs.info.split):
+        return []
+    return [f"example {id_}" for id_ in np.intersect1d(global_ids(train), global_ids(other))]
+
+
+def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> list[str]:
+    """The files of a folder that lie in a pool, too: only files of one size are read to compare them."""
+    digests = {folder.digests[i].decode(): folder.paths[i] for i in ids}
+    sizes = {os.path.getsize(os.path.join(folder.root, folder.paths[i])) for i in ids}
+    same = []
+    for path in pool.paths:
+        file = os.path.join(pool.root, path)
+        try:
+            if os.path.getsize(file) in sizes and (found := digests.get(digest_of(file))):
+                same.append(f"{path} = {found}")
+        except OSError:  # which whoever reads the pool will say
+            continue
+    return same
+
+
+def _stored(source: Source) -> Source:
+    """What views, groups and the like look at."""
+    while hasattr(source, "source"):
+        source = source.source
+    return source

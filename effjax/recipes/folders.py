@@ -1,0 +1,60 @@
+"""What an experiment says of a folder of images: its splits, and what makes its runs what they are."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
+
+_log = logging.getLogger("effjax")
+
+_FOLDER = "folder:"
+
+
+def shares_of(data: Mapping[str, Any]) -> tuple[float, ...]:
+    """How a folder without splits is divided; where a pool is trained on, into validation and test alone.
+
+    Args:
+      data: ``config.data``.
+
+    Raises:
+      UserError: if ``config.data.split`` cannot be.
+    """
+    check_shares(data["split"])
+    shares = (0, *data["split"][1:]) if data["pool"] else tuple(data["split"])
+    check_shares(shares)
+    return shares
+
+
+def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run what it is where images of folders are drawn by chance; nothing where none are.
+
+    Args:
+      data: ``config.data``.
+    """
+    names = (data["name"], *data["also"].values())
+    folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
+    found: dict[str, Any] = {}
+    if any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders):
+        found["split"] = shares_of(data)
+    if folders and any("[" in data[role] for role in ("train", "validation")):
+        found["parts"] = "of every class"
+    return found
+
+
+def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of a labelling loop, with validation as the test split where people label and there is no other."""
+    data = config["data"]
+    asks_people = data["pool"] or config["active"]["oracle"] != "dataset"
+    if not asks_people or data["test"] != "test" or not data["name"].startswith(_FOLDER):
+        return config
+    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
+    there = data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
+    if there:
+        return config
+    _log.info("%s has no test split: the report is of validation", data["name"])
+    return {**config, "data": {**data, "test": data["validation"]}}
+
+
+def _whole(split: str) -> str:
+    return split.partition("[")[0]
