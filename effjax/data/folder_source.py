@@ -12,7 +12,7 @@ from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.checked_files import Checked, check_files
 from effjax.data.decode import decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
-from effjax.data.image_files import find_images, is_junk, named
+from effjax.data.image_files import find_images, is_junk, named, why_unreadable
 from effjax.data.stratified import bounds, drawing_order
 from effjax.errors import UserError
 
@@ -81,10 +81,20 @@ class FolderSource:
 
     def __getitem__(self, row: int) -> Example:
         return {
-            "image": decode_image(os.path.join(self.root, self.paths[row]), self._channels, self._image_size),
+            "image": self._pixels(os.path.join(self.root, self.paths[row])),
             "label": np.asarray(self._labels[row], np.int32),
             "id": np.asarray(row, np.int32),
         }
+
+    def _pixels(self, path: str) -> np.ndarray:
+        """Raises ``UserError`` if the file is no longer what it was when it was checked."""
+        try:
+            return decode_image(path, self._channels, self._image_size)
+        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+            why = why_unreadable(path, error)
+            raise UserError(
+                f"{path} can no longer be read ({why}): put it back as it was, then run the same command again"
+            ) from error
 
     def at_size(self, image_size: int) -> Source:
         return resized(self, image_size)

@@ -1,17 +1,26 @@
 """Batches on the host, read ahead by threads or worker processes. The position is the step; readers hold no state."""
 
 import dataclasses
+import functools
+import logging
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from multiprocessing import util
 from typing import Any
 
 import numpy as np
 
+from effjax.data import workers
 from effjax.data.base import Example, Source
 from effjax.data.sampler import Sampler
 from effjax.errors import UserError
 
+_log = logging.getLogger("effjax")
+
 Transform = Callable[[Example], Example]
+
+_MOST_KILLED = 2  # times that reading processes are started anew without a batch in between
 
 
 def train_batches(
@@ -123,34 +132,76 @@ class BatchIterator:
             num_workers: reading processes, or 0.
             num_threads: reading threads in each process, or 0.
         """
+        self._read, self._count, self._next = read, count, 0
+        self._num_workers, self._num_threads = num_workers, num_threads
+        self._killed = 0  # times in a row
+        self._open: list[Iterator[dict[str, np.ndarray]]] = [self._start()]
+        # At exit, before multiprocessing asks what is left of its processes to end: readers do not heed that.
+        self.close = util.Finalize(self, _close, args=(self._open,), exitpriority=2)
+
+    def _start(self) -> Iterator[dict[str, np.ndarray]]:
+        """Reads from the next batch on."""
         import grain  # takes a second, and data that lives on the device never needs it
 
         # One element is one batch: workers and threads take turns by batch, so that their number changes nothing.
-        dataset = grain.MapDataset.range(count).map(read)
-        batches = dataset.to_iter_dataset(grain.ReadOptions(num_threads, prefetch_buffer_size=2 * num_threads))
-        if num_workers:
+        dataset = grain.MapDataset.range(self._next, self._count).map(self._read)
+        options = grain.ReadOptions(self._num_threads, prefetch_buffer_size=2 * self._num_threads)
+        batches = dataset.to_iter_dataset(options)
+        if self._num_workers:
             _let_workers_read_flags()
-            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=2))
-        self._batches = iter(batches)
+            batches = batches.mp_prefetch(
+                grain.MultiprocessingOptions(self._num_workers, per_worker_buffer_size=2),
+                worker_init_fn=functools.partial(workers.begin, os.getpid()),
+            )
+        return iter(batches)
 
     def __iter__(self) -> "BatchIterator":
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        return next(self._batches)
+        while self._open:
+            try:
+                batch = next(self._open[0])
+            except RuntimeError as error:
+                self._restart(error)
+                continue
+            self._next += 1
+            self._killed = 0
+            return batch
+        raise StopIteration
+
+    def _restart(self, error: RuntimeError) -> None:
+        """Starts reading processes anew if one of them was killed: a batch is a function of its number.
+
+        Raises:
+            UserError: if they are killed again and again.
+            RuntimeError: if it is another error.
+        """
+        code = workers.exit_code(error)
+        if code is None:
+            raise error
+        self._killed += 1
+        _close(self._open)
+        why = f"signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
+        if self._killed > _MOST_KILLED:
+            raise UserError(
+                f"a reading process was killed {self._killed} times in a row ({why}): make config.data.num_workers="
+                f"{self._num_workers} smaller, or batch_size; then run the same command again"
+            ) from error
+        _log.warning("a reading process was killed (%s): started again", why)
+        self._open.append(self._start())
 
     def __enter__(self) -> "BatchIterator":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.close()
+        self.close()  # there are no more batches after that
 
-    def close(self) -> None:
-        """Ends the threads and processes that read. There are no more batches after that."""
-        # Let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone.
-        batches, self._batches = self._batches, iter(())
-        if hasattr(batches, "close"):
-            batches.close()
+
+def _close(opened: list[Iterator[dict[str, np.ndarray]]]) -> None:
+    """Ends the threads and processes that read."""
+    while opened:  # let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone
+        opened.pop().close()
 
 
 def _let_workers_read_flags() -> None:

@@ -1,15 +1,19 @@
 """Writing datasets to disk, whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 
 from effjax.data import builders
+from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
+from effjax.files import storage_message
 
 
 def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) -> pathlib.Path:
@@ -38,7 +42,14 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
             return found
         _remove_leftovers(data_dir / base)
         _build(name, data_dir)
-    return prepared_dir(name, data_dir)
+        directory = prepared_dir(name, data_dir)
+        if directory is None:
+            # TFDS takes a version's folder for whole, whatever is in it.
+            raise UserError(
+                f"dataset {name!r}: {data_dir / base} is not whole: remove it, then run the same command again"
+            )
+        write_digests(directory)
+    return directory
 
 
 @contextlib.contextmanager
@@ -67,12 +78,43 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
 
     tfds.disable_progress_bar()
     base, config, _ = parse_name(name)
-    if base in builders.NAMES:
-        builder = builders.builder_class(base)(data_dir=data_dir, config=config)
-    else:
-        builder = tfds.builder(name, data_dir=data_dir)
+    ours = base in builders.NAMES
     try:
+        if ours:
+            builder = builders.builder_class(base)(data_dir=data_dir, config=config)
+        else:
+            builder = tfds.builder(name, data_dir=data_dir)
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             builder.download_and_prepare(file_format="array_record")
-    except OSError as error:
-        raise UserError(f"dataset {name!r} cannot be prepared in {data_dir}: {error}") from error
+    except ModuleNotFoundError as error:
+        raise UserError(_needs_package(name, data_dir, error)) from error
+    except Exception as error:
+        if why := _storage_message(error, data_dir):
+            raise UserError(f"dataset {name!r} cannot be prepared in {data_dir}: {why}") from error
+        if ours:
+            raise
+        said = " ".join(str(error).split())[:400] or type(error).__name__
+        raise UserError(f"dataset {name!r} cannot be prepared by TFDS: {said}") from error
+
+
+def _storage_message(error: Exception, data_dir: pathlib.Path) -> str:
+    """One line for what the operating system has said, also through the writer of records; empty for other errors."""
+    if isinstance(error, OSError):
+        return storage_message(error, data_dir)
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE):
+        if isinstance(error, RuntimeError) and f"failed: {os.strerror(code)}" in str(error):
+            return storage_message(OSError(code, os.strerror(code)), data_dir)
+    return ""
+
+
+def _needs_package(name: str, data_dir: pathlib.Path, error: ModuleNotFoundError) -> str:
+    named = re.search(r"No module named '(\w+)", str(error))  # TFDS raises it anew without its name
+    package = named[1] if named else " ".join(str(error).split())
+    if package != "tensorflow":
+        return f"dataset {name!r}: TFDS needs the package {package} to prepare it: install it, then run the same again"
+    command = f"tfds build {name} --file_format=array_record --data_dir={data_dir}"
+    return (
+        f"dataset {name!r}: TFDS needs TensorFlow to prepare it, which is not here. Prepare it where TensorFlow is "
+        f"({command}), and it is read here without; or lay its images out as folder:/path/SPLIT/CLASS/*.png. "
+        f"Prepared without TensorFlow: {', '.join(builders.NAMES)}"
+    )

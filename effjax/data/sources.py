@@ -74,7 +74,7 @@ def split_names(
         splits = folder_layout(name.removeprefix(_FOLDER)).splits
         names = parts_of(shares) if splits is None else list(splits)
     else:
-        names = tfds_splits(require_prepared(name, data_dir))
+        names = tfds_splits(name, require_prepared(name, data_dir))
     usual = ("train", "validation", "val", "test")
     return sorted(names, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
 

@@ -4,7 +4,7 @@ import difflib
 import functools
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import numpy as np
 from effjax.data import builders
 from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.decode import decode_image
+from effjax.data.prepared_files import open_prepared
 from effjax.errors import UserError, nearest
+from effjax.files import damaged
 
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>[^:/]+))?(:(?P<version>[\d*]+\.[\d*]+\.[\d*]+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -85,11 +87,16 @@ def require_known(name: str, data_dir: str | pathlib.Path) -> None:
         raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
 
 
-def tfds_splits(directory: pathlib.Path) -> list[str]:
+def tfds_splits(name: str, directory: pathlib.Path) -> list[str]:
     """The names of a prepared dataset's splits."""
-    import tensorflow_datasets as tfds  # takes most of a second
+    return list(open_prepared(directory, prepare_again(name, directory)).info.splits)
 
-    return list(tfds.builder_from_directory(directory).info.splits)
+
+def prepare_again(name: str, directory: pathlib.Path) -> str:
+    """What to do about a dataset that is damaged."""
+    base, _, _ = parse_name(name)
+    data_dir = next((path.parent for path in directory.parents if path.name == base), directory.parent)
+    return f"remove {directory}, then run: {prepare_command(name, data_dir)}"
 
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:
@@ -121,14 +128,16 @@ class TfdsSource:
         Raises:
             UserError: for an unknown split, or a dataset that is not for image classification.
         """
-        self._directory, self._split, self._image_size = directory, split, image_size
+        self._name, self._directory, self._split, self._image_size = name, directory, split, image_size
         splits = self._builder.info.splits
         if split not in splits:
             raise UserError(f"dataset {name!r} has no split {split!r}; {nearest(split, splits)}")
         features = self._builder.info.features
-        if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
+        shape = getattr(features["image"], "shape", None) if "image" in features else None
+        is_image = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3, 4)
+        if not is_image or "label" not in features or not hasattr(features["label"], "names"):
             raise UserError(f"dataset {name!r} has no image and class label, only: {', '.join(features)}")
-        height, width, self._channels = features["image"].shape
+        height, width, self._channels = shape
         shape = (image_size, image_size) if image_size else (height, width)
         self.info = DatasetInfo(
             name=name,
@@ -144,9 +153,7 @@ class TfdsSource:
 
     @functools.cached_property
     def _builder(self) -> Any:
-        import tensorflow_datasets as tfds  # takes most of a second
-
-        return tfds.builder_from_directory(self._directory)
+        return open_prepared(self._directory, prepare_again(self._name, self._directory))
 
     @functools.cached_property
     def _records(self) -> Any:
@@ -187,7 +194,7 @@ class TfdsSource:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Example:
-        record = self._deserialize(self._records[row])
+        record = self._record(row)
         numbers = {name: np.asarray(record[name], dtype) for name, dtype in self._numeric.items()}
         # Not turned, as nobody else's decoder of such datasets turns it: boxes and published numbers are of that.
         image = decode_image(record["image"], self._channels, self._image_size, upright=False)
@@ -201,5 +208,27 @@ class TfdsSource:
 
     @functools.cached_property
     def _labels(self) -> np.ndarray:
-        records = (self._deserialize(self._records[row]) for row in range(len(self)))
-        return np.fromiter((record["label"] for record in records), np.int32, len(self))
+        return np.fromiter((self._record(row)["label"] for row in range(len(self))), np.int32, len(self))
+
+    def _record(self, row: int) -> Mapping[str, Any]:
+        """Raises ``UserError`` if the record is damaged: records have checksums."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        try:
+            if stored := self._records[row]:
+                return self._deserialize(stored)
+            error: Exception = ValueError("the record is empty")  # so is every one of a file that was cut off
+        except UserError:
+            raise
+        except Exception as raised:  # the reader's and TFDS's, of any kind
+            error = raised
+        raise damaged(self._file_of(row), error, prepare_again(self._name, self._directory)) from error
+
+    def _file_of(self, row: int) -> pathlib.Path:
+        """The file that holds a record; the folder, where its description does not say."""
+        try:
+            split = self._builder.info.splits[self._split]
+            shard = np.searchsorted(np.cumsum(split.shard_lengths), row % len(self), "right")
+            return pathlib.Path(split.filepaths[int(shard)])
+        except Exception:  # TFDS raises nearly anything on a damaged description
+            return self._directory

@@ -52,7 +52,7 @@ def test_smaller_stages_move_fewer_bytes(photos):
         assert feed.example(settings)["image"].shape == (4, size, size, 3)
         assert block["image"].nbytes == 2 * 4 * 3 * size**2
         first = int(block["id"][1, 2])
-        file = photos._paths[first]
+        file = photos.root / photos.paths[first]
         np.testing.assert_array_equal(block["image"][1, 2], decode_image(file, 3, size))
     np.testing.assert_array_equal(*(ids_of(feed, {"image_size": size}, 3, 0, 6) for size in (10, 40)))
     assert feed.example()["image"].shape == (4, 40, 40, 3)  # a plan without sizes

@@ -170,3 +170,13 @@ def test_a_damaged_record_of_checks_is_written_anew(folder, tmp_path):
     for place in {height, *range(0, len(written), 7)}:
         record.write_bytes(written[:place] + bytes([written[place] ^ 4]) + written[place + 1 :])
         assert load(f"folder:{folder}", "train", data_dir).info.image_shape == (20, 24, 3)
+
+
+def test_a_file_that_goes_away_while_training_is_named(folder):
+    source = load(f"folder:{folder}", "train")
+    (folder / "train" / "dog" / "1.PNG").write_bytes(b"")
+    (folder / "train" / "dog" / "0.jpg").unlink()
+    for row, name in ((3, "0.jpg"), (4, "1.PNG")):
+        with pytest.raises(UserError, match=rf"dog/{name} can no longer be read \(.*put it back") as error:
+            source[row]
+        assert "\n" not in str(error.value)

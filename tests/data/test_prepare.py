@@ -56,7 +56,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shapes_generator, "draw", full)
-    with pytest.raises(UserError, match=r"'shapes_geom' cannot be prepared in .*No space left") as error:
+    with pytest.raises(UserError, match=r"'shapes_geom' cannot be prepared in .*no space left.*make room") as error:
         prepare("shapes_geom", tmp_path)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "shapes_geom").iterdir()) == []
