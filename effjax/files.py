@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -124,8 +125,26 @@ def read_json(path: str | os.PathLike, otherwise: str = "remove it, then run the
         data = Path(path).read_bytes()
     try:
         return json.loads(data.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, error, otherwise) from error
+
+
+def write_sealed_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes JSON with a checksum of its own, which :func:`read_sealed_json` compares."""
+    value = json.loads(json.dumps(value))  # as it is read: tuples are lists
+    write_text(path, json.dumps({"sha256": _seal(value), "value": value}) + "\n")
+
+
+def read_sealed_json(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+    """Reads what :func:`write_sealed_json` has written; arguments and errors as :func:`read_json`."""
+    stored = read_json(path, otherwise)
+    if not isinstance(stored, dict) or set(stored) != {"sha256", "value"} or stored["sha256"] != _seal(stored["value"]):
+        raise damaged(path, "its checksum is another", otherwise)
+    return stored["value"]
+
+
+def _seal(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def read_arrays(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:

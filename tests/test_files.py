@@ -70,3 +70,19 @@ def test_no_cell_is_a_formula_and_each_is_read_as_it_was(name):
 
 def test_cells_that_are_no_formula_stay_as_they_are():
     assert [files.spreadsheet_safe(name) for name in ("cat/1.jpg", "'quoted'", "5")] == ["cat/1.jpg", "'quoted'", "5"]
+
+
+def test_every_flipped_bit_of_a_sealed_file_is_found(tmp_path):
+    path = tmp_path / "x.json"
+    files.write_sealed_json(path, {"a": (1, 2.5, None), "é": "ü"})
+    assert files.read_sealed_json(path) == {"a": [1, 2.5, None], "é": "ü"}
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            with contextlib.suppress(UserError):
+                assert files.read_sealed_json(path) == {"a": [1, 2.5, None], "é": "ü"}  # only space has changed
+    for damaged in (b"[]", b"{}", b'"x"', b"[" * 100_000, whole[:-2]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"x\.json is damaged"):
+            files.read_sealed_json(path)

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -96,18 +95,11 @@ def _read_cache(cache_file: pathlib.Path | None) -> dict[str, Checked]:
     if cache_file is None:
         return {}
     try:
-        stored = json.loads(cache_file.read_bytes())
-        if stored["sha256"] != _sha256(stored["checked"]):
-            return {}
-        return {path: Checked(*check) for path, check in stored["checked"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {path: Checked(*check) for path, check in files.read_sealed_json(cache_file).items()}
+    except (files.StorageError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def _write_cache(cache_file: pathlib.Path, checked: Mapping[str, Checked]) -> None:
     with contextlib.suppress(files.StorageError):  # a read-only data_dir costs the next start time, nothing else
-        files.write_text(cache_file, json.dumps({"sha256": _sha256(checked), "checked": checked}))
-
-
-def _sha256(checked: Mapping[str, Sequence]) -> str:
-    return hashlib.sha256(json.dumps(checked).encode()).hexdigest()
+        files.write_sealed_json(cache_file, checked)

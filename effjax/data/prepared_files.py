@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pathlib
 import re
 from typing import Any
@@ -44,7 +43,7 @@ def open_prepared(directory: pathlib.Path, again: str) -> Any:
 def write_digests(directory: pathlib.Path) -> None:
     """Notes what the files of a dataset are that has just been prepared."""
     found = {path.name: _described(path) for path in sorted(directory.iterdir()) if path.is_file()}
-    files.write_json(directory / DIGESTS_FILE, found)
+    files.write_sealed_json(directory / DIGESTS_FILE, found)
 
 
 def check_digests(directory: pathlib.Path, again: str) -> None:
@@ -58,11 +57,8 @@ def check_digests(directory: pathlib.Path, again: str) -> None:
     noted = directory / DIGESTS_FILE
     if not noted.exists():
         return
-    digests = files.read_json(noted, again)
-    if not isinstance(digests, dict):
-        raise files.damaged(noted, "no list of files", again)
-    for name, before in digests.items():
-        path = directory / os.path.basename(name)
+    for name, before in files.read_sealed_json(noted, again).items():
+        path = directory / name
         if not path.exists():
             raise UserError(f"{path} is missing: {again}")
         with files.storage(path):

@@ -161,7 +161,7 @@ def test_a_damaged_record_of_checks_is_written_anew(folder, tmp_path):
     load(f"folder:{folder}", "train", data_dir)
     (record,) = (data_dir / "checked_folders").iterdir()
     written = record.read_bytes()
-    assert len(json.loads(written)["checked"]) == 6
+    assert len(json.loads(written)["value"]) == 6
     height = written.index(b", 20, 24, ") + 2
     for damaged in (b"{", b"[]", b"", written.replace(b", 20, 24, ", b", 21, 24, "), b"[" * 100_000, b"\xff" + written):
         record.write_bytes(damaged)
