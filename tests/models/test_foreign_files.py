@@ -3,6 +3,8 @@
 import builtins
 import collections
 import io
+import json
+import logging
 import os
 import pickle
 import struct
@@ -15,7 +17,7 @@ import pytest
 import safetensors.numpy
 
 from effjax.errors import UserError
-from effjax.models.foreign import read_pth, read_safetensors
+from effjax.models.foreign import load_foreign, read_pth, read_safetensors
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -230,3 +232,59 @@ def test_broken_safetensors_are_refused(content, tmp_path):
     with pytest.raises(UserError, match=r"w\.safetensors: no readable safetensors file") as error:
         read_safetensors(tmp_path / "w.safetensors")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F4", "X7"])
+def test_types_that_numpy_has_not_are_refused_by_name(kind, tmp_path):
+    size = 1 if kind == "F4" else 2
+    header = json.dumps({"w": {"dtype": kind, "shape": [2], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with pytest.raises(UserError, match=rf"w\.safetensors: .*{kind}") as error:
+        read_safetensors(path)
+    assert "\n" not in str(error.value)
+
+
+def entries(**values):
+    """A pickled dict."""
+    word = lambda text: b"X" + struct.pack("<I", len(text)) + text.encode()  # noqa: E731
+    return b"}(" + b"".join(word(name) + value for name, value in values.items()) + b"u"
+
+
+def checkpoint(tmp_path, **parts):
+    """A file whose parts are state dicts of one tensor each, full of 0, 1, ….."""
+    path = tmp_path / "w.pth"
+    dicts = {name: entries(w=tensor(key=str(i))) for i, name in enumerate(parts)}
+    storages = {str(i): np.full(4, value, np.float32).tobytes() for i, value in enumerate(parts.values())}
+    path.write_bytes(as_zip(b"\x80\x02" + entries(epoch=number(3), **dicts) + b".", storages))
+    return path
+
+
+def test_what_lies_beside_the_weights_that_are_read_is_said_and_read_by_name(tmp_path, caplog):
+    path = checkpoint(tmp_path, state_dict_ema=1, state_dict=2, model_ema=3)
+    with caplog.at_level(logging.INFO, "effjax"):
+        assert read_pth(path)["w"].tolist() == [2] * 4
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{path}: 'state_dict' is read, not state_dict_ema or model_ema: {path}#state_dict_ema reads that"
+    assert read_pth(f"{path}#state_dict_ema")["w"].tolist() == [1] * 4
+    assert read_pth(f"{path}#model_ema")["w"].tolist() == [3] * 4
+    with pytest.raises(UserError, match=r"no state dict 'model_em'; allowed: .*did you mean 'model_ema'"):
+        read_pth(f"{path}#model_em")
+    with pytest.raises(UserError, match=r"resnet18: 1.* missing|not the weights of resnet18"):
+        load_foreign("resnet18", f"{path}#model_ema")
+
+
+def test_a_checkpoint_with_averages_alone_says_how_they_are_read(tmp_path):
+    path = checkpoint(tmp_path, ema_state_dict=1)
+    with pytest.raises(UserError, match=rf"holds no tensors by name, only ema_state_dict: say {path}#ema_state_dict$"):
+        read_pth(path)
+    assert read_pth(f"{path}#ema_state_dict")["w"].tolist() == [1] * 4
+
+
+def test_a_number_sign_may_be_part_of_a_file_s_name(tmp_path):
+    path = checkpoint(tmp_path, state_dict=2).rename(tmp_path / "run#3.pth")
+    assert read_pth(path)["w"].tolist() == [2] * 4
+    safetensors.numpy.save_file({"a": np.ones(2)}, tmp_path / "w#1.safetensors")
+    assert read_safetensors(tmp_path / "w#1.safetensors")["a"].tolist() == [1, 1]
+    with pytest.raises(UserError, match="has no state dict 'x'; it has no parts"):
+        read_safetensors(f"{tmp_path}/w#1.safetensors#x")

