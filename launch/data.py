@@ -2,70 +2,73 @@
 
     python -m launch.data --dataset=digits --data_dir=data
 
-prints its splits, counts and classes, and draws contact_sheet.png next to it. What is prepared stays as it is.
+prints its splits, counts and classes, and draws contact_sheet.png next to it. What is prepared stays as it is. Of a
+folder of images it says besides what no network could be trained on. Exit codes: those of launch.train.
 """
 
 import pathlib
-import sys
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
+from PIL import Image
 
+from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError
 from effjax.reports.contact_sheet import contact_sheet
+from launch import cli
 
 _NAMES = f"{', '.join(builders.NAMES)}, a TFDS name or folder:/path"
-_DATASET = flags.DEFINE_string("dataset", None, _NAMES, required=True)
+_DATASET = flags.DEFINE_string("dataset", None, _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
+_SIZE = flags.DEFINE_integer("image_size", 0, "decode images to squares of so many pixels; 0: as stored", lower_bound=0)
 _SHEET = flags.DEFINE_string("contact_sheet", None, "where to draw the examples; next to the dataset, if not given")
 _AUGMENTED = flags.DEFINE_string("augmentation_sheet", None, "where to draw what augmentation does to some of them")
 _PER_CLASS, _MAX_CLASSES, _AUGMENTED_IMAGES = 12, 40, 8
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}: write --dataset=… --data_dir=…")
+def main() -> None:
     logging.set_verbosity(logging.ERROR)
-    try:
-        describe(_DATASET.value, _DATA_DIR.value, _SHEET.value, download=_DOWNLOAD.value)
-        if _AUGMENTED.value:
-            _draw_augmented(_DATASET.value, _DATA_DIR.value, pathlib.Path(_AUGMENTED.value))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-def describe(name: str, data_dir: str, sheet: str | None, *, download: bool) -> None:
+    name, data_dir, size = _DATASET.value, _DATA_DIR.value, _SIZE.value or None
     directory = pathlib.Path(data_dir)
     if not name.startswith("folder:"):
-        directory = prepare(name, data_dir, download=download)
-        size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-        print(f"{name}: {directory}, {size / 2**20:.1f} MiB")
-    splits = split_names(name, data_dir)
-    for split in splits:
-        source = load(name, split, data_dir)
+        directory = prepare(name, data_dir, download=_DOWNLOAD.value)
+        stored = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        print(f"{name}: {directory}, {stored / 2**20:.1f} MiB")
+    splits = {split: load(name, split, data_dir, image_size=size) for split in split_names(name, data_dir)}
+    for split, source in splits.items():
         shape = "×".join(map(str, source.info.image_shape or ("images of several sizes",)))
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
-    path = pathlib.Path(sheet) if sheet else directory / "contact_sheet.png"
-    _draw(load(name, splits[0], data_dir), path)
-    print(f"  {path}")
+    if name.startswith("folder:") and "train" in splits:
+        _check(splits, name)
+    first = next(iter(splits.values()))
+    path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"
+    _draw(first, path)
+    if _AUGMENTED.value:
+        _draw_augmented(first, pathlib.Path(_AUGMENTED.value))
 
 
-def _draw_augmented(name: str, data_dir: str, path: pathlib.Path) -> None:
+def _check(splits: dict[str, Source], name: str) -> None:
+    from effjax.recipes.data_checks import check_data
+
+    try:
+        check_data(splits, {"name": name, "train": "train"})
+    except UserError as error:
+        print(f"  {error}")
+
+
+def _draw_augmented(source: Source, path: pathlib.Path) -> None:
     from effjax.reports.augmentation_sheet import augmentation_sheet  # starts JAX
 
-    source = load(name, split_names(name, data_dir)[0], data_dir)
     rows = np.linspace(0, len(source) - 1, _AUGMENTED_IMAGES).astype(int)
     images = [source[int(row)]["image"] for row in rows]
     if len({image.shape for image in images}) > 1:
-        raise UserError(f"--augmentation_sheet: the images of {name!r} differ in size")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    augmentation_sheet(np.stack(images)).save(path)
-    print(f"  {path}")
+        raise UserError(f"--augmentation_sheet: the images of {source.info.name!r} differ in size: give --image_size")
+    _save(augmentation_sheet(np.stack(images)), path, "augmentation_sheet")
 
 
 def _classes(source: Source) -> str:
@@ -81,12 +84,16 @@ def _draw(source: Source, path: pathlib.Path) -> None:
         name: [source[int(row)]["image"] for row in np.flatnonzero(labels == label)[:_PER_CLASS]]
         for label, name in enumerate(source.info.class_names[:_MAX_CLASSES])
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(rows).save(path)
-    except (OSError, ValueError) as error:  # Pillow's for a name that ends in no picture format
-        raise UserError(f"contact_sheet {path} cannot be written ({error}): give another --contact_sheet") from None
+    _save(contact_sheet(rows), path, "contact_sheet")
+
+
+def _save(sheet: Image.Image, path: pathlib.Path, flag: str) -> None:
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise UserError(f"--{flag}={path}: a name that ends as a picture's does is needed, e.g. {path.stem}.png")
+    files.write_whole(path, lambda file: sheet.save(file, kind))
+    print(f"  {path}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main, required=("dataset",))

@@ -21,7 +21,7 @@ def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any]) -> Non
     """Refuses data that no network can be trained on; warns of images that are trained on and measured by.
 
     Args:
-      splits: ``train``, ``validation`` and ``test``.
+      splits: ``train`` and what is measured by.
       settings: ``config.data``.
 
     Raises:
@@ -30,7 +30,7 @@ def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any]) -> Non
     train, name = splits["train"], settings["name"]
     if train.info.num_classes < 2:
         raise UserError(f"{name} has one class only ({train.info.class_names[0]}): there is nothing to tell apart")
-    for role in ("validation", "test"):
+    for role in (role for role in splits if role != "train"):
         _check_alike(splits[role], train, role, name)
         _warn_of_overlap(train, splits[role], role)
     if isinstance(_stored(train), FolderSource):  # of others, labels are read from the records, which takes time

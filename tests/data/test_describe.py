@@ -1,6 +1,7 @@
 """The contact sheet and the launcher that draws it."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -62,3 +63,43 @@ def test_launcher_says_in_one_line_what_is_wrong(tmp_path, dataset, message):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def _photos(root, size=8):
+    for label, name in enumerate(("cat", "dog")):
+        for i in range(10):
+            path = root / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((size + i, size, 3), 10 * i + 100 * label, np.uint8)).save(path)
+    return root
+
+
+def test_launcher_describes_photos_of_any_size_and_draws_them(tmp_path):
+    root, data_dir = _photos(tmp_path / "photos"), tmp_path / "data"
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={data_dir}")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "images differ in size" in result.stderr
+    sheets = [f"--contact_sheet={tmp_path / 'a.jpg'}", f"--augmentation_sheet={tmp_path / 'b.png'}"]
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={data_dir}", "--image_size=16", *sheets)
+    assert result.returncode == 0, result.stderr
+    assert "train: 16 examples, 16×16×3, 2 classes: cat 8, dog 8\n  validation: 2 examples" in result.stdout
+    assert result.stdout.endswith(f"  {tmp_path / 'a.jpg'}\n  {tmp_path / 'b.png'}\n")
+    for name in ("a.jpg", "b.png"):
+        with Image.open(tmp_path / name) as sheet:
+            assert sheet.width > 100
+
+
+def test_launcher_says_what_cannot_be_trained_on(tmp_path):
+    root = _photos(tmp_path / "photos")
+    shutil.rmtree(root / "dog")
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
+    assert result.returncode == 0, result.stderr
+    assert "has one class only (cat)" in result.stdout
+
+
+def test_a_terminal_obeys_no_name_of_a_file(tmp_path):
+    root = _photos(tmp_path / "photos")
+    (root / "cat" / "a\x1b[2J\nb.png").write_bytes(b"no image")
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert r"a\x1b[2J\nb.png" in result.stderr
