@@ -6,12 +6,13 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from effjax.data.base import Source
+from effjax.data.base import Example, Source
 from effjax.data.joined import Joined
 from effjax.data.paced import Pace
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
 from effjax.data.sampler import Among, PacedSampler, Sampler
+from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 
 Batch = Mapping[str, np.ndarray]
@@ -163,11 +164,13 @@ class StreamFeed(Feed):
       num_workers: reading processes; 0 reads in threads.
       num_threads: reading threads in each process.
       resize: whether images are decoded to the stage's ``image_size``, instead of being reduced on the device.
+      lookups: what tables on disk know of each example, which becomes features of it.
     """
 
     num_workers: int = 0
     num_threads: int = 2
     resize: bool = False
+    lookups: tuple[Lookup, ...] = ()
 
     resident = ()
 
@@ -183,7 +186,10 @@ class StreamFeed(Feed):
 
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006
         """A batch of this process, for its shapes."""
-        return self._chosen(stack([self.source(settings)[0]] * self.local_size))
+        known = dict(self.source(settings)[0])
+        for lookup in self.lookups:
+            known.update(lookup.example())
+        return self._chosen(stack([known] * self.local_size))
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
@@ -200,13 +206,27 @@ class StreamFeed(Feed):
             num_threads=self.num_threads,
             process_index=self.process_index,
             process_count=self.process_count,
+            transform=_LookUp(self.lookups) if self.lookups else None,
         ) as batches:
             for _ in range(start, stop, length):
                 several = [self._chosen(next(batches)) for _ in range(length)]
                 yield {key: np.stack([batch[key] for batch in several]) for key in several[0]}
 
     def _chosen(self, batch: Batch) -> Batch:
-        return {key: batch[key] for key in self.features}
+        looked_up = [name for lookup in self.lookups for name in lookup.names()]
+        return {key: batch[key] for key in (*self.features, *looked_up)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _LookUp:
+    """Adds to an example what the tables know of it; reading processes get a copy."""
+
+    lookups: tuple[Lookup, ...]
+
+    def __call__(self, example: Example) -> Example:
+        for lookup in self.lookups:
+            example = lookup(example)
+        return example
 
 
 def _repeat(array: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ from effjax.curricula import Stage
 from effjax.data.base import Source
 from effjax.data.paced import Pace
 from effjax.data.pipeline import eval_batches
+from effjax.data.tables import Lookup
 from effjax.errors import UserError
 from effjax.recipes.answers import answers_shapes
 from effjax.recipes.datasets import Datasets
@@ -61,6 +62,8 @@ class Assembled:
       train: what it is trained on.
       frozen: by teacher, the shapes of what it reads.
       predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
+      pace: what draws from a growing share of the examples, or None.
+      lookups: by teacher whose stored answers are too many for the device, where the feed looks them up.
     """
 
     config: Mapping[str, Any]
@@ -71,6 +74,7 @@ class Assembled:
     frozen: Mapping[str, Tree]
     predict: Callable[[Tree, Any], np.ndarray]
     pace: Pace | None = None
+    lookups: Mapping[str, Lookup] = dataclasses.field(default_factory=dict)
 
     def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
         """Draws the state before the first step, on the host; of networks that train together, from a seed each."""
@@ -112,7 +116,7 @@ def assemble(
     total, every, granule = lengths(config, len(train))
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     model = make_model(config["model"], datasets.info.num_classes, axis_name)
-    frozen = {name: frozen_shapes(f"{key}.teachers.{name}", one, train, datasets) for name, one in taught.items()}
+    frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
     pace = make_pace(config["pacing"], total)
     feed = datasets.feed(
         config["batch_size"],
@@ -121,6 +125,7 @@ def assemble(
         pace=pace,
         members=members,
         folds=bool(config["folds"]),
+        lookups=list(lookups.values()),
     )
     shape = train[0]["image"].shape
     plan, magnitude = make_plan(key, config["plans"], total, granule, model, shape)
@@ -131,7 +136,9 @@ def assemble(
             term: make_term(term, **scheduled_options(term, options, total))
             for term, options in config["terms"].items()
         },
-        teachers={teacher: one.in_step(datasets.info.num_classes) for teacher, one in taught.items()},
+        teachers={
+            teacher: one.in_step(datasets.info.num_classes, lookups.get(teacher)) for teacher, one in taught.items()
+        },
         view=view,
     )
     for stage in plan:
@@ -178,7 +185,7 @@ def assemble(
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(init_at, plan[0].get("image_size")), compiler_options=options)
     predict = predictor(model, datasets.view, backend, eval_batch_size)
-    return Assembled(config, model, task, init, train, frozen, predict, pace)
+    return Assembled(config, model, task, init, train, frozen, predict, pace, lookups)
 
 
 def together(states: Sequence[TrainState]) -> TrainState:
@@ -187,22 +194,32 @@ def together(states: Sequence[TrainState]) -> TrainState:
     return state.replace(best=state.eval_variables)
 
 
-def frozen_shapes(key: str, taught: Taught, train: Source, datasets: Datasets) -> Tree:
-    """The shapes of what a teacher reads inside the step: its variables, or its stored answers.
+def _what_teachers_read(
+    key: str, config: Mapping[str, Any], taught: Mapping[str, Taught], train: Source, datasets: Datasets
+) -> tuple[dict[str, Tree], dict[str, Lookup]]:
+    """What teachers read inside the step, as shapes: their variables, or their stored answers; and, of answers that are
+    too many to be kept on the device, the lookups that add them to each batch.
 
     Raises:
-      UserError: if the answers are too many to be kept on the device.
+      UserError: if answers are stored and there are examples that they are not about.
     """
-    if not taught.cached:
-        return taught.shapes
-    shapes = answers_shapes(datasets.info.num_classes, train, datasets.view, taught.cached)
-    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes.values()) / 2**20
-    if size > datasets.on_device_mib:
-        raise UserError(
-            f"{key}.cached={taught.cached!r}: the answers take {size:,.0f} MiB on the device, more than "
-            f"config.data.on_device_mib={datasets.on_device_mib}: keep fewer classes (top5), fewer config.view.replays"
-        )
-    return shapes
+    frozen, lookups = {}, {}
+    for name, one in taught.items():
+        if not one.cached:
+            frozen[name] = one.shapes
+            continue
+        if datasets.also and "data" in config["plans"]:
+            raise UserError(
+                f"{key}.teachers.{name}.cached={one.cached!r}: answers are stored for config.data.train alone, and "
+                f"{key}.plans.data draws from other sets too: leave cached empty"
+            )
+        shapes = answers_shapes(datasets.info.num_classes, train, datasets.view, one.cached)
+        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes.values()) / 2**20
+        fits = size <= datasets.on_device_mib
+        frozen[name] = shapes if fits else {}
+        if not fits:
+            lookups[name] = Lookup(f"answers/{name}/", shapes)
+    return frozen, lookups
 
 
 def predictor(model: nn.Module, view, backend: Backend, batch_size: int) -> Callable[[Tree, Any], np.ndarray]:

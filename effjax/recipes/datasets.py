@@ -15,6 +15,7 @@ from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
 from effjax.data.resident import nbytes
 from effjax.data.sources import load
+from effjax.data.tables import Lookup
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.recipes.data_checks import check_data
@@ -70,8 +71,11 @@ class Datasets:
         pace: Pace | None = None,
         members: int = 0,
         folds: bool = False,
+        lookups: Sequence[Lookup] = (),
     ) -> Feed:
         """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
+
+        With lookups they come through the host, however small the set is.
 
         Raises:
           UserError: if images are to be decoded at several sizes and the set lives on the device.
@@ -80,8 +84,9 @@ class Datasets:
         common["features"] = ("image", "label", "id", *self.features)
         common.update(pace=pace, members=members, folds=folds)
         sources = {"train": train, **self.also}
-        if not self.on_device:
-            return StreamFeed(sources, batch_size, **common, num_workers=self.num_workers, resize=resize)
+        if lookups or not self.on_device:
+            streamed = {"num_workers": self.num_workers, "resize": resize, "lookups": tuple(lookups)}
+            return StreamFeed(sources, batch_size, **common, **streamed)
         if resize:
             raise UserError(
                 "reduction='loader' decodes images anew for each size, but this set is small and kept on the device "

@@ -233,13 +233,16 @@ class Experiment:
         return {**{key: data[key] for key in _DATA_KEYS}, **later, **drawn(data)}
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
-        """What the teacher reads inside the step: its variables, or its answers on the training set."""
+        """What the teacher reads inside the step: its variables, or its answers on the training set.
+
+        Answers that are too many for the device are looked up for each batch instead.
+        """
         taught, assembled = self._taught[name][teacher], self.runs[name]
         if not taught.cached:
             return variables
         facts = {"params": sha, **plain(self._data_identity())}
         facts["without"] = list(assembled.config["without_classes"])
-        return stored_answers(
+        table = stored_answers(
             Path(self.config["teacher_cache"] or self.workdir / "teacher_answers"),
             facts,
             taught.network,
@@ -251,6 +254,10 @@ class Experiment:
             self.backend,
             self.config["eval_batch_size"],
         )
+        if teacher not in assembled.lookups:
+            return table.read()
+        assembled.lookups[teacher].table = table
+        return {}
 
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.

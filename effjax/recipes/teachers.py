@@ -9,12 +9,13 @@ import numpy as np
 
 from effjax import models
 from effjax.data.base import DatasetInfo
+from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.recipes.datasets import Datasets
 from effjax.recipes.networks import make_model
 from effjax.recipes.trained import Trained
-from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, View
+from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
 from effjax.steps.objective import Teacher
 
 Tree = Any
@@ -37,8 +38,10 @@ class Taught:
     load: Callable[[Callable[[str, int | None, str], Tree]], Tree]
     cached: str = ""
 
-    def in_step(self, num_classes: int) -> Teacher:
-        """The teacher as the training step asks it."""
+    def in_step(self, num_classes: int, lookup: Lookup | None = None) -> Teacher:
+        """The teacher as the training step asks it; with a lookup, its answers come with the batch."""
+        if lookup is not None:
+            return StreamedTeacher(num_classes, lookup.prefix)
         return CachedTeacher(num_classes) if self.cached else self.network
 
 

@@ -11,7 +11,7 @@ from effjax.steps.preflight import check_terms_act
 from effjax.steps.records import init_records, update_records
 from effjax.steps.resolution import resize_state
 from effjax.steps.state import TrainState, init_state
-from effjax.steps.teachers import CachedTeacher, NetworkTeacher, pack_answers
+from effjax.steps.teachers import CachedTeacher, NetworkTeacher, StreamedTeacher, pack_answers
 from effjax.steps.terms import TERMS, make_term
 from effjax.steps.train import make_train_step
 from effjax.steps.views import View
@@ -21,6 +21,7 @@ __all__ = [
     "CachedTeacher",
     "NetworkTeacher",
     "Objective",
+    "StreamedTeacher",
     "Term",
     "TermInputs",
     "TrainState",

@@ -1,6 +1,7 @@
 """Frozen teachers: a network that runs beside the student, or its stored answers."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -78,14 +79,40 @@ class CachedTeacher:
         raise UserError(f"the teacher is cached: only its logits are stored, not its activations {', '.join(taps)}")
 
     def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs:
-        version = batch.get("version", jnp.zeros_like(batch["id"]))
-        found = {name: array[version, batch["id"]].astype(jnp.float32) for name, array in frozen.items()}
+        return self._unpacked({name: array[_version(batch), batch["id"]] for name, array in frozen.items()})
+
+    def _unpacked(self, stored: Mapping[str, jax.Array]) -> Outputs:
+        """The logits of a batch, from what is stored of each example's version."""
+        found = {name: array.astype(jnp.float32) for name, array in stored.items()}
         if "logits" in found:
             return Outputs(found["logits"], {})
-        classes = frozen["classes"][version, batch["id"]].astype(jnp.int32)
+        classes = stored["classes"].astype(jnp.int32)
         left = self.num_classes - classes.shape[-1]
         logits = jnp.broadcast_to((found["rest"] - jnp.log(left))[:, None], (len(classes), self.num_classes))
         return Outputs(logits.at[jnp.arange(len(classes))[:, None], classes].set(found["values"]), {})
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedTeacher(CachedTeacher):
+    """Finds in the batch what is stored of its examples, where the whole table is too large for the device.
+
+    ``frozen`` is empty. The answers, and their bits, are those of :class:`CachedTeacher`.
+
+    Attributes:
+      prefix: what the names of the batch's features begin with: ``prefix + name`` is ``[B, versions, …]``, for each
+        array that :func:`pack_answers` makes.
+    """
+
+    prefix: str = ""
+
+    def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs:
+        rows, version = jnp.arange(len(batch["id"])), _version(batch)
+        own = {name.removeprefix(self.prefix): array for name, array in batch.items() if name.startswith(self.prefix)}
+        return self._unpacked({name: array[rows, version] for name, array in own.items()})
+
+
+def _version(batch: Batch) -> jax.Array:
+    return batch.get("version", jnp.zeros_like(batch["id"]))
 
 
 def pack_answers(logits: jax.Array, form: str) -> dict[str, jax.Array]:
