@@ -95,4 +95,53 @@ def active():
     return config
 
 
-VARIANTS = {"plain": plain, "devices": devices, "kill": kill, "curriculum": curriculum, "active": active}
+def _few(config):
+    """With a few examples of each split."""
+    config.data.update(train="train[:200]", validation="validation[:100]", test="test[:100]")
+    return config
+
+
+def faults():
+    """A chain that leaves every kind of file: stored answers, stages, easy examples first, records, an average."""
+    teacher, student = (_small({"name": "mlp", "widths": (8,)}, steps=12) for _ in range(2))
+    student = _distilled(student, cached="float32")
+    student.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
+    student.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))
+    student.pacing, student.record, student.ema = schema.paced("linear", run="teacher"), True, 0.9
+    for run in (teacher, student):
+        run.evaluations, run.log_every, run.keep, run.steps_per_dispatch = 3, 2, 1, 2
+    return _few(_experiment(teacher=teacher, student=student))
+
+
+def faults_together():
+    """Two seeds in one program."""
+    run = _small({"name": "mlp", "widths": (8,)}, steps=12)
+    run.evaluations, run.log_every = 3, 2
+    config = _few(_experiment(student=run))
+    config.seeds_together, config.num_seeds = True, 2
+    return config
+
+
+def faults_active():
+    """Loops of two rounds: an ensemble, and the control."""
+    run = _small({"name": "mlp", "widths": (8,)}, steps=4)
+    run.evaluations = 1
+    control = run.copy_and_resolve_references()
+    run.query = schema.query(predictions="ensemble", members=2, score="bald")
+    control.query = schema.query(selector="random")
+    config = _few(_experiment(ensemble=run, random=control))
+    config.recipe = "active"
+    config.active.update(initial=20, per_round=10, rounds=2, scoring_batch=100)
+    return config
+
+
+VARIANTS = {
+    "plain": plain,
+    "devices": devices,
+    "kill": kill,
+    "curriculum": curriculum,
+    "active": active,
+    "faults": faults,
+    "faults_together": faults_together,
+    "faults_active": faults_active,
+}

@@ -1,0 +1,65 @@
+"""What a folder of runs holds, but for what may differ: times, speeds, and names that are drawn."""
+
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from effjax.runtime import checkpoints as stored
+
+# Times of day, seconds, the machine; and checksums of lines that hold them.
+_MAY_DIFFER = ("when", "clock", "sum", "machine", "metrics", "hashes", "seconds", "facts")
+_NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|md|lock))(/|$)")
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """By path relative to the folder, a digest of what the file says. Pictures and pages count as there or not."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_dir():
+            if path.parent.name == "checkpoints" and path.name.isdigit():
+                found[name] = _checkpoint(path)
+        elif "/checkpoints/" in f"/{name}" or re.search(r"(^|/)events/", name):
+            continue
+        elif _NOT_COMPARED.search(name):
+            found[name] = "there"
+        else:
+            found[name] = _file(path)
+    return found
+
+
+def _checkpoint(path: Path) -> str:
+    digest = hashlib.sha256()
+    with ocp.StandardCheckpointer() as reader:
+        for item in ("model", "training"):
+            for name, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(path / item)):
+                digest.update(jax.tree_util.keystr(name).encode() + np.asarray(leaf).tobytes())
+    notes = stored.read_meta(path.parent, int(path.name))
+    digest.update(json.dumps(_steady(dict(notes)), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _file(path: Path) -> str:
+    data = path.read_bytes()
+    if path.suffix == ".json" and path.name != "metrics.json":
+        data = json.dumps(_steady(json.loads(data)), sort_keys=True).encode()
+    elif path.name == "ledger.jsonl":
+        lines = [_steady(json.loads(line)) for line in data.splitlines()]
+        data = json.dumps(lines, sort_keys=True).encode()
+    elif path.suffix == ".npz":  # a zip holds the time of day
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            data = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
+    return hashlib.sha256(data).hexdigest()
+
+
+def _steady(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _steady(one) for key, one in value.items() if key not in _MAY_DIFFER}
+    return [_steady(one) for one in value] if isinstance(value, list) else value
