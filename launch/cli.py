@@ -12,10 +12,15 @@ from absl import logging as absl_logging
 from effjax import signals
 from effjax.errors import UserError, printable
 from effjax.files import storage_message
+from launch import supervisor
 
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
+_START_TIMEOUT = flags.DEFINE_float("start_timeout", 60.0, "seconds to wait for all processes to come", lower_bound=1.0)
+_SILENT_TIMEOUT = flags.DEFINE_float(
+    "silent_timeout", 30.0, "seconds after which a process that says nothing counts as gone", lower_bound=1.0
+)
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "effjax", "xla"),
@@ -28,27 +33,36 @@ def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     signals.install()
     code = _run(main, required)
     signals.finish(code)
+    if code and supervisor.is_watched():  # JAX would wait for the others, who may wait for this one
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
 def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
     """Returns the exit code. What the user can mend is one line, whatever it was raised as."""
 
-    def guarded(_: list[str]) -> None:
+    def guarded(_: list[str]) -> int | None:
         import jax
 
         from effjax.runtime import hosts
 
-        _talk()
         for name in required:
             if flags.FLAGS[name].value is None:
                 raise UserError(f"--{name} is missing; see --help")
-        hosts.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-        signals.install()  # JAX takes SIGTERM for itself where there are several processes
+        together = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+        seconds = _START_TIMEOUT.value, _SILENT_TIMEOUT.value
+        if hosts.check_flags(*together):
+            if not supervisor.is_watched():
+                return supervisor.watch(*together, *seconds)
+            supervisor.die_with_parent()
+        _talk()
+        hosts.initialize(*together, *seconds)
         if _CACHE.value:
             jax.config.update("jax_compilation_cache_dir", _CACHE.value)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         main()
+        return None
 
     try:
         app.run(guarded, argv=sys.argv, flags_parser=_parse)
@@ -66,6 +80,10 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
         return _fail("out of memory: use smaller batches or images, or a machine with more memory")
     except SystemExit as left:  # how absl ends
         return left.code if isinstance(left.code, int) else 0 if left.code is None else _fail(str(left.code))
+    except Exception as error:
+        if supervisor.is_watched() and supervisor.is_of_others(str(error)):  # a collective misses another process
+            return _fail(" ".join(str(error).split())[:300])
+        raise
     return 0
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from effjax.errors import UserError, nearest
+from effjax.runtime.hosts import barrier
 
 Tree = Any
 AXIS = "batch"
@@ -67,6 +68,10 @@ class Backend(abc.ABC):
         return jax.tree.map(lambda x: np.array(x.addressable_data(0) if isinstance(x, jax.Array) else x), tree)
 
     def _compiled(self, lowered: jax.stages.Lowered) -> Callable:
+        program = self._compiled_here(lowered)
+        return program if jax.process_count() == 1 else _Together(program)
+
+    def _compiled_here(self, lowered: jax.stages.Lowered) -> Callable:
         if self.platform != "cpu" or "stablehlo.convolution" not in lowered.as_text():
             return lowered.compile()
         try:
@@ -154,6 +159,22 @@ class PmapBackend(Backend):
         local = len([d for d in self.devices if d.process_index == jax.process_index()])
         whole = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (state, resident))
         return (*whole, jax.tree.map(lambda x: np.zeros((local, *x.shape[1:]), x.dtype), inputs))
+
+
+class _Together:
+    """A program of several processes: the first call waits until all have compiled it.
+
+    Its collectives would not: on CPU they give up after 30 seconds.
+    """
+
+    def __init__(self, program: Callable):
+        self._program, self._met = program, False
+
+    def __call__(self, *args: Any) -> Any:
+        if not self._met:
+            barrier("a program is compiled")
+            self._met = True
+        return self._program(*args)
 
 
 def _shapes(tree: Tree) -> Tree:

@@ -1,18 +1,53 @@
 """One process or many."""
 
 import importlib.util
+import itertools
+import math
 import os
 import urllib.request
 from collections.abc import Callable
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from effjax.errors import UserError
 
+# How long one process may wait for another that lives: for a report, for a large program to be compiled. One that is
+# gone is noticed by other means, within seconds.
+_PATIENCE_MS = 24 * 3600 * 1000
+_meetings = itertools.count()
 
-def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = -1) -> None:
+
+def check_flags(coordinator: str, num_processes: int, process_id: int) -> bool:
+    """Returns whether the flags name several processes; arguments as for :func:`initialize`.
+
+    Raises:
+      UserError: if only some are given, or one cannot be.
+    """
+    given = {"coordinator": bool(coordinator), "num_processes": num_processes != 0, "process_id": process_id != -1}
+    if not any(given.values()):
+        return False
+    if missing := ", ".join(f"--{name}" for name, present in given.items() if not present):
+        raise UserError(f"a run of several processes needs all three flags; missing: {missing}")
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65535:
+        raise UserError(f"--coordinator={coordinator} must be host:port of process 0, with a port from 1 to 65534")
+    if num_processes < 1:
+        raise UserError(f"--num_processes={num_processes} must be 1 or more")
+    if not 0 <= process_id < num_processes:
+        raise UserError(f"--process_id={process_id} must be from 0 to {num_processes - 1}, below --num_processes")
+    return True
+
+
+def initialize(
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = -1,
+    start_seconds: float = 60.0,
+    silent_seconds: float = 30.0,
+) -> None:
     """Joins the other processes of a run, before anything else touches JAX.
 
     With flags, by the flags; without, automatically where a cluster says that there are several processes (SLURM with
@@ -22,19 +57,30 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
       coordinator: ``host:port`` of process 0.
       num_processes: how many processes there are.
       process_id: which one this is, from 0.
+      start_seconds: how long to wait for the others.
+      silent_seconds: after how long a process that does not answer counts as gone.
 
     Raises:
-      UserError: if only some of the three are given.
+      UserError: if only some of the three are given, or one cannot be.
     """
-    given = {"coordinator": bool(coordinator), "num_processes": num_processes > 0, "process_id": process_id >= 0}
-    if all(given.values()):
-        # Told all there is to know, JAX need not ask a cluster: in a Kubernetes pod it would complain.
-        jax.distributed.initialize(coordinator, num_processes, process_id, cluster_detection_method="deactivate")
-    elif any(given.values()):
-        missing = ", ".join(f"--{name}" for name, present in given.items() if not present)
-        raise UserError(f"a run of several processes needs all three flags; missing: {missing}")
-    elif _cluster_has_several_processes():
-        jax.distributed.initialize()
+    by_flags = check_flags(coordinator, num_processes, process_id)
+    if not by_flags and not _cluster_has_several_processes():
+        return
+    # SIGTERM is ours: JAX's own service for it would only note it.
+    jax.config.update("jax_enable_preemption_service", False)
+    seconds = {
+        "initialization_timeout": math.ceil(start_seconds),
+        "heartbeat_timeout_seconds": math.ceil(silent_seconds),
+    }
+    if by_flags:
+        # Told all there is to know, JAX need not ask a cluster: in a Kubernetes pod it would complain. Its own timeouts
+        # are the second line: whoever watches the processes is to speak first.
+        seconds = {name: 2 * value for name, value in seconds.items()}
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, cluster_detection_method="deactivate", **seconds
+        )
+    else:
+        jax.distributed.initialize(**seconds)
 
 
 def _cluster_has_several_processes() -> bool:
@@ -68,7 +114,8 @@ def is_primary() -> bool:
 def barrier(name: str) -> None:
     """Waits until all processes are here: what the primary one has written before is there for all of them."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        # Not by a collective: on CPU a process that waits in one for more than 30 seconds dies.
+        ocp.multihost.get_barrier_sync_fn()(key=f"{name} {next(_meetings)}", timeout_ms=_PATIENCE_MS)
 
 
 def told(answer: Callable[[], str], size: int = 4096) -> str:
@@ -81,5 +128,6 @@ def told(answer: Callable[[], str], size: int = 4096) -> str:
     if jax.process_count() == 1:
         return answer()
     data = answer().encode()[:size] if is_primary() else b""
+    barrier("the answer is there")  # it may take its time
     padded = np.frombuffer(data.ljust(size), np.uint8)
     return multihost_utils.broadcast_one_to_all(padded).tobytes().decode(errors="ignore").rstrip()
