@@ -69,18 +69,3 @@ def test_one_is_asked_to_stop(tmp_path, data_dir):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     assert [ended(process) for process in processes] == [(EXIT_INTERRUPTED, [])] * 2
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (["--coordinator=abc", "--num_processes=2", "--process_id=0"], "--coordinator=abc must be host:port"),
-        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "--process_id=2 must be from 0 to 1"),
-        (["--coordinator=a:1", "--num_processes=-2", "--process_id=0"], "--num_processes=-2 must be 1 or more"),
-        (["--coordinator=a:99999", "--num_processes=2", "--process_id=0"], "with a port from 1 to 65534"),
-    ],
-)
-def test_flags_that_cannot_be(tmp_path, data_dir, given, said):
-    code, (error,) = ended(train("kill", tmp_path, data_dir, *given))
-    assert code == 1
-    assert said in error

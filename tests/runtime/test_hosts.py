@@ -52,6 +52,21 @@ def test_some_of_the_flags(joined, given, missing):
     assert joined == []
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("abc", 2, 0), "--coordinator=abc must be host:port"),
+        (("a:99999", 2, 0), "--coordinator=a:99999 must be host:port of process 0, with a port from 1 to 65534"),
+        (("a:1", 2, 2), "--process_id=2 must be from 0 to 1"),
+        (("a:1", -2, 0), "--num_processes=-2 must be 1 or more"),
+    ],
+)
+def test_flags_that_cannot_be(joined, given, said):
+    with pytest.raises(UserError, match=said):
+        hosts.initialize(*given)
+    assert joined == []
+
+
 def test_one_slurm_task_is_alone(joined, monkeypatch):
     for name, value in _slurm(0, 1).items():
         monkeypatch.setenv(name, value)
