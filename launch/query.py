@@ -2,9 +2,10 @@
 
   python -m launch.query --runs=runs/mine/student/seed_0 --pool=photos/unlabelled --k=50 --out=runs/query
 
-scores every image below the folder, however many there are, and writes queries.csv (path, score, what the network takes
-it for, and a column for your label) and sheet.png. Several runs of one architecture are an ensemble: their disagreement
-is a score too (--score=bald). Nothing is moved or changed. Exit codes as for launch.train.
+scores every image below the folder, however many there are, and writes queries.csv (number, path, score, what the
+network takes it for, and a column for your label) and sheet.png, the photos under their numbers. Several runs of one
+architecture are an ensemble: their disagreement is a score too (--score=bald). Nothing is moved or changed. Exit codes
+as for launch.train.
 """
 
 from absl import flags

@@ -105,6 +105,12 @@ def global_ids(source: Source) -> np.ndarray:
     return source.ids if isinstance(source, View) else np.arange(len(source))
 
 
+def available_ids(source: Source) -> np.ndarray:
+    """The global ids of a source's rows, but for those whose file is gone, ``[n]``."""
+    ids, gone = global_ids(source), getattr(source, "gone", ())
+    return np.setdiff1d(ids, np.fromiter(gone, np.int64)) if gone else ids
+
+
 def resized(source: Source, image_size: int) -> Source:
     """A copy of a source that decodes its images to squares of so many pixels, by its ``_image_size``."""
     other = copy.copy(source)

@@ -201,6 +201,11 @@ class Ledger:
         """By id, the event and the label that hold now; what waits for an answer has none."""
         return dict(self._state.answers)
 
+    def fruitless(self) -> set[int]:
+        """The rounds that have brought no label: everything was skipped, or cannot be labelled."""
+        last, labels = self.last_asked(), self.labels()
+        return set(range(self.round + 1)) - {last[id_] for id_ in labels}
+
     def labels(self, before: int | None = None) -> dict[int, int]:
         """The labels by id, in the order they came, corrections in the place of what they correct; of rounds before
         one, if given."""

@@ -1,25 +1,32 @@
 """A folder of images that nobody has labelled: any depth, any number, read only when they are asked for."""
 
 import copy
+import dataclasses
+import hashlib
 import logging
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
+from PIL import Image
 
 from effjax.data.base import DatasetInfo, Example
 from effjax.data.decode import decode_image
 from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadable
+from effjax.data.ledger import File
+from effjax.data.pool_files import Numbers
 from effjax.errors import UserError
 
 _log = logging.getLogger("effjax")
 
 
 class UnlabelledFolder:
-    """Every image below a folder. Global ids number the files in the order of their sorted paths.
+    """Every image below a folder. Global ids number the files in the order of their sorted paths, or as they are given.
 
     Attributes:
         paths: relative to the folder, by id.
+        gone: ids whose file is not there, or not as it was: such an example is black, and nobody should look at it.
+        parts: how many ids were given at each start; all at once if nothing else is known.
         broken: what could not be read so far: ids, and why. Such an example is black, for one bad file among a million
             must not end a pass; whoever uses a result looks here.
     """
@@ -46,6 +53,8 @@ class UnlabelledFolder:
         if not self.paths:
             raise UserError(f"pool {root}: no images in it or below ({', '.join(sorted(EXTENSIONS))})")
         self.broken: dict[int, str] = {}
+        self.gone: frozenset[int] = frozenset()
+        self.parts: tuple[int, ...] = (len(self.paths),)
         self._image_size, self._channels = image_size, channels
         shape = (image_size, image_size, channels)
         self.info = DatasetInfo(f"folder:{self.root}", "pool", len(self.paths), tuple(class_names), shape)
@@ -65,9 +74,65 @@ class UnlabelledFolder:
         other._image_size = image_size
         return other
 
+    def numbered(self, numbers: Numbers) -> "UnlabelledFolder":
+        """The same folder with other ids."""
+        other = copy.copy(self)
+        other.paths, other.gone, other.parts = list(numbers.paths), numbers.gone, tuple(numbers.parts)
+        other.broken = {}
+        other.info = dataclasses.replace(self.info, num_examples=len(other.paths))
+        return other
+
+    def files(self, ids: Iterable[int]) -> list[File]:
+        """What lies in the files of some examples now; of one that cannot be read, no byte."""
+        return [_file(self.root, self.paths[id_]) for id_ in ids]
+
+    def photo(self, id_: int, most: int) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+        """The whole picture for people, and what of it the network sees.
+
+        Args:
+            id_: the example.
+            most: its longer side is made smaller to so many pixels.
+
+        Returns:
+            uint8 ``[H, W, 3]``, and left, top, right and bottom of the centre square in it. Of a file that cannot be
+            read, or is gone, the black square that stands for it.
+        """
+        try:
+            if int(id_) in self.gone:
+                raise OSError("gone")
+            image = Image.fromarray(decode_image(self.root / self.paths[id_], 3))
+        except Exception:  # Pillow's decoders raise nearly anything on damaged files
+            image = Image.new("RGB", (self._image_size, self._image_size))
+        image.thumbnail((most, most), Image.Resampling.LANCZOS)
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        return np.asarray(image), (left, top, left + side, top + side)
+
+    def is_still(self, file: File) -> bool:
+        """Whether a file is there with the contents that it had."""
+        try:
+            same = (self.root / file.path).stat().st_size == file.bytes
+        except OSError:
+            return not file.digest
+        return same and _file(self.root, file.path) == file
+
     def _pixels(self, row: int) -> np.ndarray:
+        if int(row) in self.gone:
+            return np.zeros(self.info.image_shape, np.uint8)
         try:
             return decode_image(self.root / self.paths[row], self._channels, self._image_size)
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
             self.broken[int(row)] = why_unreadable(self.root / self.paths[row], error)
             return np.zeros(self.info.image_shape, np.uint8)
+
+
+def _file(root: pathlib.Path, path: str) -> File:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (root / path).open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+                size += len(block)
+    except OSError:
+        return File(path, 0, "")
+    return File(path, size, digest.hexdigest())

@@ -16,6 +16,7 @@ from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import write_json
 from effjax.recipes.selectors import RANDOM, RANKS, SELECTORS, STREAM, Candidates
+from effjax.recipes.shown import path_of
 from effjax.recipes.streaming import POLICIES, Stream
 
 _log = logging.getLogger("effjax")
@@ -62,7 +63,7 @@ class Acquisition:
     full_map: Callable[[], tuple[np.ndarray, selection.DatasetMap]] | None = None
 
     def choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
-        """Chooses for a round; the first is drawn at random.
+        """Chooses for a round; as long as nothing has a label, at random.
 
         Args:
           round_: the round that will be asked for.
@@ -76,8 +77,8 @@ class Acquisition:
         seed, selector = self.rounds.seed, self.query["selector"]
         key = jax.random.fold_in(jax.random.key(seed), round_)
         if selector == STREAM:
-            return self._note(round_, self._from_stream(round_, count), labelled)
-        if round_ == 0:
+            return self._note(round_, self._from_stream(round_, labelled, count), labelled)
+        if not len(labelled):
             return Choice(free[np.asarray(selection.random_batch(key, len(free), count))].tolist(), None)
         free = self._without_outliers(round_, free, labelled, count)
         if selector == RANDOM:
@@ -112,7 +113,7 @@ class Acquisition:
     def _features(self, variables: Tree, ids: Sequence[int], seed: int) -> np.ndarray:
         return self.predict(variables, View(self.pool, np.asarray(ids)), seed)[1]
 
-    def _from_stream(self, round_: int, count: int) -> Choice:
+    def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
         """The examples pass by in a fixed order; the policy goes on from where the round before left it."""
         score, seed = SCORES[self.query["score"]], self._draws(round_)
 
@@ -120,8 +121,8 @@ class Acquisition:
             probs, _ = self.predict(self.rounds.variables(round_ - 1), View(self.pool, ids), seed)
             return np.asarray(score(probs))
 
-        stream = Stream(self.query["stream"], self.rounds.seed, global_ids(self.pool))
-        return Choice(*stream.next_round(round_, self.rounds.path, scores_of, count))
+        stream = Stream(self.query["stream"], self.rounds.seed, _in_parts(self.pool), getattr(self.pool, "gone", ()))
+        return Choice(*stream.next_round(round_, self.rounds.path, scores_of if len(labelled) else None, count))
 
     def _without_outliers(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> np.ndarray:
         """What is left of the free examples without those that look unlearnable."""
@@ -165,6 +166,7 @@ class Acquisition:
         noted = [
             {
                 "id": int(id_),
+                **({"path": path} if (path := path_of(self.pool, id_)) else {}),
                 "score": None if choice.scores is None else float(choice.scores[number]),
                 "nearest": int(labelled[row]),
                 "distance": float(np.linalg.norm(known[row] - asked[number])),
@@ -178,6 +180,12 @@ class Acquisition:
         folder = self.rounds.path(round_)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / name, value)
+
+
+def _in_parts(pool: Source) -> list[np.ndarray]:
+    """The global ids of a pool; of a folder that has grown, those of each start."""
+    ids, parts = global_ids(pool), getattr(pool, "parts", ())
+    return np.split(ids, np.cumsum(parts)[:-1]) if parts else [ids]
 
 
 def check_query(key: str, query: Mapping[str, Any]) -> None:
@@ -197,7 +205,7 @@ def check_query(key: str, query: Mapping[str, Any]) -> None:
         policy = query["stream"]["policy"]
         if policy not in POLICIES:
             raise UserError(f"{key}.stream.policy={policy!r}; {nearest(policy, POLICIES)}")
-        Stream(query["stream"], 0, np.arange(1))  # says what its budget or its options lack
+        Stream(query["stream"], 0, [np.arange(1)])  # says what its budget or its options lack
     if outliers := query["outliers"]:
         _check_outliers(f"{key}.outliers", outliers)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from effjax import selection
-from effjax.data.base import View, global_ids
+from effjax.data.base import View, available_ids
 from effjax.data.kept import keep
 from effjax.data.ledger import Ledger
 from effjax.recipes import config as schema
@@ -23,6 +23,7 @@ from effjax.recipes.folders import drawn, with_test
 from effjax.recipes.labelling import Loop, Waiting, make_ledger, run_loops
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.pool import PoolPredictor
+from effjax.recipes.pool_numbers import name_files, numbered_pool
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import beyond_defaults, check_workdir, plain, write_json
 from effjax.recipes.sharing import experiment_held, loops_held
@@ -103,7 +104,7 @@ class ActiveExperiment:
         config = with_test(config)
         self.config, self.workdir = config, workdir
         self.backend: Backend = make_backend(config["backend"])
-        self.datasets: Datasets = _kept(open_datasets(config), config["data"])
+        self.datasets: Datasets = _kept(_numbered(open_datasets(config), workdir, config["data"]), config["data"])
         watched_ids(config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
@@ -139,7 +140,10 @@ class ActiveExperiment:
         identities = [self._identity(name, seed, active) for seed in seeds]
         ledgers = [make_ledger(folder, identity) for folder, identity in zip(folders, identities, strict=True)]
         barrier(f"{folders} read")  # before one process writes to them
-        labels_of = [functools.partial(_labels_of, ledger) for ledger in ledgers]
+        if self.config["data"]["pool"]:
+            for ledger in ledgers:
+                name_files(ledger, pool)
+        labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
         assembled, predict = self._make(name)
         trainer = Trainer(
             name=name,
@@ -174,7 +178,7 @@ class ActiveExperiment:
         if key not in self._made:
             # The labelled part alone lives on the device, so the pool may be larger: what is assembled needs but one.
             pool = self.datasets.train
-            few = View(pool, global_ids(pool)[: 1 if run["query"] else None])
+            few = View(pool, available_ids(pool)[: 1 if run["query"] else None])
             datasets = dataclasses.replace(self.datasets, train=few, on_device=True, _read={}, _without={})
             parts = (name, run, datasets, self.backend, self.config["eval_batch_size"], {})
             self._made[key] = assemble(*parts, members=members), {}
@@ -238,8 +242,16 @@ def _kept(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
     return dataclasses.replace(datasets, **{role: keep(getattr(datasets, role), most) for role in roles})
 
 
-def _labels_of(ledger: Ledger, round_: int) -> dict[int, int]:
-    return ledger.labels(before=round_ + 1)
+def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) -> Datasets:
+    """Gives the images of a folder the ids that they have had so far."""
+    if not settings["pool"]:
+        return datasets
+    return dataclasses.replace(datasets, train=numbered_pool(datasets.train, workdir, settings["pool"]))
+
+
+def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, int]:
+    """The labels that a round trains on; what is gone cannot be trained on."""
+    return {id_: label for id_, label in ledger.labels(before=round_ + 1).items() if id_ not in gone}
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.

@@ -1,5 +1,6 @@
 """What an active-learning experiment ends with, or shows while its loops wait: a table, curves, one page for people."""
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from effjax.recipes.datasets import Datasets
 from effjax.recipes.report import REPORT_FILE, TABLE_FILE, publish
 from effjax.recipes.runs import plain
 from effjax.recipes.selectors import RANDOM
+from effjax.recipes.shown import path_of
 from effjax.reports import active_tables, tables
 from effjax.reports.active import Pictures, write_active
 from effjax.reports.active_maps import dataset_maps, queried_classes
@@ -79,6 +81,7 @@ def report(
     firsts = {labels[name]: several[0] for name, several in folders.items()}
     whole_folders = {label: LoopFolder(workdir / name / f"seed_{config['seed']}") for name, label in whole.items()}
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
+    name_of = functools.partial(path_of, datasets.train)
     class_names = datasets.info.class_names
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
@@ -95,8 +98,8 @@ def report(
         notes=notes,
         further=further,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, class_names),
-        extremes={name: sections.extremes(found, image_of, class_names) for name, found in maps.items()},
+        asked=sections.asked(firsts, image_of, name_of, class_names),
+        extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
         facts={**facts, "config": yaml.safe_dump(plain(config), sort_keys=False, width=110)},
     )
     _log.info("the report: %s", workdir / REPORT_FILE)

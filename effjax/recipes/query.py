@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from effjax import selection
 from effjax.data.base import View
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
-from effjax.files import write_text, write_whole
+from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
 from effjax.recipes.acquisition import SCORES
+from effjax.recipes.oracles.tables import read_table
 from effjax.recipes.pool import PoolPredictor
 from effjax.recipes.selectors import RANDOM, RANKS, SELECTORS, Candidates
+from effjax.recipes.shown import path_of, photo_of
 from effjax.recipes.trained import Trained
-from effjax.reports.contact_sheet import contact_sheet
+from effjax.reports.numbered_sheet import numbered_sheet
 from effjax.runtime import jit_backend
 from effjax.steps import stack_members
 from effjax.steps.predictions import check_dropout
@@ -32,7 +34,7 @@ _log = logging.getLogger("effjax")
 Tree = Any
 
 QUERIES_FILE, SHEET_FILE = "queries.csv", "sheet.png"
-_A_ROW, _SHOWN = 8, 64  # of the contact sheet
+_SHOWN, _CELL = 64, 192  # pictures on the sheet, and the side of one
 _LISTED = 5  # broken files named in one line; more are counted
 # Selectors that compare examples with one another hold so many; a pool beyond that is narrowed down by score first.
 _MOST_CANDIDATES = 20_000
@@ -207,28 +209,26 @@ def _named(files: Sequence[str], source: UnlabelledFolder) -> np.ndarray:
     named: list[int] = []
     for file in files:
         try:
-            with open(file, newline="", encoding="utf-8-sig") as opened:
-                rows: list[Mapping[str, str]] = list(csv.DictReader(opened))
+            rows = read_table(Path(file), ("path",), "surrogateescape")
         except OSError as error:
             raise UserError(f"--without={file} cannot be read: {error.strerror}") from error
-        if rows and "path" not in rows[0]:
-            raise UserError(f"--without={file}: the column 'path' is missing")
-        named += [ids[row["path"]] for row in rows if row["path"] in ids]
+        paths = [spreadsheet_text(row["path"]) for _, row in rows]
+        named += [ids[path] for path in paths if path in ids]
     return np.asarray(named, np.int64)
 
 
 def _write(out: Path, chosen: Sequence[Chosen], source: UnlabelledFolder, ids: np.ndarray) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("path", "score", "guess", "confidence", "label"))
-    writer.writerows((c.path, f"{c.score:.6g}", c.guess, f"{c.confidence:.4f}", "") for c in chosen)
-    write_text(out / QUERIES_FILE, text.getvalue())
-    images = [source[int(id_)]["image"] for id_ in ids[:_SHOWN]]
-    rows = range(0, len(images), _A_ROW)
-    page = {
-        f"{start + 1}–{start + len(images[start : start + _A_ROW])}": images[start : start + _A_ROW] for start in rows
-    }
-    write_whole(out / SHEET_FILE, lambda file: contact_sheet(page, cell=96).save(file, "PNG"))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("number", "path", "score", "guess", "confidence", "label"))
+    for number, c in enumerate(chosen, start=1):
+        said = (spreadsheet_safe(c.path), f"{c.score:.6g}", spreadsheet_safe(c.guess), f"{c.confidence:.4f}", "")
+        writer.writerow((number, *said))
+    write_whole(out / QUERIES_FILE, lambda file: file.write(table.getvalue().encode(errors="surrogateescape")))
+    pictures = [photo_of(source, id_, most=_CELL) for id_ in ids[:_SHOWN]]
+    paths = [path_of(source, id_) for id_ in ids[:_SHOWN]]
+    sheet = numbered_sheet(pictures, range(1, len(pictures) + 1), paths, cell=_CELL)
+    write_whole(out / SHEET_FILE, lambda file: sheet.save(file, "PNG"))
     _log.info("wrote %s and %s", out / QUERIES_FILE, out / SHEET_FILE)
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,42 +32,53 @@ class Stream:
     Args:
       settings: see :func:`effjax.recipes.config.stream`.
       seed: of the order, and of a policy that draws.
-      ids: the pool's global ids.
+      parts: the pool's global ids; what came later follows what was there before.
+      gone: ids that are passed over.
 
     Raises:
       UserError: if the policy or one of its options cannot be used.
     """
 
-    def __init__(self, settings: Mapping[str, Any], seed: int, ids: np.ndarray):
+    def __init__(self, settings: Mapping[str, Any], seed: int, parts: Sequence[np.ndarray], gone: Collection[int] = ()):
         self.policy, self.budget = _make(settings, seed), settings["budget"]
-        self.order = ids[draws.permutation((seed, _ORDER), len(ids))]
+        orders = [ids[draws.permutation((seed, _ORDER + number), len(ids))] for number, ids in enumerate(parts)]
+        self.order, self._gone = np.concatenate(orders), np.fromiter(gone, np.int64)
 
     def next_round(
-        self, round_: int, folder: Callable[[int], Path], scores_of: Callable[[np.ndarray], np.ndarray], count: int
+        self,
+        round_: int,
+        folder: Callable[[int], Path],
+        scores_of: Callable[[np.ndarray], np.ndarray] | None,
+        count: int,
     ) -> tuple[list[int], list[float] | None]:
-        """Lets examples pass until the policy has asked for some; the first round takes the first ones as they come.
+        """Lets examples pass until the policy has asked for some; without scores, takes them as they come.
 
         Args:
           round_: the round that is chosen for.
           folder: from a round to its folder, where the policy's state after it is kept.
-          scores_of: from global ids to their scores by the network of the round before.
-          count: how many examples a round asks for on average; in the first, exactly.
+          scores_of: from global ids to their scores by the network of the round before; None where there is none yet.
+          count: how many examples a round asks for on average; without scores, exactly.
 
         Returns:
           Global ids and their scores, in the order they came; none where the stream has ended.
         """
-        if round_ == 0:
-            self._save(folder(0), count, self.policy.start)
-            return self.order[:count].tolist(), None
-        position, state = self._load(folder(round_ - 1))
+        position, state = self._load(folder(round_ - 1)) if round_ else (0, self.policy.start)
+        if scores_of is None:
+            rows = position + np.flatnonzero(~np.isin(self.order[position:], self._gone))[:count]
+            self._save(folder(round_), int(rows[-1]) + 1 if len(rows) else len(self.order), state)
+            return self.order[rows].tolist(), None
         ids: list[int] = []
         scores: list[float] = []
         while not ids and position < len(self.order):
             passing = self.order[position : position + math.ceil(count / self.budget)]
+            position += len(passing)
+            passing = passing[~np.isin(passing, self._gone)]
+            if not len(passing):
+                continue
             found = scores_of(passing)
             state, queries = jax.lax.scan(self.policy.step, state, jnp.asarray(found, jnp.float32))
             asked = np.asarray(queries)
-            ids, scores, position = passing[asked].tolist(), found[asked].tolist(), position + len(passing)
+            ids, scores = passing[asked].tolist(), found[asked].tolist()
         self._save(folder(round_), position, state)
         return ids, scores
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ from effjax.errors import UserError
 from effjax.recipes.assemble import Assembled
 from effjax.runtime import checkpoints as stored
 from effjax.runtime import fit
-from effjax.runtime.hosts import is_primary
+from effjax.runtime.hosts import barrier, is_primary
 from effjax.steps import member_of
+
+_log = logging.getLogger("effjax")
 
 Tree = Any
 LabelsOf = Callable[[int], Mapping[int, int]]
@@ -105,9 +108,10 @@ class Trainer:
                 )
         seeds = self._network_seeds()
         state = self.assembled.initial_state(seeds)
-        if round_ and self.warm:
+        if round_ and self.warm and all(labels_of(round_ - 1) for labels_of in self.labels_of):
             state = _warm(state, self._all(round_ - 1))
         digest = hashlib.sha256(json.dumps([sorted(own.items()) for own in labels]).encode()).hexdigest()
+        self._forget_other_labels(round_, digest)
         who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
         fitted = fit(
             dataclasses.replace(self.assembled.task, feed=self._feed(labels)),
@@ -118,6 +122,22 @@ class Trainer:
             label=f"{self.name} {who} round {round_} ({len(labels[0]):,} labels)",
         )
         return fitted.state.eval_variables
+
+    def _forget_other_labels(self, round_: int, digest: str) -> None:
+        """Throws away what an interrupted training has left if it had other labels: files may be gone since."""
+        folder = self.path(round_) / "checkpoints"
+        try:
+            found = dict(stored.read_meta(folder, stored.steps(folder)[-1])["identity"])
+        except Exception:  # there is none, or whoever reads it says what is wrong with it
+            return
+        ours = json.loads(json.dumps({**self.identity, "round": round_, "labels": digest}))
+        if [key for key in ours if ours[key] != found.get(key)] != ["labels"]:
+            return
+        _log.info("%s: the labels of round %d are not those it was begun with: trained anew", self.name, round_)
+        barrier(f"{folder} read")
+        if is_primary():
+            shutil.rmtree(folder.replace(folder.with_name("other_labels")))
+        barrier(f"{folder} removed")
 
     def _network_seeds(self) -> int | list[int]:
         """A seed for each network: of one loop's ensemble, or of each loop."""

@@ -11,6 +11,7 @@ from effjax.reports.pages import data_url, thumbnail, write_page
 from effjax.reports.tables import Table
 
 _SIDE = 48  # of thumbnails as stored, in pixels
+PHOTO_SIDE = 96  # of those of photos, which have more pixels
 _BUDGET = 3 * 2**20  # bytes for the thumbnails of what was asked for
 _FEWEST, _MOST = 4, 12  # examples shown of a round
 
@@ -163,7 +164,7 @@ def how_many(image: np.ndarray, rounds: Sequence[int]) -> tuple[int, int]:
     Returns:
       Examples a round, and rounds a loop.
     """
-    pairs = _BUDGET // (2 * len(thumbnail(image, _SIDE)))
+    pairs = _BUDGET // (2 * len(thumbnail(image, _side(image))))
     examples = int(np.clip(pairs // max(sum(rounds), 1), _FEWEST, _MOST))
     return examples, max(2, pairs // (examples * max(len(rounds), 1)))
 
@@ -183,5 +184,9 @@ def _round(round_: AskedRound) -> dict[str, Any]:
 
 
 def _one(shown: Shown) -> dict[str, str]:
-    caption = shown.caption.replace("_", "_\u200b")  # where a long class name may be broken
-    return {"image": thumbnail(shown.image, _SIDE), "caption": caption}
+    caption = shown.caption.replace("_", "_\u200b").replace("/", "/\u200b")  # where a long name may be broken
+    return {"image": thumbnail(shown.image, _side(shown.image)), "caption": caption}
+
+
+def _side(image: np.ndarray) -> int:
+    return PHOTO_SIDE if max(image.shape) >= PHOTO_SIDE else _SIDE

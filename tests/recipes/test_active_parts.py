@@ -112,7 +112,7 @@ def test_a_stream_passes_by_once_and_keeps_its_budget(tmp_path, data_dir):
     config.active.rounds = 20
     found = run(config, tmp_path)["stream"]
     folder = tmp_path / "stream" / "seed_0"
-    order = Stream(policy, 0, np.arange(POOL)).order.tolist()
+    order = Stream(policy, 0, [np.arange(POOL)]).order.tolist()
     ids = [id_ for round_ in asked(folder) for id_ in round_]
     assert ids[:COUNT] == order[:COUNT]
     assert [order.index(id_) for id_ in ids] == sorted(order.index(id_) for id_ in ids)  # none comes back

@@ -11,14 +11,19 @@ from PIL import Image
 from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE
 from effjax.errors import UserError
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
+from effjax.recipes.oracles.base import parse_label
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (17, 3, 250)
+PATHS = ("day0/a.jpg", "=1+1.jpg", "a folder/of its own/whose name is long/café.jpg")
 
 
-def queries(channels=3):
+def queries(channels=3, paths=("", "", "")):
     rng = np.random.default_rng(0)
-    return [Query(id_, 0.5, rng.integers(0, 256, (9, 7, channels), dtype=np.uint8)) for id_ in IDS]
+    images = [rng.integers(0, 256, (9, 7, channels), dtype=np.uint8) for _ in IDS]
+    return [
+        Query(id_, 0.5, lambda image=image: image, path) for id_, image, path in zip(IDS, images, paths, strict=True)
+    ]
 
 
 def fill(path, labels, **changes):
@@ -36,9 +41,21 @@ def fill(path, labels, **changes):
         writer.writerows(row for i, row in enumerate(rows) if i not in changes.get("drop", ()))
 
 
+def plain(answers):
+    return [(answer.id, answer.event, answer.label) for answer in answers]
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """An oracle that has asked in round 2, and the table to fill in."""
+    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle.ask(2, queries())
+    return oracle, tmp_path / "round_02" / "labels.csv"
+
+
 def test_the_dataset_answers_at_once():
     oracle = DatasetOracle(ArraySource(10))
-    assert oracle.answers(0, [3, 8]) == [(3, LABELLED, 1), (8, LABELLED, 0)]
+    assert plain(oracle.answers(0, [3, 8, 9], {3, 8})) == [(3, LABELLED, 1), (8, LABELLED, 0)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -49,54 +66,99 @@ def test_a_folder_is_filled_in_by_hand(tmp_path, channels):
     folder = tmp_path / "queries" / "round_02"
     assert sorted(path.name for path in folder.iterdir()) == ["images", "labels.csv", "sheet.png"]
     stored = np.asarray(Image.open(folder / "images" / "3.png")).reshape(9, 7, channels)
-    np.testing.assert_array_equal(stored, asked[1].image)
-    assert oracle.answers(2, IDS) is None  # nobody has written anything yet
+    np.testing.assert_array_equal(stored, asked[1].picture())
+    assert oracle.answers(2, IDS, IDS) == []  # nobody has written anything yet
     assert "labels.csv" in oracle.how_to_go_on(2)
     fill(folder / "labels.csv", {17: "dog", 3: " unlabelable ", 250: "skip"})
     oracle.ask(2, asked)  # after an interruption: somebody's work stays
     expected = [(17, LABELLED, 1), (3, UNLABELABLE, None), (250, SKIPPED, None)]
-    assert oracle.answers(2, IDS) == expected
+    assert plain(oracle.answers(2, IDS, IDS)) == expected
 
 
+def test_photos_have_their_paths_and_numbers(tmp_path):
+    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle.ask(0, queries(paths=PATHS))
+    folder = tmp_path / "round_00"
+    assert sorted(path.name for path in (folder / "images").iterdir()) == ["17.jpg", "250.jpg", "3.jpg"]
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["round", "id", "image", "path", "label", "note"]
+    assert [row["path"] for row in rows] == [PATHS[0], "'=1+1.jpg", PATHS[2]]  # no spreadsheet computes it
+    with_paths = np.asarray(Image.open(folder / "sheet.png"))
+    oracle.ask(1, queries())
+    without = np.asarray(Image.open(tmp_path / "round_01" / "sheet.png"))
+    assert with_paths.shape[0] > without.shape[0]
+    paper = without[0, 0]
+    assert (without[-26:] != paper).any()  # there is a number below
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_spreadsheet_may_save_it_with_semicolons(tmp_path, encoding):
-    oracle = FolderOracle(tmp_path, CLASSES)
-    oracle.ask(2, queries())
-    path = tmp_path / "round_02" / "labels.csv"
+def test_a_spreadsheet_saves_it_in_its_own_way(asked, encoding, delimiter):
+    oracle, path = asked
     fill(path, {17: "dog", 3: "cat", 250: "skip"})
-    path.write_text(path.read_text().replace(",", ";"), encoding=encoding)
-    assert oracle.answers(2, IDS) == [(17, LABELLED, 1), (3, LABELLED, 0), (250, SKIPPED, None)]
+    text = path.read_text().replace(",", delimiter).replace("round", "Round").replace("label", "LABEL")
+    text = text.replace("id", '"ID"', 1).replace(delimiter + "250" + delimiter, delimiter + "250.0" + delimiter)
+    bare = delimiter * 4 + "\n"
+    path.write_text(text.replace("\n2", f"\n{bare}2") + bare + "\n", encoding=encoding)
+    assert plain(oracle.answers(2, IDS, IDS)) == [(17, LABELLED, 1), (3, LABELLED, 0), (250, SKIPPED, None)]
 
 
-def test_a_table_that_is_no_text_is_refused(tmp_path):
-    oracle = FolderOracle(tmp_path, CLASSES)
-    oracle.ask(2, queries())
-    path = tmp_path / "round_02" / "labels.csv"
+@pytest.mark.parametrize(
+    ("classes", "written", "label"),
+    [
+        (("cat", "dog"), "DOG", 1),
+        (("caf\u00e9", "bar"), "cafe\u0301", 0),
+        (("cafe\u0301", "bar"), "Caf\u00e9", 0),
+        (("01", "02", "10"), "1", 0),
+        (("01", "02", "10"), "10.0", 2),
+        (("0", "1"), "01", 1),
+        (("1", "01"), "01", 1),
+        (("skip", "cat"), "skip", 0),  # a class of that name
+        (("Straße", "Weg"), "STRASSE", 0),
+    ],
+)
+def test_labels_as_people_write_them(classes, written, label):
+    assert parse_label(written, classes) == (LABELLED, label)
+
+
+def test_labels_that_may_mean_several_are_refused():
+    for classes, written in ((("Cat", "CAT"), "cat"), (("1", "01"), "001")):
+        with pytest.raises(
+            ValueError, match=f"'{written}' may be any of {', '.join(classes)}: write it as it is there"
+        ):
+            parse_label(written, classes)
+    assert parse_label("SKIP", ("cat",)) == (SKIPPED, None)
+    assert parse_label("skip", ("Skip",)) == (SKIPPED, None)
+
+
+def test_a_table_that_is_no_text_is_refused(asked):
+    oracle, path = asked
     path.write_bytes(path.read_text().encode("utf-16"))
     with pytest.raises(UserError, match=r"labels.csv: nothing was taken over; it is not text in UTF-8: save it as CSV"):
-        oracle.answers(2, IDS)
+        oracle.answers(2, IDS, IDS)
+    path.write_text("round,label\n2,cat\n")
+    with pytest.raises(UserError, match=r"labels.csv: nothing was taken over; the column 'id' is missing"):
+        oracle.answers(2, IDS, IDS)
 
 
-def test_a_table_that_was_thrown_away_is_written_anew(tmp_path):
-    oracle = FolderOracle(tmp_path, CLASSES)
-    oracle.ask(2, queries())
-    path = tmp_path / "round_02" / "labels.csv"
+def test_a_table_that_was_thrown_away_is_written_anew(asked):
+    oracle, path = asked
     empty = path.read_bytes()
     path.unlink()
+    assert oracle.answers(2, IDS, IDS) == []
     oracle.ask(2, queries())
     assert path.read_bytes() == empty
-    assert oracle.answers(2, IDS) is None
+    assert oracle.answers(2, IDS, IDS) == []
 
 
-def test_every_mistake_is_listed_at_once(tmp_path):
-    oracle = FolderOracle(tmp_path, CLASSES)
-    oracle.ask(2, queries())
-    path = tmp_path / "round_02" / "labels.csv"
+def test_every_mistake_is_listed_at_once(asked):
+    oracle, path = asked
     twice = {"round": "2", "id": "3", "image": "", "label": "cat", "note": ""}
     unknown = {**twice, "id": "4"}
     fill(path, {3: "cat", 17: "dgo"}, rows={0: {"label": "dgo"}}, drop=[2], more=[twice, unknown, {**twice, "id": "x"}])
     with pytest.raises(UserError) as error:
-        oracle.answers(2, IDS)
+        oracle.answers(2, IDS, IDS)
     said = str(error.value)
     for part in (
         "line 2: id 17: 'dgo' is no class; allowed: cat, cow, dog, skip, unlabelable (did you mean 'dog'?)",
@@ -110,19 +172,30 @@ def test_every_mistake_is_listed_at_once(tmp_path):
     assert "\n" not in said
 
 
-@pytest.mark.parametrize(
-    ("labels", "changes", "message"),
-    [
-        ({17: "cat", 3: "cat"}, {}, r"line 4: id 250 has no label yet"),
-        ({17: "cat", 3: "cat", 250: "cow"}, {"rows": {1: {"round": "1"}}}, r"id 3 is of round '1', this is round 2"),
-    ],
-)
-def test_half_filled_or_of_another_round(tmp_path, labels, changes, message):
-    oracle = FolderOracle(tmp_path, CLASSES)
-    oracle.ask(2, queries())
-    fill(tmp_path / "round_02" / "labels.csv", labels, **changes)
-    with pytest.raises(UserError, match=message):
-        oracle.answers(2, IDS)
+def test_what_is_blank_stays_open_and_rows_of_other_rounds_are_refused(asked):
+    oracle, path = asked
+    fill(path, {17: "cat", 3: " "})
+    assert plain(oracle.answers(2, IDS, IDS)) == [(17, LABELLED, 0)]
+    fill(path, {17: "cat", 3: "cat", 250: "cow"}, rows={1: {"round": "1"}})
+    with pytest.raises(UserError, match=r"id 3 is of round '1', this is round 2"):
+        oracle.answers(2, IDS, IDS)
+
+
+def test_a_row_may_be_missing_once_it_has_been_answered(asked):
+    oracle, path = asked
+    fill(path, {17: "cat", 3: "cow"}, drop=[2])
+    assert plain(oracle.answers(2, IDS, {17, 3})) == [(17, LABELLED, 0), (3, LABELLED, 2)]
+
+
+def test_lines_are_counted_as_an_editor_does(asked):
+    oracle, path = asked
+    long = "x" * 200_000  # a cell longer than Python's csv reads by itself
+    notes = {0: {"note": "a note\nof three\nlines"}, 1: {"note": long, "label": "dgo"}, 2: {"label": "cwo"}}
+    fill(path, {17: "cat"}, rows=notes)
+    text = path.read_text().replace("dgo", "dgo", 1)
+    path.write_text(text.replace("2,250", "\n,,,,\n2,250"))
+    with pytest.raises(UserError, match=r"; line 5: id 3: 'dgo' is no .*; line 8: id 250: 'cwo' is no "):
+        oracle.answers(2, IDS, IDS)
 
 
 def exported(tasks, choices):

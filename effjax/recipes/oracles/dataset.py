@@ -1,10 +1,10 @@
 """The labels that a dataset has anyway: for simulations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from effjax.data.base import Source, View
-from effjax.data.ledger import LABELLED
-from effjax.recipes.oracles.base import Answer, Query
+from effjax.data.ledger import LABELLED, Answer
+from effjax.recipes.oracles.base import Query
 
 
 class DatasetOracle:
@@ -23,9 +23,9 @@ class DatasetOracle:
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Nothing to hand over."""
 
-    def answers(self, round_: int, ids: Sequence[int]) -> list[Answer]:
-        """Returns the labels."""
-        return [(id_, LABELLED, int(self._labels[id_])) for id_ in ids]
+    def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
+        """Returns the labels of what waits for them."""
+        return [Answer(id_, LABELLED, int(self._labels[id_])) for id_ in asked if id_ in waiting]
 
     def how_to_go_on(self, round_: int) -> str:
         return ""

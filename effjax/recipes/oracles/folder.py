@@ -1,22 +1,24 @@
-"""A folder for people: the images, a page that shows them, and a table to fill in."""
+"""A folder for people: the pictures, a page that shows them, and a table to fill in."""
 
 import csv
-import getpass
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from effjax.recipes.oracles.base import NO_LABEL, Answer, Query, parse_label, raise_all
-from effjax.reports.contact_sheet import contact_sheet
+from effjax.data.ledger import Answer
+from effjax.files import spreadsheet_safe, storage, write_text
+from effjax.recipes.oracles.base import NO_LABEL, Query, parse_label, raise_all, user_name, whole_number
+from effjax.recipes.oracles.tables import read_table
+from effjax.reports.contact_sheet import fitted, picture
+from effjax.reports.numbered_sheet import numbered_sheet
 
 LABELS_FILE, SHEET_FILE = "labels.csv", "sheet.png"
-_COLUMNS = ("round", "id", "image", "label", "note")
-_A_ROW = 8  # of the page
+_COLUMNS = ("round", "id", "image", "path", "label", "note")
+_CELL, _MANY = (192, 96), 240  # the side of a picture on the page, and of one of many
 
 
 class FolderOracle:
@@ -29,7 +31,7 @@ class FolderOracle:
 
     def __init__(self, folder: str | Path, class_names: Sequence[str]):
         self.folder, self.class_names = Path(folder), tuple(class_names)
-        self.who = getpass.getuser()
+        self.who = user_name()
 
     def round_folder(self, round_: int) -> Path:
         return self.folder / f"round_{round_:02d}"
@@ -42,43 +44,48 @@ class FolderOracle:
         final = self.round_folder(round_)
         if final.exists():
             if not (final / LABELS_FILE).exists():
-                self._write_table(final / f"{LABELS_FILE}.partial", round_, queries)
-                os.replace(final / f"{LABELS_FILE}.partial", final / LABELS_FILE)
+                self._write_table(final / LABELS_FILE, round_, queries)
             return
         partial = final.with_name(f"{final.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "images").mkdir(parents=True)
-        for query in queries:
-            _as_image(query.image).save(partial / "images" / f"{query.id}.png")
-        self._write_table(partial / LABELS_FILE, round_, queries)
-        rows = [queries[start : start + _A_ROW] for start in range(0, len(queries), _A_ROW)]
-        page = {" ".join(str(q.id) for q in row): [q.image for q in row] for row in rows}
-        contact_sheet(page, cell=96).save(partial / SHEET_FILE)
-        os.replace(partial, final)
+        with storage(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+            (partial / "images").mkdir(parents=True)
+            small = []
+            cell = _CELL[len(queries) > _MANY]
+            for query in queries:
+                pixels = query.picture()
+                picture(pixels).save(partial / image_file(query), quality=92)  # of a PNG, the quality is always whole
+                small.append(np.asarray(fitted(picture(pixels), cell).convert("RGB")))
+            self._write_table(partial / LABELS_FILE, round_, queries)
+            ids, paths = [query.id for query in queries], [query.path for query in queries]
+            numbered_sheet(small, ids, paths, cell=cell).save(partial / SHEET_FILE)
+            os.replace(partial, final)
 
-    def answers(self, round_: int, ids: Sequence[int]) -> list[Answer] | None:
-        """Reads the filled table.
+    def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
+        """Reads the table, as far as it is filled in; see :class:`Oracle`.
 
         Raises:
           UserError: listing unknown classes, missing, unknown and doubled ids, and rows of another round; or if the
             table is not text in UTF-8.
         """
         path = self.round_folder(round_) / LABELS_FILE
-        rows = _read_table(path)
-        if missing := [column for column in ("round", "id", "label") if rows and column not in rows[0]]:
-            raise_all(path, [f"the column {column!r} is missing" for column in missing])
-        if rows and not any((row["label"] or "").strip() for row in rows):
-            return None
+        if not path.exists():
+            return []
+        rows = read_table(path, ("round", "id", "label"))
+        rows = [(line, {column: cell.strip() for column, cell in row.items()}) for line, row in rows]
+        if not any(row["label"] for _, row in rows):
+            return []
         answers, problems, seen = [], [], set()
-        for line, row in enumerate(rows, start=2):
+        for line, row in rows:
             try:
-                id_, answer = self._read_row(row, round_, ids, seen)
+                id_ = self._id_of(row, round_, asked, seen)
                 seen.add(id_)
-                answers.append((id_, *answer))
+                if row["label"]:
+                    answers.append(Answer(id_, *self._parse(row["label"], id_)))
             except ValueError as error:
                 problems.append(f"line {line}: {error}")
-        rejected = {row["id"].strip() for row in rows if row["id"]}
-        problems += [f"id {id_} is missing" for id_ in ids if id_ not in seen and str(id_) not in rejected]
+        rejected = {whole_number(row["id"]) for _, row in rows}
+        problems += [f"id {id_} is missing" for id_ in asked if id_ in waiting and id_ not in {*seen, *rejected}]
         raise_all(path, problems)
         return answers
 
@@ -89,42 +96,38 @@ class FolderOracle:
             f"{folder / LABELS_FILE} for each image of {folder / SHEET_FILE}"
         )
 
-    def _read_row(self, row: dict[str, str], round_: int, ids: Sequence[int], seen: set[int]):
-        id_ = int(row["id"]) if (row["id"] or "").strip().isdigit() else None
+    def _id_of(self, row: Mapping[str, str], round_: int, asked: Sequence[int], seen: Collection[int]) -> int:
+        id_ = whole_number(row["id"])
         if id_ is None:
             raise ValueError(f"id {row['id']!r} is no number")
-        if (row["round"] or "").strip() != str(round_):
+        if whole_number(row["round"]) != round_:
             raise ValueError(f"id {id_} is of round {row['round']!r}, this is round {round_}")
-        if id_ not in ids:
+        if id_ not in asked:
             raise ValueError(f"id {id_} was not asked in round {round_}")
         if id_ in seen:
             raise ValueError(f"id {id_} comes twice")
-        label = (row["label"] or "").strip()
-        if not label:
-            raise ValueError(f"id {id_} has no label yet")
+        return id_
+
+    def _parse(self, label: str, id_: int) -> tuple[str, int | None]:
         try:
-            return id_, parse_label(label, self.class_names)
+            return parse_label(label, self.class_names)
         except ValueError as error:
             raise ValueError(f"id {id_}: {error}") from error
 
     def _write_table(self, path: Path, round_: int, queries: Sequence[Query]) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            for query in queries:
-                score = "" if query.score is None else f"score {query.score:.4g}"
-                writer.writerow((round_, query.id, f"images/{query.id}.png", "", score))
+        columns = [column for column in _COLUMNS if column != "path" or any(query.path for query in queries)]
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, columns, extrasaction="ignore")
+        writer.writeheader()
+        for query in queries:
+            score = "" if query.score is None else f"score {query.score:.4g}"
+            path_cell = spreadsheet_safe(query.path)
+            writer.writerow(
+                {"round": round_, "id": query.id, "image": image_file(query), "path": path_cell, "note": score}
+            )
+        write_text(path, table.getvalue())
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
-    """The rows, as spreadsheets save them: with a mark before the first byte, with semicolons in much of Europe."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise_all(path, ["it is not text in UTF-8: save it as CSV (UTF-8)"])
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-
-
-def _as_image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+def image_file(query: Query) -> str:
+    """Where the picture of a query lies in its round's folder: of photos a JPEG, of a dataset's pixels none is lost."""
+    return f"images/{query.id}.{'jpg' if query.path else 'png'}"

@@ -1,0 +1,38 @@
+"""What people see of an example: of a folder, the whole photo and its path; of a dataset, the image, enlarged."""
+
+import numpy as np
+
+from effjax.data.base import Source
+from effjax.errors import printable
+from effjax.reports.numbered_sheet import enlarged, framed
+
+#: The longer side of pictures that are handed to people, in pixels.
+LEAST, MOST = 512, 1024
+
+
+def path_of(source: Source, id_: int) -> str:
+    """Where an example lies, to be read; empty for one of a dataset."""
+    paths = getattr(source, "paths", None)
+    return "" if paths is None else printable(paths[int(id_)])
+
+
+def is_photo(source: Source) -> bool:
+    """Whether there is more to see than what a network sees."""
+    return hasattr(source, "photo")
+
+
+def photo_of(source: Source, id_: int, most: int = MOST, least: int = 0) -> np.ndarray:
+    """A whole photo, with a frame around what a network sees of it.
+
+    Args:
+      source: a folder.
+      id_: the example.
+      most: its longer side has at most so many pixels.
+      least: a small photo is enlarged to so many.
+
+    Returns:
+      uint8 ``[H, W, 3]``.
+    """
+    pixels, box = source.photo(int(id_), most)
+    shown = enlarged(pixels, least) if least else pixels
+    return framed(shown, [side * len(shown) / len(pixels) for side in box])

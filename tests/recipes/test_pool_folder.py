@@ -1,0 +1,170 @@
+"""A pool that is a folder changes while its loop goes on: no label moves to another image."""
+
+import json
+import shutil
+
+import pytest
+from small_pools import (
+    all_right,
+    as_it_was_before,
+    asks,
+    class_of,
+    fill,
+    ledger_of,
+    loop_folder,
+    make_photos,
+    paint,
+    pool_config,
+    table_of,
+)
+
+from effjax.errors import UserError
+from effjax.recipes import active
+from effjax.recipes.active_files import LoopFolder
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """Four labels are written down and not yet taken over."""
+    home = tmp_path_factory.mktemp("begun")
+    make_photos(home)
+    first = asks(pool_config(home), home)
+    fill(table_of(home, 0), class_of)
+    return home, first
+
+
+@pytest.fixture
+def again(begun, caplog):
+    """The loop itself, put back when the test is over."""
+    caplog.set_level("INFO", "effjax")
+    home, _ = begun
+    kept = home.parent / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(home, kept)
+    yield home
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+
+
+def test_the_questions_are_those_of_the_sorted_listing(begun):
+    home, first = begun
+    paths = sorted(str(path.relative_to(home / "pool")) for path in (home / "pool").rglob("*.png"))
+    ledger = ledger_of(home)
+    assert [paths[id_] for id_ in ledger.open()] == first
+    assert all(file.bytes == (home / "pool" / file.path).stat().st_size for file in ledger.files().values())
+
+
+def test_files_that_come_and_go_move_no_label(again, caplog):
+    home, config = again, pool_config(again)
+    first = [file.path for file in ledger_of(home).files().values()]
+    paint(home / "pool" / "a_dog.png", 50)  # before all others
+    paths = sorted((home / "pool").rglob("day*/*.png"))
+    free = next(path for path in paths if str(path.relative_to(home / "pool")) not in first)
+    free.unlink()
+    second = asks(config, home)
+    assert all_right(home)
+    assert not set(first) & set(second)
+    assert "one file is new and joins it: a_dog.png" in caplog.text
+    assert f"one file is gone and cannot be asked for: {free.relative_to(home / 'pool')}" in caplog.text
+    assert asks(config, home) == second  # and so at every start
+    asked = json.loads((loop_folder(home) / "round_01" / "queries.json").read_text())
+    assert [query["path"] for query in asked] == second
+
+    fill(table_of(home, 1), class_of)
+    caplog.clear()
+    (home / "pool" / first[0]).unlink()  # a labelled one
+    third = asks(config, home)
+    assert all_right(home)
+    assert "2 files are gone" in caplog.text
+    assert "1 of the old ones has a label, kept but not used" in caplog.text
+    result = json.loads((loop_folder(home) / "round_01" / "result.json").read_text())
+    assert result["labels"] == 4 + 3 - 1
+    fill(table_of(home, 2), class_of)
+    active.main(config.to_dict(), home / "work")
+    everything = [*first, *second, *third]
+    assert len(set(everything)) == len(everything)
+    page = (home / "work" / "report.html").read_text()
+    assert second[0].rsplit("/", 1)[-1].replace("_", "_\u200b") in page
+
+
+def test_a_file_with_other_contents_is_another_example(again, caplog):
+    home, config = again, pool_config(again)
+    asks(config, home)
+    fill(table_of(home, 1), class_of)
+    (changed, *_), ledger = [f.path for f in ledger_of(home).files().values()], ledger_of(home)
+    id_ = next(id_ for id_, file in ledger.files().items() if file.path == changed)
+    paint(home / "pool" / changed, 99)
+    asks(config, home)
+    assert f"one file is not as it was when it was asked for, and counts as new: {changed}; 1 of" in caplog.text
+    assert ledger_of(home).labels()[id_] in (0, 1)  # kept
+    assert json.loads((loop_folder(home) / "round_01" / "result.json").read_text())["labels"] == 6
+    config.active.rounds = 9
+    fill(table_of(home, 2), class_of)
+    known = {file.path for file in ledger_of(home).files().values()}
+    for path in (home / "pool").rglob("*.png"):
+        if str(path.relative_to(home / "pool")) not in known:
+            path.unlink()
+    assert asks(config, home) == [changed]  # the only one that is left
+    numbers = [id_ for id_, file in ledger_of(home).files().items() if file.path == changed]
+    assert numbers == [id_, 16]
+
+
+def test_one_that_waits_for_its_label_may_go(again):
+    home, config = again, pool_config(again)
+    path = home / "pool" / next(iter(ledger_of(home).files().values())).path
+    kept = path.read_bytes()
+    path.unlink()
+    asks(config, home)
+    ledger = ledger_of(home)
+    assert [entry.who for entry in ledger.entries if entry.event == "skipped"] == ["no file"]
+    path.write_bytes(kept)  # it is back: with the label that had been written for it
+    asks(config, home)
+    assert all_right(home)
+
+
+def test_the_ledger_alone_is_enough(again):
+    home, config = again, pool_config(again)
+    second = asks(config, home)
+    shutil.rmtree(home / "work" / "pool_files")
+    paint(home / "pool" / "a_dog.png", 50)
+    assert asks(config, home) == second
+    fill(table_of(home, 1), class_of)
+    asks(config, home)
+    assert all_right(home)
+
+
+def test_a_ledger_of_before_is_adopted_where_nothing_has_moved(again):
+    home, config = again, pool_config(again)
+    asks(config, home)
+    before = [(e.id, e.event, e.label) for e in ledger_of(home).entries]
+    as_it_was_before(home)
+    paint(home / "pool" / "zz_dog.png", 50)  # after all others: no number moves
+    second = asks(config, home)
+    ledger = ledger_of(home)
+    assert [(e.id, e.event, e.label) for e in ledger.entries][: len(before)] == before
+    assert all(file is not None for file in ledger.files().values())
+    assert all_right(home)
+    paint(home / "pool" / "a_dog.png", 51)  # now the names are there
+    assert asks(config, home) == second
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "exchanged", "no copies"])
+def test_a_ledger_of_before_is_refused_where_something_may_have_moved(again, change):
+    home, config = again, pool_config(again)
+    asks(config, home)
+    as_it_was_before(home)
+    ledger = (loop_folder(home) / "ledger.jsonl").read_bytes()
+    pool = sorted((home / "pool").rglob("*.png"))
+    if change == "added":
+        paint(home / "pool" / "a_dog.png", 50)
+    elif change == "removed":
+        pool[0].unlink()
+    elif change == "exchanged":
+        asked = LoopFolder(loop_folder(home)).ledger().asked_in(0)
+        shutil.copy(pool[asked[0]], pool[asked[1]])
+    else:
+        shutil.rmtree(loop_folder(home) / "queries" / "round_00")
+    with pytest.raises(UserError, match="Make the pool what it was when the loop began and run the same command once"):
+        active.main(config.to_dict(), home / "work")
+    assert (loop_folder(home) / "ledger.jsonl").read_bytes() == ledger
+    assert not list((home / "work" / "pool_files").iterdir())
