@@ -1,7 +1,9 @@
 """A page of pictures for people who label: under each its number and where it lies."""
 
+import os
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,7 +29,7 @@ def numbered_sheet(
     Returns:
       The page, RGB.
     """
-    large, small = (ImageFont.load_default(size=size) for size in (_FONT_SIZE, _SMALL))
+    large, small = _font(_FONT_SIZE), _font(_SMALL)
     text = _FONT_SIZE + 4 + (_SMALL + 4 if any(paths) else 0)
     columns = max(1, min(columns, len(pictures)))
     step_x, step_y = cell + _GAP, cell + text + _GAP
@@ -39,10 +41,10 @@ def numbered_sheet(
         thumbnail = fitted(picture(pixels), cell)
         page.paste(thumbnail, (left + (cell - thumbnail.width) // 2, top + (cell - thumbnail.height) // 2))
         middle = left + cell // 2
-        ink.text((middle, top + cell + 2), str(number), fill=_INK, font=large, anchor="mt")
+        ink.text((middle, top + cell + 2), str(number), fill=_INK, font=large, anchor="ma")
         if path:
             below = (middle, top + cell + _FONT_SIZE + 4)
-            ink.text(below, _end(path, small, cell), fill=_QUIET, font=small, anchor="mt")
+            ink.text(below, _end(path, small, cell), fill=_QUIET, font=small, anchor="ma")
     return page
 
 
@@ -58,7 +60,7 @@ def framed(pixels: np.ndarray, box: Sequence[float]) -> np.ndarray:
     if (left, top, right, bottom) == (0, 0, width, height):
         return pixels
     image = Image.fromarray(pixels)
-    ink, line = ImageDraw.Draw(image), max(1, round(max(image.size) / 400))
+    ink, line = ImageDraw.Draw(image), max(1, round(max(image.size) / 170))  # a small copy shows it too
     ink.rectangle((left, top, right - 1, bottom - 1), outline=(0, 0, 0), width=2 * line)
     ink.rectangle((left, top, right - 1, bottom - 1), outline=(255, 255, 255), width=line)
     return np.asarray(image)
@@ -68,6 +70,11 @@ def enlarged(pixels: np.ndarray, least: int) -> np.ndarray:
     """A picture whose longer side has at least so many pixels: each of a small one's becomes a square."""
     times = -(-least // max(pixels.shape[:2]))
     return pixels.repeat(times, 0).repeat(times, 1)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """One that has the letters of many alphabets: matplotlib brings it along."""
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def _end(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

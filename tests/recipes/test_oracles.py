@@ -1,6 +1,7 @@
 """People's answers: taken over whole or not at all, with every mistake listed."""
 
 import csv
+import io
 import json
 
 import numpy as np
@@ -198,35 +199,139 @@ def test_lines_are_counted_as_an_editor_does(asked):
         oracle.answers(2, IDS, IDS)
 
 
-def exported(tasks, choices):
+def exported(tasks, choices, updated="2026-01-01T00:00:00Z"):
     """What Label Studio exports when these were chosen; None was skipped, a list has several annotators."""
-    for task, chosen in zip(tasks, choices, strict=True):
-        task["annotations"] = [
-            {"was_cancelled": one is None, "result": [] if one is None else [_choice(one)]}
-            for one in (chosen if isinstance(chosen, list) else [chosen])
-        ]
-    return tasks
+    return [
+        {
+            **task,
+            "annotations": [
+                {
+                    "completed_by": number,
+                    "lead_time": 2.5 * number,
+                    "updated_at": updated,
+                    "was_cancelled": one is None,
+                    "result": [] if one is None else [_choice(one)],
+                }
+                for number, one in enumerate(chosen if isinstance(chosen, list) else [chosen], start=1)
+            ],
+        }
+        for task, chosen in zip(tasks, choices, strict=True)
+    ]
+
+
+def minimal(tasks):
+    """The same as JSON-MIN: one entry an annotation, what was skipped is left out."""
+    return [
+        {
+            **task["data"],
+            **({"label": one["result"][0]["value"]["choices"][0]} if one["result"] else {}),
+            "annotator": one["completed_by"],
+            "lead_time": one["lead_time"],
+            "updated_at": one["updated_at"],
+        }
+        for task in tasks
+        for one in task["annotations"]
+        if not one["was_cancelled"]
+    ]
 
 
 def _choice(name):
     return {"type": "choices", "from_name": "label", "to_name": "image", "value": {"choices": [name]}}
 
 
-def test_label_studio_there_and_back(tmp_path):
-    oracle = LabelStudioOracle(tmp_path / "queries", CLASSES)
-    oracle.ask(0, queries())
-    folder = tmp_path / "queries" / "round_00"
-    tasks = json.loads((folder / "tasks.json").read_text())
-    assert tasks[0]["data"]["image"] == "/data/local-files/?d=queries/round_00/images/17.png"
-    assert '<Choice value="cow"/>' in (folder / "label_config.xml").read_text()
-    assert oracle.answers(0, IDS) is None
-    (folder / "annotations.json").write_text(json.dumps(exported(tasks, ["dog", None, ["cow", "cow"]])))
-    assert oracle.answers(0, IDS) == [(17, LABELLED, 1), (3, SKIPPED, None), (250, LABELLED, 2)]
-    (folder / "annotations.json").write_text(json.dumps(exported(tasks, ["dgo", [], ["cow", "cat"]])[:3]))
+@pytest.fixture
+def studio(tmp_path):
+    """Label Studio's oracle, which has asked in round 0; its tasks; and how to put an export into a round's folder."""
+    oracle = LabelStudioOracle(tmp_path / "mine" / "seed_0" / "queries", CLASSES)
+    oracle.ask(0, queries(paths=PATHS))
+    tasks = json.loads((oracle.round_folder(0) / "tasks.json").read_text())
+
+    def put(export, round_=0, name="annotations.json"):
+        (oracle.round_folder(round_) / name).write_text(export if isinstance(export, str) else json.dumps(export))
+
+    return oracle, tasks, put
+
+
+def test_label_studio_there_and_back(studio):
+    oracle, tasks, put = studio
+    assert tasks[0]["data"] == {
+        "image": "/data/local-files/?d=queries/round_00/images/17.jpg",
+        "path": "day0/a.jpg",
+        "effjax_id": 17,
+        "effjax_round": 0,
+        "effjax_loop": "mine/seed_0",
+    }
+    config = (oracle.round_folder(0) / "label_config.xml").read_text()
+    assert '<Choice value="cow"/>' in config
+    assert '<Header value="$path"/>' in config
+    assert oracle.answers(0, IDS, IDS) == []
+    put(exported(tasks, ["dog", None, ["cow", "cow"]]))
+    assert oracle.answers(0, IDS, IDS) == [
+        (17, LABELLED, 1, "annotator 1", 2.5),
+        (3, SKIPPED, None, "annotator 1", 2.5),
+        (250, LABELLED, 2, "annotator 1", 2.5),
+    ]
+    oracle.ask(0, queries()[:1])  # some have been answered: what was handed over stays
+    assert json.loads((oracle.round_folder(0) / "tasks.json").read_text()) == tasks
+    for damaged in ("{}", "[3]", "", "[" * 10_000):
+        put(damaged)
+        with pytest.raises(UserError, match="is not Label Studio's JSON export"):
+            oracle.answers(0, IDS, IDS)
+
+
+def test_what_annotators_say_is_put_together(studio):
+    oracle, tasks, put = studio
+    put(exported(tasks, ["dgo", [], ["cow", None, "cat"]]))
     with pytest.raises(UserError) as error:
-        oracle.answers(0, IDS)
-    for part in ("task 1: id 17: 'dgo' is no class", "task 2: id 3 has no", "task 3: id 250: its annotations differ"):
+        oracle.answers(0, IDS, IDS)
+    for part in (
+        "task 1: id 17: 'dgo' is no class",
+        "task 3: id 250: annotator 1 says 'cow', annotator 3 says 'cat': let them agree, and export again",
+    ):
         assert part in str(error.value)
-    (folder / "annotations.json").write_text("{}")
-    with pytest.raises(UserError, match="is not Label Studio's JSON export"):
-        oracle.answers(0, IDS)
+    put(exported(tasks, [[None, "dog"], [], [None, None]]))  # whoever skips has no opinion
+    assert plain(oracle.answers(0, IDS, IDS)) == [(17, LABELLED, 1), (250, SKIPPED, None)]
+    whole = exported(tasks, ["dog", "cat", "cat"])
+    whole[0]["annotations"][0]["completed_by"] = {"id": 4, "email": "ann@example.com"}
+    put(whole)
+    assert oracle.answers(0, IDS, IDS)[0].who == "ann@example.com"
+
+
+@pytest.mark.parametrize("kind", ["annotations.json", "annotations.csv", "annotations.tsv"])
+def test_short_exports_are_read_too(studio, kind):
+    oracle, tasks, put = studio
+    rows = minimal(exported(tasks, ["dog", None, ["cow", "cow"]]))
+    text = json.dumps(rows)
+    if kind != "annotations.json":
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, rows[0], dialect="excel" if kind.endswith("csv") else "excel-tab")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = table.getvalue()
+    put(text, name=kind)
+    assert plain(oracle.answers(0, IDS, IDS)) == [(17, LABELLED, 1), (250, LABELLED, 2)]  # one is still open
+    assert oracle.answers(0, IDS, IDS)[0][3:] == ("annotator 1", 2.5)
+
+
+def test_one_project_for_all_rounds(studio):
+    oracle, tasks, put = studio
+    put(exported(tasks, ["dog", "cat", "cow"]))
+    more = [Query(55, None, queries()[0].picture)]
+    oracle.ask(1, more)
+    later = json.loads((oracle.round_folder(1) / "tasks.json").read_text())
+    both = exported(tasks, ["dog", "cow", "cow"], "2026-01-02T00:00:00Z") + exported(later, ["cat"])
+    put(both, round_=1)
+    assert plain(oracle.answers(1, [55], [55])) == [(55, LABELLED, 0)]
+    assert plain(oracle.answers(0, IDS, ())) == [(17, LABELLED, 1), (3, LABELLED, 2), (250, LABELLED, 2)]  # the newest
+    put(exported(tasks, ["dog", "cat", "cow"], "2026-01-03T00:00:00Z"))
+    assert plain(oracle.answers(0, IDS, ()))[1] == (3, LABELLED, 0)
+    for key, value, message in (
+        ("effjax_loop", "other/seed_0", "task 1: id 17 is of the loop other/seed_0, this is mine/seed_0"),
+        ("effjax_id", 18, "task 1: id 18 was not asked in round 0"),
+        ("effjax_id", None, "task 1: effjax_id or effjax_round is missing: it is no task of a loop"),
+    ):
+        wrong = exported(tasks, ["dog", "cat", "cow"])
+        wrong[0] = {**wrong[0], "data": {**wrong[0]["data"], key: value}}
+        put(wrong)
+        with pytest.raises(UserError, match=message):
+            oracle.answers(0, IDS, ())
