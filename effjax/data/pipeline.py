@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import logging
 import math
 import os
@@ -202,6 +203,7 @@ def _close(opened: list[Iterator[dict[str, np.ndarray]]]) -> None:
     """Ends the threads and processes that read."""
     while opened:  # let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone
         opened.pop().close()
+        gc.collect()  # it holds the last batches in a circle, and these the memory that they came in from processes
 
 
 def _let_workers_read_flags() -> None:

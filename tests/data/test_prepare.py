@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from runtime.disks import no_file_longer_than
 
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
@@ -60,6 +61,19 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch):
         prepare("shapes_geom", tmp_path)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "shapes_geom").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [0, 1_000, 70_000])
+def test_a_disk_that_is_full_is_named_and_with_room_again_all_is_there(tmp_path, monkeypatch, size):
+    from effjax.data.builders import shapes
+
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 60, "validation": 5, "test": 5})
+    with no_file_longer_than(size), pytest.raises(UserError, match=r"'shapes_basic' cannot be prepared in .*too large"):
+        prepare("shapes_basic", tmp_path)
+    assert prepared_dir("shapes_basic", tmp_path) is None
+    directory = prepare("shapes_basic", tmp_path)
+    assert [path.name for path in (tmp_path / "shapes_basic").iterdir()] == [directory.name]
+    assert len(list(load("shapes_basic", "train", tmp_path))) == 60
 
 
 def test_two_processes_prepare_the_same_dataset_at_once(tmp_path):
