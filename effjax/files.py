@@ -49,6 +49,14 @@ def storage_message(error: OSError, path: str | os.PathLike | None = None) -> st
     return f"{where}: {said[:1].lower()}{said[1:]}" + (f": {what}" if what else "")
 
 
+def storage_fault(error: Exception) -> OSError | None:
+    """The operating system's error, of which libraries make text, where not what lies there is at fault; else None."""
+    if isinstance(error, OSError) and error.errno in _WHAT_TO_DO:
+        return error
+    code = next((code for code in _WHAT_TO_DO if os.strerror(code) in str(error)), None)
+    return None if code is None else OSError(code, os.strerror(code))
+
+
 @contextlib.contextmanager
 def storage(path: str | os.PathLike) -> Iterator[None]:
     """Reports what goes wrong with a file in one line.

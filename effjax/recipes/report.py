@@ -60,6 +60,7 @@ def report(
     further = _further_tables(config, summary, labels, key)
     if costs := cost_table(experiment, finished, labels, control):
         further.append((costs, COST_NOTE))
+    notes += _lost(summary, labels)
     page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
     page += [f"{name}: {value}" for name, value in facts.items()]
     write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
@@ -159,6 +160,17 @@ def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> 
             else ""
         ),
     ]
+
+
+def _lost(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """What is said of runs whose best checkpoint is gone."""
+    runs = [
+        f"{labels[name]}, seed {seed['seed']} (step {seed['lost_best']})"
+        for name, run in summary.items()
+        for seed in run["seeds"]
+        if "lost_best" in seed
+    ]
+    return [f"The best checkpoint is gone, and the last counts as the best: {'; '.join(runs)}."] if runs else []
 
 
 def _opinions(experiment: Experiment, finished, labels, names: Sequence[str]) -> list[Opinion]:

@@ -29,7 +29,8 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
 
     Returns:
       ``seed``, ``test_accuracy`` (last), ``test_accuracy_best`` (best by validation), ``agreement`` (with the teacher,
-      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last), ``teachers`` (the hashes of theirs).
+      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last), ``teachers`` (the hashes of theirs);
+      ``lost_best`` where the best checkpoint is gone, and the last counts as it.
     """
     path = done.folder / RESULT_FILE
     last = done.variables("last")
@@ -55,6 +56,8 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
         "params_sha256": sha,
         "teachers": dict(done.teachers),
     }
+    if done.lost_best is not None:
+        result["lost_best"] = done.lost_best
     if done.assembled.config["without_classes"]:
         result["omitted"] = measure_omitted(experiment, done, last, logits)
     write_json(path, result)

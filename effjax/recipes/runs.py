@@ -50,6 +50,7 @@ class Done:
       clock: see :class:`effjax.runtime.clock.Clock`.
       trained_in: the folder with ``checkpoints/`` and ``metrics.jsonl``: its own, or that of all its seeds together.
       member: which of the networks that trained together; None for one alone.
+      lost_best: see :class:`effjax.runtime.Fitted`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Done:
     clock: Mapping[str, Any]
     trained_in: Path
     member: int | None = None
+    lost_best: int | None = None
 
     def variables(self, which: str = "last") -> Tree:
         """The student's variables at the ``"last"`` or ``"best"`` step, on the host."""
@@ -176,7 +178,10 @@ class Experiment:
         fitted = self._fit(name, seeds, folder, frozen, hashes, self._rank(name, done))
         best = fitted.last_step if folds else fitted.best_step
         member = 0 if folds else None
-        return Done(name, seed, folder, fitted.last_step, best, assembled, hashes, fitted.clock, folder, member)
+        return Done(
+            *(name, seed, folder, fitted.last_step, best, assembled, hashes, fitted.clock, folder, member),
+            lost_best=fitted.lost_best,
+        )
 
     def _rank(self, name: str, done: Mapping[tuple[str, int], Done]) -> dict[str, str]:
         """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""

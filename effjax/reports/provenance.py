@@ -8,6 +8,8 @@ import sys
 
 import jax
 
+from effjax.runtime.machine import processor, usable_cores
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -16,7 +18,7 @@ def provenance() -> dict[str, str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     return {
         "command": shlex.join(_module_command()),
-        "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {_processor()}, {_cores()}",
+        "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {processor()}, {_cores()}",
         "versions": f"Python {platform.python_version()}, {versions}",
     }
 
@@ -29,13 +31,5 @@ def _module_command() -> list[str]:
 def _cores() -> str:
     """How many this process may use, and of how many where that differs: times are only worth something with it."""
     has = os.cpu_count()
-    used = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else has
+    used = usable_cores()
     return f"{has} cores" if used == has else f"{used} of {has} cores"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -1,11 +1,11 @@
 """Checkpoints on Orbax: asynchronous, atomic, the newest few and the best by validation.
 
 The state is replicated, so it is saved from the host's copy: a checkpoint does not know how many devices or processes
-wrote it, nor by which backend, and any other reads it.
+wrote it, nor by which backend, and any other reads it. Its notes hold hashes of what lies beside them
+(:mod:`effjax.runtime.digests`), which every reader checks.
 """
 
 import contextlib
-import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from effjax.errors import UserError
+from effjax.files import StorageError, storage, storage_fault, storage_message
+from effjax.runtime.digests import holds, is_intact, sealed
+from effjax.runtime.preservation import NewestAndTheirBest
+from effjax.runtime.stragglers import ignore_stragglers
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
 
@@ -35,55 +38,64 @@ class Restored:
     meta: Mapping[str, Any]
 
 
+class DamagedCheckpoint(StorageError):
+    """A part of a checkpoint that cannot be read, or is not what was written.
+
+    Attributes:
+      reason: what is wrong, without what to do.
+    """
+
+    def __init__(self, part: Path, reason: object):
+        text = " ".join(str(reason).split())[:200]
+        self.reason = f"{part.name}: {text}"
+        super().__init__(
+            f"{part} is damaged ({text}): remove the folder {part.parent} and run the training's command again"
+        )
+
+
 class Checkpoints:
     """The checkpoints of one run, in ``directory/<step>/``.
 
     Args:
       directory: where they lie; made if it is not there.
       identity: what makes the run what it is (config, stages), JSON-like. A checkpoint of another is refused.
-      keep: how many of the newest to keep; the best by validation is kept besides.
+      keep: how many of the newest to keep, besides the best on validation, as the newest note it.
 
     Raises:
-      UserError: if the directory cannot be written.
+      StorageError: if the directory cannot be written.
     """
 
     def __init__(self, directory: str | Path, identity: Mapping[str, Any], *, keep: int = 2):
         self.directory = Path(directory).absolute()
         self.identity = dict(identity)
-        try:
+        self._best_of: dict[int, int | None] = {}
+        with storage(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"workdir: cannot write {self.directory}: {error.strerror}") from error
-        best = policies.BestN(get_metric_fn=lambda m: m["value"], n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
-            enable_async_checkpointing=True,
+            preservation_policy=NewestAndTheirBest(keep, self._noted_best), enable_async_checkpointing=True
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
-    def save(self, state: TrainState, meta: Mapping[str, Any], *, best_value: float | None = None) -> None:
+    def save(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Starts to save; returns once the arrays are copied. A crash leaves the earlier checkpoints as they were.
 
         Args:
           state: on the host, as numpy arrays.
-          meta: the loop's own notes, JSON-like.
-          best_value: the validation metric, if this is the best so far.
+          meta: the loop's own notes, JSON-like; ``best`` as :meth:`effjax.runtime.best.Best.notes` gives it.
 
         Raises:
-          UserError: if this or the one before could not be written.
+          StorageError: if this or the one before could not be written.
         """
         step = int(np.max(state.step))  # members are always at one step
         if step in self._manager.all_steps():
             return
-        items = ocp.args.Composite(
-            model=ocp.args.StandardSave(_model_item(state)),
-            training=ocp.args.StandardSave(_training_item(state)),
-            # A copy: it is written in the background, while the loop already changes its notes.
-            meta=ocp.args.JsonSave(copy.deepcopy({**meta, "identity": self.identity})),
-        )
-        metrics = None if best_value is None else {"value": float(best_value)}
+        items = {"model": _model_item(state), "training": _training_item(state)}
+        # A copy of the notes: they are written in the background, while the loop already changes its own.
+        notes = sealed({**meta, "identity": self.identity}, items)
+        self._best_of[step] = _one_best(notes)
+        args = {name: ocp.args.StandardSave(item) for name, item in items.items()}
         with self._saving():
-            self._manager.save(step, args=items, metrics=metrics, force=True)
+            self._manager.save(step, args=ocp.args.Composite(**args, meta=ocp.args.JsonSave(notes)), force=True)
 
     def restore(self, template: Callable[[int], TrainState]) -> Restored | None:
         """Reads the newest checkpoint that can be read, or returns None if there is none.
@@ -100,14 +112,12 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
+                notes = read_meta(self.directory, step)
                 # Before the arrays: those of another run would not fit, and look like damage.
-                check_identity(self.identity, read_meta(self.directory, step)["identity"], self.directory)
-                restored = read(self.directory, step, template(step))
-            except UserError:
-                raise
-            except Exception as error:  # whatever Orbax and tensorstore say of a damaged file
-                reason = str(error).splitlines()[0][:200]
-                _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, reason)
+                check_identity(self.identity, notes["identity"], self.directory)
+                restored = read(self.directory, step, template(step), notes)
+            except DamagedCheckpoint as error:
+                _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, error.reason)
                 continue
             for damaged in (s for s in steps if s > step):
                 self._manager.delete(damaged)
@@ -115,6 +125,19 @@ class Checkpoints:
         if steps:
             raise UserError(f"workdir: none of the checkpoints {steps} in {self.directory} can be read; remove them")
         return None
+
+    def has(self, step: int) -> bool:
+        """Whether the checkpoint of a step lies in the folder."""
+        return step in _steps_in(self.directory)
+
+    def _noted_best(self, step: int) -> int | None:
+        """What a checkpoint's notes name as the best, of one network; None where they cannot be read."""
+        if step not in self._best_of:
+            try:
+                self._best_of[step] = _one_best(read_meta(self.directory, step))
+            except StorageError:
+                self._best_of[step] = None
+        return self._best_of[step]
 
     def kept(self) -> str:
         """What there is to go back to, as a clause."""
@@ -126,7 +149,7 @@ class Checkpoints:
         """Waits until everything is on disk.
 
         Raises:
-          UserError: if it could not be written.
+          StorageError: if it could not be written.
         """
         with self._saving():
             self._manager.wait_until_finished()
@@ -141,15 +164,18 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # tensorstore's for a full disk is a ValueError
-            reason = "no space left" if "No space left" in str(error) else str(error).splitlines()[0][:200]
-            raise UserError(f"workdir: cannot save to {self.directory}: {reason}") from error
+            fault = storage_fault(error) or OSError(f"cannot save: {' '.join(str(error).split())[:200]}")
+            raise StorageError(storage_message(fault, self.directory)) from error
 
 
-def read(directory: Path, step: int, template: TrainState) -> Restored:
-    """Reads one checkpoint into the template's structure."""
-    with ocp.StandardCheckpointer() as reader:
-        model = reader.restore(directory / str(step) / "model", _host(_model_item(template)))
-        training = reader.restore(directory / str(step) / "training", _host(_training_item(template)))
+def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, Any]) -> Restored:
+    """Reads one checkpoint into the template's structure.
+
+    Raises:
+      DamagedCheckpoint: if it cannot be read, or is not what was written.
+    """
+    model = _read_item(directory, step, "model", notes, _model_item(template))
+    training = _read_item(directory, step, "training", notes, _training_item(template))
     state = template.replace(
         step=training["step"],
         seed=training["seed"],
@@ -163,13 +189,46 @@ def read(directory: Path, step: int, template: TrainState) -> Restored:
         best=model.get("best", ()),
         records=training.get("records", ()),
     )
-    return Restored(step, state, read_meta(directory, step))
+    return Restored(step, state, notes)
 
 
-def read_meta(directory: Path, step: int) -> Mapping[str, Any]:
-    """Reads the notes beside a checkpoint: ``identity`` (config and stages), ``best``, …"""
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        return reader.restore(Path(directory).absolute() / str(step) / "meta")
+def read_meta(directory: str | Path, step: int) -> Mapping[str, Any]:
+    """Reads the notes beside a checkpoint: ``identity`` (config and stages), ``best``, …
+
+    Raises:
+      DamagedCheckpoint: if they cannot be read, or are not what was written.
+    """
+    part = Path(directory).absolute() / str(step) / "meta"
+    with _reading(part), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        notes = reader.restore(part)
+    if not isinstance(notes, Mapping) or not isinstance(notes.get("identity"), Mapping) or not is_intact(notes):
+        raise DamagedCheckpoint(part, "the notes are not those that were written")
+    return notes
+
+
+def _read_item(
+    directory: str | Path, step: int, name: str, notes: Mapping[str, Any], template: Tree | None = None
+) -> Mapping[str, Tree]:
+    """Reads the arrays of a checkpoint's part; without a template, as they were written."""
+    part = Path(directory).absolute() / str(step) / name
+    with _reading(part), ocp.StandardCheckpointer() as reader:
+        item = reader.restore(part, None if template is None else _host(template))
+        item = jax.tree.map(np.asarray, item)
+    if not holds(notes, name, item):
+        raise DamagedCheckpoint(part, "its numbers are not those that were written")
+    return item
+
+
+@contextlib.contextmanager
+def _reading(part: Path) -> Iterator[None]:
+    """Reports whatever Orbax and tensorstore say of a damaged file."""
+    ignore_stragglers()
+    try:
+        yield
+    except Exception as error:
+        if fault := storage_fault(error):
+            raise StorageError(storage_message(fault, part)) from error
+        raise DamagedCheckpoint(part, error) from error
 
 
 def read_variables(
@@ -185,18 +244,23 @@ def read_variables(
 
     Returns:
       ``{"params": …, "batch_stats": …}``; the averaged parameters where the run kept an average.
+
+    Raises:
+      DamagedCheckpoint: if they cannot be read, or are not what was written.
     """
-    with ocp.StandardCheckpointer() as reader:
-        model = reader.restore(Path(directory).absolute() / str(step) / "model")
+    model = _read_item(directory, step, "model", read_meta(directory, step))
     params = model["ema"] or model["params"]
     variables = model["best"] if best else {"params": params["student"], **(model["model_state"] or {})}
-    return jax.tree.map(lambda x: np.asarray(x if member is None else x[member]), variables)
+    return jax.tree.map(lambda x: x if member is None else np.asarray(x[member]), variables)
 
 
 def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
-    """Reads what a run has recorded of each example, as :func:`effjax.steps.init_records` lays it out."""
-    with ocp.StandardCheckpointer() as reader:
-        return jax.tree.map(np.asarray, reader.restore(Path(directory).absolute() / str(step) / "training")["records"])
+    """Reads what a run has recorded of each example, as :func:`effjax.steps.init_records` lays it out.
+
+    Raises:
+      DamagedCheckpoint: if it cannot be read, or is not what was written.
+    """
+    return _read_item(directory, step, "training", read_meta(directory, step))["records"]
 
 
 def steps(directory: str | Path) -> list[int]:
@@ -206,19 +270,31 @@ def steps(directory: str | Path) -> list[int]:
       UserError: if there are none.
     """
     path = Path(directory)
-    found = ocp.utils.checkpoint_steps(path) if path.is_dir() else []
+    found = _steps_in(path)
     if not found:
         below = [run for depth in ("*", "*/*", "*/*/*") for run in sorted(path.parent.glob(f"{depth}/checkpoints"))]
         example = f": there is {below[-1].parent}" if below else ""
         raise UserError(f"no checkpoint in {directory}: train one first, or name a run's own folder{example}")
-    return sorted(found)
+    return found
 
 
 def best_step(directory: str | Path) -> int:
-    """The step that did best on validation, by the newest checkpoint's notes; the newest itself without validation."""
+    """The step that did best on validation, by the newest checkpoint's notes.
+
+    The newest itself without validation, of networks that trained together (it holds the best of each), and, with a
+    warning, where the best is gone.
+    """
     newest = steps(directory)[-1]
-    best = read_meta(Path(directory), newest).get("best")
-    return best["step"] if best else newest
+    best = _one_best(read_meta(directory, newest))
+    if best is None or best in steps(directory):
+        return newest if best is None else best
+    _log.warning("%s", best_is_gone(directory, best, newest))
+    return newest
+
+
+def best_is_gone(directory: str | Path, best: int, last: int) -> str:
+    """What is said where the best checkpoint is not there any more: earlier versions deleted it after a restart."""
+    return f"the best checkpoint on validation, {Path(directory) / str(best)}, is gone: the last, {last}, counts as it"
 
 
 def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], directory: Path) -> None:
@@ -251,6 +327,16 @@ def _training_item(state: TrainState) -> dict[str, Tree]:
 def _named_leaves(tree: Tree) -> dict[str, Any]:
     """An optimiser's state as a flat mapping: its own containers are optax's business, not the file's."""
     return {path_name(path).replace("/", "."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _one_best(notes: Mapping[str, Any]) -> int | None:
+    """The step that notes name as the best; None for none yet, and for several networks: each checkpoint has theirs."""
+    best = (notes.get("best") or {}).get("step")
+    return best if isinstance(best, int) else None
+
+
+def _steps_in(directory: Path) -> list[int]:
+    return sorted(ocp.utils.checkpoint_steps(directory)) if directory.is_dir() else []
 
 
 def _host(tree: Tree) -> Tree:

@@ -19,12 +19,14 @@ from effjax.curricula import Stage, stage_at
 from effjax.errors import Diverged
 from effjax.runtime.ahead import Ahead
 from effjax.runtime.best import Best
-from effjax.runtime.checkpoints import Checkpoints
+from effjax.runtime.checkpoints import Checkpoints, best_is_gone
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
+from effjax.runtime.hosts import is_primary
 from effjax.runtime.interrupt import Interrupted, StopSignal
+from effjax.runtime.machine import differences, machine
 from effjax.runtime.progress import Progress
 from effjax.runtime.task import Task, spec
-from effjax.runtime.writers import Writer
+from effjax.runtime.writers import Writer, mend_metrics
 from effjax.steps import TrainState, resize_state, restart
 
 _log = logging.getLogger("effjax")
@@ -40,15 +42,18 @@ class Fitted:
 
     Attributes:
       state: the last state, on the host.
-      best_step: the step that was best on validation, or the last without validation; of several networks, one each.
+      best_step: the step that was best on validation, or the last without validation, or where that checkpoint is
+        gone; of several networks, one each.
       last_step: the last step: the plan's, or where nothing got better any more.
       clock: what :meth:`effjax.runtime.clock.Clock.notes` says of the time it took.
+      lost_best: the step that was best, where its checkpoint is gone and the last counts as the best.
     """
 
     state: TrainState
     best_step: int | tuple[int, ...]
     last_step: int
     clock: Mapping[str, Any]
+    lost_best: int | None = None
 
 
 def fit(
@@ -97,13 +102,15 @@ class _Loop:
         self.workdir = workdir
         self.initial = state
         restored = checkpoints.restore(self._shapes_after)
-        notes = restored.meta if restored else {}
+        notes = restored.meta if restored else {"lines": ""}
         self.host_state = restored.state if restored else state
         self.step = restored.step if restored else 0
         patience = task.patience * task.evaluate_every
         self.best = Best(task.members, patience, notes.get("best"))
         self.clock = Clock(len(task.plan), notes.get("clock"))
         self.stopped = bool(notes.get("stopped"))
+        self.lines, self.machine = notes.get("lines"), machine(task.backend)
+        self.moved = differences(notes.get("machine"), self.machine)
         # Sums of the training metrics since the last line; part of the checkpoint, for a run may stop between lines.
         self.window = dict(notes.get("window", {}))
         self.pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
@@ -116,7 +123,8 @@ class _Loop:
     def run(self) -> Fitted:
         if self.step < self.task.total_steps and not self.stopped:
             self._check_before_start()
-            self.writer = Writer(self.workdir, self.step)
+            self._warn_of_what_differs()
+            self.writer = Writer(self.workdir, self.step, self.lines)
             self.progress = Progress(self.label, self.task.total_steps, self.step, self.task.batch_size)
             try:
                 self._run_stages()
@@ -124,10 +132,33 @@ class _Loop:
                 self.writer.close()
                 if self.opened:
                     self.opened.close()
+        elif is_primary():
+            mend_metrics(self.workdir, self.step, self.lines)
+        lost = self._lost_best()
+        if lost is not None:
+            _log.warning("%s: %s", self.label, best_is_gone(self.checkpoints.directory, lost, self.step))
+        return Fitted(self.host_state, self._best_step(lost), self.step, self.clock.notes(), lost)
+
+    def _best_step(self, lost: int | None) -> int | tuple[int, ...]:
         best = self.best.notes()
-        best_step = best["step"] if best else self.step
-        best_step = tuple(best_step) if isinstance(best_step, list) else best_step
-        return Fitted(self.host_state, best_step, self.step, self.clock.notes())
+        if best is None or lost is not None:
+            return self.step
+        return tuple(best["step"]) if self.task.members else best["step"]
+
+    def _lost_best(self) -> int | None:
+        """The step that is the best so far, if its checkpoint is not there. Of several networks each has it."""
+        best = self.best.notes()
+        return best["step"] if best and not self.task.members and not self.checkpoints.has(best["step"]) else None
+
+    def _warn_of_what_differs(self) -> None:
+        """Says of a run that goes on what is not as the process before it left it."""
+        if self.moved:
+            said = "goes on elsewhere than it was, so that the last bits of its numbers will differ"
+            _log.warning("%s: %s (%s)", self.label, said, self.moved)
+        if (lost := self._lost_best()) is not None:
+            said = "the last counts as the best, if none that comes is better"
+            folder = self.checkpoints.directory / str(lost)
+            _log.warning("%s: the best checkpoint on validation so far, %s, is gone: %s", self.label, folder, said)
 
     def _check_before_start(self) -> None:
         self.task.backend.check_batch_size(self.task.batch_size)
@@ -181,7 +212,7 @@ class _Loop:
             if stop.agreed(self.blocks):
                 self._settle()
                 self.clock.stop(index)
-                self._save(improved=False)
+                self._save()
                 self.checkpoints.wait()
                 raise Interrupted(f"{self.label}: stopped at step {self.step} of {task.total_steps}, saved")
             if self.stopped:
@@ -292,7 +323,7 @@ class _Loop:
             improved = self._evaluate(stage)
             self.stopped = self.best.all_stopped(self.step)
         if improved or self.step % task.checkpoint_every == 0 or at_end or self.stopped:
-            self._save(improved)
+            self._save()
         if at_end or self.stopped:
             self.checkpoints.wait()
 
@@ -312,10 +343,10 @@ class _Loop:
         self.state = self.state.replace(best=_chosen(improved, variables, self.state.best))
         return False  # the best of each member is in every checkpoint
 
-    def _save(self, improved: bool) -> None:
+    def _save(self) -> None:
         self._settle()
         meta = {"best": self.best.notes(), "window": self.window, "clock": self.clock.notes(), "stopped": self.stopped}
-        self.checkpoints.save(self._fetch(), meta, best_value=self.best.value if improved else None)
+        self.checkpoints.save(self._fetch(), {**meta, "lines": self.writer.sums(), "machine": self.machine})
 
     def _fetch(self) -> TrainState:
         return self.task.backend.fetch(self.state.replace(frozen={}))

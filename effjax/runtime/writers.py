@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import os
+import logging
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -13,7 +13,10 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
-from effjax.errors import UserError
+from effjax.files import damaged, storage, write_whole
+from effjax.runtime.lines import checksum, parsed, up_to
+
+_log = logging.getLogger("effjax")
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -30,19 +33,21 @@ class Writer:
       workdir: the run's folder; made if it is not there.
       start_step: the step that the run starts or resumes at; what lies beyond it in the file is cut off, for it will
         be written again.
+      sums: what :meth:`sums` gave when the checkpoint of that step was saved; see :func:`mend_metrics`.
 
     Raises:
-      UserError: if the folder cannot be written, here or by any later call.
+      StorageError: if the folder cannot be written, here or by any later call.
     """
 
-    def __init__(self, workdir: str | Path, start_step: int):
+    def __init__(self, workdir: str | Path, start_step: int, sums: str | None = None):
         self._file = self._events = None
+        self._sums: list[str] = []
         if jax.process_index() != 0:
             return
         self._path = Path(workdir) / METRICS_FILE
-        with self._writing():
+        with storage(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _cut(self._path, start_step)
+            self._sums = [mend_metrics(workdir, start_step, sums)]
             self._file = self._path.open("a")
             self._events = _Events(self._path.parent / "events", start_step)
 
@@ -50,28 +55,28 @@ class Writer:
         """Writes one line of exact values, to the file and to TensorBoard."""
         if self._file is None:
             return
-        with self._writing():
-            self._file.write(json.dumps({"step": step, **{name: float(v) for name, v in values.items()}}) + "\n")
+        line = json.dumps({"step": step, **{name: float(v) for name, v in values.items()}})
+        with storage(self._path):
+            self._file.write(line + "\n")
             self._file.flush()
+        self._sums.append(checksum(line.encode()))
         self.speeds(step, values)
+
+    def sums(self) -> str:
+        """The checksums of all lines of the run so far, those of earlier processes too: for a checkpoint's notes."""
+        self._sums = ["".join(self._sums)]
+        return self._sums[0]
 
     def speeds(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values that depend on the machine, to TensorBoard only."""
         if self._events is not None:
-            with self._writing():
+            with storage(self._path.parent):
                 self._events.add(step, values)
 
     def close(self) -> None:
         if self._file is not None:
-            with self._writing(), contextlib.closing(self._events):
+            with storage(self._path), contextlib.closing(self._events):
                 self._file.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"workdir: cannot write {self._path}: {error.strerror}") from error
 
 
 class _Events:
@@ -103,20 +108,41 @@ class _Events:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, float]]:
-    """Reads a run's ``metrics.jsonl``, one mapping a line, in order."""
-    with (Path(workdir) / METRICS_FILE).open() as file:
-        return [json.loads(line) for line in file]
+    """Reads a run's ``metrics.jsonl``, one mapping a line, in order.
+
+    Raises:
+      StorageError: if it cannot be read or is damaged.
+    """
+    path = Path(workdir) / METRICS_FILE
+    with storage(path):
+        lines = path.read_bytes().split(b"\n")[:-1]  # what has no end is being written
+    read = [parsed(line) for line in lines]
+    if None in read:
+        what = "run the training's command again: it leaves out what is damaged, and goes on"
+        raise damaged(path, f"line {read.index(None) + 1}", what)
+    return read
 
 
-def _cut(path: Path, start_step: int) -> None:
-    """Keeps the whole lines up to ``start_step``; a killed process may have left half a line."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > start_step:
-            break
-        kept.append(line)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+def mend_metrics(workdir: str | Path, step: int, sums: str | None) -> str:
+    """Leaves in ``metrics.jsonl`` the lines of a run up to a step, as they were written, and says what is missing.
+
+    Args:
+      workdir: the run's folder.
+      step: that a checkpoint was saved at.
+      sums: the checksums of the lines that were written up to then; None where the checkpoint does not say.
+
+    Returns:
+      These checksums: those of lost lines too, so that every later process says again what is missing.
+
+    Raises:
+      StorageError: if the file cannot be read or written.
+    """
+    path = Path(workdir) / METRICS_FILE
+    with storage(path):
+        data = path.read_bytes() if path.exists() else b""
+    lines, wrong = up_to(data, step, sums)
+    if wrong:
+        _log.warning("%s: %s; the rest is kept", path, "; ".join(wrong))
+    if (kept := b"".join(line + b"\n" for line in lines)) != data:
+        write_whole(path, lambda file: file.write(kept))
+    return "".join(map(checksum, lines)) if sums is None else sums
