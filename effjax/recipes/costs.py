@@ -20,11 +20,14 @@ NOTE = (
 def cost_table(
     experiment: Experiment, finished: Mapping[tuple[str, int], Done], labels: Mapping[str, str], control: str | None
 ) -> Table | None:
-    """A row a run, or None where no run changes the size of its images."""
+    """A row a run, or None where no run changes the size of its images, or the control's metrics are lost."""
     if control is None or not any("image_size" in run["plans"] for run in experiment.config["runs"].values()):
         return None
     seeds = experiment.seeds
-    goal = float(np.mean([_curve(finished[control, seed])[-1][1] for seed in seeds]))
+    ends = [_curve(finished[control, seed])[-1:] for seed in seeds]
+    if not all(ends):  # its metrics are lost
+        return None
+    goal = float(np.mean([value for ((_, value),) in ends]))
     whole = _flops(finished[control, seeds[0]], experiment)[-1]
     base = np.mean([_seconds(finished[control, seed]) for seed in seeds])
     rows = []

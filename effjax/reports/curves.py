@@ -34,9 +34,9 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
     colour_of = dict(zip(series, colours(len(series)), strict=True))
     for axis, (metric, title) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in series.items():
-            if not any(metric in line for line in seeds[0]):  # a run without this term
-                continue
             progress, values = _aligned(seeds, metric)
+            if not len(progress):  # a run without this term
+                continue
             axis.plot(progress, values.mean(0), color=colour_of[name], label=labels.get(name) or name, linewidth=1.8)
             axis.fill_between(progress, values.min(0), values.max(0), color=colour_of[name], alpha=0.15, linewidth=0)
         _zoom(axis, metric)
@@ -50,14 +50,17 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
 
 
 def _aligned(seeds: Sequence[Sequence[Mapping[str, float]]], metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Runs differ in length: their curves share the axis of progress."""
-    lines = [[line for line in seed if metric in line] for seed in seeds]
-    steps = np.array([line["step"] for line in lines[0]])
-    return 100 * steps / steps[-1], np.array([[line[metric] for line in seed] for seed in lines])
+    """Runs differ in length: their curves share the axis of progress. A step that one seed has lost is left out."""
+    curves = [{line["step"]: line[metric] for line in seed if metric in line} for seed in seeds]
+    curves = [curve for curve in curves if curve]
+    steps = np.array(sorted(set.intersection(*map(set, curves))) if curves else [], int)
+    return 100 * steps / max(steps, default=1), np.array([[curve[step] for step in steps] for curve in curves])
 
 
 def _zoom(axis, metric: str) -> None:
     """What matters is the difference at the end, not the way up from chance, nor the fall from the first loss."""
+    if not axis.get_lines():
+        return
     ends = np.concatenate([line.get_ydata()[len(line.get_ydata()) // 4 :] for line in axis.get_lines()])
     margin = 0.15 * (ends.max() - ends.min() + 1e-3)
     if metric.endswith("accuracy"):

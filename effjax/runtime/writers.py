@@ -21,6 +21,7 @@ _log = logging.getLogger("effjax")
 METRICS_FILE = "metrics.jsonl"
 
 _FLUSH_SECONDS = 30.0
+_MOST_SAID = 6  # places in a damaged file
 
 
 class Writer:
@@ -70,7 +71,7 @@ class Writer:
     def speeds(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values that depend on the machine, to TensorBoard only."""
         if self._events is not None:
-            with storage(self._path.parent):
+            with storage(self._path.with_name("events")):
                 self._events.add(step, values)
 
     def close(self) -> None:
@@ -139,10 +140,11 @@ def mend_metrics(workdir: str | Path, step: int, sums: str | None) -> str:
     """
     path = Path(workdir) / METRICS_FILE
     with storage(path):
-        data = path.read_bytes() if path.exists() else b""
-    lines, wrong = up_to(data, step, sums)
+        data = path.read_bytes() if path.exists() else None
+    lines, wrong = up_to(data or b"", step, sums)
     if wrong:
-        _log.warning("%s: %s; the rest is kept", path, "; ".join(wrong))
+        more = f"; and {len(wrong) - _MOST_SAID} more such places" if len(wrong) > _MOST_SAID else ""
+        _log.warning("%s: %s%s", path, "; ".join(wrong[:_MOST_SAID]), more)
     if (kept := b"".join(line + b"\n" for line in lines)) != data:
         write_whole(path, lambda file: file.write(kept))
     return "".join(map(checksum, lines)) if sums is None else sums

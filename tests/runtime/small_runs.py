@@ -19,13 +19,24 @@ def answer(frozen, batch, images):
     return Outputs(jax.numpy.broadcast_to(frozen, (len(images), CLASSES)), {})
 
 
-def make_task(source, *, terms=("ce",), plans=None, steps=STEPS, feed=None, validate=True, **options) -> Task:
-    """A task on ``source``; ``terms`` are names, or a mapping to terms."""
+def make_task(
+    source,
+    *,
+    terms=("ce",),
+    plans=None,
+    steps=STEPS,
+    feed=None,
+    validate=True,
+    backend=None,
+    evaluation=None,
+    **options,
+) -> Task:
+    """A task on ``source``; ``terms`` are names, or a mapping to terms; ``evaluation`` is a step."""
     made = terms if isinstance(terms, dict) else {name: make_term(name) for name in terms}
     model, view = models.create("mlp", CLASSES, widths=(4,)), View()
     teachers = {"teacher": answer} if any(term.teachers for term in made.values()) else {}
-    backend = jit_backend()
-    step = make_eval_step(model, view)
+    backend = backend or jit_backend()
+    step = evaluation or make_eval_step(model, view, axis_name=backend.axis_name)
 
     def batches():
         rows = [source[row] for row in range(BATCH)]
