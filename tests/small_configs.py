@@ -63,6 +63,13 @@ def kill():
     return config
 
 
+def early_best():
+    """A step so long that nothing is learnt: what does best on validation does so early."""
+    student = _small({"name": "mlp", "widths": (16,)}, steps=400)
+    student.evaluations, student.optimizer.learning_rate = 20, 0.3
+    return _experiment(student=student)
+
+
 def curriculum():
     """EfficientTrain, early-stopped distillation and pacing merged, of a network whose parameters follow the size."""
     teacher = _small({"name": "mlp", "widths": (16,)})
@@ -139,6 +146,7 @@ VARIANTS = {
     "plain": plain,
     "devices": devices,
     "kill": kill,
+    "early_best": early_best,
     "curriculum": curriculum,
     "active": active,
     "faults": faults,

@@ -20,10 +20,12 @@ IDENTITY = {"run": {"batch_size": 16, "model": {"name": "mlp"}}, "stages": [{"st
 META = {"best": None, "window": {}}
 
 
-def state_at(step: int, optimizer: optax.GradientTransformation | None = None, *, ema: bool = True) -> TrainState:
+def state_at(
+    step: int, optimizer: optax.GradientTransformation | None = None, *, ema: bool = True, width: int = 5
+) -> TrainState:
     """A state whose every number is a function of the step."""
     rng = np.random.default_rng(step)
-    kernel, bias = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=3).astype(np.float32)
+    kernel, bias = rng.normal(size=(width, 3)).astype(np.float32), rng.normal(size=3).astype(np.float32)
     params = {"student": {"dense": {"kernel": kernel, "bias": bias}}}
     optimizer = optimizer or optax.adam(1e-3)
     opt_state = jax.tree.map(lambda x: np.full(np.shape(x), step, np.asarray(x).dtype), optimizer.init(params))
@@ -34,6 +36,7 @@ def state_at(step: int, optimizer: optax.GradientTransformation | None = None, *
         model_state={"batch_stats": {"norm": {"mean": rng.normal(size=3).astype(np.float32)}}} if ema else {},
         opt_state=opt_state,
         ema=jax.tree.map(lambda x: x / 2, params) if ema else (),
+        records={"seen": rng.normal(size=500)} if width > 5 else (),
     )
 
 
