@@ -69,6 +69,8 @@ def _check_run(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> 
     for part in ("teachers", "pacing", "without_classes", "folds", "init"):
         if run[part]:
             raise UserError(f"{key}.{part}: labelling loops have none")
+    if "data" in run["plans"]:
+        raise UserError(f"{key}.plans.data: labelling loops draw from what is labelled")
     if not query:
         if config["active"]["oracle"] != "dataset":
             raise UserError(

@@ -144,11 +144,17 @@ def assemble(
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
     optimizer = make_run_optimizer(config, total)
-    example = spec(feed.example(dict(plan[0].settings)))
-    if members:
-        example = spec({name: np.empty(x.shape[1:], x.dtype) for name, x in example.items()})
+
+    def example_at(size: int | None) -> Tree:
+        """A batch of the stages of this size, as shapes: a loader may decode its images to that size."""
+        first = next(stage for stage in plan if stage.get("image_size") == size)
+        example = spec(feed.example(dict(first.settings)))
+        if members:
+            example = spec({name: np.empty(x.shape[1:], x.dtype) for name, x in example.items()})
+        return example
 
     def init_at(size: int | None, seed: jax.Array) -> TrainState:
+        example = example_at(size)
         sized = dataclasses.replace(objective, view=dataclasses.replace(view, size=size))
         state = init_state(sized, optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
         return state.replace(records=init_records(feed.joined.num_ids)) if config["record"] else state
@@ -159,7 +165,7 @@ def assemble(
 
     if len({stage.get("image_size") for stage in plan}) > 1:
         for before, after in itertools.pairwise(plan):
-            check_resizable(key, shapes_at(before), shapes_at(after))
+            check_resizable(key, shapes_at(before), shapes_at(after), members)
     else:
         shapes_at = None
     task = Task(

@@ -16,7 +16,8 @@ from effjax.curricula import Stage, pacing, stages
 from effjax.data.paced import Pace
 from effjax.errors import UserError, nearest
 from effjax.recipes.config_keys import number, take
-from effjax.steps import TrainState, View, make_optimizer, make_schedule, resize_state
+from effjax.runtime.task import resized
+from effjax.steps import TrainState, View, make_optimizer, make_schedule
 from effjax.steps.views import REDUCTIONS
 
 _SETTINGS = ("data", "image_size", "magnitude", "terms", "trainable")  # what a plan may change
@@ -73,14 +74,14 @@ def make_view(key: str, view: View, config: Mapping[str, Any], magnitude: optax.
     return dataclasses.replace(view, reduction=reduction, **changed)
 
 
-def check_resizable(key: str, before: TrainState, after: TrainState) -> None:
+def check_resizable(key: str, before: TrainState, after: TrainState, members: int) -> None:
     """Refuses a change of size that the student cannot follow.
 
     Raises:
       UserError: naming a parameter whose shape would change.
     """
     try:
-        jax.eval_shape(lambda state: resize_state(state, after), before)
+        jax.eval_shape(lambda state: resized(state, after, members), before)
     except UserError as error:
         raise UserError(f"{key}.plans.image_size: {error}") from error
 

@@ -17,10 +17,11 @@ from effjax.data.labelled import Labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.assemble import Assembled
+from effjax.runtime import Task, fit
 from effjax.runtime import checkpoints as stored
-from effjax.runtime import fit
 from effjax.runtime.hosts import barrier, is_primary
-from effjax.steps import member_of
+from effjax.runtime.task import resized, spec
+from effjax.steps import TrainState, member_of
 
 _log = logging.getLogger("effjax")
 
@@ -92,7 +93,7 @@ class Trainer:
         if self._last is not None and self._last[0] == round_:
             return self._last[1]
         folder = self.path(round_) / "checkpoints"
-        if not folder.exists():
+        if not stored.is_finished(folder, self.assembled.task.total_steps):  # never trained, forgotten, or half again
             return self._fit(round_)
         return stored.read_variables(folder, stored.steps(folder)[-1])
 
@@ -109,7 +110,7 @@ class Trainer:
         seeds = self._network_seeds()
         state = self.assembled.initial_state(seeds)
         if round_ and self.warm and all(labels_of(round_ - 1) for labels_of in self.labels_of):
-            state = _warm(state, self._all(round_ - 1))
+            state = _warm(state, self._all(round_ - 1), self.assembled.task)
         digest = hashlib.sha256(json.dumps([sorted(own.items()) for own in labels]).encode()).hexdigest()
         self._forget_other_labels(round_, digest)
         who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
@@ -168,7 +169,8 @@ class Trainer:
         )
 
 
-def _warm(state: Any, variables: Tree) -> Any:
-    """A fresh start but for the parameters: what the round before has learnt."""
+def _warm(state: TrainState, variables: Tree, task: Task) -> TrainState:
+    """A fresh start but for the parameters: what the round before has learnt, at its last image size."""
     rest = {name: value for name, value in variables.items() if name != "params"}
-    return state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)
+    warm = state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)
+    return resized(warm, spec(state), task.members) if task.shapes_at else warm

@@ -278,6 +278,12 @@ def steps(directory: str | Path) -> list[int]:
     return found
 
 
+def is_finished(directory: str | Path, total_steps: int) -> bool:
+    """Whether a run has come to its end: to its last step, or to where nothing got better any more."""
+    found = _steps_in(Path(directory))
+    return bool(found) and (found[-1] == total_steps or bool(read_meta(directory, found[-1]).get("stopped")))
+
+
 def best_step(directory: str | Path) -> int:
     """The step that did best on validation, by the newest checkpoint's notes.
 

@@ -6,6 +6,7 @@ distillation, curricula and active learning are what its objective, its plan and
 
 import collections
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,9 +26,9 @@ from effjax.runtime.hosts import is_primary
 from effjax.runtime.interrupt import Interrupted, StopSignal
 from effjax.runtime.machine import differences, machine
 from effjax.runtime.progress import Progress
-from effjax.runtime.task import Task, spec
+from effjax.runtime.task import Task, resized, spec
 from effjax.runtime.writers import Writer, mend_metrics
-from effjax.steps import TrainState, resize_state, restart
+from effjax.steps import TrainState, over_members, restart
 
 _log = logging.getLogger("effjax")
 
@@ -239,8 +240,10 @@ class _Loop:
         if "trainable" in changed:
             self._restart_optimizer()
         if "image_size" in changed and self.task.shapes_at:
-            state = resize_state(self._fetch(), self._shapes(stage))
-            self.state = self.task.backend.replicate(jax.tree.map(np.asarray, state))
+            self._change(resized(self._fetch(), self._shapes(stage), self.task.members))
+
+    def _change(self, state: TrainState) -> None:
+        self.state = self.task.backend.replicate(jax.tree.map(np.asarray, state))
 
     def _prepare_evaluation(self, stage: Stage) -> None:
         task, size = self.task, stage.get("image_size")
@@ -259,8 +262,10 @@ class _Loop:
     def _restart_optimizer(self) -> None:
         """Where other parameters are trained than before."""
         state = self._fetch()
-        fresh = restart(self.task.optimizer, state.opt_state, state.params)
-        self.state = self.task.backend.replicate(state.replace(opt_state=jax.tree.map(np.asarray, fresh)))
+        fresh = functools.partial(restart, self.task.optimizer)
+        if self.task.members:
+            fresh = over_members(fresh, (0, 0), unroll=True)
+        self._change(state.replace(opt_state=fresh(state.opt_state, state.params)))
 
     def _prepare(self, index: int) -> None:
         """Has the program of a stage compiled in the background."""

@@ -20,6 +20,7 @@ from effjax.steps import (
     make_block,
     make_train_step,
     over_members,
+    resize_state,
 )
 from effjax.steps.axes import on_axis
 
@@ -187,6 +188,14 @@ class Task:
 def spec(tree: Tree) -> Tree:
     """Shapes and types for arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
+
+
+def resized(state: TrainState, shapes: TrainState, members: int) -> TrainState:
+    """A state taken over to another image size, of one network or of several; see :func:`effjax.steps.resize_state`."""
+    if not members:
+        return resize_state(state, shapes)
+    one = _one(shapes)
+    return over_members(lambda state: resize_state(state, one), (0,), unroll=True)(state)
 
 
 def _one(tree: Tree) -> Tree:
