@@ -127,11 +127,18 @@ def _unknown_key(argv: list[str], error: Exception) -> str:
     return f"{flag}: the config has no such key" + (f" (did you mean {close[1]!r}?)" if close else f": {message}")
 
 
+class _Lines(logging.Formatter):
+    """Lines that a terminal only shows, whatever names are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 def _talk() -> None:
     """Lets effjax's own log through, and of the libraries only their warnings."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("effjax")
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -17,7 +17,7 @@ from effjax.data import builders
 from effjax.data.base import Source
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
-from effjax.errors import UserError
+from effjax.errors import UserError, printable
 from effjax.reports.contact_sheet import contact_sheet
 from launch import cli
 
@@ -58,7 +58,7 @@ def _check(splits: dict[str, Source], name: str) -> None:
     try:
         check_data(splits, {"name": name, "train": "train"})
     except UserError as error:
-        print(f"  {error}")
+        print(f"  {printable(str(error))}")
 
 
 def _draw_augmented(source: Source, path: pathlib.Path) -> None:
@@ -75,7 +75,7 @@ def _classes(source: Source) -> str:
     counts = np.bincount(source.labels(), minlength=source.info.num_classes)
     named = [f"{name} {count:,}" for name, count in zip(source.info.class_names, counts, strict=True)]
     more = f", … and {len(named) - _MAX_CLASSES} more" if len(named) > _MAX_CLASSES else ""
-    return f"{len(named)} classes: {', '.join(named[:_MAX_CLASSES])}{more}"
+    return printable(f"{len(named)} classes: {', '.join(named[:_MAX_CLASSES])}{more}")
 
 
 def _draw(source: Source, path: pathlib.Path) -> None:

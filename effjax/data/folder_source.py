@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import pathlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.checked_files import Checked, check_files
 from effjax.data.decode import decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
-from effjax.data.image_files import find_images, is_junk, named, why_unreadable
+from effjax.data.image_files import find_images, is_folder, is_junk, named, why_unreadable
 from effjax.data.stratified import bounds, drawing_order
 from effjax.errors import UserError
 
@@ -58,6 +59,7 @@ class FolderSource:
         if layout.splits is not None:
             check_classes(layout, name)
         classes = sorted(layout.classes if layout.splits is None else layout.splits[name])
+        _check_names(classes, root)
         folder, place = (root, "") if self.divided else (root / name, f"{name}/")
         paths, labels = _listing(folder, classes)
         checked = check_files(folder, paths, cache_dir, "" if self.divided else name)
@@ -67,7 +69,10 @@ class FolderSource:
         if self.divided and name != WHOLE:
             rows = _part(paths, labels, digests, shares, name)
             if not rows.size:
-                raise UserError(f"folder {root}: config.data.split={tuple(shares)} gives {name} none of its images")
+                raise UserError(
+                    f"folder {root}: config.data.split={tuple(shares)} gives {name} none of its {len(paths)} images: "
+                    "give it a larger share, or add images"
+                )
             paths, labels, digests = [paths[row] for row in rows], labels[rows], digests[rows]
         self.paths, self.digests = [place + path for path in paths], digests
         self.root, self._labels, self._image_size = root, labels, image_size
@@ -107,11 +112,20 @@ class FolderSource:
         return drawing_order(self._labels, self.paths)
 
 
+def _check_names(classes: Sequence[str], root: pathlib.Path) -> None:
+    """Refuses names that no report, table or terminal can show."""
+    for name in classes:
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise UserError(
+                f"folder {root}: the class {name!r} is no text in UTF-8 that can be shown: rename its folder"
+            )
+
+
 def _listing(folder: pathlib.Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """The images below the folders of the classes, relative to ``folder``, and their labels."""
     paths: list[str] = []
     labels: list[int] = []
-    others = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir() and not is_junk(entry.name))
+    others = sorted(entry.name for entry in os.scandir(folder) if not is_folder(entry) and not is_junk(entry.name))
     empty = []
     for label, name in enumerate(classes):
         found = find_images(folder / name)

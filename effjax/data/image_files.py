@@ -37,7 +37,7 @@ def find_images(root: str | pathlib.Path) -> Found:
 def holds_images(folder: str | pathlib.Path) -> bool:
     """Whether an image lies right in a folder."""
     with os.scandir(folder) as entries:
-        return any(not is_junk(entry.name) and not entry.is_dir() and _is_image(entry) for entry in entries)
+        return any(not is_junk(entry.name) and not is_folder(entry) and _is_image(entry) for entry in entries)
 
 
 def is_junk(name: str) -> bool:
@@ -71,7 +71,7 @@ def _walk(folder: str, below: str, found: Found, seen: set[tuple[int, int]]) -> 
             path = f"{below}{entry.name}"
             if is_junk(entry.name):
                 continue
-            if entry.is_dir():
+            if is_folder(entry):
                 _walk(entry.path, f"{path}/", found, seen)
             elif _is_image(entry):
                 found.images.append(path)
@@ -79,11 +79,19 @@ def _walk(folder: str, below: str, found: Found, seen: set[tuple[int, int]]) -> 
                 found.others.append(path)
 
 
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _is_image(entry: os.DirEntry) -> bool:
     extension = os.path.splitext(entry.name)[1].lower()
-    if extension or not entry.is_file():
-        return extension in EXTENSIONS and entry.is_file()
     try:
+        if extension or not entry.is_file():
+            return extension in EXTENSIONS and entry.is_file()
         with Image.open(entry.path):
             return True
     except Exception:  # Pillow's readers raise nearly anything on what is none of theirs

@@ -103,3 +103,8 @@ def test_a_terminal_obeys_no_name_of_a_file(tmp_path):
     result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert r"a\x1b[2J\nb.png" in result.stderr
+    (root / "cat" / "a\x1b[2J\nb.png").rename(root / "cat" / "a\x1b[2J\nb.txt")
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stderr + result.stdout
+    assert r"passed over: cat/a\x1b[2J" in result.stderr

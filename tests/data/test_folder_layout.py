@@ -233,3 +233,20 @@ def test_turned_photos_have_the_size_that_people_see(tmp_path):
         paint(tmp_path / name / "0.jpg", 0, exif=exif)
     source = load(f"folder:{tmp_path}", "all")
     assert source.info.image_shape == source[0]["image"].shape == (10, 8, 3)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"c\x1b[31mat", b"do\ng"])
+def test_names_of_classes_that_nothing_can_show_are_refused(tmp_path, name):
+    root = classes_folder(tmp_path, ((name.decode(errors="surrogateescape"), 2), ("dog", 2)))
+    with pytest.raises(UserError, match=r"the class .* is no text .*rename its folder") as error:
+        load(f"folder:{root}", "all")
+    assert str(error.value).isprintable()
+
+
+def test_links_to_nothing_and_to_themselves_are_named(tmp_path, caplog):
+    root = classes_folder(tmp_path, (("cat", 2), ("dog", 2)))
+    (root / "cat" / "loop").symlink_to("loop")
+    (root / "cat" / "gone.png").symlink_to("nowhere.png")
+    (root / "loop").symlink_to("loop")
+    assert len(load(f"folder:{root}", "all")) == 4
+    assert "passed over: loop, cat/gone.png, cat/loop" in caplog.text
