@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
-_MAY_DIFFER = ("when", "clock", "sum", "machine", "metrics", "hashes", "seconds", "facts")
+_MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seconds", "facts")
 _NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|md|lock))(/|$)")
 
 
@@ -26,7 +26,7 @@ def snapshot(folder: Path) -> dict[str, str]:
         if path.is_dir():
             if path.parent.name == "checkpoints" and path.name.isdigit():
                 found[name] = _checkpoint(path)
-        elif "/checkpoints/" in f"/{name}" or re.search(r"(^|/)events/", name):
+        elif "/checkpoints/" in f"/{name}" or re.search(r"(^|/)events/|\.cut-\d+$", name):
             continue
         elif _NOT_COMPARED.search(name):
             found[name] = "there"

@@ -328,7 +328,7 @@ def test_one_project_for_all_rounds(studio):
     for key, value, message in (
         ("effjax_loop", "other/seed_0", "task 1: id 17 is of the loop other/seed_0, this is mine/seed_0"),
         ("effjax_id", 18, "task 1: id 18 was not asked in round 0"),
-        ("effjax_id", None, "task 1: effjax_id or effjax_round is missing: it is no task of a loop"),
+        ("effjax_id", None, "task 1 is none of the loop's tasks: it has no effjax_id or effjax_round"),
     ):
         wrong = exported(tasks, ["dog", "cat", "cow"])
         wrong[0] = {**wrong[0], "data": {**wrong[0]["data"], key: value}}

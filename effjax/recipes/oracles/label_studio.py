@@ -132,7 +132,8 @@ class LabelStudioOracle(FolderOracle):
             id_, of = (whole_number(str(said.data.get(key, ""))) for key in ("effjax_id", "effjax_round"))
             loop = said.data.get("effjax_loop") or self._loop
             if id_ is None or of is None:
-                problems.append(f"{said.where}: effjax_id or effjax_round is missing: it is no task of a loop")
+                if said.choices or said.skipped:  # such as an image that a storage was synchronised for
+                    problems.append(f"{said.where} is none of the loop's tasks: it has no effjax_id or effjax_round")
             elif loop != self._loop:
                 problems.append(f"{said.where}: id {id_} is of the loop {loop}, this is {self._loop}")
             elif of == round_ and id_ not in known:
