@@ -129,6 +129,29 @@ def test_a_stream_passes_by_once_and_keeps_its_budget(tmp_path, data_dir):
     assert asked(again / "stream" / "seed_0") == asked(folder)
 
 
+def test_a_stream_goes_on_where_its_pool_grows_and_passes_over_what_is_gone(tmp_path):
+    policy = schema.stream("fixed_threshold", 0.5, threshold=0.5)
+    alone = Stream(policy, 0, [np.arange(10)])
+    gone = alone.order[[1, 4]]
+    grown = Stream(policy, 0, [np.arange(10), np.arange(10, 16)], gone)
+    assert grown.order[:10].tolist() == alone.order.tolist()
+    assert sorted(grown.order[10:]) == list(range(10, 16))
+    passed = []
+
+    def scores_of(ids):
+        passed.extend(ids.tolist())
+        return np.full(len(ids), 9.0)
+
+    def folder(round_):
+        return tmp_path / str(round_)
+
+    first, _ = grown.next_round(0, folder, None, 3)
+    assert first == alone.order[[0, 2, 3]].tolist()
+    for round_ in range(1, 9):
+        grown.next_round(round_, folder, scores_of, 2)
+    assert passed == [id_ for id_ in grown.order.tolist() if id_ not in (*first, *gone)]
+
+
 def test_seeds_together_ask_for_what_each_would_ask_alone(tmp_path, data_dir):
     config = small(data_dir, a=schema.query(), b=schema.query(selector="random"))
     config.num_seeds, config.seeds_together = 2, True

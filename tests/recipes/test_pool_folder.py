@@ -109,6 +109,34 @@ def test_a_file_with_other_contents_is_another_example(again, caplog):
     assert numbers == [id_, 16]
 
 
+def test_a_training_that_was_interrupted_goes_on_without_what_is_gone(again, caplog):
+    home, config = again, pool_config(again)
+    second = asks(config, home)
+    (loop_folder(home) / "round_00" / "result.json").unlink()  # killed before it was written
+    labelled = [f.path for id_, f in ledger_of(home).files().items() if id_ in ledger_of(home).labels()]
+    (home / "pool" / labelled[0]).unlink()
+    assert asks(config, home) == second
+    assert "the labels of round 0 are not those it was begun with: trained anew" in caplog.text
+    assert json.loads((loop_folder(home) / "round_00" / "result.json").read_text())["labels"] == 3
+
+
+def test_a_file_that_nobody_can_read_is_answered_for_after_a_kill_too(again):
+    home, config = again, pool_config(again)
+    config.active.rounds = 9
+    for number in range(20):
+        (home / "pool" / f"broken_{number}.jpg").write_bytes(b"no image")
+    second = asks(config, home)
+    whole = [entry for entry in ledger_of(home).entries if entry.round == 1]
+    assert "unreadable file" in [entry.who for entry in whole]
+    path = loop_folder(home) / "ledger.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: 1 + 4 + 4 + 3]))  # killed when it had asked
+    shutil.rmtree(loop_folder(home) / "queries" / "round_01", ignore_errors=True)
+    assert asks(config, home) == second
+    again = [entry for entry in ledger_of(home).entries if entry.round == 1]
+    assert [(e.id, e.event, e.who) for e in again] == [(e.id, e.event, e.who) for e in whole]
+
+
 def test_one_that_waits_for_its_label_may_go(again):
     home, config = again, pool_config(again)
     path = home / "pool" / next(iter(ledger_of(home).files().values())).path
