@@ -32,6 +32,7 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     """
     base, _, _ = parse_name(name)
     if found := prepared_dir(name, data_dir):
+        write_digests(found)  # of data that TFDS, or an earlier version, has prepared
         return found
     require_known(name, data_dir)
     if base not in builders.NAMES and not download:

@@ -1,5 +1,6 @@
 """The files of a prepared dataset: whole, and nothing in them runs."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -12,6 +13,7 @@ from effjax.errors import UserError
 #: What the other files of a prepared dataset were when it was prepared.
 DIGESTS_FILE = "digests.json"
 _DESCRIPTIONS = ("dataset_info.json", "features.json")
+_ARRAY_RECORD = ".array_record"
 _CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 _OF_TFDS = re.compile(r"tensorflow_datasets\.core\.features(\.[A-Za-z_]\w*)+")
 
@@ -41,9 +43,17 @@ def open_prepared(directory: pathlib.Path, again: str) -> Any:
 
 
 def write_digests(directory: pathlib.Path) -> None:
-    """Notes what the files of a dataset are that has just been prepared."""
-    found = {path.name: _described(path) for path in sorted(directory.iterdir()) if path.is_file()}
-    files.write_sealed_json(directory / DIGESTS_FILE, found)
+    """Notes what the files of a prepared dataset are, unless that is noted; where it cannot be, nothing is compared."""
+    if (directory / DIGESTS_FILE).exists():
+        return
+    with contextlib.suppress(files.StorageError, OSError):
+        found = {path.name: _described(path) for path in sorted(directory.iterdir()) if _belongs(path)}
+        files.write_sealed_json(directory / DIGESTS_FILE, found)
+
+
+def _belongs(path: pathlib.Path) -> bool:
+    """Whether a file is of the dataset, and not one that was put beside it, such as a picture."""
+    return path.is_file() and (path.suffix in (".json", ".txt") or _ARRAY_RECORD in path.name)
 
 
 def check_digests(directory: pathlib.Path, again: str) -> None:
@@ -69,7 +79,7 @@ def check_digests(directory: pathlib.Path, again: str) -> None:
 
 def _described(path: pathlib.Path) -> dict[str, Any]:
     size = path.stat().st_size
-    if ".array_record" in path.name:
+    if _ARRAY_RECORD in path.name:
         return {"size": size}
     return {"size": size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 

@@ -81,6 +81,21 @@ def test_every_file_is_what_was_prepared_or_refused(data_dir):
     assert refused > 200
 
 
+def test_what_others_have_prepared_is_compared_from_its_first_look_on(data_dir):
+    directory = data_dir / "shapes_basic" / "1.0.0"
+    noted = (directory / DIGESTS_FILE).read_bytes()
+    (directory / DIGESTS_FILE).unlink()
+    (directory / "contact_sheet.png").write_bytes(b"a picture")
+    prepare("shapes_basic", data_dir)
+    assert (directory / DIGESTS_FILE).read_bytes() == noted
+    (directory / "contact_sheet.png").write_bytes(b"another")
+    assert len(load("shapes_basic", "train", data_dir)) == 30
+    (directory / "label.labels.txt").write_text("a\nb\nc\n")
+    prepare("shapes_basic", data_dir)
+    with pytest.raises(UserError, match=r"label\.labels\.txt is damaged"):
+        load("shapes_basic", "train", data_dir)
+
+
 def test_descriptions_without_digests_give_one_line_too(data_dir):
     directory = data_dir / "shapes_basic" / "1.0.0"
     (directory / DIGESTS_FILE).unlink()
