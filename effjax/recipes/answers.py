@@ -29,7 +29,7 @@ _log = logging.getLogger("effjax")
 Tree = Any
 
 _SECONDS_BETWEEN_LINES = 10.0
-# A part is what a kill costs at most, and what is in memory at once.
+# A part is what a kill costs at most, and what is in memory at once: a 256th of the examples, but 4,096 answers or more.
 _PARTS, _LEAST, _MOST_BYTES = 256, 4096, 64 * 2**20
 
 
@@ -118,8 +118,9 @@ def _begin(table: Table, facts: Mapping[str, Any]) -> list[int]:
 def _part_size(specs: Mapping[str, Any], examples: int, batch_size: int) -> int:
     """How many examples make a part: whole batches, so that each has the company that it had without parts."""
     row = sum(math.prod(s.shape) // s.shape[1] * np.dtype(s.dtype).itemsize for s in specs.values())
-    wanted = min(max(math.ceil(examples / _PARTS), _LEAST), max(_MOST_BYTES // max(row, 1), 1))
-    return math.ceil(wanted / batch_size) * batch_size
+    versions = next(iter(specs.values())).shape[0]
+    wanted = min(max(examples // _PARTS, _LEAST // versions), _MOST_BYTES // max(row, 1))
+    return math.ceil(max(wanted, 1) / batch_size) * batch_size
 
 
 def _compute(table: Table, missing: Sequence[int], answer: "_Answerer", source: Source, versions: int) -> None:

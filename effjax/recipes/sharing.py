@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from effjax.errors import UserError
-from effjax.files import partial_of
+from effjax.files import partial_of, sweep
 from effjax.recipes import config as schema
+from effjax.runtime.hosts import is_primary
 from effjax.runtime.locks import hold
 
 _TAIL = 1 << 16  # bytes at a file's end, in which its last line lies
@@ -52,6 +53,8 @@ def loops_held(folders: Sequence[Path]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for folder in sorted(folders):
             stack.enter_context(hold(folder, wait=lambda folder=folder: _round_reached(folder)))
+            for round_ in folder.glob("round_*") if is_primary() else ():
+                sweep(round_)
         yield
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -31,9 +33,9 @@ def start():
     """Starts a process that holds a folder until its stdin is closed, or does something else with it."""
     started = []
 
-    def begin(folder, then="sys.stdin.read()"):
+    def begin(folder, then="sys.stdin.read()", code=_HOLD):
         environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-c", _HOLD.format(then=then), str(folder)]
+        command = [sys.executable, "-c", code.format(then=then), str(folder)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **pipes)
         started.append(process)
@@ -202,6 +204,39 @@ def test_a_lock_without_a_name_does_not_block_for_long(folder, data):
     (folder / LOCK_FILE).write_bytes(data)
     with hold(folder):
         pass
+
+
+@pytest.fixture
+def no_flock(monkeypatch):
+    """A file system that does not know it."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_without_the_kernels_lock_one_of_two_has_the_folder_and_a_killed_one_loses_it(folder, start, no_flock):
+    code = _HOLD.replace("import sys\n", "import sys, fcntl\ndef refuse(*_): raise OSError(37, 'No locks')\n", 1)
+    process = held(start(folder, code=code.replace("from effjax", "fcntl.flock = refuse\nfrom effjax")))
+    assert not Holder.parse((folder / LOCK_FILE).read_bytes()).flock
+    with pytest.raises(InUse, match=f"process {process.pid}"), hold(folder):
+        pass
+    process.kill()
+    process.wait()
+    with hold(folder):
+        assert Holder.parse((folder / LOCK_FILE).read_bytes()).pid == os.getpid()
+    assert not (folder / LOCK_FILE).exists()
+
+
+def test_without_links_it_works_as_well(folder, start, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with hold(folder), pytest.raises(AssertionError, match=f"is in use by process {os.getpid()}"):
+        held(start(folder))
+    assert list(folder.iterdir()) == []
 
 
 def test_whoever_was_taken_for_dead_ends_before_it_writes(folder, start):

@@ -1,0 +1,30 @@
+"""What was measured is read again; where that is damaged, it is said and measured anew."""
+
+import small_configs
+
+from effjax.recipes.results import PREDICTIONS_FILE, measure
+from effjax.recipes.runs import RESULT_FILE, Experiment
+
+
+def test_damaged_results_are_said_and_measured_anew(tmp_path, data_dir, caplog):
+    config = small_configs.plain()
+    config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
+    config.eval_batch_size = 32
+    del config.runs["teacher"], config.runs["distilled"]
+    experiment = Experiment(config.to_dict(), tmp_path)
+    (done,) = experiment.train()
+    result = measure(experiment, done, None)
+    for name in (RESULT_FILE, PREDICTIONS_FILE):
+        path = done.folder / name
+        whole = path.read_bytes()
+        for damage in (b"", whole[: len(whole) // 2], b"[1]", b"{}\n", b"\xff" * 40, None):
+            if damage is None:
+                path.unlink()
+            else:
+                path.write_bytes(damage)
+            caplog.clear()
+            assert measure(experiment, done, None) == result
+            assert (name in caplog.text) == (damage is not None or name == PREDICTIONS_FILE), (name, damage)
+            assert caplog.text.count("\n") <= 1
+            assert measure(experiment, done, None) == result
+            assert path.read_bytes() == whole or name == PREDICTIONS_FILE  # a zip file knows the time
