@@ -33,7 +33,10 @@ def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     signals.install()
     code = _run(main, required)
     signals.finish(code)
-    if code and supervisor.is_watched():  # JAX would wait for the others, who may wait for this one
+    # JAX would wait for the others of the run, who may wait for this one. And a signal may have left a compilation
+    # alone in a thread of XLA's, which crashes when the interpreter takes its client down.
+    if (code and supervisor.is_watched()) or code == signals.EXIT_INTERRUPTED:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -1,5 +1,6 @@
 """The active-learning experiment: labelling loops that differ in how they choose, over seeds; learning curves."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,12 +66,13 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
     summary: dict[str, Any] = {}
     waiting: list[str] = []
     loops: list[Loop] = []
-    for together in experiment.loops(only):
-        loops.extend(together)
-        try:
-            run_loops(together)
-        except Waiting as wait:
-            waiting.append(str(wait))
+    with contextlib.closing(experiment.loops(only)) as several:
+        for together in several:
+            loops.extend(together)
+            try:
+                run_loops(together)
+            except Waiting as wait:
+                waiting.append(str(wait))
     if not only:
         for loop in loops:  # after all choices: the test split has no part in them
             rounds = loop.measured if waiting else loop.test()

@@ -29,7 +29,7 @@ _log = logging.getLogger("effjax")
 Tree = Any
 
 _SECONDS_BETWEEN_LINES = 10.0
-# A part is what a kill costs at most, and what is in memory at once: a 256th of the examples, but 4,096 answers or more.
+# A part is what a kill costs at most and what is in memory at once: a 256th of the examples, or 4,096 answers.
 _PARTS, _LEAST, _MOST_BYTES = 256, 4096, 64 * 2**20
 
 
