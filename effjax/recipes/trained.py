@@ -42,12 +42,18 @@ class Trained:
           which: ``"last"``, or ``"best"`` by validation.
 
         Raises:
-          UserError: if there is no checkpoint.
+          UserError: if there is no checkpoint, it is damaged, or it holds several networks.
         """
         checkpoints = Path(folder) / "checkpoints"
         newest = stored.steps(checkpoints)[-1]
+        notes = stored.read_meta(checkpoints, newest)
+        if isinstance(notes["identity"].get("seed"), list) or isinstance((notes.get("best") or {}).get("step"), list):
+            raise UserError(
+                f"{folder} holds several networks that trained in one program; what is opened from its folder alone is "
+                "a run of one network: train it without config.seeds_together, folds and ensembles"
+            )
         step = stored.best_step(checkpoints) if which == "best" else newest
-        return cls(Path(folder), step, stored.read_meta(checkpoints, newest)["identity"])
+        return cls(Path(folder), step, notes["identity"])
 
     def variables(self) -> Tree:
         """The student's variables, on the host."""

@@ -154,7 +154,7 @@ class _Loop:
     def _warn_of_what_differs(self) -> None:
         """Says of a run that goes on what is not as the process before it left it."""
         if self.moved:
-            said = "goes on elsewhere than it was, so that the last bits of its numbers will differ"
+            said = "goes on elsewhere than it was, so that the last bits of its numbers may differ"
             _log.warning("%s: %s (%s)", self.label, said, self.moved)
         if (lost := self._lost_best()) is not None:
             said = "the last counts as the best, if none that comes is better"

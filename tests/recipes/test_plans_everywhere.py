@@ -14,6 +14,7 @@ from effjax.errors import UserError
 from effjax.recipes import active
 from effjax.recipes import config as schema
 from effjax.recipes.runs import Experiment
+from effjax.recipes.trained import Trained
 from effjax.runtime import Interrupted, checkpoints
 from effjax.runtime.writers import METRICS_FILE
 
@@ -88,6 +89,8 @@ def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setti
     for one, other in zip(together, Experiment(config.to_dict(), tmp_path / "apart").train(), strict=True):
         close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4)  # noqa: E731
         jax.tree.map(close, one.variables(), other.variables())
+    with pytest.raises(UserError, match=r"together holds several networks that trained in one program"):
+        Trained.open(together[0].trained_in)
 
 
 def stopping(feed, settings, seeds, start, stop, length):
