@@ -95,7 +95,7 @@ def choose(
       UserError: if anything given cannot be used.
     """
     check_choice(score, selector)
-    trained = [Trained.open(run) for run in runs]
+    trained = [Trained.open(run, several=True) for run in runs]
     model, variables, members = _network(trained)
     kind = predictions or ("ensemble" if members > 1 else "single")
     if (kind == "ensemble") != (members > 1):

@@ -34,12 +34,13 @@ class Trained:
     identity: Mapping[str, Any]
 
     @classmethod
-    def open(cls, folder: str | Path, which: str = "last") -> "Trained":
+    def open(cls, folder: str | Path, which: str = "last", *, several: bool = False) -> "Trained":
         """Reads what the newest checkpoint says of the run.
 
         Args:
           folder: the run's folder.
           which: ``"last"``, or ``"best"`` by validation.
+          several: whether it may hold several networks that trained in one program, their axis first.
 
         Raises:
           UserError: if there is no checkpoint, it is damaged, or it holds several networks.
@@ -47,7 +48,8 @@ class Trained:
         checkpoints = Path(folder) / "checkpoints"
         newest = stored.steps(checkpoints)[-1]
         notes = stored.read_meta(checkpoints, newest)
-        if isinstance(notes["identity"].get("seed"), list) or isinstance((notes.get("best") or {}).get("step"), list):
+        seeds, best = notes["identity"].get("seed"), (notes.get("best") or {}).get("step")
+        if not several and (isinstance(seeds, list) or isinstance(best, list)):
             raise UserError(
                 f"{folder} holds several networks that trained in one program; what is opened from its folder alone is "
                 "a run of one network: train it without config.seeds_together, folds and ensembles"
