@@ -86,6 +86,7 @@ def run(**given: Any) -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict({"name": "mlp"})
     config.init = ""  # what to start from: "shipped" (weights that a package ships), or a .pth or .safetensors file
     config.without_classes = ()  # names of classes that are left out of this run's training set
+    config.num_seeds = 0  # 0: as many as the experiment; fewer for a teacher that all seeds of its students share
     config.batch_size = 64
     config.epochs = 10.0
     config.steps = 0  # if given, exactly so many instead of epochs

@@ -23,7 +23,7 @@ def cost_table(
     """A row a run, or None where no run changes the size of its images, or the control's metrics are lost."""
     if control is None or not any("image_size" in run["plans"] for run in experiment.config["runs"].values()):
         return None
-    seeds = experiment.seeds
+    seeds = experiment.seeds_of(control)
     ends = [_curve(finished[control, seed])[-1:] for seed in seeds]
     if not all(ends):  # its metrics are lost
         return None
@@ -32,7 +32,7 @@ def cost_table(
     base = np.mean([_seconds(finished[control, seed]) for seed in seeds])
     rows = []
     for name, label in labels.items():
-        runs = [finished[name, seed] for seed in seeds]
+        runs = [finished[name, seed] for seed in experiment.seeds_of(name)]
         flops = _flops(runs[0], experiment)
         seconds = float(np.mean([_seconds(run) for run in runs]))
         reached = [(run, step) for run in runs if (step := _first(run, goal)) is not None]

@@ -55,11 +55,12 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
         teacher = own_teacher(config, name, reference)
         if teacher == name:
             return measure(experiment, finished[name, seed], None)
-        measured(teacher, seed)  # leaves the answers that agreement is measured with
-        return measure(experiment, finished[name, seed], finished[teacher, seed])
+        taught_by = seed if seed in experiment.seeds_of(teacher) else experiment.seeds.start
+        measured(teacher, taught_by)  # leaves the answers that agreement is measured with
+        return measure(experiment, finished[name, seed], finished[teacher, taught_by])
 
     for name in names:  # after all training: the test split has no part in it
-        summary[name]["seeds"] = [measured(name, seed) for seed in experiment.seeds]
+        summary[name]["seeds"] = [measured(name, seed) for seed in experiment.seeds_of(name)]
     if is_primary():
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         report(experiment, finished, summary, reference, control, results)

@@ -65,7 +65,9 @@ def report(
     page += [f"{name}: {value}" for name, value in facts.items()]
     write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
     print(main.text())
-    series = {name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds] for name in labels}
+    series = {
+        name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds_of(name)] for name in labels
+    }
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
@@ -141,11 +143,14 @@ def _shown(summary, reference: str, control: str | None) -> list[str]:
 
 def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> list[str]:
     data = experiment.config["data"]
+    runs = {label: experiment.seeds_of(name) for name, label in labels.items()}
+    few = [f"{label}: {tables.averaged_over(seeds)}" for label, seeds in runs.items() if seeds != experiment.seeds]
+    fewer = f" ({' '.join(few)})" if few else ""
     looked = "The test split was looked at once, after all training."
     if data["test"] == data["validation"]:
         looked = "The columns headed test are the validation split too: the test split was not looked at."
     return [
-        f"{tables.averaged_over(experiment.seeds)} Last: at the end of training. Best: the checkpoint that "
+        f"{tables.averaged_over(experiment.seeds)}{fewer} Last: at the end of training. Best: the checkpoint that "
         f"was best on the validation split. {looked}",
         (
             "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "

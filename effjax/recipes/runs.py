@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,26 @@ class Experiment:
         Raises:
           UserError: for what such runs cannot do.
         """
-        members = run["folds"] or (len(self.seeds) if self.config["seeds_together"] else 0)
-        for key in ("teachers", "init"):
-            if members and run[key]:
-                raise UserError(f"config.runs.{name}.{key}: networks that train together have none")
+        key, count = f"config.runs.{name}", len(self.seeds_of(name))
+        members = run["folds"] or (count if self.config["seeds_together"] and count > 1 else 0)
+        if members and run["init"]:
+            raise UserError(f"{key}.init: networks that train together have none")
+        for teacher, source in run["teachers"].items() if members else ():
+            if run["folds"] or (source["run"] and not source["seeds"]):
+                raise UserError(
+                    f"{key}.teachers.{teacher}: networks that train together share their teachers: name one by "
+                    "seeds=(…), as schema.teacher_of_run has it; a cross-validation has none"
+                )
+            if source["cached"] and self.datasets.view.is_random:
+                raise UserError(
+                    f"{key}.teachers.{teacher}.cached={source['cached']!r}: with a random view each seed has answers "
+                    "of its own, which networks that train together cannot share"
+                )
         return members
+
+    def seeds_of(self, name: str) -> range:
+        """The seeds of a run."""
+        return range(self.seeds.start, self.seeds.start + (self.config["runs"][name]["num_seeds"] or len(self.seeds)))
 
     def train(self, only: Collection[str] = ()) -> Iterator[Done]:
         """Trains every run of every seed, yielding each as it is done; the teachers of a run before it.
@@ -140,38 +155,30 @@ class Experiment:
         """
         done: dict[tuple[str, int], Done] = {}
         for name in schema.needed_by(self.config["runs"], only) if only else self.names:
-            if self.config["seeds_together"] and not self.runs[name].config["folds"]:
+            if self.runs[name].task.members and not self.runs[name].config["folds"]:
                 finished = self._train_together(name, done)
             else:
-                finished = (self._train_one(name, seed, done) for seed in self.seeds)
+                finished = (self._train_one(name, seed, done) for seed in self.seeds_of(name))
             for one in finished:
                 done[name, one.seed] = one
                 yield one
 
     def _train_together(self, name: str, done: Mapping[tuple[str, int], Done]) -> Iterator[Done]:
         """All the seeds of a run in one program."""
-        folder = self.workdir / name / "together"
-        fitted = self._fit(name, list(self.seeds), folder, {}, {}, self._rank(name, done))
-        for member, seed in enumerate(self.seeds):
+        folder, seeds = self.workdir / name / "together", self.seeds_of(name)
+        frozen, hashes = self._teachers(name, seeds[0], done)  # they are the same for all
+        fitted = self._fit(name, list(seeds), folder, frozen, hashes, self._rank(name, done))
+        for member, seed in enumerate(seeds):
             own = self.workdir / name / f"seed_{seed}"
             own.mkdir(parents=True, exist_ok=True)
             best = fitted.best_step[member] if isinstance(fitted.best_step, tuple) else fitted.best_step
             yield Done(
-                *(name, seed, own, fitted.last_step, best, self.runs[name], {}, fitted.clock, folder), member=member
+                *(name, seed, own, fitted.last_step, best, self.runs[name], hashes, fitted.clock, folder), member=member
             )
 
     def _train_one(self, name: str, seed: int, done: Mapping[tuple[str, int], Done]) -> Done:
         assembled, folder = self.runs[name], self.workdir / name / f"seed_{seed}"
-
-        def variables_of(run: str, other: int | None, step: str) -> Tree:
-            return done[run, seed if other is None else other].variables(step)
-
-        variables = {teacher: taught.load(variables_of) for teacher, taught in self._taught[name].items()}
-        hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}
-        frozen = {
-            teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
-            for teacher, value in variables.items()
-        }
+        frozen, hashes = self._teachers(name, seed, done)
         # Of a cross-validation, a seed for each network.
         folds = assembled.config["folds"]
         seeds = [seed * folds + fold for fold in range(folds)] if folds else seed
@@ -183,13 +190,29 @@ class Experiment:
             lost_best=fitted.lost_best,
         )
 
+    def _teachers(
+        self, name: str, seed: int, done: Mapping[tuple[str, int], Done]
+    ) -> tuple[dict[str, Callable[[], Tree]], dict[str, str]]:
+        """By teacher, what computes what it reads, and the hash of its parameters."""
+
+        def variables_of(run: str, other: int | None, step: str) -> Tree:
+            return done[run, seed if other is None else other].variables(step)
+
+        variables = {teacher: taught.load(variables_of) for teacher, taught in self._taught[name].items()}
+        hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}
+        frozen = {
+            teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
+            for teacher, value in variables.items()
+        }
+        return frozen, hashes
+
     def _rank(self, name: str, done: Mapping[tuple[str, int], Done]) -> dict[str, str]:
         """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""
         assembled = self.runs[name]
         pacing = assembled.config["pacing"]
         if not pacing or pacing["order"] == "random":
             return {}
-        references = [done[pacing["run"], seed] for seed in self.seeds]
+        references = [done[pacing["run"], seed] for seed in self.seeds_of(pacing["run"])]
         assembled.pace.difficulty = difficulty(pacing["by"], references, assembled.task.feed)
         return {"difficulty": hashlib.sha256(assembled.pace.difficulty.tobytes()).hexdigest()}
 
@@ -266,7 +289,7 @@ class Experiment:
 
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.
-_RUNTIME_KEYS = ("label", "keep")
+_RUNTIME_KEYS = ("label", "keep", "num_seeds")
 #: Keys that others read from a checkpoint, said even where they are the default.
 _ALWAYS = ("model", "mean", "std")
 #: What of ``config.data`` says which examples there are.

@@ -140,7 +140,7 @@ class Task:
             with_teachers = shapes.replace(frozen={name: frozen[name] for name in objective.teachers})
             batch = self.feed.example(dict(stage.settings))
             if self.members:
-                with_teachers, batch = _one(with_teachers), _one(batch)
+                with_teachers, batch = _one_state(with_teachers), _one(batch)
             check_terms_act(objective, with_teachers, batch, axis_name=self.backend.axis_name)
         self._checked.append(True)
 
@@ -151,7 +151,7 @@ class Task:
     def step_at(self, stage: Stage, *, unroll_members: bool = False) -> Callable:
         """A stage's pure step."""
         step = self._step_of_one(stage)
-        return over_members(step, (0, 0), unroll=unroll_members) if self.members else step
+        return _together(step, unroll_members) if self.members else step
 
     def _step_of_one(self, stage: Stage) -> Callable:
         return make_train_step(
@@ -168,7 +168,7 @@ class Task:
         key = self.program_key(stage)
         if key not in self._lengths:
             batch = self.feed.example(dict(stage.settings))
-            one = (_one(state), _one(batch)) if self.members else (state, batch)
+            one = (_one_state(state), _one(batch)) if self.members else (state, batch)
             convolutions = has_convolution(on_axis(self._step_of_one(stage), self.backend.axis_name), *one)
             boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
             self._lengths[key] = block_length(
@@ -185,6 +185,22 @@ class Task:
         return self.backend.compile(block, state, resident, inputs, axis=self.example_axis, donate=True)
 
 
+def _together(step: Callable, unroll: bool) -> Callable:
+    """A step of several networks; their teachers are the same ones, and what these read is there once."""
+
+    def one(frozen: Tree, state: TrainState, batch: Tree) -> tuple[TrainState, Tree]:
+        new, metrics = step(state.replace(frozen=frozen), batch)
+        return new.replace(frozen={}), metrics
+
+    members = over_members(one, (None, 0, 0), unroll=unroll)
+
+    def together(state: TrainState, batch: Tree) -> tuple[TrainState, Tree]:
+        new, metrics = members(state.frozen, state.replace(frozen={}), batch)
+        return new.replace(frozen=state.frozen), metrics
+
+    return together
+
+
 def spec(tree: Tree) -> Tree:
     """Shapes and types for arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
@@ -196,6 +212,11 @@ def resized(state: TrainState, shapes: TrainState, members: int) -> TrainState:
         return resize_state(state, shapes)
     one = _one(shapes)
     return over_members(lambda state: resize_state(state, one), (0,), unroll=True)(state)
+
+
+def _one_state(state: TrainState) -> TrainState:
+    """The shapes of one member's state."""
+    return _one(state.replace(frozen={})).replace(frozen=state.frozen)
 
 
 def _one(tree: Tree) -> Tree:
