@@ -152,19 +152,17 @@ def _further(config, scores, labels, control: str | None, levels: Sequence[float
     if levels:
         note = (
             "Labels for a level: where the learning curve first reaches it, straight lines between rounds; mean ± "
-            "standard deviation over the seeds that reach it."
+            "standard deviation. “> n”: some seeds do not reach it (so many of all do): their last number of labels "
+            "stands for what it takes, so that the mean is at least n."
         )
         if control in scores:
             note += (
                 f" Saved: the share of the labels of {labels[control]} that are not needed, by seed, ± half its 95 % "
-                "interval, over the seeds in which both reach the level (so many of all, where it is not all)."
+                "interval; “≥” where some seeds of it do not reach the level, “–” where some of the other's do not."
             )
         further.append((active_tables.efficiency(scores, labels, control, levels), note))
     if claims := active_tables.comparable(scores, config["claims"]):
-        note = (
-            "Claims are judged by the area under the learning curve. A claim holds if the 95 % interval of its "
-            "difference is above zero; each is taken by itself."
-        )
+        note = "Claims are judged by the area under the learning curve. " + tables.VERDICTS
         further.append((tables.claims(scores, labels, claims, "area"), note))
     return further
 

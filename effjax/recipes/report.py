@@ -112,7 +112,7 @@ def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> lis
     """Tables besides the results, each with how to read it."""
     further = []
     if config["claims"]:
-        note = "A claim holds if the 95 % interval of its difference is above zero; each is taken by itself."
+        note = tables.VERDICTS
         further.append((tables.claims(summary, labels, config["claims"], key), note))
     if omitted := omitted_table(summary, labels):
         note = "The bias of the classes never seen is raised by the shift that makes most validation images right."

@@ -119,22 +119,30 @@ def _difference(ours, control, key: str) -> str:
 
 
 def _needed(seeds, level: float) -> str:
-    reached = [seed["needed"][level] for seed in seeds if seed["needed"][level] is not None]
-    if not reached:
-        return "not reached"
-    found = Estimate.of(reached)
+    """The mean; of seeds that have not reached it all that is known is that it takes more than all their labels."""
+    found = Estimate.of([_at_least(seed, level) for seed in seeds])
+    if missing := _not_reached(seeds, level):
+        return f"> {found.mean:,.0f} ({len(seeds) - missing} of {len(seeds)} seeds)"
     spread = "" if found.spread is None else f" ± {found.spread:.0f}"
-    of_seeds = "" if len(reached) == len(seeds) else f" ({len(reached)} of {len(seeds)} seeds)"
-    return f"{found.mean:.0f}{spread}{of_seeds}"
+    return f"{found.mean:,.0f}{spread}"
+
+
+def _at_least(seed, level: float) -> float:
+    return seed["labels"] if seed["needed"][level] is None else seed["needed"][level]
+
+
+def _not_reached(seeds, level: float) -> int:
+    return sum(seed["needed"][level] is None for seed in seeds)
 
 
 def _saved(ours, control, level: float) -> str:
-    theirs = {seed["seed"]: seed["needed"][level] for seed in control}
-    pairs = [(seed["needed"][level], theirs[seed["seed"]]) for seed in ours if seed["seed"] in theirs]
-    shares = [1 - mine / other for mine, other in pairs if mine is not None and other is not None]
-    if not shares:
+    """By seed; where the control has not reached the level, at least so much."""
+    theirs = {seed["seed"]: seed for seed in control}
+    pairs = [(seed, theirs[seed["seed"]]) for seed in ours if seed["seed"] in theirs]
+    if not pairs or _not_reached([mine for mine, _ in pairs], level):
         return "–"
-    found = Estimate.interval(shares)
+    found = Estimate.interval([1 - _at_least(mine, level) / _at_least(other, level) for mine, other in pairs])
+    if _not_reached([other for _, other in pairs], level):
+        return f"≥ {round(100 * found.mean):+d} %"
     spread = "" if found.spread is None else f" ± {100 * found.spread:.0f}"
-    of_seeds = "" if len(shares) == len(ours) else f" ({len(shares)} of {len(ours)})"
-    return f"{round(100 * found.mean):+d}{spread} %{of_seeds}"
+    return f"{round(100 * found.mean):+d}{spread} %"

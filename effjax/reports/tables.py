@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit  # of scipy.stats the import alone takes a second
+from scipy.special import stdtr, stdtrit  # of scipy.stats the import alone takes a second
 
 _HEADERS = ("run", "parameters", "MFLOPs/image", "test acc. last", "best", "agreement", "ECE", "Δ last", "Δ best")
 CONFIDENCE = 0.95
@@ -31,8 +31,7 @@ class Estimate:
     @classmethod
     def paired(cls, ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]], key: str) -> "Estimate":
         """Mean difference to the control, by seed that both have, and half of its 95 % interval by Student's t."""
-        theirs = {seed["seed"]: seed[key] for seed in control}
-        return cls.interval([seed[key] - theirs[seed["seed"]] for seed in ours if seed["seed"] in theirs])
+        return cls.interval(differences(ours, control, key))
 
     @classmethod
     def interval(cls, values: Sequence[float]) -> "Estimate":
@@ -122,22 +121,62 @@ def claims(
       key: what of a seed is compared, an accuracy.
 
     Returns:
-      A row a claim: the mean difference of the runs with its 95 % interval, and a verdict:
-      *holds* or *the opposite holds* where the interval does not contain zero, *not told apart* where it does. Each
-      interval is for its claim alone.
+      A row a claim: the mean difference of the runs with its 95 % interval, its p-value among all claims of the table
+      (:func:`holm`), and a verdict: see :data:`VERDICTS`.
     """
+    values = [differences(summary[run]["seeds"], summary[other]["seeds"], key) for _, run, other in made]
+    alone = [p_value(one) for one in values]
     rows = []
-    for claim, run, other in made:
-        gain = Estimate.paired(summary[run]["seeds"], summary[other]["seeds"], key)
+    for (claim, run, other), one, by_itself, among_all in zip(made, values, alone, holm(alone), strict=True):
+        gain = Estimate.interval(one)
         pair = f"{labels.get(run) or run} − {labels.get(other) or other}"
-        rows.append((claim, pair, gain.percent("+"), _verdict(gain)))
-    return Table(("claim", "runs", "difference", "verdict"), rows)
+        shown = "" if gain.spread is None else "< 0.001" if among_all < 0.001 else f"{among_all:.3f}"
+        rows.append((claim, pair, gain.percent("+"), shown, _verdict(gain.mean, by_itself, among_all)))
+    return Table(("claim", "runs", "difference", "p", "verdict"), rows)
 
 
-def _verdict(gain: Estimate) -> str:
-    if gain.spread is None or abs(gain.mean) <= gain.spread:
+#: What the verdicts of :func:`claims` mean, for a note.
+VERDICTS = (
+    "A claim holds if its difference is above zero and p, of a paired t-test corrected by Holm for all claims of the "
+    "table, is below 0.05; “by itself” means that it would be without the correction (its 95 % interval does not "
+    "contain zero)."
+)
+_LEVEL = 1 - CONFIDENCE
+
+
+def _verdict(mean: float, by_itself: float, among_all: float) -> str:
+    if by_itself >= _LEVEL:
         return "not told apart"
-    return "holds" if gain.mean > 0 else "the opposite holds"
+    return ("holds" if mean > 0 else "the opposite holds") + ("" if among_all < _LEVEL else ", by itself")
+
+
+def differences(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    """A value minus the control's, by seed that both have."""
+    theirs = {seed["seed"]: seed[key] for seed in control}
+    return [seed[key] - theirs[seed["seed"]] for seed in ours if seed["seed"] in theirs]
+
+
+def p_value(values: Sequence[float]) -> float:
+    """Of Student's two-sided test of a mean of zero; 1 for a single value."""
+    found = Estimate.of(values)
+    if found.spread is None or not (found.mean or found.spread):
+        return 1.0
+    if not found.spread:
+        return 0.0
+    return float(2 * stdtr(len(values) - 1, -abs(found.mean) * np.sqrt(len(values)) / found.spread))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's correction of p-values for how many there are: the share of error over all of them stays what it was.
+
+    References:
+      Holm 1979, `A simple sequentially rejective multiple test procedure <https://www.jstor.org/stable/4615733>`_.
+    """
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(np.argsort(values, kind="stable")):
+        largest = max(largest, min((len(values) - rank) * values[index], 1.0))
+        corrected[index] = largest
+    return corrected
 
 
 def _row(name, run, labels, summary, control) -> tuple[str, ...]:

@@ -51,11 +51,17 @@ def test_labels_needed_and_saved():
     }
     table = active_tables.efficiency(active_tables.scores(summary, "test", LEVELS), {}, "random", LEVELS)
     assert table.headers == ["run", "labels for 60 %", "saved at 60 %", "labels for 75 %", "saved at 75 %"]
-    assert table.rows[0] == ["random", "18 ± 4", "", "30 (1 of 2 seeds)", ""]  # 15 and 20
+    assert table.rows[0] == ["random", "18 ± 4", "", "> 35 (1 of 2 seeds)", ""]  # 15, 20; 30, not in 40
     assert table.rows[1][1] == "15 ± 0"
     assert table.rows[1][2] == "+12 ± 159 %"  # 0 and 1/4: 12.5 ± 12.7062 · 12.5
-    assert table.rows[1][3:] == ["30 (1 of 2 seeds)", "+0 % (1 of 2)"]
-    assert table.rows[2] == ["worse", "not reached", "–", "not reached", "–"]
+    assert table.rows[1][3:] == ["> 35 (1 of 2 seeds)", "–"]
+    assert table.rows[2] == ["worse", "> 40 (0 of 2 seeds)", "–", "> 40 (0 of 2 seeds)", "–"]
+
+
+def test_a_control_that_does_not_get_there_is_beaten_by_at_least_so_much():
+    summary = {"random": run([0.5, 0.6, 0.7], [0.5, 0.7, 0.8]), "entropy": run([0.7, 0.8], [0.7, 0.8])}
+    table = active_tables.efficiency(active_tables.scores(summary, "test", (0.75,)), {}, "random", (0.75,))
+    assert table.rows[1] == ["entropy", "15 ± 0", "≥ +56 %"]  # 1 − 15/40 and 1 − 15/30: 62.5 and 50
 
 
 def test_without_a_control_nothing_is_compared():

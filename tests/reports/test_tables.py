@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from matplotlib.axes import Axes
 from PIL import Image
 
@@ -49,12 +50,27 @@ def test_control_has_no_difference_and_markdown_is_whole():
     assert "+10.00 ± 0.00 %" in distilled
 
 
-def test_claims_are_judged_by_their_interval():
+def test_claims_are_judged_by_their_interval_and_by_how_many_there_are():
     summary = {"a": run([0.5, 0.6, 0.7]), "b": run([0.51, 0.61, 0.705]), "c": run([0.4, 0.8, 0.6])}
     made = [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")]
     rows = tables.claims(summary, {"b": "bee"}, made, "test_accuracy").rows
-    assert [row[-1] for row in rows] == ["holds", "the opposite holds", "not told apart"]
-    assert rows[0][:3] == ("b beats a", "bee − a", "+0.83 ± 0.72 %")  # 4.3027 · 0.2887 / √3
+    assert [row[-1] for row in rows] == ["holds, by itself", "the opposite holds, by itself", "not told apart"]
+    assert rows[0][:4] == ("b beats a", "bee − a", "+0.83 ± 0.72 %", "0.113")  # 4.3027 · 0.2887 / √3; 3 · 0.0377
+    alone = tables.claims(summary, {}, made[:1], "test_accuracy").rows[0]
+    assert alone[3:] == ("0.038", "holds")
+
+
+def test_p_values_are_those_of_scipy():
+    for values in ([0.3, -0.1, 0.2], [1.0, 1.1, 0.9, 1.4], [-2.0, -1.0]):
+        assert tables.p_value(values) == pytest.approx(scipy.stats.ttest_1samp(values, 0.0).pvalue)
+    assert tables.p_value([0.4]) == tables.p_value([0.0, 0.0]) == 1.0
+    assert tables.p_value([0.5, 0.5]) == 0.0
+
+
+def test_holms_correction_by_hand():
+    assert tables.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert tables.holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert tables.holm([]) == []
 
 
 def test_accuracies_are_drawn(tmp_path):
