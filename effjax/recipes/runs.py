@@ -124,7 +124,8 @@ class Experiment:
           UserError: for what such runs cannot do.
         """
         key, count = f"config.runs.{name}", len(self.seeds_of(name))
-        members = run["folds"] or (count if self.config["seeds_together"] and count > 1 else 0)
+        # A teacher of one seed, for students of many, is one network as ever.
+        members = run["folds"] or (count if self.config["seeds_together"] and run["num_seeds"] != 1 else 0)
         if members and run["init"]:
             raise UserError(f"{key}.init: networks that train together have none")
         for teacher, source in run["teachers"].items() if members else ():
