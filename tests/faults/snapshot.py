@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
-_MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seconds", "facts")
+_MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seal", "seconds", "facts")
 _NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|md|lock))(/|$)")
 
 
