@@ -271,9 +271,9 @@ class ArrayFile:
                 os.close(self._open[0])
                 self._open = None
 
-    def __del__(self):
+    def __del__(self, close=os.close):  # when the interpreter ends, os may have gone before this
         if getattr(self, "_open", None) is not None:
-            os.close(self._open[0])
+            close(self._open[0])
 
     def _pread(self, version: int, start: int, stop: int) -> bytes:
         if self._open is None:

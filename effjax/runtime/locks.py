@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from effjax.errors import UserError
-from effjax.files import StorageError, partial_of, storage, sweep
+from effjax.files import StorageError, partial_of, storage_message, sweep
 from effjax.runtime.holders import SIZE, Holder, kernel
 from effjax.runtime.hosts import told
 
@@ -103,10 +103,9 @@ def _acquire(claim: "Claim", wait: Callable[[], str] | None, otherwise: str) -> 
 
 def _try(claim: "Claim") -> tuple[str, str]:
     try:
-        with storage(claim.folder):
-            found = claim.attempt()
-    except StorageError as error:
-        return "error", str(error)
+        found = claim.attempt()
+    except OSError as error:  # of a file whose name says nothing to people
+        return "error", storage_message(OSError(error.errno, error.strerror), claim.folder)
     if found is None:
         return "held", ""
     return ("lives" if claim.sure else "locked" if claim.locked else "silent"), found
