@@ -34,7 +34,12 @@ class Numbers(NamedTuple):
 
 
 def number_files(
-    folder: Path, listing: Sequence[str], asked: Mapping[int, str] | None = None, changed: Collection[int] = ()
+    folder: Path,
+    listing: Sequence[str],
+    asked: Mapping[int, str] | None = None,
+    *,
+    same: Collection[int] = (),
+    changed: Collection[int] = (),
 ) -> Numbers:
     """Numbers what is new in a pool, after all that has a number.
 
@@ -42,7 +47,8 @@ def number_files(
       folder: where the numbers are noted; made if it is not there.
       listing: the files that are there, in the order in which new ones are numbered.
       asked: numbers that ledgers name, with their files: they hold even where the notes are lost.
-      changed: numbers of files that are there with other contents: each gets another number.
+      same: numbers whose files are known to be as they were.
+      changed: numbers whose files are there with other contents. A file that no number is left for gets another.
 
     Raises:
       UserError: if notes are damaged, or contradict the ledgers.
@@ -54,11 +60,12 @@ def number_files(
         for id_, path in asked.items() if parts else ():
             if id_ >= len(paths) or paths[id_] not in (path, ""):
                 raise UserError(f"{folder} does not give number {id_} to {path}, as a ledger does: {_WHAT_TO_DO}")
-        last = {path: id_ for id_, path in enumerate(paths)}
-        new = placed(listing, asked) if not parts else [path for path in listing if path not in last]
-        new += sorted(paths[id_] for id_ in changed if paths[id_] in there and last[paths[id_]] == id_) if parts else []
+        usable = [id_ for id_, path in enumerate(paths) if path in there and id_ not in changed]
+        usable += sorted((id_ for id_ in same if id_ < len(paths) and paths[id_] in there), reverse=True)
+        holds = {paths[id_]: id_ for id_ in usable}  # of each file that is there, the number that it has now
+        new = [path for path in listing if path not in holds] if parts else placed(listing, asked)
         if not new:
-            gone = (id_ for id_, path in enumerate(paths) if path not in there or last[path] != id_)
+            gone = (id_ for id_, path in enumerate(paths) if holds.get(path) != id_)
             return Numbers(paths, [len(part) for part in parts], frozenset(gone))
         _add(folder / f"part_{len(parts):04d}.json", len(paths), new)
 

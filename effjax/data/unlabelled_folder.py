@@ -4,7 +4,9 @@ import copy
 import dataclasses
 import hashlib
 import logging
+import os
 import pathlib
+import unicodedata
 from collections.abc import Collection, Iterable
 
 import numpy as np
@@ -54,6 +56,7 @@ class UnlabelledFolder:
             raise UserError(f"pool {root}: no images in it or below ({', '.join(sorted(EXTENSIONS))})")
         self.broken: dict[int, str] = {}
         self.gone: frozenset[int] = frozenset()
+        self._on_disk: dict[str, str] = {}  # where a name is written otherwise there
         self.parts: tuple[int, ...] = (len(self.paths),)
         self._image_size, self._channels = image_size, channels
         shape = (image_size, image_size, channels)
@@ -74,6 +77,32 @@ class UnlabelledFolder:
         other._image_size = image_size
         return other
 
+    def without(self, folder: str | pathlib.Path) -> "UnlabelledFolder":
+        """The same images but for those in one folder, which need not be below this one.
+
+        Raises:
+            UserError: if nothing is left, or it is the folder itself.
+        """
+        root, folder = self.root.resolve(), pathlib.Path(folder).resolve()
+        if not folder.is_relative_to(root):
+            return self
+        if folder == root:
+            raise UserError(f"pool {self.root}: this is where results are written to, images among them: name another")
+        left = [path for path in self.paths if not path.startswith(f"{folder.relative_to(root)}{os.sep}")]
+        if not left:
+            raise UserError(f"pool {self.root}: no images in it but those in {folder}")
+        return self.numbered(Numbers(left, [len(left)], frozenset()))
+
+    def as_spelt(self, known: Collection[str]) -> "UnlabelledFolder":
+        """The same images under the names by which they are known: systems write accents in one letter, or in two."""
+        there, known = set(self.paths), set(known)
+        missed = {unicodedata.normalize("NFC", path): path for path in known - there}
+        spelt = {path: missed.get(unicodedata.normalize("NFC", path), path) for path in there - known}
+        other = copy.copy(self)
+        other.paths = [spelt.get(path, path) for path in self.paths]
+        other._on_disk = {known: path for path, known in spelt.items() if known != path}
+        return other
+
     def numbered(self, numbers: Numbers) -> "UnlabelledFolder":
         """The same folder with other ids."""
         other = copy.copy(self)
@@ -84,7 +113,7 @@ class UnlabelledFolder:
 
     def files(self, ids: Iterable[int]) -> list[File]:
         """What lies in the files of some examples now; of one that cannot be read, no byte."""
-        return [_file(self.root, self.paths[id_]) for id_ in ids]
+        return [self._file(self.paths[id_]) or File(self.paths[id_], 0, "") for id_ in ids]
 
     def photo(self, id_: int, most: int) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """The whole picture for people, and what of it the network sees.
@@ -100,7 +129,7 @@ class UnlabelledFolder:
         try:
             if int(id_) in self.gone:
                 raise OSError("gone")
-            image = Image.fromarray(decode_image(self.root / self.paths[id_], 3))
+            image = Image.fromarray(decode_image(self._where(self.paths[id_]), 3))
         except Exception:  # Pillow's decoders raise nearly anything on damaged files
             image = Image.new("RGB", (self._image_size, self._image_size))
         image.thumbnail((most, most), Image.Resampling.LANCZOS)
@@ -108,31 +137,35 @@ class UnlabelledFolder:
         left, top = (image.width - side) / 2, (image.height - side) / 2
         return np.asarray(image), (left, top, left + side, top + side)
 
-    def is_still(self, file: File) -> bool:
-        """Whether a file is there with the contents that it had."""
+    def is_still(self, file: File) -> bool | None:
+        """Whether a file has the contents that it had; None if it cannot be read."""
         try:
-            same = (self.root / file.path).stat().st_size == file.bytes
+            if self._where(file.path).stat().st_size != file.bytes:
+                return False
         except OSError:
-            return not file.digest
-        return same and _file(self.root, file.path) == file
+            return None
+        found = self._file(file.path)
+        return None if found is None else found == file
 
     def _pixels(self, row: int) -> np.ndarray:
         if int(row) in self.gone:
             return np.zeros(self.info.image_shape, np.uint8)
         try:
-            return decode_image(self.root / self.paths[row], self._channels, self._image_size)
+            return decode_image(self._where(self.paths[row]), self._channels, self._image_size)
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            self.broken[int(row)] = why_unreadable(self.root / self.paths[row], error)
+            self.broken[int(row)] = why_unreadable(self._where(self.paths[row]), error)
             return np.zeros(self.info.image_shape, np.uint8)
 
+    def _where(self, path: str) -> pathlib.Path:
+        return self.root / self._on_disk.get(path, path)
 
-def _file(root: pathlib.Path, path: str) -> File:
-    digest, size = hashlib.sha256(), 0
-    try:
-        with (root / path).open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-                size += len(block)
-    except OSError:
-        return File(path, 0, "")
-    return File(path, size, digest.hexdigest())
+    def _file(self, path: str) -> File | None:
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._where(path).open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+                    size += len(block)
+        except OSError:
+            return None
+        return File(path, size, digest.hexdigest())

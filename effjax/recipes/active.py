@@ -15,7 +15,7 @@ from effjax.data.kept import keep
 from effjax.data.ledger import Ledger
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition
-from effjax.recipes.active_checks import check, check_passes_differ
+from effjax.recipes.active_checks import check, check_ledger, check_passes_differ
 from effjax.recipes.active_report import report
 from effjax.recipes.active_watch import watched_ids
 from effjax.recipes.assemble import Assembled, assemble
@@ -142,8 +142,9 @@ class ActiveExperiment:
         identities = [self._identity(name, seed, active) for seed in seeds]
         ledgers = [make_ledger(folder, identity) for folder, identity in zip(folders, identities, strict=True)]
         barrier(f"{folders} read")  # before one process writes to them
-        if self.config["data"]["pool"]:
-            for ledger in ledgers:
+        for ledger in ledgers:
+            check_ledger(ledger, pool)
+            if self.config["data"]["pool"]:
                 name_files(ledger, pool)
         labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
         assembled, predict = self._make(name)

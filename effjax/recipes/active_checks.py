@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax.data.base import Source, global_ids
+from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes.acquisition import check_query
 from effjax.recipes.assemble import Assembled
@@ -94,6 +96,23 @@ def _check_run(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> 
                 raise UserError(
                     f"{key}.query.outliers.run={outliers['run']!r} must be a run without a query, with record=True"
                 )
+
+
+def check_ledger(ledger: Ledger, pool: Source) -> None:
+    """Refuses a ledger of examples or labels that there are not: one without checksums may be damaged unnoticed.
+
+    Raises:
+      UserError: naming the example.
+    """
+    known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), global_ids(pool))
+    for entry, is_known in zip(ledger.entries, known, strict=True):
+        if not is_known or (entry.label is not None and entry.label >= pool.info.num_classes):
+            said = f"label {entry.label}" if is_known else "it"
+            raise UserError(
+                f"{ledger.path}: example {entry.id}: {said} is not in {pool.info.name}/{pool.info.split}: the file is "
+                "damaged, or the data are not those it was written for; put back what has changed, or begin a new loop "
+                "with another --workdir"
+            )
 
 
 def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:

@@ -118,6 +118,8 @@ class Loop:
         Raises:
           UserError: if what they say cannot be used.
         """
+        if not self.oracle.may_correct:
+            return
         ledger, answers, last = self.ledger, self.ledger.answers(), self.ledger.last_asked()
         found: list[Answer] = []
         for round_ in range(ledger.round + 1):

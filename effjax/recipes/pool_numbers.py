@@ -40,6 +40,7 @@ def numbered_pool(pool: UnlabelledFolder, workdir: Path, name: str) -> Unlabelle
       UserError: if ledgers contradict each other, or one without names of files may be of other files.
     """
     folder = workdir / POOL_FOLDER
+    pool = pool.without(workdir)  # what loops write there shows images of the pool
     if is_primary():
         ledgers = [Ledger(path) for path in sorted(workdir.glob(f"*/seed_*/{LEDGER_FILE}"))]
         ledgers = [ledger for ledger in ledgers if ledger.identity.get("data", {}).get("pool") == name]
@@ -47,7 +48,7 @@ def numbered_pool(pool: UnlabelledFolder, workdir: Path, name: str) -> Unlabelle
     barrier(f"{folder} numbered")
     if jax.process_count() > 1:
         numbers = _agree(numbers if is_primary() else None, read_numbers(folder))
-    return pool.numbered(numbers)
+    return pool.as_spelt(numbers.paths).numbered(numbers)
 
 
 def name_files(ledger: Ledger, pool: UnlabelledFolder) -> None:
@@ -59,14 +60,19 @@ def name_files(ledger: Ledger, pool: UnlabelledFolder) -> None:
 def _number(pool: UnlabelledFolder, folder: Path, ledgers: Sequence[Ledger], name: str) -> Numbers:
     asked = _asked(ledgers)
     before = [path for part in read_numbers(folder) for path in part]
+    pool = pool.as_spelt({*before, *asked.values()})
     if any(None in ledger.files().values() for ledger in ledgers):
         _adopt(pool, folder, ledgers, asked, before)
         before = before or [path for part in read_numbers(folder) for path in part]
-    numbers = number_files(folder, pool.paths, asked, _changed(pool, ledgers))
+    states = _states(pool, ledgers)
+    same, changed = ({id_ for id_, _ in states[state]} for state in (True, False))
+    unreadable = {path for _, path in states[None]}
+    listing = [path for path in pool.paths if path not in unreadable]
+    numbers = number_files(folder, listing, asked, same=same, changed=changed)
     known = set(before)
     if new := [path for path in numbers.paths[len(before) :] if before and path not in known]:
         _log.info("pool %s: %s", name, _some(new, "are new and join it", "is new and joins it"))
-    _say_what_is_gone(pool, numbers, ledgers, name)
+    _say_what_is_gone(listing, numbers, ledgers, name)
     return numbers
 
 
@@ -87,24 +93,26 @@ def _asked(ledgers: Sequence[Ledger]) -> dict[int, str]:
     return asked
 
 
-def _changed(pool: UnlabelledFolder, ledgers: Sequence[Ledger]) -> list[int]:
-    """The numbers of files that are there, and not as they were when they were asked for."""
+def _states(pool: UnlabelledFolder, ledgers: Sequence[Ledger]) -> dict[bool | None, set[tuple[int, str]]]:
+    """The numbers and files that were asked for and are there: as they were, changed, or (None) not to be read."""
     there = set(pool.paths)
     files = {(id_, f) for ledger in ledgers for id_, f in ledger.files().items() if f is not None and f.path in there}
     known = sorted(files)
+    states: dict[bool | None, set[tuple[int, str]]] = {True: set(), False: set(), None: set()}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        same = list(threads.map(lambda known: pool.is_still(known[1]), known))
-    return [id_ for (id_, _), still in zip(known, same, strict=True) if not still]
+        for (id_, file), state in zip(known, threads.map(lambda one: pool.is_still(one[1]), known), strict=True):
+            states[state].add((id_, file.path))
+    return states
 
 
-def _say_what_is_gone(pool: UnlabelledFolder, numbers: Numbers, ledgers: Sequence[Ledger], name: str) -> None:
-    there = set(pool.paths)
+def _say_what_is_gone(listing: Sequence[str], numbers: Numbers, ledgers: Sequence[Ledger], name: str) -> None:
+    there = set(listing)
     labelled = {id_ for ledger in ledgers for id_ in ledger.labels()}
     gone = [id_ for id_ in sorted(numbers.gone) if numbers.paths[id_]]
     lost = [id_ for id_ in gone if numbers.paths[id_] not in there]
     changed = [id_ for id_ in gone if numbers.paths[id_] in there]
     for ids, (several, one) in (
-        (lost, ("are gone and cannot be asked for", "is gone and cannot be asked for")),
+        (lost, ("are gone or unreadable, and not asked for", "is gone or unreadable, and not asked for")),
         (
             changed,
             (

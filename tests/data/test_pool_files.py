@@ -19,7 +19,9 @@ def test_what_has_a_number_keeps_it(tmp_path):
     changed = number_files(folder, ["a", "b", "d"], {0: "b", 2: "a"}, changed=[2])
     assert changed == (["b", "d", "a", "c", "a"], [2, 2, 1], {2, 3})
     assert number_files(folder, ["a", "b", "d"], {0: "b", 2: "a"}, changed=[2]) == changed
-    assert number_files(folder, ["a", "b"], {0: "b", 4: "a"}, changed=[4]).paths[4:] == ["a", "a"]
+    assert number_files(folder, ["a", "b", "d"], {0: "b", 2: "a"}, same=[2]).gone == {3, 4}  # as it was
+    assert number_files(folder, ["a", "b"], {0: "b", 4: "a"}, changed=[2, 4]).paths[4:] == ["a", "a"]
+    assert number_files(folder, ["a", "b"], {2: "a", 4: "a"}, same=[4], changed=[2]).gone == {1, 2, 3, 5}
 
 
 def test_ledgers_say_the_numbers_where_the_notes_are_lost(tmp_path):

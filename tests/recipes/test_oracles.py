@@ -101,8 +101,10 @@ def test_a_spreadsheet_saves_it_in_its_own_way(asked, encoding, delimiter):
     text = path.read_text().replace(",", delimiter).replace("round", "Round").replace("label", "LABEL")
     text = text.replace("id", '"ID"', 1).replace(delimiter + "250" + delimiter, delimiter + "250.0" + delimiter)
     bare = delimiter * 4 + "\n"
-    path.write_text(text.replace("\n2", f"\n{bare}2") + bare + "\n", encoding=encoding)
-    assert plain(oracle.answers(2, IDS, IDS)) == [(17, LABELLED, 1), (3, LABELLED, 0), (250, SKIPPED, None)]
+    text = text.replace("\n2", f"\n{bare}2") + bare + "\n"
+    for ends in ("\n", "\r\n", "\r"):
+        path.write_bytes(text.replace("\r", "").replace("\n", ends).encode(encoding))
+        assert plain(oracle.answers(2, IDS, IDS)) == [(17, LABELLED, 1), (3, LABELLED, 0), (250, SKIPPED, None)]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import ArraySource
 from small_pools import CLASSES, asks, class_of, fill, ledger_of, loop_folder, make_photos, pool_config, table_of
 
+from effjax.data.base import View
+from effjax.data.ledger import Ledger
 from effjax.errors import UserError
 from effjax.recipes import active
+from effjax.recipes.active_checks import check_ledger
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +139,38 @@ def test_what_was_asked_again_is_corrected_there(home):
         UserError, match=rf"was skipped in round 0 and asked again in round {round_ + 1}: correct it there"
     ):
         active.main(config.to_dict(), home / "work")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"label": 1', '"label": 7', r"example \d+: label 7 is not in folder:.*/pool"),
+        (
+            '"id": 0,',
+            '"id": 400,',
+            "pool_files does not give number 400 to day0/cat_0.png, as a ledger does: put it back",
+        ),
+    ],
+)
+def test_a_ledger_without_checksums_that_speaks_of_what_is_not_there(home, old, new, message):
+    config = pool_config(home)
+    fill(table_of(home, 0), class_of)
+    asks(config, home)
+    path = loop_folder(home) / "ledger.jsonl"
+    known = ("round", "id", "event", "score", "label", "who", "when", "size", "path", "bytes", "digest")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    plain = [json.dumps({key: line[key] for key in ("identity", *known) if key in line}) for line in lines]
+    assert any(old in line for line in plain)
+    path.write_text("".join(line.replace(old, new) + "\n" for line in plain))
+    with pytest.raises(UserError, match=message):
+        active.main(config.to_dict(), home / "work")
+
+
+def test_a_ledger_of_other_data(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl", {})
+    ledger.ask(0, [3, 12], [None, None], "")
+    check_ledger(ledger, ArraySource(20))
+    with pytest.raises(
+        UserError, match="example 12: it is not in memory/train: the file is damaged, or the data are not"
+    ):
+        check_ledger(ledger, View(ArraySource(20), [1, 3, 5]))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 
 import pytest
 from small_pools import (
@@ -46,6 +47,10 @@ def again(begun, caplog):
     shutil.copytree(kept, home)
 
 
+def trained_on(home, round_):
+    return json.loads((loop_folder(home) / f"round_{round_:02d}" / "result.json").read_text())["labels"]
+
+
 def test_the_questions_are_those_of_the_sorted_listing(begun):
     home, first = begun
     paths = sorted(str(path.relative_to(home / "pool")) for path in (home / "pool").rglob("*.png"))
@@ -65,7 +70,7 @@ def test_files_that_come_and_go_move_no_label(again, caplog):
     assert all_right(home)
     assert not set(first) & set(second)
     assert "one file is new and joins it: a_dog.png" in caplog.text
-    assert f"one file is gone and cannot be asked for: {free.relative_to(home / 'pool')}" in caplog.text
+    assert f"one file is gone or unreadable, and not asked for: {free.relative_to(home / 'pool')}" in caplog.text
     assert asks(config, home) == second  # and so at every start
     asked = json.loads((loop_folder(home) / "round_01" / "queries.json").read_text())
     assert [query["path"] for query in asked] == second
@@ -75,7 +80,7 @@ def test_files_that_come_and_go_move_no_label(again, caplog):
     (home / "pool" / first[0]).unlink()  # a labelled one
     third = asks(config, home)
     assert all_right(home)
-    assert "2 files are gone" in caplog.text
+    assert "2 files are gone or unreadable" in caplog.text
     assert "1 of the old ones has a label, kept but not used" in caplog.text
     result = json.loads((loop_folder(home) / "round_01" / "result.json").read_text())
     assert result["labels"] == 4 + 3 - 1
@@ -135,6 +140,64 @@ def test_a_file_that_nobody_can_read_is_answered_for_after_a_kill_too(again):
     assert asks(config, home) == second
     again = [entry for entry in ledger_of(home).entries if entry.round == 1]
     assert [(e.id, e.event, e.who) for e in again] == [(e.id, e.event, e.who) for e in whole]
+
+
+def test_the_old_contents_have_their_label_again_when_they_are_back(again):
+    home, config = again, pool_config(again)
+    asks(config, home)
+    fill(table_of(home, 1), class_of)
+    path = home / "pool" / next(iter(ledger_of(home).files().values())).path
+    kept = path.read_bytes()
+    paint(path, 99)
+    asks(config, home)
+    assert trained_on(home, 1) == 6
+    path.write_bytes(kept)
+    fill(table_of(home, 2), class_of)
+    active.main(config.to_dict(), home / "work")
+    assert trained_on(home, 2) == 4 + 3 + 3
+
+
+def test_one_that_cannot_be_read_for_a_while_keeps_its_number(again):
+    home, config = again, pool_config(again)
+    asks(config, home)
+    fill(table_of(home, 1), class_of)
+    path = home / "pool" / next(iter(ledger_of(home).files().values())).path
+    kept = path.read_bytes()
+    path.unlink()
+    path.symlink_to(path)  # whoever opens it gets an error, root too
+    asks(config, home)
+    assert trained_on(home, 1) == 6
+    path.unlink()
+    path.write_bytes(kept)
+    fill(table_of(home, 2), class_of)
+    active.main(config.to_dict(), home / "work")
+    assert trained_on(home, 2) == 4 + 3 + 3
+    assert len(list((home / "work" / "pool_files").iterdir())) == 1
+
+
+def test_names_may_be_spelt_otherwise_on_another_system(again):
+    home, config = again, pool_config(again)
+    for name in ("a", "b"):
+        paint(home / "pool" / f"dog_caf\u00e9_{name}.png", 60 + ord(name))
+    second = asks(config, home)
+    numbers = (home / "work" / "pool_files" / "part_0001.json").read_bytes()
+    for path in (home / "pool").glob("*.png"):
+        path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))
+    assert asks(config, home) == second
+    assert (home / "work" / "pool_files" / "part_0001.json").read_bytes() == numbers
+    assert not (home / "work" / "pool_files" / "part_0002.json").exists()
+
+
+def test_what_a_loop_writes_into_its_pool_is_not_asked_for(again):
+    home, config = again, pool_config(again)
+    (home / "work").rename(home / "pool" / "work")
+    with pytest.raises(active.Waiting):
+        active.main(config.to_dict(), home / "pool" / "work")
+    shutil.copytree(home / "pool" / "work", home / "work")
+    assert len(json.loads((home / "work" / "pool_files" / "part_0000.json").read_text())["paths"]) == 16
+    assert [path.name for path in (home / "work" / "pool_files").iterdir()] == ["part_0000.json"]
+    with pytest.raises(UserError, match="this is where results are written to, images among them: name another"):
+        active.main(config.to_dict(), home / "pool")
 
 
 def test_one_that_waits_for_its_label_may_go(again):

@@ -42,9 +42,11 @@ class Oracle(Protocol):
 
     Attributes:
       who: the ledger's name for it.
+      may_correct: whether it may say something else later than it did.
     """
 
     who: str
+    may_correct: bool
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Hands the queries of a round over. Called again after an interruption; what is there already stays."""

@@ -14,7 +14,7 @@ class DatasetOracle:
       source: with labels, read by global id.
     """
 
-    who = "dataset"
+    who, may_correct = "dataset", False
 
     def __init__(self, source: Source):
         whole = source.source if isinstance(source, View) else source

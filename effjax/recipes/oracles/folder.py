@@ -29,6 +29,8 @@ class FolderOracle:
       class_names: in the order of the labels.
     """
 
+    may_correct = True
+
     def __init__(self, folder: str | Path, class_names: Sequence[str]):
         self.folder, self.class_names = Path(folder), tuple(class_names)
         self.who = user_name()

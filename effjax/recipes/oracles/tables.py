@@ -28,7 +28,8 @@ def read_table(path: Path, needed: tuple[str, ...], errors: str = "strict") -> l
         text = path.read_bytes().decode("utf-8-sig", errors)
     except UnicodeDecodeError:
         raise_all(path, ["it is not text in UTF-8: save it as CSV (UTF-8)"])
-    delimiter = max(_DELIMITERS, key=lambda d: len({*needed} & {*_columns(text.partition("\n")[0].split(d))}))
+    head = text.splitlines()[0] if text else ""
+    delimiter = max(_DELIMITERS, key=lambda d: len({*needed} & {*_columns(head.split(d))}))
     before = csv.field_size_limit(max(len(text), 2**17))
     try:
         rows = list(_rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
