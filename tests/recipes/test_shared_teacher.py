@@ -29,7 +29,7 @@ def test_together_and_one_by_one(tmp_path, data_dir, cached):
     together = distill.main(experiment(data_dir, together=True, cached=cached), tmp_path / "together")
     assert [seed["seed"] for seed in together["teacher"]["seeds"]] == [0]
     assert together["teacher"] == one_by_one["teacher"]
-    run = Trained.open(tmp_path / "together" / "student" / "together")
+    run = Trained.open(tmp_path / "together" / "student" / "together", several=True)
     stacked = run.variables()["params"]
     for member, seed in enumerate(SEEDS):
         alone = Trained.open(tmp_path / "alone" / "student" / f"seed_{seed}").variables()["params"]
