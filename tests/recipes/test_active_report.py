@@ -96,7 +96,8 @@ def test_a_finished_experiment(whole, tmp_path):
     assert text.split("\n\n", 2)[1] == (workdir / "table.md").read_text().split("\n\n", 1)[0]
     rows = text.splitlines()[4:6]
     assert [row.split(" | ")[0] for row in rows] == ["| by chance", "| by entropy"]  # the control comes first
-    assert "| by chance | 10 ± 0 |  | > 20 (0 of 2 seeds) |  |" in text  # the first round reaches 5 %, none reaches 99 %
+    # The first round reaches 5 %, none reaches 99 %.
+    assert "| by chance | 10 ± 0 |  | > 20 (0 of 2 seeds) |  |" in text
     assert "| Entropy helps | by entropy − by chance | " in text
 
 

@@ -137,14 +137,6 @@ def test_cached_teacher_of_a_random_view(data_dir, tmp_path):
     assert "config.runs.distilled.teachers.teacher.cached='float16', but config.view is random" in message
 
 
-def test_answers_that_do_not_fit_on_the_device(data_dir, tmp_path):
-    config = experiment(data_dir, "teacher", "distilled")
-    set_key(config, "runs.distilled.teachers.teacher.cached", "float16")
-    set_key(config, "data.on_device_mib", 0)
-    message = refused(config, tmp_path)
-    assert "the answers take 0 MiB on the device, more than config.data.on_device_mib=0: keep fewer classes" in message
-
-
 def test_a_mistake_in_the_last_run_is_found_before_the_first_is_trained(data_dir, tmp_path):
     config = experiment(data_dir, "teacher", "student", "distilled")
     set_key(config, "runs.distilled.plans.terms", [[0.0, ["ce", "soft_target"]], [0.5, ["soft_targte"]]])
@@ -267,7 +259,8 @@ def fails(process: subprocess.Popen) -> tuple[str, str]:
 def test_disk_that_fills_up(small_disk, data_dir):
     large = ["--config.runs.student.model.widths=(2500,2500)", "--config.data.train=train[:64]"]
     message, before = fails(train("plain", small_disk, data_dir, *large))
-    assert message == f"error: workdir: cannot save to {small_disk}/student/seed_0/checkpoints: no space left"
+    assert message.startswith(f"error: {small_disk}/student/seed_0/")
+    assert message.endswith(": no space left on device: make room, then run the same command again")
     assert "launch/train.py" not in before  # what the libraries' threads say of it, but no traceback of ours
 
 
