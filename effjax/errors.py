@@ -3,13 +3,58 @@
 A launcher prints its message as a single line and exits with code 1; anything else is a bug and keeps its traceback.
 """
 
+import contextlib
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_SHOWN = 80  # characters of a value in a message
 
 
 class UserError(ValueError):
     """Something the user gave (a config value, a path, an image) cannot be used. The message says what to do."""
+
+
+class Mistakes(UserError):
+    """Several things that the user gave cannot be used: what is found at once is said at once.
+
+    Attributes:
+      lines: a line for each.
+    """
+
+    def __init__(self, lines: Iterable[str]):
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
+def refuse(lines: Iterable[str]) -> None:
+    """Refuses what has mistakes, all of them at once.
+
+    Args:
+      lines: a line for each mistake.
+
+    Raises:
+      UserError: if there are any.
+    """
+    lines = tuple(dict.fromkeys(lines))
+    if lines:
+        raise UserError(lines[0]) if len(lines) == 1 else Mistakes(lines)
+
+
+@contextlib.contextmanager
+def noted(lines: list[str], key: str) -> Iterator[None]:
+    """Notes what is refused inside, so that what comes after it can be looked at too; for :func:`refuse`.
+
+    Args:
+      lines: that it is added to.
+      key: of the config, said where a message does not say it.
+    """
+    try:
+        yield
+    except UserError as error:
+        found = error.lines if isinstance(error, Mistakes) else (str(error),)
+        lines.extend(line if key in line else f"{key}: {line}" for line in found)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -18,6 +63,15 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"allowed: {', '.join(allowed)}{hint}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    try:
+        said = repr(tuple(value) if isinstance(value, list) else value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
 
 
 class Diverged(UserError):

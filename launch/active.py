@@ -6,16 +6,10 @@ the last line says which file to fill in; run the same command to go on.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from launch import cli
+from launch import cli, config_file
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "file.py or file.py:variant, of the recipe active; --config.key=value overrides a key",
-    lock_config=True,
-)
+_CONFIG = config_file.define("file.py or file.py:variant, of the recipe active; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where ledgers, queries, checkpoints and reports are written")
 _RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
 _ONLY = flags.DEFINE_list(
@@ -29,7 +23,7 @@ def main() -> None:
     from effjax.errors import UserError
     from effjax.recipes import active
 
-    config = cli.read_config(_CONFIG)
+    config = config_file.read(_CONFIG)
     if config.get("recipe") != "active":
         raise UserError(f"config.recipe={config.get('recipe')!r} is no labelling loop: run it with launch.train")
     active.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)

@@ -13,7 +13,7 @@ Writes analysis.json and analysis.html; see docs/analysis.md. A run may have a l
 
 from absl import flags
 
-from launch import cli
+from launch import cli, flag_values
 
 _TEACHER = flags.DEFINE_string("teacher", None, "the teacher's run: a folder that holds checkpoints/")
 _STUDENTS = flags.DEFINE_list("students", None, "runs that learnt from the teacher")
@@ -23,7 +23,9 @@ _SPLIT = flags.DEFINE_string("split", "test", "of the dataset that the teacher w
 _DATASETS = flags.DEFINE_list("datasets", [], "further datasets of the same classes and image shape, as unseen domains")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "where the datasets are prepared")
 _STEP = flags.DEFINE_enum("step", "last", ["last", "best"], "which checkpoints; best is by validation")
-_MAX_EXAMPLES = flags.DEFINE_integer("max_examples", 2000, "of a larger split, a random part", lower_bound=8)
+_MAX_EXAMPLES = flags.DEFINE_integer(
+    "max_examples", 2000, "of a larger split, a random part", lower_bound=8, upper_bound=2**31 - 1
+)
 _EPSILON = flags.DEFINE_float(
     "epsilon",
     0.0,
@@ -31,7 +33,8 @@ _EPSILON = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
-_SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0)
+flag_values.finite("epsilon")
+_SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0, upper_bound=2**32 - 1)
 _EXPERIMENT = flags.DEFINE_string("experiment", "", "an experiment's folder: the runs are then its runs' names")
 _SEEDS = flags.DEFINE_list("seeds", [], "of the experiment, two or more")
 _RESULTS = flags.DEFINE_string("results", "", "with --experiment, a Markdown file for the table")
@@ -53,10 +56,12 @@ def main() -> None:
         "seed": _SEED.value,
         "out": _OUT.value,
     }
+    if _RESULTS.value and not _EXPERIMENT.value:
+        raise UserError(f"--results={_RESULTS.value} is a table over seeds: it goes with --experiment")
     if not _EXPERIMENT.value:
         analyze(_TEACHER.value, _STUDENTS.value, _CONTROLS.value, foreign=_FOREIGN.value, **options)
         return
-    if len(_CONTROLS.value) != 1 or not all(seed.isdigit() for seed in _SEEDS.value):
+    if len(_CONTROLS.value) != 1 or not all(s.isdecimal() and len(s) < 11 for s in _SEEDS.value):
         raise UserError("--experiment wants --controls=NAME, one run, and --seeds=0,1,…, whole numbers")
     seeds, runs = [int(seed) for seed in _SEEDS.value], (_TEACHER.value, _STUDENTS.value, _CONTROLS.value[0])
     analyze_seeds(_EXPERIMENT.value, *runs, seeds, results=_RESULTS.value, **options)

@@ -7,13 +7,13 @@ trained. Exit codes as for launch.train.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from launch import cli
+from launch import cli, config_file, flag_values
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "file.py or file.py:variant", lock_config=True)
+_CONFIG = config_file.define("file.py or file.py:variant")
 _RUN = flags.DEFINE_string("run", None, "the run of the config that is to follow the curriculum")
 _COST = flags.DEFINE_float("cost", None, "of the run, over one of as many steps at full size, e.g. 0.7")
+flag_values.above_0("cost")
 _WORKDIR = flags.DEFINE_string("workdir", "/tmp/effjax_budget", "any folder that can be written")
 
 flags.adopt_module_key_flags(cli)
@@ -22,7 +22,7 @@ flags.adopt_module_key_flags(cli)
 def main() -> None:
     from effjax.recipes.budget import plan_for_budget
 
-    found = plan_for_budget(cli.read_config(_CONFIG), _WORKDIR.value, _RUN.value, _COST.value)
+    found = plan_for_budget(config_file.read(_CONFIG), _WORKDIR.value, _RUN.value, _COST.value)
     full = max(found["seconds"])
     for size, seconds in sorted(found["seconds"].items()):
         print(f"{size} pixels: {1e3 * seconds:.2f} ms a step, {seconds / found['seconds'][full]:.2f} of {full} pixels")
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, required=("config", "run", "cost"))
+    cli.run(main, required=("config", "run", "cost", "workdir"))

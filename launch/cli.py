@@ -10,9 +10,9 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from effjax import signals
-from effjax.errors import UserError, printable
+from effjax.errors import Mistakes, UserError, printable
 from effjax.files import storage_message
-from launch import supervisor
+from launch import flag_values, supervisor
 
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
@@ -21,6 +21,8 @@ _START_TIMEOUT = flags.DEFINE_float("start_timeout", 60.0, "seconds to wait for 
 _SILENT_TIMEOUT = flags.DEFINE_float(
     "silent_timeout", 30.0, "seconds after which a process that says nothing counts as gone", lower_bound=1.0
 )
+flag_values.finite("start_timeout")
+flag_values.finite("silent_timeout")
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "effjax", "xla"),
@@ -51,7 +53,7 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
         from effjax.runtime import hosts
 
         for name in required:
-            if flags.FLAGS[name].value is None:
+            if flags.FLAGS[name].value in (None, "", []):
                 raise UserError(f"--{name} is missing; see --help")
         together = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
         seconds = _START_TIMEOUT.value, _SILENT_TIMEOUT.value
@@ -73,7 +75,7 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
         print(f"{stopped}; run the same command to go on", file=sys.stderr)
         return signals.EXIT_INTERRUPTED
     except UserError as error:
-        return _fail(str(error))
+        return _fail(*error.lines) if isinstance(error, Mistakes) else _fail(str(error))
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -95,7 +97,11 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv, known_only=False)
     except flags.Error as error:
+        if isinstance(error.__context__, UserError):  # which absl has put into words of its own
+            raise error.__context__ from None
         raise UserError(" ".join(str(error).split())) from error
+    except SystemExit:  # absl has shown the help, and would call that a failure
+        sys.exit(0)
     except (AttributeError, KeyError) as error:
         raise UserError(_unknown_key(argv, error)) from error
     except UserError:
@@ -105,19 +111,6 @@ def _parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
         raise UserError(f"{rest[1]!r} is not a flag; see --help")
     return rest
-
-
-def read_config(holder: flags.FlagHolder) -> dict:
-    """Reads a config flag's value as a plain mapping.
-
-    Raises:
-      UserError: if its file could not be read.
-    """
-    try:
-        return holder.value.to_dict()
-    except OSError as error:  # kept back by the flag until its value is used
-        given = next((arg.partition("=")[2] for arg in sys.argv if arg.startswith("--config=")), "")
-        raise UserError(f"--config={given}: there is no such file, or it reads one that is not there") from error
 
 
 def _unknown_key(argv: list[str], error: Exception) -> str:
@@ -148,6 +141,7 @@ def _talk() -> None:
     logger.addHandler(handler)
 
 
-def _fail(message: str) -> int:
-    print(f"error: {printable(message)}", file=sys.stderr)
+def _fail(*messages: str) -> int:
+    for message in messages:
+        print(f"error: {printable(message)}", file=sys.stderr)
     return 1

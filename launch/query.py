@@ -15,7 +15,7 @@ from launch import cli
 _RUNS = flags.DEFINE_list("runs", None, "folders of trained runs, each with checkpoints/; several are an ensemble")
 _POOL = flags.DEFINE_string("pool", None, "a folder of images, of any depth")
 _OUT = flags.DEFINE_string("out", None, "the folder to write to")
-_K = flags.DEFINE_integer("k", 50, "how many images to choose", lower_bound=1)
+_K = flags.DEFINE_integer("k", 50, "how many images to choose", lower_bound=1, upper_bound=2**31 - 1)
 _SCORE = flags.DEFINE_string(
     "score", "entropy", "entropy, least_confidence, margin, bald, variation_ratio, consistency"
 )
@@ -23,11 +23,17 @@ _PREDICTIONS = flags.DEFINE_string("predictions", "", "single, ensemble, dropout
 _SELECTOR = flags.DEFINE_string(
     "selector", "top_k", "top_k, power_batch, class_balanced, k_center_greedy, badge, batch_bald, typiclust or random"
 )
-_PASSES = flags.DEFINE_integer("passes", 25, "with dropout, or of augmentations", lower_bound=2)
-_SIZE = flags.DEFINE_integer("image_size", 0, "that images are decoded to; 0: what the runs were trained at")
+_PASSES = flags.DEFINE_integer("passes", 25, "with dropout, or of augmentations", lower_bound=2, upper_bound=10_000)
+_SIZE = flags.DEFINE_integer(
+    "image_size",
+    0,
+    "that images are decoded to; 0: what the runs were trained at",
+    lower_bound=0,
+    upper_bound=16_384,
+)
 _WITHOUT = flags.DEFINE_list("without", [], "earlier queries.csv, whose images are not asked for again")
-_SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0)
-_BATCH = flags.DEFINE_integer("batch_size", 256, "images at a time, over all devices", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0, upper_bound=2**32 - 1)
+_BATCH = flags.DEFINE_integer("batch_size", 256, "images at a time, over all devices", lower_bound=1, upper_bound=2**20)
 
 
 def main() -> None:

@@ -6,16 +6,10 @@ everything is saved: run the same command to go on.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from launch import cli
+from launch import cli, config_file
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "file.py or file.py:variant; --config.key=value overrides a key",
-    lock_config=True,
-)
+_CONFIG = config_file.define("file.py or file.py:variant; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")
 _RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
 _ONLY = flags.DEFINE_list(
@@ -28,7 +22,7 @@ flags.adopt_module_key_flags(cli)
 def main() -> None:
     from effjax.recipes import RECIPES, find_recipe
 
-    config = cli.read_config(_CONFIG)
+    config = config_file.read(_CONFIG)
     RECIPES[find_recipe(config)](config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, nearest, shown
 from effjax.models.mlp import ACTIVATIONS
 from effjax.models.resnet import SHORTCUTS, STEMS
 
+_MOST = 2**20  # of a size or a factor: beyond what any memory holds of it
 DTYPES = ("float32", "bfloat16")
 
 
@@ -29,8 +30,8 @@ def check_option(name: str, value: Any, default: Any) -> Any:
 
 def _one_of(allowed: Sequence[str]) -> Callable:
     def check(name, value, default):
-        if value not in allowed:
-            raise UserError(f"model option {name}={value!r}: {nearest(value, allowed)}")
+        if not isinstance(value, str) or value not in allowed:
+            raise UserError(f"model option {name}={shown(value)}: {nearest(shown(value), allowed)}")
         return value
 
     return check
@@ -39,7 +40,7 @@ def _one_of(allowed: Sequence[str]) -> Callable:
 def _that(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
     def check(name, value, default):
         if not is_valid(value):
-            raise UserError(f"model option {name}={value!r}: allowed: {allowed}")
+            raise UserError(f"model option {name}={shown(value)}: allowed: {allowed}")
         return value
 
     return check
@@ -48,7 +49,7 @@ def _that(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
 def _tuple_of(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
     def check(name, value, default):
         if not isinstance(value, (tuple, list)) or not all(map(is_valid, value)):
-            raise UserError(f"model option {name}={value!r}: allowed: {allowed}")
+            raise UserError(f"model option {name}={shown(value)}: allowed: {allowed}")
         return tuple(value)
 
     return check
@@ -72,7 +73,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
+    return _is_number(value) and 0 < value <= _MOST
 
 
 def _is_rate(value: Any) -> bool:
@@ -80,7 +81,7 @@ def _is_rate(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST
 
 
 def _is_densenet_depth(value: Any) -> bool:
@@ -90,9 +91,9 @@ def _is_densenet_depth(value: Any) -> bool:
 def _is_pattern(value: Any) -> bool:
     try:
         re.compile(value)
-    except (re.error, TypeError):
+    except (re.error, TypeError, RecursionError, OverflowError):
         return False
-    return True
+    return isinstance(value, str)
 
 
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {

@@ -19,6 +19,6 @@ def find_recipe(config: Mapping[str, Any]) -> str:
       UserError: if there is none of that name.
     """
     name = config.get("recipe", "")
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise UserError(f"config.recipe={name!r}; {nearest(name, RECIPES)}")
     return name

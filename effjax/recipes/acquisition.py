@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,21 +11,21 @@ import numpy as np
 from effjax import selection, uncertainty
 from effjax.curricula import Plan
 from effjax.data.base import Source, View, global_ids
-from effjax.errors import UserError, nearest
-from effjax.recipes.pool import PoolPredictor
+from effjax.errors import UserError
+from effjax.recipes.pool import PoolPredictor, predictions_of
 from effjax.recipes.rounds import Rounds
 from effjax.recipes.runs import write_json
 from effjax.recipes.selectors import RANDOM, RANKS, SELECTORS, STREAM, Candidates
 from effjax.recipes.shown import path_of
-from effjax.recipes.streaming import POLICIES, Stream
+from effjax.recipes.streaming import Stream
 
 _log = logging.getLogger("effjax")
 
 Tree = Any
 
-SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {
-    name: jax.jit(getattr(uncertainty, name)) for name in uncertainty.__all__
-}
+SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+#: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
+OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio"), "selector": ("batch_bald",)}
 QUERIES_FILE, REMOVED_FILE = "queries.json", "removed.json"
 
 
@@ -74,6 +74,10 @@ class Acquisition:
         Returns:
           The choice, which is noted in the round's folder too, with the nearest labelled example of each.
         """
+        with predictions_of(f"{self.rounds.name} seed {self.rounds.seed}, the network of round {round_ - 1}"):
+            return self._choose(round_, free, labelled, count)
+
+    def _choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
         seed, selector = self.rounds.seed, self.query["selector"]
         key = jax.random.fold_in(jax.random.key(seed), round_)
         if selector == STREAM:
@@ -129,16 +133,18 @@ class Acquisition:
         outliers = self.query["outliers"]
         if not outliers:
             return free
+        key = jax.random.key(self._draws(round_))
         share = Plan("outliers.share", outliers["share"])(round_ / self.num_rounds)
         if not share:
             return free
         if outliers["source"] == "labels":
             ids, mapped = self.full_map()
-            ranked = ids[np.asarray(selection.rank_outliers(mapped, outliers["by"]))]
+            ranked = ids[np.asarray(selection.rank_outliers(mapped, outliers["by"], key=key))]
             removed = np.intersect1d(ranked[: int(share * len(ids))], free)
         else:
             mapped = self._guessed_map(round_, free, labelled)
-            removed = free[np.asarray(selection.rank_outliers(mapped, outliers["by"]))[: int(share * len(free))]]
+            ranked = free[np.asarray(selection.rank_outliers(mapped, outliers["by"], key=key))]
+            removed = ranked[: int(share * len(free))]
         left = np.setdiff1d(free, removed)
         if len(left) < count:
             raise UserError(
@@ -188,41 +194,44 @@ def _in_parts(pool: Source) -> list[np.ndarray]:
     return np.split(ids, np.cumsum(parts)[:-1]) if parts else [ids]
 
 
-def check_query(key: str, query: Mapping[str, Any]) -> None:
-    """Refuses a query of unknown parts, or of parts that do not go together.
-
-    Raises:
-      UserError: naming the key and the nearest that is known.
-    """
-    selectors = (*RANKS, *SELECTORS, RANDOM, STREAM)
-    for name, allowed in (("score", SCORES), ("selector", selectors)):
-        if query[name] not in allowed:
-            raise UserError(f"{key}.{name}={query[name]!r}; {nearest(query[name], allowed)}")
+def query_problems(key: str, query: Mapping[str, Any]) -> Iterator[str]:
+    """What parts of a query do not go together: a line for each mistake."""
+    if query["predictions"] == "single" and query["selector"] != RANDOM:
+        for part in ("score", "selector"):
+            if query[part] in OF_SEVERAL[part]:
+                yield needs_several(f"{key}.{part}", query[part], part)
     if (query["selector"] == STREAM) != bool(query["stream"]):
-        raise UserError(f"{key}.selector={query['selector']!r}, {key}.stream={query['stream']}: the selector 'stream' "
-                        "and schema.stream(…) go together")  # fmt: skip
-    if query["stream"]:
-        policy = query["stream"]["policy"]
-        if policy not in POLICIES:
-            raise UserError(f"{key}.stream.policy={policy!r}; {nearest(policy, POLICIES)}")
-        Stream(query["stream"], 0, [np.arange(1)])  # says what its budget or its options lack
-    if outliers := query["outliers"]:
-        _check_outliers(f"{key}.outliers", outliers)
-
-
-def _check_outliers(key: str, outliers: Mapping[str, Any]) -> None:
-    for name, allowed in (("by", ("correctness", "confidence_variability")), ("source", ("labels", "predicted"))):
-        if outliers[name] not in allowed:
-            raise UserError(f"{key}.{name}={outliers[name]!r}; {nearest(outliers[name], allowed)}")
-    try:
-        plan = Plan("share", outliers["share"])
-    except ValueError as error:
-        raise UserError(f"{key}.share: {error}") from error
-    for _, share in plan.pieces:
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise UserError(f"{key}.share: {share!r} must be a share of the pool, from 0 to below 1")
-    if (outliers["source"] == "labels") != bool(outliers["run"]):
-        raise UserError(
-            f"{key}.source={outliers['source']!r}, {key}.run={outliers['run']!r}: a map of all labels comes from a run "
-            "without a query that records them; one that is predicted needs no run"
+        yield (
+            f"{key}.selector={query['selector']!r}, {key}.stream={query['stream']}: the selector 'stream' "
+            "and schema.stream(…) go together"
         )
+    elif query["stream"]:
+        try:
+            Stream(query["stream"], 0, [np.arange(1)])  # says what its options lack
+        except UserError as error:
+            yield f"{key}: {error}"
+    if outliers := query["outliers"]:
+        try:
+            Plan("share", outliers["share"])
+        except ValueError as error:
+            yield f"{key}.outliers.share: {error}"
+        if (outliers["source"] == "labels") != bool(outliers["run"]):
+            yield (
+                f"{key}.outliers.source={outliers['source']!r}, {key}.outliers.run={outliers['run']!r}: a map of all "
+                "labels comes from a run without a query that records them; one that is predicted needs no run"
+            )
+
+
+def needs_several(key: str, given: str, part: str) -> str:
+    """Says that a score or a selector compares predictions with one another where there is but one.
+
+    Args:
+      key: or flag, for the message.
+      given: its value.
+      part: ``"score"`` or ``"selector"``.
+    """
+    others = {"score": "entropy, margin or least_confidence", "selector": "badge or power_batch"}[part]
+    return (
+        f"{key}={given!r} compares several predictions of an image, predictions='single' gives one: all images would "
+        f"be alike; take predictions of an ensemble, dropout or augmentations, or another {part}: {others}"
+    )

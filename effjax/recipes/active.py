@@ -13,13 +13,15 @@ from effjax import selection
 from effjax.data.base import View, available_ids
 from effjax.data.kept import keep
 from effjax.data.ledger import Ledger
+from effjax.errors import noted, refuse
 from effjax.recipes import config as schema
 from effjax.recipes.acquisition import Acquisition
-from effjax.recipes.active_checks import check, check_ledger, check_passes_differ
+from effjax.recipes.active_checks import check_ledger, check_passes_differ, loop_problems
 from effjax.recipes.active_report import report
 from effjax.recipes.active_watch import watched_ids
 from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
+from effjax.recipes.early_checks import check_results
 from effjax.recipes.folders import drawn, with_test
 from effjax.recipes.labelling import Loop, Waiting, make_ledger, run_loops
 from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
@@ -56,6 +58,10 @@ def main(
       UserError: if anything in the config cannot be used, or another command for all loops is at work in the folder.
       Waiting: if people have to answer first; the message says what to do.
     """
+    schema.check(config, loop_problems)
+    check_results(results)
+    if only:
+        schema.needed_by(config["runs"], only)  # says now which there is not
     with experiment_held(config, workdir, only):
         return _run(config, workdir, results, only)
 
@@ -100,19 +106,22 @@ class ActiveExperiment:
     """
 
     def __init__(self, config: Mapping[str, Any], workdir: Path):
-        schema.check(config)
+        schema.check(config, loop_problems)
         check_workdir(workdir)
-        check(config)
         config = with_test(config)
         self.config, self.workdir = config, workdir
         self.backend: Backend = make_backend(config["backend"])
         self.datasets: Datasets = _kept(_numbered(open_datasets(config), workdir, config["data"]), config["data"])
         watched_ids(config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
+        found: list[str] = []
         for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
-            assembled, _ = self._make(name)
-            if run["query"] and run["query"]["predictions"] == "dropout":
-                check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
+            with noted(found, f"config.runs.{name}"):
+                assembled, _ = self._make(name)
+                assembled.check()
+                if run["query"] and run["query"]["predictions"] == "dropout":
+                    check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
+        refuse(found)
 
     def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
         """The loops as far as they have come, those that others need first; those that train together at once.

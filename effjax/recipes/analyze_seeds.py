@@ -11,6 +11,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.files import write_text
 from effjax.recipes.analyze import analyze
+from effjax.recipes.early_checks import check_results
 from effjax.recipes.runs import write_json
 from effjax.reports.provenance import provenance
 from effjax.reports.tables import Estimate
@@ -57,6 +58,7 @@ def analyze_seeds(
     """
     if len(seeds) < 2:
         raise UserError(f"--seeds={','.join(map(str, seeds))}: an interval over seeds needs two or more")
+    check_results(results)
     folder, found = Path(experiment), []
     for seed, other in zip(seeds, [*seeds[1:], seeds[0]], strict=True):
         _log.info("seed %d: teacher, %d students, controls of the seeds %d and %d", seed, len(students), seed, other)

@@ -82,6 +82,17 @@ class Assembled:
             return jax.tree.map(np.asarray, self.init(np.uint32(seeds)))
         return jax.tree.map(np.asarray, together([self.init(np.uint32(seed)) for seed in seeds]))
 
+    def check(self) -> None:
+        """Checks that in every stage the terms act and the teachers fit; nothing is computed.
+
+        Raises:
+          UserError: naming the term or the teacher.
+        """
+        shapes = jax.eval_shape(self.init, np.uint32(0))
+        if count := self.task.members:
+            shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
+        self.task.check(shapes, self.frozen)
+
 
 def assemble(
     name: str,
@@ -114,6 +125,11 @@ def assemble(
     backend.check_batch_size(eval_batch_size)
     train = datasets.train_without(config["without_classes"], key)
     total, every, granule = lengths(config, len(train))
+    if total >= 2**31:
+        raise UserError(f"{key}.epochs={config['epochs']}: {total:,} steps are more than 2,147,483,647: fewer epochs")
+    each = config["batch_size"] // (1 if backend.axis_name is None else len(backend.devices))
+    if each % config["accumulate"]:
+        raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     model = make_model(config["model"], datasets.info.num_classes, axis_name)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)

@@ -1,13 +1,16 @@
 """The keys that a config may have, with their defaults: the only description of an experiment there is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ml_collections
 
-from effjax.errors import UserError, nearest
+from effjax.errors import refuse
 from effjax.recipes.active_config import active, outliers, query, stream
-from effjax.recipes.config_keys import check_keys, check_variant
+from effjax.recipes.config_cross import cross_problems
+from effjax.recipes.config_keys import check_variant
+from effjax.recipes.config_rules import problems
+from effjax.recipes.config_table import EXPERIMENT
 from effjax.recipes.run_order import in_order, needed_by
 
 __all__ = [
@@ -197,81 +200,15 @@ def _source(**given: Any) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict({**keys, "classes": (), "mean": (), "std": (), "image_size": 0, **given})
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Refuses unknown and missing keys, and runs that name no run as teacher.
+def check(config: Mapping[str, Any], *more: Callable[[Mapping[str, Any]], Iterable[str]]) -> None:
+    """Refuses what a config cannot say: unknown and missing keys, values out of range, names that nothing has.
+
+    Args:
+      config: as :func:`experiment` lays it out, plain.
+      *more: what else may be wrong with it, a line each; looked at where its keys and values are right by themselves.
 
     Raises:
-      UserError: naming the key and the nearest that is known.
+      UserError: a line for each mistake, naming the key, the value, and what is allowed.
     """
-    check_keys(config, experiment(), "config")
-    if not config["runs"]:
-        raise UserError("config.runs is empty: an experiment has at least one run")
-    named = [
-        config["control"],
-        config["reference"],
-        *config["table"],
-        *(run for claim in config["claims"] for run in claim[1:]),
-    ]
-    for name in named:
-        if name and name not in config["runs"]:
-            raise UserError(
-                f"config.control, .reference, .table or .claims: no run {name!r}; {nearest(name, config['runs'])}"
-            )
-    if config["judge"] not in ("last", "best"):
-        raise UserError(f"config.judge={config['judge']!r}; {nearest(config['judge'], ['last', 'best'])}")
-    if config["num_seeds"] < 1 or config["seed"] < 0:
-        raise UserError(
-            f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}: need seed >= 0, 1 or more"
-        )
-    for name, sub in config["runs"].items():
-        check_keys(sub, run(), f"config.runs.{name}")
-        _check_ranges(sub, f"config.runs.{name}")
-        _check_pacing(config, name)
-        _check_query(config, name)
-        for teacher, source in sub["teachers"].items():
-            key = f"config.runs.{name}.teachers.{teacher}"
-            check_keys(source, teacher_of_run(""), key)
-            if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights")) != 1:
-                raise UserError(f"{key}: give one of run, checkpoint and weights")
-            if source["run"] and source["run"] not in config["runs"]:
-                raise UserError(f"{key}.run={source['run']!r}; {nearest(source['run'], config['runs'])}")
-            if source["step"] not in ("last", "best"):
-                raise UserError(f"{key}.step={source['step']!r}; {nearest(source['step'], ['last', 'best'])}")
-            seeds = range(config["seed"], config["seed"] + config["num_seeds"])
-            if not set(source["seeds"]) <= set(seeds):
-                raise UserError(f"{key}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}")
-
-
-def _check_query(config: Mapping[str, Any], name: str) -> None:
-    given, key = config["runs"][name]["query"], f"config.runs.{name}.query"
-    if not given:
-        return
-    check_keys(given, query(), key)
-    if given["outliers"]:
-        check_keys(given["outliers"], outliers(()), f"{key}.outliers")
-    for needed in ("policy", "budget") if given["stream"] else ():
-        if needed not in given["stream"]:
-            raise UserError(f"{key}.stream.{needed} is missing")
-
-
-def _check_pacing(config: Mapping[str, Any], name: str) -> None:
-    pace, key = config["runs"][name]["pacing"], f"config.runs.{name}.pacing"
-    if not pace:
-        return
-    check_keys(pace, paced(""), key)
-    if pace["order"] != "random" and pace["run"] not in config["runs"]:
-        raise UserError(f"{key}.run={pace['run']!r}; {nearest(pace['run'], config['runs'])}")
-
-
-# The least that a number may be; what is below has no meaning.
-_LEAST = {"batch_size": 1, "epochs": 0, "steps": 0, "accumulate": 1, "evaluations": 1, "keep": 1}
-_LEAST.update({"patience": 0, "folds": 0})
-_LEAST.update({"checkpoint_every": 0, "log_every": 0, "steps_per_dispatch": 0, "ema": 0})
-
-
-def _check_ranges(config: Mapping[str, Any], where: str) -> None:
-    for key, least in _LEAST.items():
-        if config[key] < least:
-            raise UserError(f"{where}.{key}={config[key]} must be at least {least}")
-    if config["ema"] >= 1:
-        raise UserError(f"{where}.ema={config['ema']} must be below 1; 0 keeps no average")
+    refuse(problems(EXPERIMENT, config, "config"))
+    refuse([*cross_problems(config), *(line for one in more for line in one(config))])

@@ -1,15 +1,9 @@
 """Reading the keys of a config: what is missing, unknown or no number is refused in one line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import ml_collections
-
 from effjax.errors import UserError, nearest
-
-# Mappings whose keys are checked by what they are handed to: a model, an optimiser, a schedule, a term.
-OPEN = ("model", "optimizer", "schedule", "terms", "plans", "teachers", "runs", "also", "pacing", "query")
-OPEN += ("outliers", "stream")
 
 
 def check_variant(variant: str, allowed: Iterable[str]) -> None:
@@ -42,19 +36,3 @@ def number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{where}={value!r} must be a number")
     return value
-
-
-def check_keys(config: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    """Refuses keys that are unknown or missing.
-
-    Raises:
-      UserError: naming the key and the nearest that is known.
-    """
-    for key in config:
-        if key not in known:
-            raise UserError(f"{where}.{key} is not a key; {nearest(key, known)}")
-    for key in known:
-        if key not in config:
-            raise UserError(f"{where}.{key} is missing")
-        if isinstance(known[key], Mapping | ml_collections.ConfigDict) and key not in OPEN:
-            check_keys(config[key], known[key], f"{where}.{key}")

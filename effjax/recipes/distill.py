@@ -1,11 +1,12 @@
 """The distillation experiment: teachers, students alone, students distilled, over seeds; one table, one report."""
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from effjax.errors import UserError
+from effjax.recipes import config as schema
+from effjax.recipes.early_checks import check_results
 from effjax.recipes.report import report
 from effjax.recipes.results import measure
 from effjax.recipes.runs import Done, Experiment, cost, write_json
@@ -34,8 +35,10 @@ def main(
     Raises:
       UserError: if anything in the config cannot be used, or another command for all runs is at work in the folder.
     """
-    if config["data"]["pool"]:
-        raise UserError("config.data.pool: images without labels are for the recipe 'active'")
+    schema.check(config, _problems)
+    check_results(results)
+    if only:
+        schema.needed_by(config["runs"], only)  # says now which there is not
     with experiment_held(config, workdir, only):
         return _run(config, workdir, results, only)
 
@@ -65,6 +68,11 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         report(experiment, finished, summary, reference, control, results)
     return summary
+
+
+def _problems(config: Mapping[str, Any]) -> Iterator[str]:
+    if config["data"]["pool"]:
+        yield "config.data.pool: images without labels are for the recipe 'active'"
 
 
 def reference_teacher(config: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Predictions over a pool that may be larger than memory: it streams through once, cut over devices and processes."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,10 +8,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from effjax.data.base import Source
 from effjax.data.pipeline import eval_batches
+from effjax.errors import UserError
+from effjax.numerics import Unusable, are_probs, check_probs
 from effjax.runtime import Backend
 from effjax.selection import RunningTopK
 from effjax.steps import View, make_predictions
@@ -22,6 +26,19 @@ Score = Callable[[jax.Array], jax.Array]
 Rank = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextlib.contextmanager
+def predictions_of(who: str) -> Iterator[None]:
+    """Says whose the predictions are that cannot be used.
+
+    Raises:
+      UserError: naming the network.
+    """
+    try:
+        yield
+    except Unusable as error:
+        raise UserError(f"{who}: {error}") from error
 
 
 class PoolPredictor:
@@ -55,6 +72,9 @@ class PoolPredictor:
 
         Returns:
           Probabilities ``[M, N, C]`` and features ``[N, D]``, float32, in row order.
+
+        Raises:
+          Unusable: if they are no probabilities.
         """
 
         def predict(variables: Tree, resident: Tree, batch: Tree) -> tuple[jax.Array, jax.Array]:
@@ -68,7 +88,9 @@ class PoolPredictor:
             found = self._backend.fetch(program(placed, resident, batch))
             probs.append(found[0])
             features.append(found[1])
-        return np.concatenate(probs, 1)[:, : len(source)], np.concatenate(features)[: len(source)]
+        found = np.concatenate(probs, 1)[:, : len(source)]
+        check_probs("predictions", found)
+        return found, np.concatenate(features)[: len(source)]
 
     def top(
         self, variables: Tree, source: Source, k: int, score: Score, rank: Rank | None = None, seed: int = 0
@@ -81,23 +103,25 @@ class PoolPredictor:
           k: how many.
           score: from ``probs [M, B, C]`` to ``[B]``, one of :mod:`effjax.uncertainty`.
           rank: what is compared in place of the score, from ``(scores [B], ids [B], key)`` to ``[B]``.
-          seed: of the passes' draws, and of the key.
+          seed: of the passes' draws, of the key, and of the lots that tell equal ones apart.
 
         Returns:
-          Global ids and what was compared, ``[k]`` each, the highest first; of equal ones the smaller id.
+          Global ids and what was compared, ``[k]`` each, the highest first.
 
         Raises:
-          UserError: if a score is not finite.
+          Unusable: if a score is not finite, or was taken of what are no probabilities.
         """
 
         def update(best: RunningTopK, resident: Tree, batch: Tree) -> tuple[RunningTopK, dict]:
-            scores = score(self._predict(resident["variables"], batch, resident["seed"])["probs"])
+            probs = self._predict(resident["variables"], batch, resident["seed"])["probs"]
+            scores = score(probs)
             if rank is not None:
                 scores = rank(scores, batch["id"], jax.random.key(resident["seed"]))
+            scores = jnp.where(are_probs(probs).all(0), scores, jnp.nan)  # which is counted, and said at the end
             scores, ids, mask = (self._gathered(x, 0) for x in (scores, batch["id"], batch["mask"]))
             return best.update(scores, ids, where=mask), {}
 
-        best = self._backend.replicate(RunningTopK.empty(k))
+        best = self._backend.replicate(RunningTopK.empty(k, seed))
         resident = self._backend.replicate({"variables": variables, "seed": np.uint32(seed)})
         for batch in self._batches(source):
             program = self._program(("top", k, score, rank), update, best, resident, batch, donate=True)

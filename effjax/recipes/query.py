@@ -18,9 +18,10 @@ from effjax.data.base import View
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
-from effjax.recipes.acquisition import SCORES
+from effjax.recipes.acquisition import OF_SEVERAL, SCORES, needs_several
+from effjax.recipes.early_checks import check_writable
 from effjax.recipes.oracles.tables import read_table
-from effjax.recipes.pool import PoolPredictor
+from effjax.recipes.pool import PoolPredictor, predictions_of
 from effjax.recipes.selectors import RANDOM, RANKS, SELECTORS, Candidates
 from effjax.recipes.shown import path_of, photo_of
 from effjax.recipes.trained import Trained
@@ -95,11 +96,15 @@ def choose(
       UserError: if anything given cannot be used.
     """
     check_choice(score, selector)
+    check_writable(Path(out), f"--out={out}")
     trained = [Trained.open(run, several=True) for run in runs]
     model, variables, members = _network(trained)
     kind = predictions or ("ensemble" if members > 1 else "single")
     if (kind == "ensemble") != (members > 1):
         raise UserError(f"--predictions={kind} of {members} networks: an ensemble has several members, the others one")
+    for flag, given in (("score", score), ("selector", selector)):
+        if kind == "single" and selector != RANDOM and given in OF_SEVERAL[flag]:
+            raise UserError(needs_several(f"--{flag}", given, flag))
     size = image_size or trained[0].identity["data"]["image_size"]
     if not size:
         raise UserError(f"{runs[0]} was trained on images as they were stored: say --image_size")
@@ -113,8 +118,9 @@ def choose(
     options = {"backend": jit_backend(), "batch_size": batch_size, "passes": passes}
     predict = PoolPredictor(model, trained[0].view, kind, **options)
     free = np.setdiff1d(np.arange(len(source)), _named(without, source))
-    ids = _select(predict, variables, source, free, selector, SCORES[score], k, seed)
-    chosen = _described(predict, variables, source, ids, SCORES[score], seed)
+    with predictions_of(f"--runs={','.join(map(str, runs))}"):
+        ids = _select(predict, variables, source, free, selector, SCORES[score], k, seed)
+        chosen = _described(predict, variables, source, ids, SCORES[score], seed)
     _write(Path(out), chosen, source, ids)
     return chosen
 

@@ -14,7 +14,7 @@ from effjax.data.base import Source
 from effjax.errors import UserError
 from effjax.files import read_arrays, read_json, write_whole
 from effjax.recipes.datasets import Datasets
-from effjax.recipes.pool import PoolPredictor
+from effjax.recipes.pool import PoolPredictor, predictions_of
 from effjax.recipes.runs import write_json
 from effjax.recipes.trainer import LabelsOf, Trainer
 from effjax.runtime.hosts import barrier, is_primary
@@ -69,8 +69,9 @@ class Rounds:
             return read_json(result)
         variables = self.trainer.train(round_, self.loop)
         self.path(round_).mkdir(parents=True, exist_ok=True)
-        measured = {"round": round_, "labels": len(self.labels_of(round_)), **self._validate(variables)}
-        probs, _ = self.predict(variables, self.datasets.test, self.seed)
+        with predictions_of(f"{self.name} seed {self.seed}, the network of round {round_}"):
+            measured = {"round": round_, "labels": len(self.labels_of(round_)), **self._validate(variables)}
+            probs, _ = self.predict(variables, self.datasets.test, self.seed)
         # The answers are kept, the labels of the test split are not looked at: see `test`.
         _save(self.path(round_) / TEST_PROBS_FILE, lambda file: np.save(file, probs.mean(0)))
         if self.trainer.assembled.config["record"]:

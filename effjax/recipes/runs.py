@@ -13,12 +13,13 @@ import jax
 import numpy as np
 
 from effjax import files, models
-from effjax.errors import UserError
+from effjax.errors import UserError, noted, refuse
 from effjax.recipes import config as schema
 from effjax.recipes.answers import stored_answers
-from effjax.recipes.assemble import Assembled, assemble, together
+from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.difficulty import difficulty
+from effjax.recipes.early_checks import check_start, check_teacher_cache
 from effjax.recipes.folders import drawn
 from effjax.recipes.hashes import params_sha256
 from effjax.recipes.sharing import check_workdir, run_held
@@ -92,30 +93,33 @@ class Experiment:
         self.config, self.workdir = config, Path(workdir)
         schema.check(config)
         check_workdir(self.workdir)
+        check_teacher_cache(config)
         self.backend = make_backend(config["backend"])
         self.datasets: Datasets = open_datasets(config)
         self.seeds = range(config["seed"], config["seed"] + config["num_seeds"])
         self.names = schema.in_order(config["runs"])
         self.runs: dict[str, Assembled] = {}
+        found: list[str] = []
         self._taught: dict[str, dict[str, Taught]] = {}
         shape = self.datasets.train[0]["image"].shape
         for name in self.names:
-            run = expand(config["runs"][name])
-            self._taught[name] = {
-                teacher: make_teacher(
-                    f"config.runs.{name}.teachers.{teacher}", source, config["runs"], self.datasets, shape
+            with noted(found, f"config.runs.{name}"):
+                run = expand(config["runs"][name])
+                self._taught[name] = {
+                    teacher: make_teacher(
+                        f"config.runs.{name}.teachers.{teacher}", source, config["runs"], self.datasets, shape
+                    )
+                    for teacher, source in run["teachers"].items()
+                }
+                self.runs[name] = assemble(
+                    *(name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]),
+                    members=self._members(name, run),
                 )
-                for teacher, source in run["teachers"].items()
-            }
-            self.runs[name] = assemble(
-                *(name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]),
-                members=self._members(name, run),
-            )
-        for assembled in self.runs.values():  # all before any is trained: a mistake in the last costs nothing
-            shapes = jax.eval_shape(assembled.init, np.uint32(0))
-            if count := assembled.task.members:
-                shapes = jax.eval_shape(lambda one, count=count: together([one] * count), shapes)
-            assembled.task.check(shapes, assembled.frozen)
+        for name, assembled in self.runs.items():  # all before any is trained: a mistake in the last costs nothing
+            with noted(found, f"config.runs.{name}"):
+                assembled.check()
+                check_start(f"config.runs.{name}", assembled, self.datasets)
+        refuse(found)
 
     def _members(self, name: str, run: Mapping[str, Any]) -> int:
         """How many networks of a run train in one program.

@@ -31,7 +31,7 @@ class Candidates:
 
 def _class_balanced(c: Candidates, k: int) -> jax.Array:
     guesses = c.probs.mean(0).argmax(-1)
-    return selection.class_balanced(c.scores, guesses, k, c.probs.shape[-1])
+    return selection.class_balanced(c.scores, guesses, k, c.probs.shape[-1], key=c.key)
 
 
 def _powered(scores: jax.Array, ids: jax.Array, key: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ RANKS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None] 
 #: Those that look at the predictions of all candidates.
 SELECTORS: dict[str, Callable[[Candidates, int], jax.Array]] = {
     "class_balanced": _class_balanced,
-    "k_center_greedy": lambda c, k: selection.k_center_greedy(c.features, k, c.labelled()),
+    "k_center_greedy": lambda c, k: selection.k_center_greedy(c.features, k, c.labelled(), key=c.key),
     "badge": lambda c, k: selection.badge(c.key, c.probs.mean(0), c.features, k),
     "batch_bald": lambda c, k: selection.batch_bald(c.key, c.probs, k),
     "typiclust": lambda c, k: selection.typiclust(c.key, c.features, k, c.labelled()),

@@ -5,10 +5,13 @@ from functools import partial
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from effjax.selection.checks import check_count, check_finite
-from effjax.selection.pools import padded
-from effjax.selection.products import product
+from effjax.numerics import check_finite, check_probs
+from effjax.selection.checks import check_count
+from effjax.selection.pools import bucket, padded
+from effjax.selection.products import in_range, product
+from effjax.selection.ties import highest_one, lots
 
 
 def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
@@ -29,7 +32,7 @@ def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.
       further one is drawn with a probability proportional to its squared distance to the nearest so far.
 
     Raises:
-      UserError: if k is out of range or a value is not finite.
+      UserError: if k is out of range, a feature is not finite, or what should be probabilities are none.
 
     References:
       Ash et al., `Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds
@@ -38,13 +41,17 @@ def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.
     chex.assert_rank([probs, features], 2)
     chex.assert_equal_shape_prefix([probs, features], 1)
     check_count(k, len(probs))
-    check_finite("probs", probs)
+    check_probs("probs", probs)
     check_finite("features", features)
-    return _plus_plus(key, padded(probs), padded(features), len(probs), k)
+    (features,) = in_range(features)
+    drawn = lots(key, np.arange(bucket(len(probs))))
+    return _plus_plus(key, padded(probs), padded(features), drawn, len(probs), k)
 
 
 @partial(jax.jit, static_argnames="k")
-def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, count: int, k: int) -> jax.Array:
+def _plus_plus(
+    key: jax.Array, probs: jax.Array, features: jax.Array, drawn: jax.Array, count: int, k: int
+) -> jax.Array:
     residuals = probs - jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
     squares = (residuals**2).sum(-1) * (features**2).sum(-1)
 
@@ -56,11 +63,11 @@ def _plus_plus(key: jax.Array, probs: jax.Array, features: jax.Array, count: int
     def step(nearest: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         # A draw in proportion to the distances; those at distance 0 come last, those that are picked never.
         weights = jnp.where(nearest < 0, -jnp.inf, jnp.log(jnp.maximum(nearest, 1e-30)))
-        position = jnp.argmax(weights + jax.random.gumbel(key, nearest.shape))
+        position = highest_one(weights + jax.random.gumbel(key, nearest.shape), drawn)
         return pick(nearest, position), position
 
     there = jnp.arange(len(probs)) < count
-    first = jnp.argmax(jnp.where(there, squares, -1.0))
+    first = highest_one(jnp.where(there, squares, -1.0), drawn)
     nearest = pick(jnp.where(there, jnp.inf, -1.0), first)
     rest = jax.lax.scan(step, nearest, jax.random.split(key, k)[1:])[1]
     return jnp.concatenate([first[None], rest]).astype(jnp.int32)

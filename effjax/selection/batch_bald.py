@@ -3,10 +3,13 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from effjax.selection.checks import check_count, check_finite
+from effjax.numerics import check_probs
+from effjax.selection.checks import check_count
 from effjax.selection.pools import padded
 from effjax.selection.products import product
+from effjax.selection.ties import highest_one, lots
 
 _CHUNK_ELEMENTS = 2**22  # of the table of a chunk of candidates: 16 MiB
 
@@ -19,16 +22,16 @@ def batch_bald(key: jax.Array, probs: jax.Array, k: int, *, num_samples: int = 1
     memory stays below some tens of MiB, whatever the pool.
 
     Args:
-      key: a PRNG key, for the samples.
+      key: a PRNG key, for the samples, and the lots that tell equal candidates apart.
       probs: ``[M, N, C]`` probabilities of M members.
       k: how many, from 1 to N.
       num_samples: how many combinations of labels the joint entropy is taken over.
 
     Returns:
-      ``[k]`` int32 positions in the order they were picked, no duplicates; of equal ones the first.
+      ``[k]`` int32 positions in the order they were picked, no duplicates.
 
     Raises:
-      UserError: if k is out of range or a probability is not finite.
+      UserError: if k is out of range, or what should be probabilities are none.
 
     References:
       Kirsch et al., `BatchBALD: Efficient and Diverse Batch Acquisition for Deep Bayesian Active Learning
@@ -37,14 +40,15 @@ def batch_bald(key: jax.Array, probs: jax.Array, k: int, *, num_samples: int = 1
     chex.assert_rank(probs, 3)
     members, count, classes = probs.shape
     check_count(k, count)
-    check_finite("probs", probs)
+    check_probs("probs", probs)
     probs = padded(probs, axis=1)
+    lots_of = lots(key, np.arange(probs.shape[1]))
     conditional, taken = _start(probs, count)
     table, weights = jnp.ones((1, members)), jnp.ones(1)
     drawn = jnp.zeros((members * max(num_samples // members, 1), members))
     chosen, exact = [], True
     for number in range(k):
-        position, taken, picked = _pick(probs, conditional, taken, table, weights)
+        position, taken, picked = _pick(probs, conditional, taken, table, weights, lots_of)
         chosen.append(position)
         drawn = _draw(jax.random.fold_in(key, number), drawn, picked)
         exact = exact and len(table) * classes <= num_samples
@@ -61,11 +65,16 @@ def _start(probs: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
 
 @jax.jit
 def _pick(
-    probs: jax.Array, conditional: jax.Array, taken: jax.Array, table: jax.Array, weights: jax.Array
+    probs: jax.Array,
+    conditional: jax.Array,
+    taken: jax.Array,
+    table: jax.Array,
+    weights: jax.Array,
+    drawn: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The candidate that adds most, who is taken now, and its predictions ``[M, C]``."""
     scores = jnp.where(taken, -jnp.inf, _entropy_given_batch(probs, table, weights) - conditional)
-    position = jnp.argmax(scores)
+    position = highest_one(scores, drawn)
     return position, taken.at[position].set(True), probs[:, position]
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest
+from effjax.selection.ties import lots
 
 
 class DatasetMap(NamedTuple):
@@ -66,7 +67,7 @@ def map_of_records(records: Mapping[str, jax.Array], ids: jax.Array) -> DatasetM
     return DatasetMap(mean, jnp.sqrt(jnp.maximum(squared / seen - mean**2, 0.0)), right / seen)
 
 
-def rank_outliers(mapped: DatasetMap, by: str = "correctness") -> jax.Array:
+def rank_outliers(mapped: DatasetMap, by: str = "correctness", *, key: jax.Array | None = None) -> jax.Array:
     """Orders the examples, those that look least learnable first.
 
     Args:
@@ -74,6 +75,7 @@ def rank_outliers(mapped: DatasetMap, by: str = "correctness") -> jax.Array:
       by: ``"correctness"``: the least often right first, of equals the least confident (what the published ablation
         removes); ``"confidence_variability"``: the smallest product of confidence and variability first (what the
         paper's text says).
+      key: a PRNG key, of the lots that tell equal ones apart; None is always the same one.
 
     Returns:
       ``[N]`` int32 positions, no duplicates.
@@ -86,9 +88,10 @@ def rank_outliers(mapped: DatasetMap, by: str = "correctness") -> jax.Array:
       Visual Question Answering <https://arxiv.org/abs/2107.02331>`_, 2021, sec. 6.
     """
     orders = {
-        "correctness": lambda: jnp.lexsort((mapped.confidence, mapped.correctness)),
-        "confidence_variability": lambda: jnp.argsort(mapped.confidence * mapped.variability, stable=True),
+        "correctness": lambda: (mapped.confidence, mapped.correctness),
+        "confidence_variability": lambda: (mapped.confidence * mapped.variability,),
     }
     if by not in orders:
         raise UserError(f"by={by!r}; {nearest(by, orders)}")
-    return orders[by]().astype(jnp.int32)
+    drawn = lots(key, jnp.arange(len(mapped.confidence)))
+    return jnp.lexsort((drawn, *orders[by]())).astype(jnp.int32)

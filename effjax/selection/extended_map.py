@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.errors import UserError
-from effjax.selection.checks import check_finite
+from effjax.numerics import check_finite
 from effjax.selection.dataset_map import DatasetMap
+from effjax.selection.products import in_range
 
 _PENALTIES = np.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
 
@@ -40,6 +41,7 @@ def extend_map(mapped: DatasetMap, features: jax.Array, pool: jax.Array) -> Data
         raise UserError(f"a map of {len(features)} labelled examples cannot be extended: label 3 or more first")
     for name, array in (("features", features), ("pool", pool), ("mapped", jnp.stack(mapped))):
         check_finite(name, array)
+    features, pool = in_range(features, pool)
     targets = jnp.stack(mapped, -1).astype(jnp.float32)
     guessed = _ridge(features.astype(jnp.float32), targets, pool.astype(jnp.float32))
     limits = jnp.array([1.0, 0.5, 1.0])  # of confidence, variability, correctness

@@ -8,14 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.selection.checks import check_count, check_finite, check_positions
-from effjax.selection.pools import padded
-from effjax.selection.products import centred, distances_to, product
+from effjax.numerics import check_finite
+from effjax.selection.checks import check_count, check_positions
+from effjax.selection.pools import bucket, padded
+from effjax.selection.products import centred, distances_to, in_range, product
+from effjax.selection.ties import highest_one, lots
 
 _CHUNK = 256  # labelled examples whose distances are in memory at a time
 
 
-def k_center_greedy(features: jax.Array, k: int, labelled: jax.Array | None = None) -> jax.Array:
+def k_center_greedy(
+    features: jax.Array, k: int, labelled: jax.Array | None = None, *, key: jax.Array | None = None
+) -> jax.Array:
     """Picks k centres greedily: at most twice the radius of the best k.
 
     Args:
@@ -23,9 +27,10 @@ def k_center_greedy(features: jax.Array, k: int, labelled: jax.Array | None = No
       k: how many, from 1 to N, or to what is not labelled.
       labelled: what is labelled already: their features ``[L, D]``, or their positions in ``features``, ``[L]``
         integers; these are not picked again. With none, the first centre is the example nearest to the mean.
+      key: a PRNG key, of the lots that tell equal distances apart; None is always the same one.
 
     Returns:
-      ``[k]`` int32 positions in the order they were picked, no duplicates; of equal distances the first.
+      ``[k]`` int32 positions in the order they were picked, no duplicates.
 
     Raises:
       UserError: if k or a position is out of range or a feature is not finite.
@@ -38,9 +43,11 @@ def k_center_greedy(features: jax.Array, k: int, labelled: jax.Array | None = No
     check_finite("features", features)
     points, free = split_labelled(features, labelled)
     check_count(k, int(free.sum()))
+    features, points = in_range(features, points)
     if len(points):
         points = padded(points, least=_CHUNK, fill=points[:1])
-    return _greedy(padded(features), points, padded(free, dtype=bool), k)
+    drawn = lots(key, np.arange(bucket(len(features))))
+    return _greedy(padded(features), points, padded(free, dtype=bool), drawn, k)
 
 
 def split_labelled(features: jax.Array, labelled: Any) -> tuple[jax.Array, np.ndarray]:
@@ -58,7 +65,7 @@ def split_labelled(features: jax.Array, labelled: Any) -> tuple[jax.Array, np.nd
 
 
 @partial(jax.jit, static_argnames="k")
-def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, k: int) -> jax.Array:
+def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, drawn: jax.Array, k: int) -> jax.Array:
     offset, features = centred(features, free)
     squares = (features**2).sum(-1)
 
@@ -67,13 +74,13 @@ def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, k: int) -> 
         return jnp.minimum(nearest, distances_to(features[position], features, squares)).at[position].set(-1.0)
 
     def step(nearest: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        position = jnp.argmax(nearest)
+        position = highest_one(nearest, drawn)
         return pick(nearest, position), position
 
     if len(points):
         nearest = jnp.where(free, _nearest(features, squares, points - offset), -1.0)
         return jax.lax.scan(step, nearest, None, length=k)[1].astype(jnp.int32)
-    first = jnp.argmin(jnp.where(free, squares, jnp.inf))  # the mean has been taken off
+    first = highest_one(jnp.where(free, -squares, -jnp.inf), drawn)  # the mean has been taken off
     nearest = pick(jnp.where(free, jnp.inf, -1.0), first)
     rest = jax.lax.scan(step, nearest, None, length=k - 1)[1]
     return jnp.concatenate([first[None], rest]).astype(jnp.int32)
@@ -87,5 +94,5 @@ def _nearest(features: jax.Array, squares: jax.Array, points: jax.Array) -> jax.
         return jnp.minimum(nearest, distances.min(-1)), None
 
     start = jnp.full(len(features), jnp.inf)
-    nearest, _ = jax.lax.scan(chunk, start, points.reshape(-1, _CHUNK, points.shape[1]))
+    nearest, _ = jax.lax.scan(chunk, start, points.reshape(len(points) // _CHUNK, _CHUNK, points.shape[1]))
     return jnp.maximum(nearest, 0.0)

@@ -4,10 +4,15 @@ GPUs and TPUs multiply matrices with 8 to 11 bits unless told otherwise: too few
 differences of large squares.
 """
 
+import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+_WIDEST = 40  # in bits: of larger and smaller numbers squares, sums of squares and their products leave float32
 
 product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
@@ -15,6 +20,22 @@ product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 def distances_to(point: jax.Array, features: jax.Array, squares: jax.Array) -> jax.Array:
     """Squared distances ``[N]`` of ``features`` ``[N, D]``, whose squared lengths are known, to a point ``[D]``."""
     return jnp.maximum(squares - 2.0 * product(features, point) + product(point, point), 0.0)
+
+
+def in_range(*arrays: Any) -> tuple[Any, ...]:
+    """Scales arrays alike where float32 cannot hold their squares, so that products and distances keep their order.
+
+    By a power of two, which loses no digit; numbers of a usual size stay as they are. Inside a program nothing is done:
+    the values are not there to be looked at.
+    """
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        return arrays
+    arrays = tuple(np.asarray(array) for array in arrays)
+    arrays = tuple(array if array.dtype == np.float64 else array.astype(np.float32, copy=False) for array in arrays)
+    exponent = math.frexp(max((float(max(a.max(), -a.min())) for a in arrays if a.size), default=0.0))[1]
+    if abs(exponent) <= _WIDEST:
+        return arrays
+    return tuple(np.ldexp(array, -exponent) for array in arrays)
 
 
 def centred(features: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -8,28 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.errors import UserError
+from effjax.numerics import Unusable
+from effjax.selection.ties import lots
 
 _NOBODY = np.iinfo(np.int32).max  # the id of a place that nobody has taken yet: it comes after all others
 
 
 class RunningTopK(NamedTuple):
-    """The k highest scores so far, of equal ones those of the smaller ids: no order of the batches changes them.
+    """The k highest scores so far, equal ones by the lots of their ids: no order of the batches changes them.
 
     Attributes:
       scores: ``[k]`` float32, the highest first; −inf where fewer than k have been seen.
       ids: ``[k]`` int32 global ids.
       seen: ``[]`` int32 how many examples went in.
       invalid: ``[]`` int32 how many of them had a score that is not finite.
+      seed: ``[]`` uint32 of the lots.
     """
 
     scores: jax.Array
     ids: jax.Array
     seen: jax.Array
     invalid: jax.Array
+    seed: jax.Array
 
     @classmethod
-    def empty(cls, k: int) -> "RunningTopK":
+    def empty(cls, k: int, seed: int = 0) -> "RunningTopK":
         """The best k of nothing.
+
+        Args:
+          k: how many.
+          seed: of the lots that tell equal scores apart, below 2³².
 
         Raises:
           UserError: if k is not 1 or more.
@@ -37,7 +45,7 @@ class RunningTopK(NamedTuple):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise UserError(f"k={k!r} must be a whole number, 1 or more")
         none = jnp.zeros((), jnp.int32)
-        return cls(jnp.full(k, -jnp.inf), jnp.full(k, _NOBODY, jnp.int32), none, none)
+        return cls(jnp.full(k, -jnp.inf), jnp.full(k, _NOBODY, jnp.int32), none, none, jnp.uint32(seed))
 
     def update(self, scores: jax.Array, ids: jax.Array, *, where: jax.Array | None = None) -> "RunningTopK":
         """Adds a batch.
@@ -57,23 +65,27 @@ class RunningTopK(NamedTuple):
             jnp.where(valid, ids, _NOBODY).astype(jnp.int32),
             where.sum(dtype=jnp.int32),
             (where & ~finite).sum(dtype=jnp.int32),
+            self.seed,
         )
         return self.merge(mine)
 
     def merge(self, other: "RunningTopK") -> "RunningTopK":
         """The best of both; as many as this one keeps."""
         scores, ids = jnp.concatenate([self.scores, other.scores]), jnp.concatenate([self.ids, other.ids])
-        order = jnp.lexsort((ids, -scores))[: len(self.scores)]
-        return RunningTopK(scores[order], ids[order], self.seen + other.seen, self.invalid + other.invalid)
+        drawn = lots(jax.random.key(self.seed), ids)
+        # The higher lot comes first, as everywhere; the ids are for two lots that are equal.
+        order = jnp.lexsort((ids, ~drawn, -scores))[: len(self.scores)]
+        seen, invalid = self.seen + other.seen, self.invalid + other.invalid
+        return RunningTopK(scores[order], ids[order], seen, invalid, self.seed)
 
     def best(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ids and the scores, ``[k]`` each, the highest score first, fewer where fewer were seen.
 
         Raises:
-          UserError: if a score was not finite.
+          Unusable: if a score was not finite.
         """
         if self.invalid:
-            raise UserError(
+            raise Unusable(
                 f"scores: {int(self.invalid)} of {int(self.seen)} are not finite; mend the network first: a score of "
                 "NaN says nothing of how unsure it is"
             )

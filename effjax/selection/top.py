@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.errors import UserError
-from effjax.selection.checks import check_count, check_finite
-from effjax.selection.pools import padded
+from effjax.numerics import check_finite
+from effjax.selection.checks import check_count, check_positions
+from effjax.selection.pools import bucket, padded
+from effjax.selection.ties import highest, lots
 
 
-def top_k(scores: jax.Array, k: int) -> jax.Array:
-    """Picks the k highest scores; of equal ones those that come first.
+def top_k(scores: jax.Array, k: int, *, key: jax.Array | None = None) -> jax.Array:
+    """Picks the k highest scores; equal ones by lot.
 
     Args:
       scores: ``[N]``, finite.
       k: how many, from 1 to N.
+      key: a PRNG key, of the lots; None is always the same one.
 
     Returns:
       ``[k]`` int32 positions, the highest score first, no duplicates.
@@ -28,7 +31,7 @@ def top_k(scores: jax.Array, k: int) -> jax.Array:
     chex.assert_rank(scores, 1)
     check_count(k, len(scores))
     check_finite("scores", scores)
-    return jax.lax.top_k(jnp.asarray(scores), k)[1].astype(jnp.int32)
+    return highest(jnp.asarray(scores), lots(key, jnp.arange(len(scores))), k)
 
 
 def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0) -> jax.Array:
@@ -40,7 +43,7 @@ def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0)
       key: a PRNG key.
       scores: ``[N]``, finite, not negative; 0 is picked only when nothing else is left.
       k: how many, from 1 to N.
-      beta: β, above 0: 0 would be a random draw, infinity the k best.
+      beta: β, finite and above 0: 0 would be a random draw, infinity the k best.
 
     Returns:
       ``[k]`` int32 positions, no duplicates.
@@ -55,8 +58,8 @@ def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0)
     chex.assert_rank(scores, 1)
     check_count(k, len(scores))
     check_finite("scores", scores)
-    if not beta > 0:
-        raise UserError(f"beta={beta} must be above 0")
+    if not 0 < beta < np.inf:
+        raise UserError(f"beta={beta} must be above 0, and finite")
     if not isinstance(scores, jax.core.Tracer) and (np.asarray(scores) < -1e-6).any():
         raise UserError("scores: negative ones have no power; add what makes the least 0")
     return _draw(key, jnp.asarray(scores, jnp.float32), beta, k)
@@ -66,10 +69,13 @@ def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0)
 def _draw(key: jax.Array, scores: jax.Array, beta: float, k: int) -> jax.Array:
     # The k largest of β log(score) + Gumbel noise are such a draw; among scores of 0 the noise alone decides.
     noise = jax.random.gumbel(key, scores.shape)
-    return jax.lax.top_k(beta * jnp.log(jnp.maximum(scores, 1e-30)) + noise, k)[1].astype(jnp.int32)
+    powered = jnp.minimum(beta, 1.0) * jnp.log(jnp.maximum(scores, 1e-30)) + noise / jnp.maximum(beta, 1.0)
+    return highest(powered, lots(key, jnp.arange(len(scores))), k)
 
 
-def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
+def class_balanced(
+    scores: jax.Array, classes: jax.Array, k: int, num_classes: int, *, key: jax.Array | None = None
+) -> jax.Array:
     """Picks the k highest scores, but of no class more than its share, as long as the others last.
 
     Args:
@@ -77,22 +83,26 @@ def class_balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: i
       classes: ``[N]`` integers in [0, num_classes): what the network takes the examples for.
       k: how many, from 1 to N.
       num_classes: C. Each class gets k / C; where one has fewer examples, the others share what is left.
+      key: a PRNG key, of the lots that tell equal scores apart; None is always the same one.
 
     Returns:
       ``[k]`` int32 positions, no duplicates; the best of each class first, then the second best of each, and so on.
 
     Raises:
-      UserError: if k is out of range or a score is not finite.
+      UserError: if k or a class is out of range or a score is not finite.
     """
     chex.assert_rank([scores, classes], 1)
     check_count(k, len(scores))
     check_finite("scores", scores)
-    return _balanced(padded(scores, fill=-np.inf), padded(classes, dtype=np.int32), k, num_classes)
+    if not isinstance(classes, jax.core.Tracer):
+        check_positions("classes", classes, num_classes, "class of")
+    drawn = lots(key, np.arange(bucket(len(scores))))
+    return _balanced(padded(scores, fill=-np.inf), drawn, padded(classes, dtype=np.int32), k, num_classes)
 
 
 @partial(jax.jit, static_argnames=("k", "num_classes"))
-def _balanced(scores: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
-    by_score = jnp.argsort(-scores, stable=True)
+def _balanced(scores: jax.Array, drawn: jax.Array, classes: jax.Array, k: int, num_classes: int) -> jax.Array:
+    by_score = highest(scores, drawn, len(scores))
     one_hot = jax.nn.one_hot(classes[by_score], num_classes, dtype=jnp.int32)
     # Among those of its class, how many are better: the k smallest of that are as balanced as there are examples for.
     rank = (jnp.cumsum(one_hot, axis=0) * one_hot).sum(-1)

@@ -5,9 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.selection.checks import check_count, check_finite
+from effjax.numerics import check_finite
+from effjax.selection.checks import check_count
 from effjax.selection.k_center import split_labelled
 from effjax.selection.k_means import k_means
+from effjax.selection.pools import bucket
+from effjax.selection.products import in_range
+from effjax.selection.ties import lots
 
 _MOST_CLUSTERS, _LEAST_SIZE, _MOST_NEIGHBOURS = 500, 5, 20  # as published
 _CHUNK_ELEMENTS = 2**22  # of the distances in a cluster that are in memory at a time: 16 MiB
@@ -21,7 +25,7 @@ def typiclust(key: jax.Array, features: jax.Array, k: int, labelled: jax.Array |
     most. Of clusters with equally many labels the largest comes first; once all have been visited they are again.
 
     Args:
-      key: a PRNG key, for the clusters.
+      key: a PRNG key, for the clusters, and the lots that tell equally typical examples apart.
       features: ``[N, D]`` of the pool, finite; of a self-supervised network, at best.
       k: how many, from 1 to N, or to what is not labelled.
       labelled: features ``[L, D]`` or positions ``[L]`` of what is labelled, see :func:`k_center_greedy`.
@@ -41,13 +45,14 @@ def typiclust(key: jax.Array, features: jax.Array, k: int, labelled: jax.Array |
     points, free = split_labelled(features, labelled)
     check_count(k, int(free.sum()))
     outside = points if free.all() else points[:0]
-    everything = np.concatenate([np.asarray(array, np.float32) for array in (features, outside)])
+    everything = np.concatenate([np.asarray(array, np.float32) for array in in_range(features, outside)])
     is_labelled = np.concatenate([~free, np.ones(len(outside), bool)])
     cluster = k_means(key, everything, min(int(is_labelled.sum()) + k, _MOST_CLUSTERS))
-    return jnp.asarray(_pick(everything, np.asarray(cluster), is_labelled, k), jnp.int32)
+    drawn = np.asarray(lots(key, np.arange(bucket(len(everything)))))
+    return jnp.asarray(_pick(everything, np.asarray(cluster), is_labelled, drawn, k), jnp.int32)
 
 
-def _pick(features: np.ndarray, cluster: np.ndarray, is_labelled: np.ndarray, k: int) -> list[int]:
+def _pick(features: np.ndarray, cluster: np.ndarray, is_labelled: np.ndarray, drawn: np.ndarray, k: int) -> list[int]:
     """Goes through the clusters, those with the fewest labels first, of these the largest."""
     labels = np.bincount(cluster[is_labelled], minlength=cluster.max() + 1)
     sizes = np.bincount(cluster)
@@ -61,7 +66,7 @@ def _pick(features: np.ndarray, cluster: np.ndarray, is_labelled: np.ndarray, k:
         if best not in ranked:
             members = np.flatnonzero(cluster == best)
             typical = dict(zip(members.tolist(), _typicality(features[members]).tolist(), strict=True))
-            ranked[best] = sorted(free[best].tolist(), key=lambda i: (-typical[i], i))
+            ranked[best] = sorted(free[best].tolist(), key=lambda i: (-typical[i], drawn[i]))
         chosen.append(ranked[best].pop(0))
         free[best] = np.asarray(ranked[best])
         labels[best] += 1

@@ -4,6 +4,7 @@ So nothing of the size of all of them is made, and on CPU, where jaxlib 0.10 sum
 than memory allows, a loop over that axis is as fast as memory.
 """
 
+import functools
 from collections.abc import Callable
 
 import chex
@@ -11,8 +12,28 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
 
+from effjax.numerics import check_probs
 
-@jax.jit
+Score = Callable[[jax.Array], jax.Array]
+
+
+def _checked(score: Score) -> Score:
+    """Compiles a score, and refuses what are no probabilities: of NaN, one has the variation ratio of a sure network.
+
+    Inside a program the values cannot be looked at; :func:`effjax.numerics.are_probs` says it there.
+    """
+    compiled = jax.jit(score)
+
+    @functools.wraps(score)
+    def checked(probs: jax.Array) -> jax.Array:
+        probs = jnp.asarray(probs)
+        check_probs("probs", probs)
+        return compiled(probs)
+
+    return checked
+
+
+@_checked
 def entropy(probs: jax.Array) -> jax.Array:
     """Entropy of the mean prediction.
 
@@ -28,7 +49,7 @@ def entropy(probs: jax.Array) -> jax.Array:
     return entr(_mean(probs)).sum(-1)
 
 
-@jax.jit
+@_checked
 def least_confidence(probs: jax.Array) -> jax.Array:
     """One minus the largest probability of the mean prediction.
 
@@ -45,7 +66,7 @@ def least_confidence(probs: jax.Array) -> jax.Array:
     return 1.0 - _mean(probs).max(-1)
 
 
-@jax.jit
+@_checked
 def margin(probs: jax.Array) -> jax.Array:
     """One minus the distance of the two largest probabilities of the mean prediction.
 
@@ -64,7 +85,7 @@ def margin(probs: jax.Array) -> jax.Array:
     return 1.0 - (mean.max(-1) - jnp.where(first, 0.0, mean).max(-1))
 
 
-@jax.jit
+@_checked
 def bald(probs: jax.Array) -> jax.Array:
     """How much the predictions disagree: the entropy of their mean less the mean of their entropies.
 
@@ -82,7 +103,7 @@ def bald(probs: jax.Array) -> jax.Array:
     return (entr(_mean(probs)) - _mean(probs, entr)).sum(-1)
 
 
-@jax.jit
+@_checked
 def variation_ratio(probs: jax.Array) -> jax.Array:
     """The share of predictions whose choice is not the most frequent one.
 
@@ -106,7 +127,7 @@ def variation_ratio(probs: jax.Array) -> jax.Array:
     return 1.0 - jax.lax.fori_loop(0, members, most_votes, jnp.zeros(examples, int)) / members
 
 
-@jax.jit
+@_checked
 def consistency(probs: jax.Array) -> jax.Array:
     """The variance of each class's probability over the predictions, summed over the classes.
 

@@ -97,6 +97,14 @@ def test_people_label_in_a_folder(tmp_path, data_dir):
         (lambda c: c["runs"]["a"]["query"].update(selector="badges"), r"query.selector='badges'.*'badge'"),
         (lambda c: c["runs"]["a"]["query"].update(scores=1), r"query.scores is not a key"),
         (
+            lambda c: c["runs"]["a"]["query"].update(score="variation_ratio"),
+            r"runs.a.query.score='variation_ratio' compares several predictions .*'single' gives one.*another score",
+        ),
+        (
+            lambda c: c["runs"]["a"]["query"].update(selector="batch_bald"),
+            r"query.selector='batch_bald' compares several",
+        ),
+        (
             lambda c: (
                 c["runs"]["a"]["query"].update(predictions="dropout"),
                 c["runs"]["a"]["model"].update(dropout=0.0),

@@ -234,7 +234,10 @@ def test_more_rounds_may_follow_later(tmp_path, data_dir):
             "thresh is no option",
         ),
         (lambda q: q.update(stream=schema.stream("variable_threshold", 2.0), selector="stream"), "budget=2.0"),
-        (lambda q: q.update(outliers=schema.outliers(((0, 1.0),))), "share: 1.0 must be a share"),
+        (
+            lambda q: q.update(outliers=schema.outliers(((0, 1.0),))),
+            r"outliers.share=\(\(0, 1.0\),\) must be a list of .* 0 to below 1",
+        ),
         (lambda q: q.update(outliers=schema.outliers(((0.5, 0.1),))), "share: .*must start at 0"),
         (lambda q: q.update(outliers=schema.outliers(((0, 0.1),), by="corectness")), "did you mean 'correctness'"),
         (lambda q: q.update(outliers=schema.outliers(((0, 0.1),))), "a.record must be True"),

@@ -54,11 +54,11 @@ ONE_RUN = {
     "run key": ("runs.student.batchsize", 1, ["config.runs.student.batchsize", "did you mean 'batch_size'?"]),
     "recipe": ("recipe", "distil", ["config.recipe='distil'", "did you mean 'distill'?"]),
     "flip": ("view.flip", "yes", ["config.view.flip='yes' must be True or False"]),
-    "std": ("view.std", [0.0], ["config.view.std=(0.0,) must be above 0"]),
-    "shift": ("view.shift", -1, ["config.view.shift=-1 must be a whole number, 0 or more"]),
+    "std": ("view.std", [0.0], ["config.view.std=(0.0,) must be a list of 1 or more numbers above 0"]),
+    "shift": ("view.shift", -1, ["config.view.shift=-1 must be a whole number from 0 to 4,096"]),
     "backend": ("backend", "jitt", ["backend='jitt'", "allowed: jit, pmap", "did you mean 'jit'?"]),
     "no run": ("runs", {}, ["config.runs is empty"]),
-    "no seed": ("num_seeds", 0, ["config.num_seeds=0", "1 or more"]),
+    "no seed": ("num_seeds", 0, ["config.num_seeds=0 must be a whole number from 1 to 10,000"]),
     "model": ("runs.student.model", {"name": "resnet9"}, ["model 'resnet9'", "mlp", "did you mean 'resnet"]),
     "model option": ("runs.student.model.width", 3, ["'mlp' has no option 'width'", "did you mean 'widths'?"]),
     "model value": ("runs.student.model.widths", 3, ["widths=3", "allowed: a tuple of whole numbers above 0"]),
@@ -270,6 +270,9 @@ COMMANDS = {
     "wrong type": (["--config.runs.student.steps=1.5"], ["--config.runs.student.steps=1.5", "int"]),
     "a run that there is not": (["--only=teachr"], ["--only: no run 'teachr'", "did you mean 'teacher'?"]),
     "unknown flag": (["--wrokdir=a"], ["'wrokdir'", "workdir ?"]),
+    "no number": (["--config.runs.student.optimizer.learning_rate=nan"], ["learning_rate=nan must be a number from 0"]),
+    "a folder for a table": (["--results=results"], ["--results=results is a folder: name a Markdown file in it"]),
+    "a place that is none": (["--coordinator=abc"], ["missing: --num_processes, --process_id"]),
     "devices": (["--config.runs.student.batch_size=18"], ["batch_size=18", "the 4 devices", "use 16 or 20"]),
 }
 FILES = {
@@ -279,8 +282,36 @@ FILES = {
         ["configs/digit.py: there is no such file"],
     ),
     "no workdir": (["--config=configs/distill/digits.py"], ["--workdir is missing"]),
+    "empty workdir": (["--config=configs/distill/digits.py", "--workdir="], ["--workdir is missing"]),
     "not a flag": (["--config=configs/distill/digits.py", "--workdir=W", "seed=3"], ["'seed=3' is not a flag"]),
 }
+
+
+def test_several_mistakes_are_several_lines(tmp_path, data_dir):
+    keys = ["--config.runs.student.batch_size=0", "--config.runs.student.keep=-1", "--config.data.image_size=-5"]
+    process = train("plain", tmp_path, data_dir, *keys)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, out) == (1, "")
+    assert [line.partition("=")[0] for line in err.strip().splitlines()] == [
+        "error: config.data.image_size",
+        "error: config.runs.student.batch_size",
+        "error: config.runs.student.keep",
+    ]
+
+
+def test_help_is_no_failure():
+    launchers = ("train", "active", "analyze", "budget", "data", "evaluate", "query")
+    command, pipes = (sys.executable, "-m"), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    started = {
+        name: subprocess.Popen((*command, f"launch.{name}", "--help"), cwd=REPOSITORY, env=environment, **pipes)
+        for name in launchers
+    }
+    for name, process in started.items():
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, name
+        assert f"launch.{name}" in out
+        assert not err
 
 
 def launch(workdir, data_dir) -> dict[str, subprocess.Popen]:

@@ -155,7 +155,7 @@ def test_seeds_train_together(tmp_path, data_dir):
         ({"reduction": "crop"}, r"reduction='crop'; allowed: frequency, loader, resize"),
         ({"pacing": {"kind": "linear"}}, r"pacing.by is missing"),
         ({"pacing": schema.paced("linear", run="rum").to_dict()}, r"pacing.run='rum'.*did you mean 'run'"),
-        ({"pacing": schema.paced("liner", order="random").to_dict()}, r"pacing kind='liner'"),
+        ({"pacing": schema.paced("liner", order="random").to_dict()}, r"pacing.kind='liner'"),
         ({"pacing": schema.paced("linear", order="anti").to_dict(), "x": 1}, r"runs.run.x is not a key"),
     ],
 )

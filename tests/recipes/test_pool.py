@@ -8,7 +8,8 @@ import pytest
 
 from effjax import models, uncertainty
 from effjax.data.base import DatasetInfo
-from effjax.recipes.pool import PoolPredictor
+from effjax.errors import UserError
+from effjax.recipes.pool import PoolPredictor, predictions_of
 from effjax.runtime import make_backend
 from effjax.steps import View
 
@@ -19,6 +20,8 @@ BATCH_BYTES = BATCH * SIZE * SIZE
 class Endless:
     """As many images as one likes, each made from its row when it is asked for."""
 
+    alike = False
+
     def __init__(self, num_examples: int):
         self.info = DatasetInfo("endless", "train", num_examples, ("a", "b", "c"), (SIZE, SIZE, 1))
 
@@ -26,7 +29,7 @@ class Endless:
         return self.info.num_examples
 
     def __getitem__(self, row):
-        image = np.random.default_rng(row).integers(0, 256, (SIZE, SIZE, 1), np.uint8)
+        image = np.random.default_rng(0 if self.alike else row).integers(0, 256, (SIZE, SIZE, 1), np.uint8)
         return {"image": image, "label": np.asarray(0, np.int32), "id": np.asarray(row, np.int32)}
 
 
@@ -66,3 +69,27 @@ def test_memory_does_not_grow_with_the_pool(network):
     some, many = peak(12), peak(60)
     assert some > BATCH_BYTES  # the images are counted
     assert many < some + 4 * BATCH_BYTES, f"{(many - some) / BATCH_BYTES:.1f} batches more for 48 more"
+
+
+@pytest.mark.parametrize("name", ["entropy", "variation_ratio"])
+def test_a_network_that_says_nothing_is_refused(network, name):
+    """NaN has the variation ratio of a network that is sure of all."""
+    model, variables = network
+    spoilt = jax.tree.map(np.array, variables)
+    spoilt["params"]["classifier"]["bias"][1] = np.nan
+    predict = PoolPredictor(model, View(), "single", backend=make_backend("jit"), batch_size=BATCH)
+    source = Endless(BATCH + 3)
+    with pytest.raises(UserError, match="mine: scores: 35 of 35 are not finite"), predictions_of("mine"):
+        predict.top(spoilt, source, K, getattr(uncertainty, name))
+    with pytest.raises(UserError, match="mine: predictions: 105 values are not finite"), predictions_of("mine"):
+        predict(spoilt, source)
+
+
+def test_images_that_are_alike_are_not_asked_for_in_the_order_of_the_file(network):
+    model, variables = network
+    predict = PoolPredictor(model, View(), "single", backend=make_backend("jit"), batch_size=BATCH)
+    source = Endless(2 * BATCH)
+    source.alike = True
+    found = [predict.top(variables, source, K, uncertainty.margin, seed=seed)[0].tolist() for seed in (0, 1, 1)]
+    assert found[1] == found[2] != found[0]
+    assert list(range(K)) not in found

@@ -100,6 +100,8 @@ def test_a_broken_file_is_left_out_and_not_in_the_way(trained, pool, tmp_path):
         ("single", {"score": "entropi"}, "--score=entropi; .*did you mean 'entropy'"),
         ("single", {"selector": "top"}, "--selector=top; "),
         ("single", {"predictions": "ensemble"}, "--predictions=ensemble of 1 networks"),
+        ("single", {"score": "consistency"}, "--score='consistency' compares several predictions"),
+        ("single", {"selector": "batch_bald"}, "--selector='batch_bald' compares several predictions"),
         ("single", {"image_size": 0}, "say --image_size"),
         ("single", {"image_size": 20}, "does not fit images of 20×20 pixels"),
         ("single", {"k": 30}, "--k=30: 23 images"),

@@ -27,10 +27,9 @@ def test_labelled_positions(select):
     assert sorted([*select(FEATURES, 39, labelled=twice).tolist(), 4, 7]) == list(range(41))
 
 
-def test_k_center_of_copies_picks_the_first():
+def test_k_center_of_copies_picks_each_once():
     copies = np.repeat(RNG.normal(size=(7, 33)).astype(np.float32), 5, axis=0)
     chosen = selection.k_center_greedy(copies, 7)
-    assert (chosen % 5 == 0).all()
     assert sorted((chosen // 5).tolist()) == list(range(7))
     assert sorted(selection.k_center_greedy(copies, 35).tolist()) == list(range(35))
 
@@ -70,12 +69,12 @@ def test_sure_predictions():
     """Members that are sure and agree say nothing; any further examples will do, but each only once."""
     sure = np.broadcast_to(np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]], (4, 5, 3))
     assert sorted(selection.badge(KEY, sure[0], FEATURES[:5], 5).tolist()) == list(range(5))
-    assert selection.batch_bald(KEY, sure, 5).tolist() == list(range(5))
-    assert selection.batch_bald(KEY, sure, 5, num_samples=8).tolist() == list(range(5))
+    assert sorted(selection.batch_bald(KEY, sure, 5).tolist()) == list(range(5))
+    assert sorted(selection.batch_bald(KEY, sure, 5, num_samples=8).tolist()) == list(range(5))
 
 
 def test_one_class_and_one_member():
-    assert selection.batch_bald(KEY, np.ones((4, 5, 1)), 5).tolist() == list(range(5))
+    assert sorted(selection.batch_bald(KEY, np.ones((4, 5, 1)), 5).tolist()) == list(range(5))
     assert sorted(selection.batch_bald(KEY, PROBS[:1], 41, num_samples=9).tolist()) == list(range(41))
     assert sorted(selection.badge(KEY, np.ones((41, 1)), FEATURES, 41).tolist()) == list(range(41))
 

@@ -7,8 +7,9 @@ import pytest
 
 from effjax.errors import UserError
 from effjax.selection import RunningTopK
+from effjax.selection.ties import lots
 
-N, K = 57, 9
+N, K, SEED = 57, 9, 3
 RNG = np.random.default_rng(1)
 SCORES = RNG.integers(0, 12, N).astype(np.float32)  # many ties
 IDS = RNG.permutation(1000)[:N]
@@ -16,7 +17,7 @@ IDS = RNG.permutation(1000)[:N]
 
 def in_batches(size, order=None, k=K):
     update = jax.jit(lambda top, scores, ids, where: top.update(scores, ids, where=where))
-    top, order = RunningTopK.empty(k), np.arange(N) if order is None else order
+    top, order = RunningTopK.empty(k, SEED), np.arange(N) if order is None else order
     for start in range(0, N, size):
         rows = order[start : start + size]
         padding = size - len(rows)
@@ -28,7 +29,7 @@ def in_batches(size, order=None, k=K):
 
 
 def reference(k):
-    order = np.lexsort((IDS, -SCORES))[:k]
+    order = np.lexsort((-np.asarray(lots(jax.random.key(SEED), IDS), np.int64), -SCORES))[:k]
     return IDS[order], SCORES[order]
 
 
@@ -41,7 +42,8 @@ def test_as_of_the_whole_pool_in_any_batches_and_any_order(size):
 
 
 def test_parts_merge():
-    half = RunningTopK.empty(K).update(SCORES[:20], IDS[:20]).merge(RunningTopK.empty(K).update(SCORES[20:], IDS[20:]))
+    empty = RunningTopK.empty(K, SEED)
+    half = empty.update(SCORES[:20], IDS[:20]).merge(empty.update(SCORES[20:], IDS[20:]))
     np.testing.assert_array_equal(half.best()[0], reference(K)[0])
     assert int(half.seen) == N
 

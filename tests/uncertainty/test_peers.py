@@ -1,10 +1,14 @@
 """Scores against what other libraries say of the same predictions."""
 
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from effjax import uncertainty
+from effjax.errors import UserError
 
 # Three members, six examples, four classes; of the first example all members are sure.
 PROBS = np.array(
@@ -63,8 +67,32 @@ def test_half_precision_loses_only_what_rounding_the_predictions_loses(dtype):
         np.testing.assert_allclose(getattr(uncertainty, name)(rounded), exact, atol=1e-6)
 
 
-def test_not_a_number_shows():
+def test_not_a_number_shows_inside_a_program():
     spoilt = PROBS.copy()
     spoilt[1, 2] = np.nan
     for name in ("entropy", "least_confidence", "margin", "bald", "consistency"):
-        assert np.isnan(getattr(uncertainty, name)(spoilt)).tolist() == [False, False, True, False, False, False]
+        score = jax.jit(getattr(uncertainty, name))(spoilt)
+        assert np.isnan(score).tolist() == [False, False, True, False, False, False]
+
+
+SPOILT = {
+    "NaN": (np.nan, "1 values are not finite, the first at [1, 2, 3]"),
+    "infinity": (np.inf, "1 values are not finite, the first at [1, 2, 3]"),
+    "negative": (-0.2, "1 of 18 are no probabilities (0 or more, of sum 1), the first at [1, 2]"),
+    "too much": (0.9, "1 of 18 are no probabilities (0 or more, of sum 1), the first at [1, 2]"),
+}
+
+
+@pytest.mark.parametrize(("value", "said"), SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("name", uncertainty.__all__)
+def test_what_is_no_probability_is_refused(name, value, said):
+    spoilt = PROBS.copy()
+    spoilt[1, 2, 3] = value
+    for probs in (spoilt, jnp.asarray(spoilt)):
+        with pytest.raises(UserError, match=re.escape(f"probs: {said}")):
+            getattr(uncertainty, name)(probs)
+
+
+def test_logits_are_no_probabilities():
+    with pytest.raises(UserError, match=r"of sum 2; .* give softmax of its logits"):
+        uncertainty.entropy(2 * PROBS)

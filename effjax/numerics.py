@@ -1,0 +1,64 @@
+"""What is refused of arrays before anything is computed from them, and what can be said of them inside a program."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from effjax.errors import UserError
+
+_SLACK = 1e-2  # of a sum of probabilities: as much as bfloat16 leaves of it
+
+
+class Unusable(UserError):
+    """Numbers of a network that say nothing: NaN, infinity, or probabilities that are none."""
+
+
+def check_finite(name: str, array: Any) -> None:
+    """Refuses NaN and infinity, where the values are there to be looked at: inside jit they are not.
+
+    Raises:
+      UserError: naming the array and the first example that has them.
+    """
+    if isinstance(array, jax.core.Tracer):
+        return
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite to every selector
+        bad = ~np.isfinite(np.asarray(array, np.float32))
+    if bad.any():
+        first = np.argwhere(bad)[0].tolist()
+        raise Unusable(f"{name}: {bad.sum()} values are not finite, the first at {first}; mend the network first")
+
+
+def check_probs(name: str, probs: Any) -> None:
+    """Refuses what are no probabilities over the last axis, where the values are there to be looked at.
+
+    Raises:
+      Unusable: naming the array and the first that are none.
+    """
+    if isinstance(probs, jax.core.Tracer):
+        return
+    good = np.asarray(_are_probs(probs) if isinstance(probs, jax.Array) else are_probs(np.asarray(probs)))
+    if good.all():
+        return
+    check_finite(name, probs)
+    first = np.argwhere(~good)[0].tolist()
+    given = np.asarray(probs, np.float32)[tuple(first)]
+    raise Unusable(
+        f"{name}: {(~good).sum()} of {good.size} are no probabilities (0 or more, of sum 1), the first at {first}: "
+        f"{np.array2string(given[:4], precision=4, separator=', ')}{'…' if len(given) > 4 else ''} of sum "
+        f"{given.sum():.4g}; mend the network first, or give softmax of its logits"
+    )
+
+
+def are_probs(probs: Any) -> Any:
+    """Whether ``[..., C]`` are probabilities ``[...]``: none is negative, their sum is 1; NaN and infinity are none.
+
+    Inside a program too. Sums may be off by what rounding leaves of them.
+    """
+    with np.errstate(all="ignore"):
+        total = probs.sum(-1, dtype=jnp.promote_types(probs.dtype, np.float32))
+        return (abs(total - 1.0) <= _SLACK) & (probs.min(-1) >= -1e-6)
+
+
+_are_probs = jax.jit(are_probs)

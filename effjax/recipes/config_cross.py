@@ -1,0 +1,73 @@
+"""What keys of a config cannot say together, each being right by itself; found before anything is trained."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from effjax.errors import nearest
+
+_SEEDS = 2**32  # of networks: what draws are made of
+
+
+def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each mistake of a config whose keys and values are right by themselves."""
+    runs = config["runs"]
+    if not runs:
+        yield "config.runs is empty: an experiment has at least one run"
+        return
+    for key, names in _named(config):
+        for name in names:
+            if name and name not in runs:
+                yield f"config.{key}: no run {name!r}; {nearest(name, runs)}"
+    for name in config["data"]["also"]:
+        if name == "train" or "+" in name:
+            yield f"config.data.also.{name}: another dataset is neither called 'train' nor has a + in its name"
+    for name, run in runs.items():
+        key = f"config.runs.{name}"
+        yield from _seed_problems(config, run, key)
+        if run["batch_size"] % run["accumulate"]:
+            yield f"{key}.accumulate={run['accumulate']} does not divide {key}.batch_size={run['batch_size']}"
+        yield from _teacher_problems(config, run, key)
+        yield from _pacing_problems(config, run["pacing"], f"{key}.pacing")
+
+
+def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """By key, the runs that it names."""
+    yield "control", [config["control"]]
+    yield "reference", [config["reference"]]
+    yield "table", list(config["table"])
+    yield "claims", [run for claim in config["claims"] for run in claim[1:]]
+
+
+def _seed_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:
+    query = run["query"]
+    if run["num_seeds"] > config["num_seeds"]:
+        yield f"{key}.num_seeds={run['num_seeds']}: the experiment has config.num_seeds={config['num_seeds']}"
+    members = query["members"] if query and query["predictions"] == "ensemble" else 0
+    each, last = max(run["folds"], members, 1), config["seed"] + config["num_seeds"]
+    if last * each > _SEEDS:
+        of = f", {each} networks each in {key}" if each > 1 else ""
+        yield f"config.seed={config['seed']}, config.num_seeds={config['num_seeds']}{of}: seeds must stay below 2**32"
+
+
+def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:
+    seeds = range(config["seed"], config["seed"] + config["num_seeds"])
+    for teacher, source in run["teachers"].items():
+        where = f"{key}.teachers.{teacher}"
+        if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights")) != 1:
+            yield f"{where}: give one of run, checkpoint and weights"
+        elif source["run"] and source["run"] not in config["runs"]:
+            yield f"{where}.run={source['run']!r}; {nearest(source['run'], config['runs'])}"
+        if not set(source["seeds"]) <= set(seeds):
+            yield f"{where}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}"
+
+
+def _pacing_problems(config: Mapping[str, Any], pace: Mapping[str, Any], key: str) -> Iterator[str]:
+    if not pace or pace["order"] == "random":
+        return
+    reference = config["runs"].get(pace["run"])
+    if reference is None:
+        yield f"{key}.run={pace['run']!r}; {nearest(pace['run'], config['runs'])}"
+    elif pace["by"] == "epoch_learnt" and not reference["record"]:
+        yield f"{key}.by='epoch_learnt': config.runs.{pace['run']}.record must be True"
+    elif pace["by"] == "c_score" and reference["folds"] < 2:
+        yield f"{key}.by='c_score': config.runs.{pace['run']}.folds={reference['folds']} must be 2 or more"
