@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/setup.sh requirements.txt
 .venv/bin/python -m launch.data --dataset=digits --data_dir=data
-.venv/bin/python -m launch.train --config=configs/distill/digits.py --workdir=runs/quickstart "$@"
+.venv/bin/python -m launch.train --config=configs/distill/quickstart.py --workdir=runs/quickstart "$@"
 echo
 echo "summary: runs/quickstart/summary.json"
 echo "report:  runs/quickstart/report.html (open it in a browser)"

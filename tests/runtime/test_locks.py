@@ -176,12 +176,12 @@ def test_a_holder_elsewhere_that_renews_is_left_in_peace(folder):
     assert Holder.parse((folder / LOCK_FILE).read_bytes()).host == "elsewhere"
 
 
-@pytest.mark.parametrize("pid", [1, os.getppid(), os.getpid()])
+@pytest.mark.parametrize("number_of", [lambda: 1, os.getppid, os.getpid], ids=["first", "parent", "own"])
 @pytest.mark.parametrize("flock", [True, False])
-def test_a_number_that_another_process_has_now_does_not_block(folder, pid, flock):
+def test_a_number_that_another_process_has_now_does_not_block(folder, number_of, flock):
     """As in containers, where every start has the same: also on file systems that know no flock."""
     own = Holder.this_process(flock)
-    foreign(folder, host=own.host, kernel=own.kernel, pid=pid, flock=flock, started="1")
+    foreign(folder, host=own.host, kernel=own.kernel, pid=number_of(), flock=flock, started="1")
     with hold(folder):
         pass
 
