@@ -21,7 +21,7 @@ _WAITING = "waiting"
 def images_by_id(source: Source) -> Callable[[int], np.ndarray]:
     """Reads images by global id, each once; of a folder, the whole photos."""
     if is_photo(source):
-        return functools.cache(lambda id_: photo_of(source, id_, most=2 * PHOTO_SIDE))
+        return functools.cache(lambda id_: photo_of(source, id_, most=2 * PHOTO_SIDE, least=PHOTO_SIDE))
     rows = {int(id_): row for row, id_ in enumerate(global_ids(source))}
     return functools.cache(lambda id_: np.asarray(source[rows[id_]]["image"]))
 

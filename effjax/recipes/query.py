@@ -232,7 +232,7 @@ def _write(out: Path, chosen: Sequence[Chosen], source: UnlabelledFolder, ids: n
         said = (spreadsheet_safe(c.path), f"{c.score:.6g}", spreadsheet_safe(c.guess), f"{c.confidence:.4f}", "")
         writer.writerow((number, *said))
     write_whole(out / QUERIES_FILE, lambda file: file.write(table.getvalue().encode(errors="surrogateescape")))
-    pictures = [photo_of(source, id_, most=_CELL) for id_ in ids[:_SHOWN]]
+    pictures = [photo_of(source, id_, most=_CELL, least=_CELL) for id_ in ids[:_SHOWN]]
     paths = [path_of(source, id_) for id_ in ids[:_SHOWN]]
     sheet = numbered_sheet(pictures, range(1, len(pictures) + 1), paths, cell=_CELL)
     write_whole(out / SHEET_FILE, lambda file: sheet.save(file, "PNG"))
