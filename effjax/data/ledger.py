@@ -69,12 +69,12 @@ class File(NamedTuple):
 
     Attributes:
       path: relative to the folder.
-      bytes: its size.
-      digest: SHA-256, hexadecimal.
+      bytes: its size; None where it has not been noted.
+      digest: of its contents, hexadecimal: SHA-256, or what a folder with labels has anyway.
     """
 
     path: str
-    bytes: int
+    bytes: int | None
     digest: str
 
 
@@ -228,7 +228,7 @@ class Ledger:
         found: dict[int, File | None] = {}
         for entry in self.entries:
             if entry.path:
-                found[entry.id] = File(entry.path, entry.bytes or 0, entry.digest)
+                found[entry.id] = File(entry.path, entry.bytes, entry.digest)
             else:
                 found.setdefault(entry.id, None)
         return found

@@ -28,7 +28,7 @@ class Entry:
       instead: of a correction to no label, ``"skipped"`` or ``"unlabelable"``.
       path: of an example that is a file of a folder, relative to it.
       bytes: of the file.
-      digest: of the file, SHA-256.
+      digest: of what is in it.
     """
 
     round: int

@@ -13,6 +13,7 @@ from effjax.errors import UserError, nearest
 from effjax.recipes.acquisition import query_problems
 from effjax.recipes.assemble import Assembled
 from effjax.recipes.datasets import Datasets
+from effjax.recipes.shown import files_of
 from effjax.steps.predictions import check_dropout
 
 
@@ -84,6 +85,18 @@ def check_ledger(ledger: Ledger, pool: Source) -> None:
     Raises:
       UserError: naming the example.
     """
+    asked = {id_: file for id_, file in ledger.files().items() if file is not None}
+    known = set(global_ids(pool).tolist()) if asked else set()
+    there = [id_ for id_ in asked if id_ in known]
+    # Of a folder with labels; the files of a pool have numbers that stay, see recipes.pool_numbers.
+    now = {} if hasattr(pool, "gone") else dict(zip(there, files_of(pool, there) or (), strict=False))
+    for id_, file in asked.items():
+        if not hasattr(pool, "gone") and now.get(id_) != file:
+            raise UserError(
+                f"{ledger.path}: example {id_} was {file.path} when it was asked for, and this file is no longer "
+                f"there, or elsewhere in the order: {pool.info.name} has changed since; put it back as it was, or "
+                "begin a new loop with another --workdir (a folder that may change is config.data.pool)"
+            )
     known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), global_ids(pool))
     for entry, is_known in zip(ledger.entries, known, strict=True):
         if not is_known or (entry.label is not None and entry.label >= pool.info.num_classes):

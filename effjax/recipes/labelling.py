@@ -16,7 +16,7 @@ from effjax.errors import UserError
 from effjax.recipes.acquisition import Acquisition
 from effjax.recipes.oracles import Oracle, Query
 from effjax.recipes.rounds import Rounds
-from effjax.recipes.shown import LEAST, is_photo, path_of, photo_of
+from effjax.recipes.shown import LEAST, files_of, is_photo, path_of, photo_of
 from effjax.reports.numbered_sheet import enlarged
 from effjax.runtime import Interrupted
 from effjax.runtime.hosts import barrier, is_primary
@@ -171,8 +171,7 @@ class Loop:
         if not choice.ids:
             return False
         scores: Sequence[float | None] = choice.scores or [None] * len(choice.ids)
-        files = self.pool.files(choice.ids) if hasattr(self.pool, "files") else None
-        self.ledger.ask(round_, choice.ids, scores, now(), files)
+        self.ledger.ask(round_, choice.ids, scores, now(), files_of(self.pool, choice.ids))
         return True
 
     def _free(self) -> np.ndarray:

@@ -1,8 +1,11 @@
 """What people see of an example: of a folder, the whole photo and its path; of a dataset, the image, enlarged."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from effjax.data.base import Source
+from effjax.data.ledger import File
 from effjax.errors import printable
 from effjax.reports.numbered_sheet import enlarged, framed
 
@@ -14,6 +17,17 @@ def path_of(source: Source, id_: int) -> str:
     """Where an example lies, to be read; empty for one of a dataset."""
     paths = getattr(source, "paths", None)
     return "" if paths is None else printable(paths[int(id_)])
+
+
+def files_of(source: Source, ids: Iterable[int]) -> list[File] | None:
+    """The files of examples of a folder, and what is in them; None where they are of no folder."""
+    if hasattr(source, "files"):
+        return source.files(ids)
+    while hasattr(source, "source"):  # views, and whatever else keeps the ids
+        source = source.source
+    if not hasattr(source, "digests"):
+        return None
+    return [File(source.paths[id_], None, source.digests[id_].decode()) for id_ in ids]
 
 
 def is_photo(source: Source) -> bool:

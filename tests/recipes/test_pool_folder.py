@@ -259,3 +259,26 @@ def test_a_ledger_of_before_is_refused_where_something_may_have_moved(again, cha
         active.main(config.to_dict(), home / "work")
     assert (loop_folder(home) / "ledger.jsonl").read_bytes() == ledger
     assert not list((home / "work" / "pool_files").iterdir())
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "changed"])
+def test_a_folder_with_labels_that_changes_is_refused(tmp_path, change):
+    make_photos(tmp_path)
+    for number in range(6):
+        for name in ("cat", "dog"):
+            paint(tmp_path / "photos" / "train" / name / f"{name}_{number}.png", 70 + number)
+    config = pool_config(tmp_path)
+    config.data.pool, config.active.oracle, config.active.rounds = "", "dataset", 1
+    active.main(config.to_dict(), tmp_path / "work")
+    ledger = ledger_of(tmp_path)
+    path = tmp_path / "photos" / ledger.files()[ledger.asked_in(0)[0]].path
+    config.active.rounds = 2
+    if change == "added":
+        paint(path.with_name("a_" + path.name), 99)
+    elif change == "removed":
+        path.unlink()
+    else:
+        paint(path, 99)
+    with pytest.raises(UserError, match=r"was train/.*png when it was asked for, and this file is no longer there, or"):
+        active.main(config.to_dict(), tmp_path / "work")
+    assert ledger_of(tmp_path).entries == ledger.entries
