@@ -1,10 +1,13 @@
 """What an experiment says of a folder of images: its splits, and what makes its runs what they are."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from effjax.data.base import Source
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
+from effjax.data.folder_source import FolderSource
 
 _log = logging.getLogger("effjax")
 
@@ -40,6 +43,17 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     if folders and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
     return found
+
+
+def contents(source: Source) -> dict[str, str]:
+    """What says which photo each id of a folder is, files come and go; nothing of other datasets."""
+    while hasattr(source, "source"):
+        source = source.source
+    if not isinstance(source, FolderSource):
+        return {}
+    digest = hashlib.sha256("\0".join(map(str, source.paths)).encode(errors="surrogateescape"))
+    digest.update(b"".join(source.digests))
+    return {"files": digest.hexdigest()}
 
 
 def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from effjax.recipes.assemble import Assembled, assemble
 from effjax.recipes.datasets import Datasets, open_datasets
 from effjax.recipes.difficulty import difficulty
 from effjax.recipes.early_checks import check_start, check_teacher_cache
-from effjax.recipes.folders import drawn
+from effjax.recipes.folders import contents, drawn
 from effjax.recipes.hashes import params_sha256
 from effjax.recipes.sharing import check_workdir, run_held
 from effjax.recipes.start import start_from
@@ -275,6 +275,7 @@ class Experiment:
             return variables
         facts = {"params": sha, **plain(self._data_identity())}
         facts["without"] = list(assembled.config["without_classes"])
+        facts |= contents(assembled.train)
         table = stored_answers(
             Path(self.config["teacher_cache"] or self.workdir / "teacher_answers"),
             facts,

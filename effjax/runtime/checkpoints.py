@@ -8,6 +8,7 @@ wrote it, nor by which backend, and any other reads it. Its notes hold hashes of
 import contextlib
 import dataclasses
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ import orbax.checkpoint as ocp
 from effjax.errors import UserError
 from effjax.files import StorageError, storage, storage_fault, storage_message
 from effjax.runtime.digests import holds, is_intact, sealed
+from effjax.runtime.hosts import is_primary
 from effjax.runtime.preservation import NewestAndTheirBest
-from effjax.runtime.stragglers import ignore_stragglers
+from effjax.runtime.stragglers import ignore_save_threads, ignore_stragglers
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
 
 _log = logging.getLogger("effjax")
 
 Tree = Any
+
+_DROPPED = "dropped"  # where a checkpoint goes that is kept no longer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +73,14 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self.identity = dict(identity)
         self._best_of: dict[int, int | None] = {}
+        ignore_save_threads()
         with storage(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
+            self._remove_dropped()
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=NewestAndTheirBest(keep, self._noted_best), enable_async_checkpointing=True
+            preservation_policy=NewestAndTheirBest(keep, self._noted_best),
+            enable_async_checkpointing=True,
+            todelete_subdir=_DROPPED,  # a step is gone at once, and not file by file, which a kill could stop half-way
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
@@ -95,6 +103,8 @@ class Checkpoints:
         self._best_of[step] = _one_best(notes)
         args = {name: ocp.args.StandardSave(item) for name, item in items.items()}
         with self._saving():
+            self._manager.wait_until_finished()  # as saving does anyway
+            self._remove_dropped()
             self._manager.save(step, args=ocp.args.Composite(**args, meta=ocp.args.JsonSave(notes)), force=True)
 
     def restore(self, template: Callable[[int], TrainState]) -> Restored | None:
@@ -153,10 +163,16 @@ class Checkpoints:
         """
         with self._saving():
             self._manager.wait_until_finished()
+            self._remove_dropped()
 
     def close(self) -> None:
         with self._saving():
             self._manager.close()
+            self._remove_dropped()
+
+    def _remove_dropped(self) -> None:
+        if is_primary():
+            shutil.rmtree(self.directory / _DROPPED, ignore_errors=True)
 
     @contextlib.contextmanager
     def _saving(self) -> Iterator[None]:

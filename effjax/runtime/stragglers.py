@@ -1,8 +1,9 @@
-"""What Orbax leaves behind where a read fails: others under way, whose answers then find its event loop closed."""
+"""What Orbax says of failures besides: of reads that were under way, and of saving in threads of its own."""
 
 import functools
 import logging
 import sys
+import threading
 from typing import Any
 
 
@@ -18,3 +19,16 @@ def ignore_stragglers() -> None:
 
     sys.unraisablehook = hook
     logging.getLogger("asyncio").addFilter(lambda record: "exception was never retrieved" not in record.getMessage())
+
+
+@functools.cache
+def ignore_save_threads() -> None:
+    """From now on, says nothing where a thread that saves ends with an error: the next save or wait raises it."""
+    before = threading.excepthook
+
+    def hook(failed: Any) -> None:
+        if failed.thread is None or not failed.thread.name.startswith(("async_save", "save_finalize")):
+            before(failed)
+
+    threading.excepthook = hook
+    logging.getLogger("absl").addFilter(lambda record: not (record.exc_info and "orbax" in record.pathname))

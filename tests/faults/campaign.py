@@ -155,7 +155,9 @@ def lineage(
         if not reached:
             break
     if ended["code"] == 0:
-        home.run(folder=str(folder), snapshot=str(scratch / "snapshot.json"))
+        taken = home.run(folder=str(folder), snapshot=str(scratch / "snapshot.json"))
+        if taken["code"]:
+            raise RuntimeError(f"{recipe}, {how} at {at}, then {second}: {taken['said']}")
         found = read_json(scratch / "snapshot.json")
         for name in sorted(found.keys() | expected["files"].keys()):
             if found.get(name) != expected["files"].get(name):

@@ -37,6 +37,8 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 def _checkpoint(path: Path) -> str:
     digest = hashlib.sha256()
+    if not (path / "model" / "_METADATA").exists():
+        return "half deleted"
     with ocp.StandardCheckpointer() as reader:
         for item in ("model", "training"):
             for name, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(path / item)):

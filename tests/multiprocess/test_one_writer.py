@@ -1,5 +1,6 @@
 """Of the processes of a distributed run the first holds the folders, and all learn what it was told."""
 
+import pathlib
 import signal
 import socket
 import time
@@ -26,18 +27,22 @@ def launch(workdir, data_dir, *arguments, processes=2):
 def test_the_first_process_holds_the_folder_and_all_others_are_told(tmp_path, data_dir):
     endless = "--config.runs.teacher.steps=1000000"
     first = launch(tmp_path, data_dir, endless)
-    while not (tmp_path / LOCK_FILE).exists():
-        assert all(process.poll() is None for process in first)
-        time.sleep(0.01)
-    assert Holder.parse((tmp_path / LOCK_FILE).read_bytes()).pid == first[0].pid
-    for process in launch(tmp_path, data_dir, endless):
-        _, err = process.communicate(timeout=200)
-        assert process.returncode == 1, err[-2000:]
-        assert f"is in use by process {first[0].pid} on " in err
-        assert "Traceback" not in err
-    for process in first:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    try:
+        while not (tmp_path / LOCK_FILE).exists():
+            assert all(process.poll() is None for process in first)
+            time.sleep(0.01)
+        holder = Holder.parse((tmp_path / LOCK_FILE).read_bytes())
+        parent = pathlib.Path(f"/proc/{holder.pid}/stat").read_text().rpartition(")")[2].split()[1]
+        assert int(parent) == first[0].pid  # which watches over it
+        for process in launch(tmp_path, data_dir, endless):
+            _, err = process.communicate(timeout=200)
+            assert process.returncode == 1, err[-2000:]
+            assert f"is in use by process {holder.pid} on " in err
+            assert "Traceback" not in err
+    finally:
+        for process in first:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
 
 
 def test_two_processes_stream_the_answers_that_one_computes(tmp_path, data_dir):

@@ -13,7 +13,7 @@ from effjax.errors import UserError
 from effjax.recipes import RECIPES, find_recipe
 from effjax.recipes import config as schema
 from effjax.recipes.datasets import open_datasets
-from effjax.recipes.folders import drawn, with_test
+from effjax.recipes.folders import contents, drawn, with_test
 from effjax.recipes.trained import Trained
 
 
@@ -62,6 +62,17 @@ def test_a_folder_without_splits_trains_and_its_division_makes_the_run(tmp_path)
     config["data"]["split"] = (60, 20, 20)
     with pytest.raises(UserError, match="split"):
         RECIPES[find_recipe(config)](config, workdir)
+
+
+def test_answers_of_a_folder_are_of_its_files(tmp_path):
+    """One file added and another removed: as many, but other photos under the same ids."""
+    root = splits(tmp_path / "photos")
+    config = experiment(root, tmp_path)
+    before = contents(open_datasets(config).train)
+    assert contents(open_datasets(config).train) == before
+    (root / "train" / "cat" / "0.png").unlink()
+    paint(root / "train" / "cat" / "00.png", 77)
+    assert contents(open_datasets(config).train) != before
 
 
 def test_folders_with_splits_are_what_they_were(tmp_path):
