@@ -14,6 +14,13 @@ from effjax.errors import Mistakes, UserError, printable
 from effjax.files import storage_message
 from launch import flag_values, supervisor
 
+
+def _cache_folder() -> str:
+    """Where programs compiled by this user lie; nowhere for a user without a home, as containers have."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return "" if base.startswith("~") else os.path.join(base, "effjax", "xla")
+
+
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, for a run of several processes")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes the run has")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
@@ -25,7 +32,7 @@ flag_values.finite("start_timeout")
 flag_values.finite("silent_timeout")
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
-    os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "effjax", "xla"),
+    _cache_folder(),
     "where compiled programs are kept for the next process; empty keeps none",
 )
 

@@ -77,8 +77,9 @@ class Checkpoints:
         with storage(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             self._remove_dropped()
+        self._policy = NewestAndTheirBest(keep, self._noted_best)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=NewestAndTheirBest(keep, self._noted_best),
+            preservation_policy=self._policy,
             enable_async_checkpointing=True,
             todelete_subdir=_DROPPED,  # a step is gone at once, and not file by file, which a kill could stop half-way
         )
@@ -129,8 +130,10 @@ class Checkpoints:
             except DamagedCheckpoint as error:
                 _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, error.reason)
                 continue
-            for damaged in (s for s in steps if s > step):
-                self._manager.delete(damaged)
+            left = [s for s in steps if s <= step]
+            # Damaged ones, and those that a process had still to drop when it was killed.
+            for gone in set(steps) - self._policy.kept(left):
+                self._manager.delete(gone)
             return restored
         if steps:
             raise UserError(f"workdir: none of the checkpoints {steps} in {self.directory} can be read; remove them")

@@ -24,6 +24,10 @@ class NewestAndTheirBest(policies.PreservationPolicy):
     def should_preserve(
         self, checkpoints: Sequence[policies.PolicyCheckpointInfo], *, context: policies.PreservationContext
     ) -> Sequence[bool]:
-        newest = sorted(info.step for info in checkpoints)[-self.keep :]
-        kept = {*newest, *map(self.best_of, newest)}
+        kept = self.kept([info.step for info in checkpoints])
         return [info.step in kept for info in checkpoints]
+
+    def kept(self, steps: Sequence[int]) -> set[int]:
+        """Those of the steps of checkpoints that stay."""
+        newest = sorted(steps)[-self.keep :]
+        return {*newest, *map(self.best_of, newest)} & {*steps}

@@ -41,6 +41,15 @@ def test_the_best_of_what_is_gone_back_to_is_there(tmp_path):
     assert checkpoints.best_step(tmp_path) == 1
 
 
+def test_what_a_kill_left_undropped_goes_with_the_next_start(tmp_path):
+    """Killed between its last checkpoint and dropping the one before, a run has nothing more to save."""
+    save(tmp_path, 1, 2, keep=2, values={1: 0.5, 2: 0.6})
+    manager = Checkpoints(tmp_path, IDENTITY, keep=1)
+    assert manager.restore(lambda _: state_at(0)).step == 2
+    manager.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2"]
+
+
 def test_of_several_networks_no_checkpoint_is_kept_besides_the_newest(tmp_path):
     for step in (1, 2, 3, 4):
         manager = Checkpoints(tmp_path, IDENTITY)
