@@ -42,9 +42,10 @@ def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     signals.install()
     code = _run(main, required)
     signals.finish(code)
-    # JAX would wait for the others of the run, who may wait for this one. And a signal may have left a compilation
-    # alone in a thread of XLA's, which crashes when the interpreter takes its client down.
-    if (code and supervisor.is_watched()) or code == signals.EXIT_INTERRUPTED:
+    # What did not end well may have left threads that the interpreter would wait for: of JAX, for the others of the
+    # run, who may wait for this one; of Orbax, ten minutes for what a full disk has not taken; of XLA, whose
+    # compilation crashes when its client is taken down.
+    if code:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
