@@ -262,8 +262,9 @@ def main() -> None:
     table = "\n".join([*head, *rows, f"| all | | {total[0]} | {total[1]} | {total[2]} |"])
     print(table)
     if given.results:
-        text = __doc__.splitlines()[0]
-        parts = ["# Stopped at every file operation", text, table, *wrong]
+        which = "every file operation" if given.every == 1 else f"a sample: one in {given.every} file operations"
+        text = f"Of each recipe {which}; stopped there, stopped again while it goes on, and compared byte for byte."
+        parts = ["# Stopped at file operations", text, table, *wrong]
         write_text(given.results, "\n\n".join([*parts, *(f"{k}: {v}" for k, v in provenance().items())]) + "\n")
     sys.exit(bool(wrong))
 
