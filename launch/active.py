@@ -21,7 +21,7 @@ flags.adopt_module_key_flags(cli)
 
 def main() -> None:
     from effjax.errors import UserError
-    from effjax.recipes import active
+    from effjax.recipes.active import experiment as active
 
     config = config_file.read(_CONFIG)
     if config.get("recipe") != "active":

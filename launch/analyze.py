@@ -43,8 +43,8 @@ _OUT = flags.DEFINE_string("out", None, "the folder to write to")
 
 def main() -> None:
     from effjax.errors import UserError
-    from effjax.recipes.analyze import analyze
-    from effjax.recipes.analyze_seeds import analyze_seeds
+    from effjax.recipes.analyze.experiment import analyze
+    from effjax.recipes.analyze.seeds import analyze_seeds
 
     options = {
         "split": _SPLIT.value,

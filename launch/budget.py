@@ -20,7 +20,7 @@ flags.adopt_module_key_flags(cli)
 
 
 def main() -> None:
-    from effjax.recipes.budget import plan_for_budget
+    from effjax.recipes.train.budget import plan_for_budget
 
     found = plan_for_budget(config_file.read(_CONFIG), _WORKDIR.value, _RUN.value, _COST.value)
     full = max(found["seconds"])

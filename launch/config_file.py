@@ -56,7 +56,7 @@ class _Parser(flags.ArgumentParser):
         if not isinstance(config, ml_collections.ConfigDict):
             raise UserError(
                 f"--config={path}: get_config() returned {_kind(config)}, not a ConfigDict: let it start from "
-                "effjax.recipes.config.experiment(), and return that"
+                "effjax.recipes.schema.experiment(), and return that"
             )
         config.lock()
         return config

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _check(splits: dict[str, Source], name: str) -> None:
-    from effjax.recipes.data_checks import check_data
+    from effjax.recipes.build.data_checks import check_data
 
     try:
         check_data(splits, {"name": name, "train": "train"})

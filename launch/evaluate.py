@@ -17,7 +17,7 @@ _STEP = flags.DEFINE_enum("step", "last", ["last", "best"], "which checkpoint; b
 
 
 def main() -> None:
-    from effjax.recipes.evaluate import evaluate
+    from effjax.recipes.train.evaluate import evaluate
 
     print(json.dumps(evaluate(_RUN.value, _SPLIT.value, _STEP.value, _DATASET.value, _DATA_DIR.value)))
 

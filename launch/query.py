@@ -37,7 +37,7 @@ _BATCH = flags.DEFINE_integer("batch_size", 256, "images at a time, over all dev
 
 
 def main() -> None:
-    from effjax.recipes.query import choose
+    from effjax.recipes.active.query import choose
 
     chosen = choose(
         _RUNS.value,

@@ -20,10 +20,10 @@ flags.adopt_module_key_flags(cli)
 
 
 def main() -> None:
-    from effjax.recipes import RECIPES, find_recipe
+    from effjax.recipes import find_recipe
 
     config = config_file.read(_CONFIG)
-    RECIPES[find_recipe(config)](config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
+    find_recipe(config)(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from conftest import ArraySource
 
 from effjax import models
 from effjax.data.base import View as Some
-from effjax.recipes.answers import stored_answers
+from effjax.recipes.build.answers import stored_answers
 from effjax.runtime import jit_backend
 from effjax.steps import NetworkTeacher, View
 

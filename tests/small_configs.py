@@ -3,7 +3,7 @@
 import ml_collections
 
 from effjax.curricula import efficienttrain
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 
 def _small(model: dict, steps: int = 8) -> ml_collections.ConfigDict:

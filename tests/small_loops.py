@@ -2,8 +2,8 @@
 
 import json
 
-from effjax.recipes import config as schema
-from effjax.recipes.labelling import LEDGER_FILE
+from effjax.recipes import schema
+from effjax.recipes.active.loop import LEDGER_FILE
 
 ROUNDS, COUNT = 3, 10
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from effjax.data.ledger import Ledger
-from effjax.recipes import active
-from effjax.recipes import config as schema
-from effjax.recipes.labelling import LEDGER_FILE, Waiting
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active.loop import LEDGER_FILE, Waiting
 
 CLASSES = ("cat", "dog")
 

@@ -14,7 +14,7 @@ Variants: ``headline``: what choosing gives and what averaging gives, four of th
 (results/active_beluch_headline.md); ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 LABELS = {
     "random": "random",

@@ -11,7 +11,7 @@ Cost: about 15 minutes on one CPU core. Expected: results/active_shapes.md. The 
 unsure can be learnt, and uncertainty might help; it does great harm. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 QUERIES = {
     "random": ("random", schema.query(selector="random")),

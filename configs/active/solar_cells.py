@@ -15,7 +15,7 @@ Expected: results/active_solar.md. Variant ``tiny``: no result.
 """
 
 from configs.solar_cells import use_solar_cells
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 SHARES = (0.1, 0.25, 0.5)
 

@@ -7,7 +7,7 @@ then one in seven on average, as one of four policies decides. Both end with abo
 Cost: about 10 minutes on two CPU cores. Expected: a pool offers more choice than a stream. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 POLICIES = {
     "fixed": schema.stream("fixed_threshold", 1 / 7, threshold=0.3),

@@ -13,7 +13,7 @@ Cost: about 90 minutes on two CPU cores (two processes of one core each, with --
 results/curriculum_bengio.md. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 SWITCHES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 EPOCHS, STEPS_AN_EPOCH, BATCH = 256, 100, 100

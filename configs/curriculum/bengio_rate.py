@@ -8,7 +8,7 @@ Cost: about 10 minutes on two CPU cores. Expected: results/curriculum_bengio_rat
 """
 
 from configs.curriculum import bengio
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 RATES = (0.01, 0.03, 0.1, 0.2)
 

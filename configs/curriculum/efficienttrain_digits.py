@@ -11,7 +11,7 @@ Expected: results/curriculum_efficienttrain_digits.md. Variant ``tiny``: no resu
 """
 
 from effjax.curricula import compute_progress, efficienttrain, efficienttrain_plus, epochs_for_compute
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 
 def curricula(run, final_size: int):

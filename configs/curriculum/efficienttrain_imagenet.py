@@ -9,7 +9,7 @@ Cost: published 1.44 times as fast as the baseline on 8 GPUs. Not run by us: the
 """
 
 from effjax.curricula import compute_progress, efficienttrain, efficienttrain_plus, epochs_for_compute
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 EPOCHS, WARMUP, SIZE = 300.0, 20.0, 224
 

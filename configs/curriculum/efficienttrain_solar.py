@@ -12,7 +12,7 @@ Expected: results/curriculum_efficienttrain_solar.md. Variant ``tiny``: no resul
 
 from configs.curriculum.efficienttrain_digits import experiment
 from configs.solar_cells import use_solar_cells
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 
 def get_config(variant: str = ""):

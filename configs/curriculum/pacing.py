@@ -13,7 +13,7 @@ result.
 """
 
 from effjax.curricula.pacing import KINDS
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 ORDERS = {"curriculum": "easy first", "anti-curriculum": "hard first", "random": "random order"}
 

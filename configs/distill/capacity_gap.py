@@ -9,7 +9,7 @@ assistant between the two. T = 4 and the weights are those of configs/distill/di
 Cost: about 20 minutes on two CPU cores. Expected: results/distill_capacity_gap.md. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 TEACHERS = {  # name -> label, model, epochs
     "small": ("MLP 128-128", {"name": "mlp", "widths": (128, 128)}, 40.0),

@@ -12,7 +12,7 @@ results/distill_capacity_gap_solar.md. Variant ``tiny``: no result.
 
 from configs.distill.capacity_gap import claims, gap_runs
 from configs.solar_cells import use_solar_cells
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 TEACHERS = {  # name -> label, model, epochs
     "small": ("ResNet-8 × ½", {"name": "resnet8", "width": 0.5, "stem": "imagenet"}, 24.0),

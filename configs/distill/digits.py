@@ -8,7 +8,7 @@ weight were chosen on the validation split (configs/distill/digits_search.py, re
 Cost: under 4 minutes on two CPU cores. Expected: results/distill_digits.md. Variant ``tiny``: seconds, no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 
 def get_config(variant: str = ""):

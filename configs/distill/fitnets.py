@@ -8,7 +8,7 @@ soft targets all the way (what is often called FitNets), soft targets alone, the
 Cost: about 30 minutes on two CPU cores. Expected: results/distill_fitnets.md. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 GUIDED = "stage2"
 KD = {"ce": {"weight": 0.5}, "soft_target": {"weight": 0.5, "temperature": 4.0}}

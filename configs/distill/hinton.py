@@ -8,7 +8,7 @@ Cost: about 10 minutes on two CPU cores. Expected: results/distill_hinton.md. Va
 """
 
 from configs.distill import digits
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 TEMPERATURES = (1, 2, 4, 8, 20)
 

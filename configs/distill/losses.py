@@ -9,7 +9,7 @@ Features are compared after both convolutions, relations before the classifier.
 Cost: about 15 minutes on two CPU cores. Expected: results/distill_losses.md. Variant ``tiny``: no result.
 """
 
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 from effjax.steps import presets
 
 MAPS = {"student_taps": ("conv1", "conv2"), "teacher_taps": ("conv1", "conv2")}

@@ -12,7 +12,7 @@ Source: Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503
 """
 
 from configs.distill import digits
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 
 def get_config(variant: str = ""):

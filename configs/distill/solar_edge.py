@@ -12,7 +12,7 @@ Cost: about 40 minutes on two CPU cores. Expected: results/distill_solar_edge.md
 """
 
 from configs.solar_cells import use_solar_cells
-from effjax.recipes import config as schema
+from effjax.recipes import schema
 
 STUDENT = {"name": "resnet8", "width": 0.5, "stem": "imagenet"}
 

@@ -1,19 +1,17 @@
 """Experiments: the only modules that read a config."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from effjax.errors import UserError, nearest
-from effjax.recipes import active, distill
 
-RECIPES: dict[str, Callable[..., Any]] = {
-    "active": active.main,
-    "distill": distill.main,
-}
+#: By the name in ``config.recipe``, the module whose ``main`` runs it.
+RECIPES = {"active": "effjax.recipes.active.experiment", "distill": "effjax.recipes.train.experiment"}
 
 
-def find_recipe(config: Mapping[str, Any]) -> str:
-    """Returns the name of the config's recipe.
+def find_recipe(config: Mapping[str, Any]) -> Callable[..., Any]:
+    """Returns the function that runs the config's recipe.
 
     Raises:
       UserError: if there is none of that name.
@@ -21,4 +19,4 @@ def find_recipe(config: Mapping[str, Any]) -> str:
     name = config.get("recipe", "")
     if not isinstance(name, str) or name not in RECIPES:
         raise UserError(f"config.recipe={name!r}; {nearest(name, RECIPES)}")
-    return name
+    return importlib.import_module(RECIPES[name]).main

@@ -89,7 +89,7 @@ def write_analysis(
 
     Args:
       path: the file to write.
-      findings: what :func:`effjax.recipes.analyze.analyze` returns.
+      findings: what :func:`effjax.recipes.analyze.experiment.analyze` returns.
       evidence: for the pictures of maps.
       class_names: in the order of the labels.
     """

@@ -186,6 +186,15 @@ def quantile_filter(budget: float, *, window: int = 100, tolerance: int = 50) ->
     return Policy(start, step)
 
 
+#: The policies that a config may name. One more is one function and one line here.
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "fixed_threshold": fixed_threshold,
+    "variable_threshold": variable_threshold,
+    "randomised_threshold": randomised_threshold,
+    "quantile_filter": quantile_filter,
+}
+
+
 def _spend(spent: jax.Array, query: jax.Array, window: int) -> jax.Array:
     return spent * (window - 1) / window + query
 

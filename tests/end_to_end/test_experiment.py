@@ -7,7 +7,7 @@ import sys
 import pytest
 from processes import REPOSITORY, finish, train
 
-from effjax.recipes.hashes import params_sha256
+from effjax.recipes.build.hashes import params_sha256
 from effjax.runtime.checkpoints import read_variables
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from processes import finish, kill_when, train
 
-from effjax.recipes.distill import SUMMARY_FILE
+from effjax.recipes.train.experiment import SUMMARY_FILE
 from effjax.runtime import EXIT_INTERRUPTED
 
 RUNS = ("teacher", "student", "distilled")

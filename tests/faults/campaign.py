@@ -81,8 +81,8 @@ def nursery() -> None:
     import matplotlib.pyplot  # noqa: F401
     import tensorflow_datasets  # noqa: F401
 
-    import effjax.recipes.active
-    import effjax.recipes.distill
+    import effjax.recipes.active.experiment
+    import effjax.recipes.train.experiment
     import effjax.reports.html  # noqa: F401
     import launch  # noqa: F401
 

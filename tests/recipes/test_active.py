@@ -10,9 +10,9 @@ from small_loops import COUNT, ROUNDS, entries, loops
 
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError
-from effjax.recipes import active
-from effjax.recipes import config as schema
-from effjax.recipes.labelling import LEDGER_FILE, Waiting
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active.loop import LEDGER_FILE, Waiting
 
 
 @pytest.fixture(scope="module")

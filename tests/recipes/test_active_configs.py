@@ -5,9 +5,9 @@ import importlib
 import pytest
 
 from effjax.data.prepare import prepare
-from effjax.recipes import active
-from effjax.recipes import config as schema
-from effjax.recipes.active_checks import loop_problems
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active.checks import loop_problems
 
 #: A few of the loops of each.
 KEPT = {

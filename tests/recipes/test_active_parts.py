@@ -9,10 +9,11 @@ from small_loops import COUNT, entries, loops
 
 from effjax import selection
 from effjax.errors import UserError
-from effjax.recipes import active, labelling
-from effjax.recipes import config as schema
-from effjax.recipes.labelling import LEDGER_FILE
-from effjax.recipes.streaming import Stream
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active import loop as labelling
+from effjax.recipes.active.loop import LEDGER_FILE
+from effjax.recipes.active.streaming import Stream
 
 POOL = 200
 

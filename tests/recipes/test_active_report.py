@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from effjax.recipes import active, active_report
-from effjax.recipes import config as schema
-from effjax.recipes.active_files import LoopFolder
-from effjax.recipes.datasets import open_datasets
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active import report as active_report
+from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.build.datasets import open_datasets
 
 ROUNDS, COUNT = 2, 10
 LEVELS = (0.05, 0.99)

@@ -10,13 +10,13 @@ import small_configs
 
 from effjax.data.sources import load
 from effjax.errors import UserError
-from effjax.recipes import analyze_seeds as analyze_seeds_module
-from effjax.recipes.analyze import analyze
-from effjax.recipes.analyze_networks import open_panel
-from effjax.recipes.analyze_views import DOMAINS, answers
-from effjax.recipes.assemble import predictor
-from effjax.recipes.networks import make_model
-from effjax.recipes.runs import Experiment
+from effjax.recipes.analyze import seeds as analyze_seeds_module
+from effjax.recipes.analyze.experiment import analyze
+from effjax.recipes.analyze.networks import open_panel
+from effjax.recipes.analyze.views import DOMAINS, answers
+from effjax.recipes.build.assemble import predictor
+from effjax.recipes.build.networks import make_model
+from effjax.recipes.train.runs import Experiment
 from effjax.runtime import jit_backend
 from effjax.runtime.checkpoints import read_meta, read_variables
 from effjax.steps import View

@@ -19,8 +19,8 @@ from small_answers import COUNT, IDS, PART, Counted, answers
 
 from effjax.data.tables import FACTS_FILE, PARTS_FILE
 from effjax.errors import UserError
-from effjax.recipes import config as schema
-from effjax.recipes.runs import Experiment
+from effjax.recipes import schema
+from effjax.recipes.train.runs import Experiment
 from effjax.runtime.locks import LOCK_FILE
 from effjax.steps import CachedTeacher, StreamedTeacher, pack_answers
 

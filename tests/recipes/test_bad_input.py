@@ -14,8 +14,7 @@ from PIL import Image
 from processes import REPOSITORY, train
 
 from effjax.errors import UserError
-from effjax.recipes import RECIPES, find_recipe
-from effjax.recipes import config as schema
+from effjax.recipes import find_recipe, schema
 
 # A few examples of each split are enough, and read at once.
 SPLITS = {"train": "train[:64]", "validation": "validation[:32]", "test": "test[:32]"}
@@ -40,7 +39,7 @@ def set_key(config: dict, path: str, value) -> None:
 def refused(config: dict, workdir: pathlib.Path) -> str:
     """Runs the experiment, which must refuse it before anything is trained. Returns the message."""
     with pytest.raises(UserError) as caught:
-        RECIPES[find_recipe(config)](config, workdir)
+        find_recipe(config)(config, workdir)
     message = str(caught.value)
     assert "\n" not in message
     assert not list(workdir.rglob("checkpoints"))
@@ -178,7 +177,7 @@ def on_folder(config: dict, root: pathlib.Path, cache: pathlib.Path) -> dict:
 
 def test_teacher_of_other_classes(data_dir, tmp_path):
     config = on_folder(experiment(data_dir), draw_folder(tmp_path / "images", classes=3), tmp_path)
-    RECIPES["distill"](config, tmp_path / "earlier")
+    find_recipe({"recipe": "distill"})(config, tmp_path / "earlier")
     folder = tmp_path / "earlier" / "student" / "seed_0"
     config = experiment(data_dir, "distilled")
     set_key(config, "runs.distilled.teachers.teacher", schema.teacher_of_checkpoint(str(folder)).to_dict())

@@ -9,9 +9,9 @@ import small_configs
 
 from effjax import models
 from effjax.errors import UserError
-from effjax.recipes import config as schema
-from effjax.recipes.costs import _flops, cost_table
-from effjax.recipes.runs import Experiment
+from effjax.recipes import schema
+from effjax.recipes.train.costs import _flops, cost_table
+from effjax.recipes.train.runs import Experiment
 from effjax.runtime import checkpoints
 from effjax.runtime.writers import METRICS_FILE
 

@@ -11,12 +11,11 @@ import small_configs
 from test_bad_input import SPLITS
 
 from effjax.errors import Mistakes, UserError
-from effjax.recipes import RECIPES
-from effjax.recipes import config as schema
-from effjax.recipes import config_table as table
-from effjax.recipes.active_checks import loop_problems
-from effjax.recipes.config_rules import Each, Either, Keys, Rule
-from effjax.recipes.runs import Experiment
+from effjax.recipes import find_recipe, schema
+from effjax.recipes.active.checks import loop_problems
+from effjax.recipes.schema import table
+from effjax.recipes.schema.rules import Each, Either, Keys, Rule
+from effjax.recipes.train.runs import Experiment
 
 VALUES = (math.nan, math.inf, -math.inf, -1, 0, 1, 2**32, 10**30, 10**5000, 0.5, "", "no such thing", True, None)
 VALUES += ([], [None], [0], [math.nan], {}, {"a": 1}, "\0", "a/b", "(")
@@ -290,11 +289,11 @@ def test_results_that_cannot_be_written_are_refused_first(recipe, data_dir, tmp_
         (tmp_path / "table.png", "the table is a Markdown file"),
     ):
         with pytest.raises(UserError, match=said):
-            RECIPES[recipe](config, tmp_path / "workdir", path)
+            find_recipe({"recipe": recipe})(config, tmp_path / "workdir", path)
     assert not list((tmp_path / "workdir").rglob("*"))
 
 
 def test_a_name_that_no_run_has_is_refused_first(data_dir, tmp_path):
     with pytest.raises(UserError, match=r"--only: no run 'teachr'.*did you mean 'teacher'"):
-        RECIPES["distill"](trained(data_dir), tmp_path / "workdir", None, ["student", "teachr"])
+        find_recipe({"recipe": "distill"})(trained(data_dir), tmp_path / "workdir", None, ["student", "teachr"])
     assert not list(tmp_path.rglob("checkpoints"))

@@ -10,11 +10,10 @@ import small_configs
 from PIL import Image
 
 from effjax.errors import UserError
-from effjax.recipes import RECIPES, find_recipe
-from effjax.recipes import config as schema
-from effjax.recipes.datasets import open_datasets
-from effjax.recipes.folders import contents, drawn, with_test
-from effjax.recipes.trained import Trained
+from effjax.recipes import find_recipe, schema
+from effjax.recipes.build.datasets import open_datasets
+from effjax.recipes.build.folders import contents, drawn, with_test
+from effjax.recipes.build.trained import Trained
 
 
 def paint(path, number: int, mode="RGB"):
@@ -54,14 +53,14 @@ def refused(config: dict) -> str:
 def test_a_folder_without_splits_trains_and_its_division_makes_the_run(tmp_path):
     config = experiment(classes(tmp_path / "photos"), tmp_path)
     workdir = tmp_path / "run"
-    summary = RECIPES[find_recipe(config)](config, workdir)
+    summary = find_recipe(config)(config, workdir)
     trained = Trained.open(workdir / "student" / "seed_0")
     assert trained.identity["data"]["split"] == [80, 10, 10]
     assert len(trained.source("test", config["data"]["dir"])) == 4
-    assert RECIPES[find_recipe(config)](config, workdir) == summary
+    assert find_recipe(config)(config, workdir) == summary
     config["data"]["split"] = (60, 20, 20)
     with pytest.raises(UserError, match="split"):
-        RECIPES[find_recipe(config)](config, workdir)
+        find_recipe(config)(config, workdir)
 
 
 def test_answers_of_a_folder_are_of_its_files(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 
 from effjax.curricula import stages
-from effjax.recipes import config as schema
-from effjax.recipes.planning import lengths
+from effjax.recipes import schema
+from effjax.recipes.build.planning import lengths
 
 
 def given(**keys):

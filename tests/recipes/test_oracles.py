@@ -11,8 +11,8 @@ from PIL import Image
 
 from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE
 from effjax.errors import UserError
-from effjax.recipes.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
-from effjax.recipes.oracles.base import parse_label
+from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
+from effjax.recipes.active.oracles.base import parse_label
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (17, 3, 250)

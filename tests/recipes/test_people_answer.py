@@ -11,8 +11,8 @@ from small_pools import CLASSES, asks, class_of, fill, ledger_of, loop_folder, m
 from effjax.data.base import View
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError
-from effjax.recipes import active
-from effjax.recipes.active_checks import check_ledger
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active.checks import check_ledger
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from small_loops import loops
 
 from effjax.data.feeds import ChosenFeed
 from effjax.errors import UserError
-from effjax.recipes import active
-from effjax.recipes import config as schema
-from effjax.recipes.runs import Experiment
-from effjax.recipes.trained import Trained
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.build.trained import Trained
+from effjax.recipes.train.runs import Experiment
 from effjax.runtime import Interrupted, checkpoints
 from effjax.runtime.writers import METRICS_FILE
 

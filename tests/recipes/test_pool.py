@@ -9,7 +9,7 @@ import pytest
 from effjax import models, uncertainty
 from effjax.data.base import DatasetInfo
 from effjax.errors import UserError
-from effjax.recipes.pool import PoolPredictor, predictions_of
+from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.runtime import make_backend
 from effjax.steps import View
 

@@ -20,8 +20,8 @@ from small_pools import (
 )
 
 from effjax.errors import UserError
-from effjax.recipes import active
-from effjax.recipes.active_files import LoopFolder
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active.folder import LoopFolder
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from small_loops import loops
 from effjax import uncertainty
 from effjax.data.sources import load
 from effjax.errors import UserError
-from effjax.recipes import active, labelling
-from effjax.recipes import config as schema
-from effjax.recipes.query import choose
+from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.active import loop as labelling
+from effjax.recipes.active.query import choose
 
 IMAGES = 23
 SETTINGS = {"k": 4, "image_size": 28, "batch_size": 8}
@@ -115,7 +116,7 @@ def test_what_cannot_be_used_is_said(trained, pool, tmp_path, networks, change, 
 
 def test_scores_are_those_of_all_in_memory(trained, pool, tmp_path, data_dir):
     """Against the network by hand, on the dataset's own pixels."""
-    from effjax.recipes.trained import Trained
+    from effjax.recipes.build.trained import Trained
 
     chosen = choose(trained["single"], pool, tmp_path, **{**SETTINGS, "k": IMAGES})
     network, source = Trained.open(trained["single"][0]), load("digits", "test", data_dir)

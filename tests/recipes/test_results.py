@@ -2,8 +2,9 @@
 
 import small_configs
 
-from effjax.recipes.results import PREDICTIONS_FILE, measure
-from effjax.recipes.runs import RESULT_FILE, Experiment
+from effjax.recipes.train.done import RESULT_FILE
+from effjax.recipes.train.results import PREDICTIONS_FILE, measure
+from effjax.recipes.train.runs import Experiment
 
 
 def test_damaged_results_are_said_and_measured_anew(tmp_path, data_dir, caplog):

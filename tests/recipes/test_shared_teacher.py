@@ -6,9 +6,9 @@ import pytest
 import small_configs
 
 from effjax.errors import UserError
-from effjax.recipes import config as schema
-from effjax.recipes import distill
-from effjax.recipes.trained import Trained
+from effjax.recipes import schema
+from effjax.recipes.build.trained import Trained
+from effjax.recipes.train import experiment as distill
 
 SEEDS = (0, 1)
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from effjax.data.pool_files import Numbers
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.recipes.shown import LEAST, MOST, path_of, photo_of
+from effjax.recipes.active.shown import LEAST, MOST, path_of, photo_of
 from effjax.reports.numbered_sheet import enlarged, framed, numbered_sheet
 
 RED, GREY = (200, 20, 20), (128, 128, 128)

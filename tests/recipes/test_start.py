@@ -10,9 +10,9 @@ from safetensors.numpy import save_file
 
 from effjax.errors import UserError
 from effjax.models import foreign
-from effjax.recipes import config as schema
-from effjax.recipes.runs import Experiment
-from effjax.recipes.start import start_from
+from effjax.recipes import schema
+from effjax.recipes.build.start import start_from
+from effjax.recipes.train.runs import Experiment
 
 SCALE = ((127 / 255,), (128 / 255,))
 

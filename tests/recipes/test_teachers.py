@@ -8,10 +8,10 @@ import pytest
 import small_configs
 
 from effjax.errors import UserError
-from effjax.recipes import config as schema
-from effjax.recipes.hashes import params_sha256
-from effjax.recipes.runs import Experiment
-from effjax.recipes.teachers import class_groups, expand
+from effjax.recipes import schema
+from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.build.teachers import class_groups, expand
+from effjax.recipes.train.runs import Experiment
 from effjax.runtime.checkpoints import read_variables
 
 SPLITS = {"train": "train[:64]", "validation": "validation[:32]", "test": "test[:32]"}

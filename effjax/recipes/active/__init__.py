@@ -1,0 +1,1 @@
+"""Labelling loops: train, score the pool, ask, train again."""

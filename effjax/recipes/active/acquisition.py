@@ -1,0 +1,237 @@
+"""How a labelling loop chooses what to ask: score what is free, select, as its config says."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax import selection, uncertainty
+from effjax.curricula import Plan
+from effjax.data.base import Source, View, global_ids
+from effjax.errors import UserError
+from effjax.recipes.active.pool import PoolPredictor, predictions_of
+from effjax.recipes.active.rounds import Rounds
+from effjax.recipes.active.shown import path_of
+from effjax.recipes.active.streaming import Stream
+from effjax.recipes.build.writing import write_json
+from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
+
+_log = logging.getLogger("effjax")
+
+Tree = Any
+
+SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+#: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
+OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio"), "selector": ("batch_bald",)}
+QUERIES_FILE, REMOVED_FILE = "queries.json", "removed.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a round asks for.
+
+    Attributes:
+      ids: global ids, in the order they were chosen.
+      scores: why; None where nothing was scored.
+    """
+
+    ids: Sequence[int]
+    scores: Sequence[float] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Acquisition:
+    """Chooses for one loop.
+
+    Attributes:
+      query: see :func:`effjax.recipes.schema.experiment.query`.
+      rounds: the loop's, whose networks score.
+      predict: the predictions that are scored.
+      pool: where examples are read.
+      num_rounds: of the loop, at most.
+      full_map: of the whole pool by global id, ``(ids, map)``, for outliers that are found with everybody's labels.
+    """
+
+    query: Mapping[str, Any]
+    rounds: Rounds
+    predict: PoolPredictor
+    pool: Source
+    num_rounds: int
+    full_map: Callable[[], tuple[np.ndarray, selection.DatasetMap]] | None = None
+
+    def choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
+        """Chooses for a round; as long as nothing has a label, at random.
+
+        Args:
+          round_: the round that will be asked for.
+          free: ``[n]`` global ids that may be asked for, ascending.
+          labelled: global ids that have a label.
+          count: how many, at most n.
+
+        Returns:
+          The choice, which is noted in the round's folder too, with the nearest labelled example of each.
+        """
+        with predictions_of(f"{self.rounds.name} seed {self.rounds.seed}, the network of round {round_ - 1}"):
+            return self._choose(round_, free, labelled, count)
+
+    def _choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
+        seed, selector = self.rounds.seed, self.query["selector"]
+        key = jax.random.fold_in(jax.random.key(seed), round_)
+        if selector == STREAM:
+            return self._note(round_, self._from_stream(round_, labelled, count), labelled)
+        if not len(labelled):
+            return Choice(free[np.asarray(selection.random_batch(key, len(free), count))].tolist(), None)
+        free = self._without_outliers(round_, free, labelled, count)
+        if selector == RANDOM:
+            choice = Choice(free[np.asarray(selection.random_batch(key, len(free), count))].tolist(), None)
+        else:
+            choice = self._scored(key, round_, free, labelled, count)
+        return self._note(round_, choice, labelled)
+
+    def _scored(self, key: jax.Array, round_: int, free: np.ndarray, labelled, count: int) -> Choice:
+        variables, score = self.rounds.variables(round_ - 1), SCORES[self.query["score"]]
+        seed, most = self._draws(round_), self.query["candidates"]
+        if self.query["selector"] in RANKS:
+            rank = RANKS[self.query["selector"]]
+            ids, _ = self.predict.top(variables, View(self.pool, free), count, score, rank, seed)
+            return self._choice(variables, ids, score, seed)
+        if 0 < most < len(free):  # what a selector that looks at all of them may hold in memory
+            free = np.sort(self.predict.top(variables, View(self.pool, free), max(most, count), score, None, seed)[0])
+        probs, features = self.predict(variables, View(self.pool, free), seed)
+        scores = np.asarray(score(probs))
+        candidates = Candidates(key, probs, features, scores, lambda: self._features(variables, labelled, seed))
+        rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
+        return Choice(free[rows].tolist(), scores[rows].tolist())
+
+    def _draws(self, round_: int) -> int:
+        """The seed of what a round's passes draw."""
+        return (self.rounds.seed * 2**16 + round_) % 2**32
+
+    def _choice(self, variables: Tree, ids: np.ndarray, score: Callable, seed: int) -> Choice:
+        probs, _ = self.predict(variables, View(self.pool, ids), seed)
+        return Choice(ids.tolist(), np.asarray(score(probs)).tolist())
+
+    def _features(self, variables: Tree, ids: Sequence[int], seed: int) -> np.ndarray:
+        return self.predict(variables, View(self.pool, np.asarray(ids)), seed)[1]
+
+    def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
+        """The examples pass by in a fixed order; the policy goes on from where the round before left it."""
+        score, seed = SCORES[self.query["score"]], self._draws(round_)
+
+        def scores_of(ids: np.ndarray) -> np.ndarray:
+            probs, _ = self.predict(self.rounds.variables(round_ - 1), View(self.pool, ids), seed)
+            return np.asarray(score(probs))
+
+        stream = Stream(self.query["stream"], self.rounds.seed, _in_parts(self.pool), getattr(self.pool, "gone", ()))
+        return Choice(*stream.next_round(round_, self.rounds.path, scores_of if len(labelled) else None, count))
+
+    def _without_outliers(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> np.ndarray:
+        """What is left of the free examples without those that look unlearnable."""
+        outliers = self.query["outliers"]
+        if not outliers:
+            return free
+        key = jax.random.key(self._draws(round_))
+        share = Plan("outliers.share", outliers["share"])(round_ / self.num_rounds)
+        if not share:
+            return free
+        if outliers["source"] == "labels":
+            ids, mapped = self.full_map()
+            ranked = ids[np.asarray(selection.rank_outliers(mapped, outliers["by"], key=key))]
+            removed = np.intersect1d(ranked[: int(share * len(ids))], free)
+        else:
+            mapped = self._guessed_map(round_, free, labelled)
+            ranked = free[np.asarray(selection.rank_outliers(mapped, outliers["by"], key=key))]
+            removed = ranked[: int(share * len(free))]
+        left = np.setdiff1d(free, removed)
+        if len(left) < count:
+            raise UserError(
+                f"config.runs.{self.rounds.name}.query.outliers.share={share}: {len(left)} examples are left, "
+                f"{count} are to be asked for: remove fewer, or end the loop earlier"
+            )
+        facts = {"by": outliers["by"], "share": share, "source": outliers["source"], "ids": removed.tolist()}
+        self._write(round_, REMOVED_FILE, facts)
+        return left
+
+    def _guessed_map(self, round_: int, free: np.ndarray, labelled: Sequence[int]) -> selection.DatasetMap:
+        """The map of the free examples, guessed from that of the labelled ones."""
+        ids, mapped = self.rounds.recorded_map(round_ - 1)
+        variables, seed = self.rounds.variables(round_ - 1), self.rounds.seed
+        pool = self._features(variables, free, seed)
+        return selection.extend_map(mapped, self._features(variables, ids, seed), pool)
+
+    def _note(self, round_: int, choice: Choice, labelled: Sequence[int]) -> Choice:
+        """Writes down what was chosen, and what of the labelled examples each is most like, for people to look at."""
+        if not len(labelled) or not len(choice.ids):
+            return choice
+        variables = self.rounds.variables(round_ - 1)
+        known, asked = (self._features(variables, ids, self.rounds.seed) for ids in (labelled, choice.ids))
+        rows = [int(np.argmin(((known - one) ** 2).sum(-1))) for one in asked]
+        noted = [
+            {
+                "id": int(id_),
+                **({"path": path} if (path := path_of(self.pool, id_)) else {}),
+                "score": None if choice.scores is None else float(choice.scores[number]),
+                "nearest": int(labelled[row]),
+                "distance": float(np.linalg.norm(known[row] - asked[number])),
+            }
+            for number, (id_, row) in enumerate(zip(choice.ids, rows, strict=True))
+        ]
+        self._write(round_, QUERIES_FILE, noted)
+        return choice
+
+    def _write(self, round_: int, name: str, value: Any) -> None:
+        folder = self.rounds.path(round_)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / name, value)
+
+
+def _in_parts(pool: Source) -> list[np.ndarray]:
+    """The global ids of a pool; of a folder that has grown, those of each start."""
+    ids, parts = global_ids(pool), getattr(pool, "parts", ())
+    return np.split(ids, np.cumsum(parts)[:-1]) if parts else [ids]
+
+
+def query_problems(key: str, query: Mapping[str, Any]) -> Iterator[str]:
+    """What parts of a query do not go together: a line for each mistake."""
+    if query["predictions"] == "single" and query["selector"] != RANDOM:
+        for part in ("score", "selector"):
+            if query[part] in OF_SEVERAL[part]:
+                yield needs_several(f"{key}.{part}", query[part], part)
+    if (query["selector"] == STREAM) != bool(query["stream"]):
+        yield (
+            f"{key}.selector={query['selector']!r}, {key}.stream={query['stream']}: the selector 'stream' "
+            "and schema.stream(…) go together"
+        )
+    elif query["stream"]:
+        try:
+            Stream(query["stream"], 0, [np.arange(1)])  # says what its options lack
+        except UserError as error:
+            yield f"{key}: {error}"
+    if outliers := query["outliers"]:
+        try:
+            Plan("share", outliers["share"])
+        except ValueError as error:
+            yield f"{key}.outliers.share: {error}"
+        if (outliers["source"] == "labels") != bool(outliers["run"]):
+            yield (
+                f"{key}.outliers.source={outliers['source']!r}, {key}.outliers.run={outliers['run']!r}: a map of all "
+                "labels comes from a run without a query that records them; one that is predicted needs no run"
+            )
+
+
+def needs_several(key: str, given: str, part: str) -> str:
+    """Says that a score or a selector compares predictions with one another where there is but one.
+
+    Args:
+      key: or flag, for the message.
+      given: its value.
+      part: ``"score"`` or ``"selector"``.
+    """
+    others = {"score": "entropy, margin or least_confidence", "selector": "badge or power_batch"}[part]
+    return (
+        f"{key}={given!r} compares several predictions of an image, predictions='single' gives one: all images would "
+        f"be alike; take predictions of an ensemble, dropout or augmentations, or another {part}: {others}"
+    )

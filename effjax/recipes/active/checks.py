@@ -1,0 +1,122 @@
+"""What a labelling loop refuses before anything is trained."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from effjax.data.base import Source, global_ids
+from effjax.data.ledger import Ledger
+from effjax.errors import UserError, nearest
+from effjax.recipes.active.acquisition import query_problems
+from effjax.recipes.active.shown import files_of
+from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.datasets import Datasets
+from effjax.steps.predictions import check_dropout
+
+
+def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What a labelling loop cannot do: a line for each mistake of a config whose keys and values are right."""
+    active = config["active"]
+    if config["data"]["pool"] and active["oracle"] == "dataset":
+        yield (
+            f"config.active.oracle='dataset': nobody knows the labels of config.data.pool={config['data']['pool']!r}; "
+            "ask people: folder, or label_studio"
+        )
+    if active["budget"] and active["budget"] < active["initial"] * active["cost_per_label"]:
+        yield (
+            f"config.active.budget={active['budget']} does not pay for config.active.initial={active['initial']} labels"
+        )
+    if not any(run["query"] for run in config["runs"].values()):
+        yield "config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()"
+    for name, one in config["runs"].items():
+        yield from _run_problems(config, name, one)
+    if config["seeds_together"]:
+        yield from _problems_together(config)
+
+
+def _problems_together(config: Mapping[str, Any]) -> Iterator[str]:
+    """What loops that go in step cannot do, each for itself."""
+    active = config["active"]
+    if active["oracle"] != "dataset":
+        yield f"config.seeds_together: loops of people ({active['oracle']!r}) go each at its own pace"
+    for key in ("target", "patience"):
+        if active[key]:
+            yield f"config.active.{key}={active[key]}: loops that train together end together: set it to 0"
+    for name, one in config["runs"].items():
+        query = one["query"] or {"predictions": "single", "stream": {}}
+        if query["predictions"] == "ensemble" or query["stream"]:
+            yield f"config.runs.{name}.query: with config.seeds_together there are no ensembles and no streams"
+
+
+def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> Iterator[str]:
+    key, query = f"config.runs.{name}", run["query"]
+    for part in ("teachers", "pacing", "without_classes", "folds", "init"):
+        if run[part]:
+            yield f"{key}.{part}: labelling loops have none"
+    if "data" in run["plans"]:
+        yield f"{key}.plans.data: labelling loops draw from what is labelled"
+    if not query:
+        if config["active"]["oracle"] != "dataset":
+            yield (
+                f"{key}.query is missing: without one a run trains on the labels of the whole pool, which "
+                f"config.active.oracle={config['active']['oracle']!r} has not got"
+            )
+        return
+    yield from query_problems(f"{key}.query", query)
+    if not run["steps"]:
+        yield f"{key}.steps=0: give a length in steps: the labels grow from round to round"
+    if outliers := query["outliers"]:
+        if outliers["source"] == "predicted" and not run["record"]:
+            yield f"{key}.record must be True: outliers are predicted from the map that training records"
+        if outliers["source"] == "labels" and outliers["run"]:
+            reference = config["runs"].get(outliers["run"])
+            if reference is None:
+                yield f"{key}.query.outliers.run={outliers['run']!r}; {nearest(outliers['run'], config['runs'])}"
+            elif reference["query"] or not reference["record"]:
+                yield (f"{key}.query.outliers.run={outliers['run']!r} must be a run without a query, with record=True")
+
+
+def check_ledger(ledger: Ledger, pool: Source) -> None:
+    """Refuses a ledger of examples or labels that there are not: one without checksums may be damaged unnoticed.
+
+    Raises:
+      UserError: naming the example.
+    """
+    asked = {id_: file for id_, file in ledger.files().items() if file is not None}
+    known = set(global_ids(pool).tolist()) if asked else set()
+    there = [id_ for id_ in asked if id_ in known]
+    # Of a folder with labels; the files of a pool have numbers that stay, see recipes.pool_numbers.
+    now = {} if hasattr(pool, "gone") else dict(zip(there, files_of(pool, there) or (), strict=False))
+    for id_, file in asked.items():
+        if not hasattr(pool, "gone") and now.get(id_) != file:
+            raise UserError(
+                f"{ledger.path}: example {id_} was {file.path} when it was asked for, and this file is no longer "
+                f"there, or elsewhere in the order: {pool.info.name} has changed since; put it back as it was, or "
+                "begin a new loop with another --workdir (a folder that may change is config.data.pool)"
+            )
+    known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), global_ids(pool))
+    for entry, is_known in zip(ledger.entries, known, strict=True):
+        if not is_known or (entry.label is not None and entry.label >= pool.info.num_classes):
+            said = f"label {entry.label}" if is_known else "it"
+            raise UserError(
+                f"{ledger.path}: example {entry.id}: {said} is not in {pool.info.name}/{pool.info.split}: the file is "
+                "damaged, or the data are not those it was written for; put back what has changed, or begin a new loop "
+                "with another --workdir"
+            )
+
+
+def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:
+    """Refuses passes with dropout of a network that has none.
+
+    Raises:
+      UserError: naming the key and the network.
+    """
+    variables = jax.eval_shape(assembled.init, np.uint32(0)).eval_variables
+    image = jax.ShapeDtypeStruct((1, *datasets.train[0]["image"].shape), jnp.float32)
+    try:
+        check_dropout(assembled.model, variables, image)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

@@ -1,0 +1,278 @@
+"""The active-learning experiment: labelling loops that differ in how they choose, over seeds; learning curves."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effjax import selection
+from effjax.data.base import View, available_ids
+from effjax.data.kept import keep
+from effjax.data.ledger import Ledger
+from effjax.errors import noted, refuse
+from effjax.recipes import schema
+from effjax.recipes.active.acquisition import Acquisition
+from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
+from effjax.recipes.active.loop import Loop, Waiting, make_ledger, run_loops
+from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
+from effjax.recipes.active.pool import PoolPredictor
+from effjax.recipes.active.pool_numbers import name_files, numbered_pool
+from effjax.recipes.active.report import report
+from effjax.recipes.active.rounds import Rounds
+from effjax.recipes.active.trainer import Trainer
+from effjax.recipes.active.watch import watched_ids
+from effjax.recipes.build.assemble import Assembled, assemble
+from effjax.recipes.build.datasets import Datasets, open_datasets
+from effjax.recipes.build.early_checks import check_results
+from effjax.recipes.build.folders import drawn, with_test
+from effjax.recipes.build.identity import beyond_defaults, plain
+from effjax.recipes.build.sharing import check_workdir, experiment_held, loops_held
+from effjax.recipes.build.writing import write_json
+from effjax.runtime import Backend, make_backend
+from effjax.runtime.hosts import barrier, is_primary
+
+SUMMARY_FILE = "summary.json"
+
+
+def main(
+    config: Mapping[str, Any], workdir: str | Path, results: str | Path | None = None, only: Collection[str] = ()
+) -> dict[str, Any]:
+    """Runs every loop of every seed, then compares all rounds with the test split, and reports.
+
+    A loop that waits for people lets the others go on; the report is then of the validation split.
+
+    Args:
+      config: as :func:`effjax.recipes.schema.experiment` lays it out, plain. Runs with a query are loops; one without
+        is trained once, on the labels of the whole pool.
+      workdir: everything is written here; a second call continues.
+      results: a Markdown file for the table.
+      only: the loops to run, without a report: several processes may share an experiment's folder so. Empty: all.
+
+    Returns:
+      By run, for each seed what every round measured. Empty if ``only`` is given.
+
+    Raises:
+      UserError: if anything in the config cannot be used, or another command for all loops is at work in the folder.
+      Waiting: if people have to answer first; the message says what to do.
+    """
+    schema.check(config, loop_problems)
+    check_results(results)
+    if only:
+        schema.needed_by(config["runs"], only)  # says now which there is not
+    with experiment_held(config, workdir, only):
+        return _run(config, workdir, results, only)
+
+
+def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
+    experiment = ActiveExperiment(config, Path(workdir))
+    config = experiment.config
+    summary: dict[str, Any] = {}
+    waiting: list[str] = []
+    loops: list[Loop] = []
+    with contextlib.closing(experiment.loops(only)) as several:
+        for together in several:
+            loops.extend(together)
+            try:
+                run_loops(together)
+            except Waiting as wait:
+                waiting.append(str(wait))
+    if not only:
+        for loop in loops:  # after all choices: the test split has no part in them
+            rounds = loop.measured if waiting else loop.test()
+            summary.setdefault(loop.rounds.name, {"seeds": []})["seeds"].append(
+                {"seed": loop.rounds.seed, "rounds": rounds}
+            )
+        write_json(experiment.workdir / SUMMARY_FILE, summary)
+        if is_primary():
+            final = not waiting
+            report(config, experiment.workdir, experiment.datasets, summary, results if final else None, final=final)
+    if waiting:
+        raise Waiting("\n".join(waiting))
+    return summary
+
+
+class ActiveExperiment:
+    """The config of a labelling experiment, made real: data, programs, loops.
+
+    Args:
+      config: as for :func:`main`.
+      workdir: where everything is written.
+
+    Raises:
+      UserError: if anything in the config cannot be used; nothing has been trained then.
+    """
+
+    def __init__(self, config: Mapping[str, Any], workdir: Path):
+        schema.check(config, loop_problems)
+        check_workdir(workdir)
+        config = with_test(config)
+        self.config, self.workdir = config, workdir
+        self.backend: Backend = make_backend(config["backend"])
+        self.datasets: Datasets = _kept(_numbered(open_datasets(config), workdir, config["data"]), config["data"])
+        watched_ids(config)  # says now what it cannot find later
+        self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
+        found: list[str] = []
+        for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
+            with noted(found, f"config.runs.{name}"):
+                assembled, _ = self._make(name)
+                assembled.check()
+                if run["query"] and run["query"]["predictions"] == "dropout":
+                    check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
+        refuse(found)
+
+    def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
+        """The loops as far as they have come, those that others need first; those that train together at once.
+
+        Their folders are held until the next ones are asked for.
+        """
+        runs, first = self.config["runs"], self.config["seed"]
+        for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
+            seeds = range(first, first + self.config["num_seeds"])
+            for together in [seeds] if self.config["seeds_together"] else [[seed] for seed in seeds]:
+                with loops_held(self._folders(name, together)):
+                    yield self.make(name, together)
+
+    def _folders(self, name: str, seeds: Sequence[int]) -> list[Path]:
+        """What the loops of some seeds write to."""
+        several = [f"seed_{seed}" for seed in seeds] + ["together"] * bool(self.config["seeds_together"])
+        return [self.workdir / name / folder for folder in several]
+
+    def make(self, name: str, seeds: Sequence[int]) -> list[Loop]:
+        """A run's loops of some seeds, trained together; a run without a query is one round, of all the labels."""
+        run, together = self.config["runs"][name], self.config["seeds_together"]
+        active, pool = dict(self.config["active"]), self.datasets.train
+        query = run["query"] or schema.query(selector="random").to_dict()
+        if not run["query"]:
+            active.update(initial=len(pool), rounds=1, budget=0.0)
+        folders = [self.workdir / name / f"seed_{seed}" for seed in seeds]
+        identities = [self._identity(name, seed, active) for seed in seeds]
+        ledgers = [make_ledger(folder, identity) for folder, identity in zip(folders, identities, strict=True)]
+        barrier(f"{folders} read")  # before one process writes to them
+        for ledger in ledgers:
+            check_ledger(ledger, pool)
+            if self.config["data"]["pool"]:
+                name_files(ledger, pool)
+        labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
+        assembled, predict = self._make(name)
+        trainer = Trainer(
+            name=name,
+            folder=self.workdir / name / "together" if together else folders[0],
+            assembled=assembled,
+            pool=pool,
+            capacity=min(most_labels(active, query, len(pool)) * len(seeds), len(pool)),
+            warm=active["start"] == "warm",
+            identity={**identities[0], "seed": list(seeds)} if together else identities[0],
+            seeds=seeds,
+            labels_of=labels_of,
+            together=together,
+        )
+        loops = []
+        for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
+            rounds = Rounds(seed, folder, trainer, i, self.datasets, predict, labels_of[i])
+            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
+            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, self._oracle(bool(run["query"]), folder)))
+        return loops
+
+    def _make(self, name: str) -> tuple[Assembled, PoolPredictor]:
+        """What trains and what predicts; loops that train alike share their programs."""
+        run = self.config["runs"][name]
+        query = run["query"] or schema.query().to_dict()
+        members = query["members"] if query["predictions"] == "ensemble" else 0
+        if self.config["seeds_together"]:
+            members = self.config["num_seeds"]
+        capacity = most_labels(self.config["active"], query, len(self.datasets.train))
+        key = repr(
+            ({k: v for k, v in run.items() if k not in ("label", "query")}, members, capacity, bool(run["query"]))
+        )
+        if key not in self._made:
+            # The labelled part alone lives on the device, so the pool may be larger: what is assembled needs but one.
+            pool = self.datasets.train
+            few = View(pool, available_ids(pool)[: 1 if run["query"] else None])
+            datasets = dataclasses.replace(self.datasets, train=few, on_device=True, _read={}, _without={})
+            parts = (name, run, datasets, self.backend, self.config["eval_batch_size"], {})
+            self._made[key] = assemble(*parts, members=members), {}
+        assembled, predictors = self._made[key]
+        kind, passes = query["predictions"], query["passes"]
+        if (kind, passes) not in predictors:
+            view = assembled.task.objective.view
+            batch = self.config["active"]["scoring_batch"]
+            predictors[kind, passes] = PoolPredictor(
+                assembled.model, view, kind, backend=self.backend, batch_size=batch, passes=passes
+            )
+        return assembled, predictors[kind, passes]
+
+    def _full_map(self, query: Mapping[str, Any], seed: int):
+        """Reads the map that a run without a query has recorded of the whole pool, when it is asked for."""
+        if not query["outliers"] or query["outliers"]["source"] != "labels":
+            return None
+        return functools.cache(lambda: self._map_of(query["outliers"]["run"], seed))
+
+    def _map_of(self, name: str, seed: int) -> tuple[np.ndarray, selection.DatasetMap]:
+        first = self.config["seed"]
+        seeds = range(first, first + self.config["num_seeds"]) if self.config["seeds_together"] else [seed]
+        return self.make(name, seeds)[seeds.index(seed)].rounds.recorded_map(0)
+
+    def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
+        config, defaults = self.config, schema.experiment().to_dict()
+        data = {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")}
+        data.update({key: config["data"][key] for key in ("label_noise", "pool") if config["data"][key]})
+        data.update(drawn(config["data"]))
+        run = {**beyond_defaults(config["runs"][name], schema.run().to_dict())}
+        if run.get("query"):
+            run["query"] = beyond_defaults(run["query"], schema.query().to_dict())
+        return plain(
+            {
+                "seed": seed,
+                "run": run,
+                "active": {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP},
+                "data": data,
+                "view": beyond_defaults(config["view"], defaults["view"]),
+                "eval_batch_size": config["eval_batch_size"],
+                "num_classes": self.datasets.info.num_classes,
+                "class_names": self.datasets.info.class_names,
+            }
+        )
+
+    def _oracle(self, is_loop: bool, folder: Path) -> Oracle:
+        kind = self.config["active"]["oracle"] if is_loop else "dataset"
+        if kind == "dataset":
+            return DatasetOracle(self.datasets.train)
+        made = FolderOracle if kind == "folder" else LabelStudioOracle
+        return made(folder / "queries", self.datasets.info.class_names)
+
+
+def _kept(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
+    """Remembers the images that every round of every loop looks at again.
+
+    But for a folder of photos: there people answer, and each round is a process of its own.
+    """
+    roles = ("validation", "test") if settings["pool"] else ("train", "validation", "test")
+    most = datasets.on_device_mib * 2**20
+    return dataclasses.replace(datasets, **{role: keep(getattr(datasets, role), most) for role in roles})
+
+
+def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) -> Datasets:
+    """Gives the images of a folder the ids that they have had so far."""
+    if not settings["pool"]:
+        return datasets
+    return dataclasses.replace(datasets, train=numbered_pool(datasets.train, workdir, settings["pool"]))
+
+
+def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, int]:
+    """The labels that a round trains on; what is gone cannot be trained on."""
+    return {id_: label for id_, label in ledger.labels(before=round_ + 1).items() if id_ not in gone}
+
+
+#: What a person may change while a loop goes on: how long it goes, and how it is reported.
+_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch")
+
+
+def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:
+    """The most labels that a loop can have at its end."""
+    if query["stream"]:  # how many it asks for is known on average only
+        return pool
+    return min(active["initial"] + (active["rounds"] - 1) * active["per_round"], pool)

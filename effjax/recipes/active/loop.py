@@ -1,0 +1,225 @@
+"""One labelling loop: train on what is labelled, score the pool, choose, ask, again. The ledger is its only state."""
+
+import dataclasses
+import datetime
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effjax.data.base import Source, View, available_ids
+from effjax.data.ledger import ASKED, SKIPPED, UNLABELABLE, Answer, Ledger
+from effjax.errors import UserError
+from effjax.recipes.active.acquisition import Acquisition
+from effjax.recipes.active.oracles import Oracle, Query
+from effjax.recipes.active.rounds import Rounds
+from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of
+from effjax.reports.numbered_sheet import enlarged
+from effjax.runtime import Interrupted
+from effjax.runtime.hosts import barrier, is_primary
+
+_log = logging.getLogger("effjax")
+
+LEDGER_FILE = "ledger.jsonl"
+#: Who has answered where no person could.
+UNREADABLE, GONE = "unreadable file", "no file"
+
+
+class Waiting(Interrupted):
+    """People have been asked and have not answered yet. The message says what to do."""
+
+
+@dataclasses.dataclass
+class Loop:
+    """A labelling loop.
+
+    Attributes:
+      ledger: what has been asked and answered.
+      rounds: what trains and measures.
+      acquisition: what chooses.
+      pool: where examples are read.
+      active: how many, how often, see :func:`effjax.recipes.schema.experiment.active`.
+      oracle: who answers.
+      measured: what each round so far has measured.
+    """
+
+    ledger: Ledger
+    rounds: Rounds
+    acquisition: Acquisition
+    pool: Source
+    active: Mapping[str, Any]
+    oracle: Oracle
+    measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    _trained: int = 0
+
+    def test(self) -> list[dict[str, Any]]:
+        """What each round measured, on the test split too; for the end, when all loops are over."""
+        return [self.rounds.test(measured) for measured in self.measured]
+
+    def train(self, round_: int) -> None:
+        """Trains in all rounds up to one that have not been trained in."""
+        for number in range(self._trained, round_ + 1):
+            if self.rounds.labels_of(number):  # people may have skipped everything so far
+                measured = self.rounds.train(number)
+                self.measured.append({**measured, "cost": measured["labels"] * self.active["cost_per_label"]})
+            self._trained = number + 1
+
+    def collect(self) -> None:
+        """Takes the answers to what is open over into the ledger, and corrections of what was answered before.
+
+        Raises:
+          Waiting: where people have to answer first, or have not answered all.
+          UserError: if their answers cannot be used.
+        """
+        self._answer_what_nobody_can()
+        self._correct()
+        if not (ids := self.ledger.open()):
+            return
+        round_ = self.ledger.round
+        if is_primary():
+            self.oracle.ask(round_, self._queries(ids))
+        barrier(f"{self.who} round {round_} asked")
+        waiting = set(ids)
+        found = self.oracle.answers(round_, self.ledger.asked_in(round_), waiting)
+        found = [answer for answer in found if answer.id in waiting]
+        self.ledger.answer(found, self.oracle.who, now())
+        if left := self.ledger.open():
+            said = f"{len(found)} answers are taken over, {len(left)} are still to come: " if found else ""
+            raise Waiting(f"{self.who}, round {round_}: {said}{self.oracle.how_to_go_on(round_)}")
+
+    def _answer_what_nobody_can(self) -> None:
+        """Files of a pool that are gone, or that no decoder can read."""
+        gone = [id_ for id_ in self.ledger.open() if id_ in getattr(self.pool, "gone", ())]
+        self.ledger.answer([(id_, SKIPPED, None) for id_ in gone], GONE, now())
+        if not hasattr(self.pool, "broken"):
+            return
+        for id_ in self.ledger.open():
+            _ = self.pool[id_]  # notes what cannot be read
+        broken = [id_ for id_ in self.ledger.open() if id_ in self.pool.broken]
+        self.ledger.answer([(id_, UNLABELABLE, None) for id_ in broken], UNREADABLE, now())
+
+    def _queries(self, ids: Sequence[int]) -> list[Query]:
+        """What people are asked, with what they are shown."""
+        scores = {entry.id: entry.score for entry in self.ledger.entries if entry.event == ASKED}
+        if is_photo(self.pool):
+            pictures = [functools.partial(photo_of, self.pool, id_, least=LEAST) for id_ in ids]
+        else:
+            pool = View(self.pool, np.asarray(ids))
+            pictures = [functools.partial(_enlarged, pool, row) for row in range(len(ids))]
+        parts = zip(ids, pictures, strict=True)
+        return [Query(id_, scores[id_], picture, path_of(self.pool, id_)) for id_, picture in parts]
+
+    def _correct(self) -> None:
+        """Notes where people now say something else than before.
+
+        Raises:
+          UserError: if what they say cannot be used.
+        """
+        if not self.oracle.may_correct:
+            return
+        ledger, answers, last = self.ledger, self.ledger.answers(), self.ledger.last_asked()
+        found: list[Answer] = []
+        for round_ in range(ledger.round + 1):
+            for answer in self.oracle.answers(round_, ledger.asked_in(round_), ()):
+                if last[answer.id] == round_:
+                    now_said = answers.get(answer.id)  # None while it waits: no correction
+                    found += [answer] if now_said not in (None, (answer.event, answer.label)) else []
+                elif answer.event != SKIPPED:  # what was asked again had been skipped
+                    raise UserError(
+                        f"{self.who}: example {answer.id} was skipped in round {round_} and asked again in round "
+                        f"{last[answer.id]}: correct it there, and leave it skipped in round {round_}"
+                    )
+        for answer in found:
+            path = path_of(self.pool, answer.id)
+            _log.info("%s: corrected: example %d%s", self.who, answer.id, f" ({path})" if path else "")
+        ledger.correct(found, self.oracle.who, now())
+
+    def why_over(self) -> str:
+        """Why no further round follows; empty where one does."""
+        active, labels = self.active, len(self.ledger.labels())
+        accuracies, patience = [round_["validation_accuracy"] for round_ in self.measured], active["patience"]
+        if self.ledger.round + 1 - len(self.ledger.fruitless()) >= active["rounds"]:
+            return f"these were all of config.active.rounds={active['rounds']}"
+        if not len(self._free()):
+            return "nothing is left to be asked"
+        if active["budget"] and (labels + 1) * active["cost_per_label"] > active["budget"]:
+            return f"config.active.budget={active['budget']} is spent"
+        if active["target"] and accuracies and accuracies[-1] >= active["target"]:
+            return f"config.active.target={active['target']} is reached"
+        if patience and len(accuracies) > patience and max(accuracies[:-patience]) >= max(accuracies[-patience:]):
+            return f"nothing got better in config.active.patience={patience} rounds"
+        return ""
+
+    def ask(self) -> bool:
+        """Chooses what the next round asks, and notes it before anybody is asked; false where there is nothing.
+
+        After a round that has brought no label, what was skipped in it is not asked for at once, if there is else.
+        """
+        round_, active = self.ledger.round + 1, self.active
+        labelled = list(self.rounds.labels_of(round_ - 1))  # what the last network has learnt from, if there is one
+        free = self._free()
+        if round_ - 1 in self.ledger.fruitless():
+            others = np.setdiff1d(free, self.ledger.asked_in(round_ - 1))
+            free = others if len(others) else free
+        count = min(active["per_round"] if labelled else active["initial"], len(free))
+        if active["budget"]:
+            count = min(count, int(active["budget"] / active["cost_per_label"]) - len(self.ledger.labels()))
+        choice = self.acquisition.choose(round_, free, labelled, count)
+        if not choice.ids:
+            return False
+        scores: Sequence[float | None] = choice.scores or [None] * len(choice.ids)
+        self.ledger.ask(round_, choice.ids, scores, now(), files_of(self.pool, choice.ids))
+        return True
+
+    def _free(self) -> np.ndarray:
+        """Global ids that may be asked for, ascending."""
+        return np.setdiff1d(available_ids(self.pool), np.fromiter(self.ledger.taken(), np.int64))
+
+    @property
+    def who(self) -> str:
+        """For messages."""
+        return f"{self.rounds.name} seed {self.rounds.seed}"
+
+
+def _enlarged(pool: Source, row: int) -> np.ndarray:
+    return enlarged(pool[row]["image"], LEAST)
+
+
+def run_loops(loops: Sequence[Loop]) -> None:
+    """Runs the rounds that are left, of one loop, or of several that train together and so go in step.
+
+    Raises:
+      Waiting: where people have to answer first.
+      UserError: if their answers cannot be used.
+    """
+    for loop in loops:  # what is done is read first: a loop that waits for people still shows how far it has come
+        loop.train(min(loop.ledger.round for loop in loops) - 1)
+    while True:
+        rounds = [loop.ledger.round for loop in loops]
+        for loop in loops:
+            loop.collect()
+        for loop in loops:
+            loop.train(min(rounds))
+        # After an interruption some may not have asked yet what the others have.
+        asking = [loop for loop in loops if loop.ledger.round == min(rounds)]
+        reasons = [loop.why_over() for loop in asking]
+        if len(asking) == len(loops) and any(reasons):
+            _log.info("%s: over after %d rounds: %s", loops[0].who, len(loops[0].measured), max(reasons))
+            return
+        for loop in asking:
+            if not loop.ask():
+                _log.info("%s: over after %d rounds: the stream has ended", loop.who, len(loop.measured))
+                return
+
+
+def make_ledger(folder: Path, identity: Mapping[str, Any]) -> Ledger:
+    """The ledger of a loop in its folder."""
+    return Ledger(folder / LEDGER_FILE, identity)
+
+
+def now() -> str:
+    """ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,265 @@
+"""What an active-learning experiment ends with, or shows while its loops wait: a table, curves, one page for people."""
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from effjax.files import write_text, write_whole
+from effjax.recipes.active import sections
+from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.shown import path_of
+from effjax.recipes.active.watch import watched_ids, watched_table
+from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.identity import plain
+from effjax.reports import active_tables, tables
+from effjax.reports.active import Pictures, write_active
+from effjax.reports.active_maps import dataset_maps, queried_classes
+from effjax.reports.active_plots import calibration_curves, learning_curves
+from effjax.reports.analysis_plots import reliability
+from effjax.reports.provenance import provenance
+from effjax.reports.publishing import REPORT_FILE, TABLE_FILE, publish
+from effjax.selection.registry import RANDOM
+
+_log = logging.getLogger("effjax")
+
+CURVES_FILE = "learning_curves.png"
+_MOST_IN_A_SENTENCE = 4
+
+
+def report(
+    config: Mapping[str, Any],
+    workdir: Path,
+    datasets: Datasets,
+    summary: Mapping[str, Any],
+    results: str | Path | None,
+    *,
+    final: bool,
+) -> None:
+    """Writes the table, the learning curves and the page of an experiment, and prints the table.
+
+    Whatever loops have not left in their folders is left out. If no loop has measured a round yet, nothing is written.
+
+    Args:
+      config: as :func:`effjax.recipes.schema.experiment` lays it out, plain.
+      workdir: where the loops have their folders; everything is written here.
+      datasets: the loops'.
+      summary: by run ``seeds``, each with its ``seed`` and ``rounds``: by round ``round``, ``labels``, ``cost``,
+        ``temperature`` and the accuracy, nll and ece on the validation split; if final, on the test split too.
+      results: a Markdown file for the table, its plot beside it; None or empty for none.
+      final: whether all loops are over. If not, everything is said of the validation split; so it is where the
+        config names that split as the test split, too.
+    """
+    on_test = final and config["data"]["test"] != config["data"]["validation"]  # a search leaves the test split alone
+    split = "test" if on_test else "validation"
+    measured = _measured(config, summary)
+    if not measured:
+        _log.info("no loop has measured a round yet: there is nothing to report")
+        return
+    control = _control(config)
+    labels = _labels(config, measured)
+    levels = config["active"].get("levels", ())
+    scores = active_tables.scores(measured, split, levels)
+    main = active_tables.results(scores, labels, control, split)
+    further = _further(config, scores, labels, control, levels)
+    if watched := watched_ids(config):
+        further.append(_watched(config, workdir, measured, watched, labels, control))
+    whole = _with_all_labels(config, summary)
+    notes, facts = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)], provenance()
+    page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
+    page += [f"{name}: {value}" for name, value in facts.items()]
+    write_text(workdir / TABLE_FILE, "\n\n".join(page) + "\n")
+    print(main.text())
+    folders = {
+        name: [LoopFolder(workdir / name / f"seed_{seed['seed']}") for seed in run["seeds"]]
+        for name, run in measured.items()
+    }
+    firsts = {labels[name]: several[0] for name, several in folders.items()}
+    whole_folders = {label: LoopFolder(workdir / name / f"seed_{config['seed']}") for name, label in whole.items()}
+    maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
+    name_of = functools.partial(path_of, datasets.train)
+    class_names = datasets.info.class_names
+    pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
+    write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
+    title = config["title"] or f"Active learning on {datasets.info.name}"
+    if results:
+        publish(results, title, page, workdir / CURVES_FILE, f"{split} accuracy by the number of labels")
+    write_active(
+        workdir / REPORT_FILE,
+        title=title,
+        lead=_lead(scores, labels, control),
+        so_far="" if final else _so_far(config, workdir, summary),
+        split=split,
+        table=main,
+        notes=notes,
+        further=further,
+        pictures=pictures,
+        asked=sections.asked(firsts, image_of, name_of, class_names),
+        extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
+        facts={**facts, "config": yaml.safe_dump(plain(config), sort_keys=False, width=110)},
+    )
+    _log.info("the report: %s", workdir / REPORT_FILE)
+
+
+def _measured(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The loops to report, the control first, with the seeds that have measured a round."""
+    names = list(config["table"]) or sorted(summary, key=lambda name: name != _control(config))
+    names = [name for name in names if config["runs"][name]["query"]]
+    seeds = {name: [seed for seed in summary[name]["seeds"] if seed["rounds"]] for name in names if name in summary}
+    return {name: {"seeds": found} for name, found in seeds.items() if found}
+
+
+def _with_all_labels(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
+    """The labels, by name, of runs without a query that are done: they had the labels of the whole pool."""
+    names = [name for name, run in summary.items() if not config["runs"][name]["query"]]
+    return {
+        name: config["runs"][name]["label"] or name
+        for name in names
+        if all(s["rounds"] for s in summary[name]["seeds"])
+    }
+
+
+def _ceilings(whole: Mapping[str, str], summary: Mapping[str, Any], split: str) -> list[str]:
+    """What the labels of the whole pool would have given."""
+    return [
+        f"With all {summary[name]['seeds'][0]['rounds'][0]['labels']:,} labels of the pool ({label}): "
+        + tables.Estimate.of([s["rounds"][0][f"{split}_accuracy"] for s in summary[name]["seeds"]]).percent()
+        for name, label in whole.items()
+    ]
+
+
+def _labels(config: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """What the report calls the runs; two of one label have their names beside it."""
+    given = {name: config["runs"][name]["label"] or name for name in names}
+    several = {label for label, count in Counter(given.values()).items() if count > 1}
+    return {name: f"{label} ({name})" if label in several else label for name, label in given.items()}
+
+
+def _control(config: Mapping[str, Any]) -> str | None:
+    """The run that others are compared with: the first that chooses at random, if the config names none."""
+    queries = {name: run["query"] for name, run in config["runs"].items() if run["query"]}
+    at_random = (name for name, query in queries.items() if query["selector"] == RANDOM)
+    return config["control"] or next(at_random, None)
+
+
+def _further(config, scores, labels, control: str | None, levels: Sequence[float]) -> list[tuple[tables.Table, str]]:
+    """Tables besides the results, each with how to read it."""
+    further = []
+    if levels:
+        note = (
+            "Labels for a level: where the learning curve first reaches it, straight lines between rounds; mean ± "
+            "standard deviation. “> n”: some seeds do not reach it (so many of all do): their last number of labels "
+            "stands for what it takes, so that the mean is at least n."
+        )
+        if control in scores:
+            note += (
+                f" Saved: the share of the labels of {labels[control]} that are not needed, by seed, ± half its 95 % "
+                "interval; “≥” where some seeds of it do not reach the level, “–” where some of the other's do not."
+            )
+        further.append((active_tables.efficiency(scores, labels, control, levels), note))
+    if claims := active_tables.comparable(scores, config["claims"]):
+        note = "Claims are judged by the area under the learning curve. " + tables.VERDICTS
+        further.append((tables.claims(scores, labels, claims, "area"), note))
+    return further
+
+
+def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
+    """Whether the loops chase the examples that are watched."""
+    ids, share = watched
+    ledgers = {
+        name: [
+            (seed["seed"], ledger)
+            for seed in run["seeds"]
+            if (ledger := LoopFolder(workdir / name / f"seed_{seed['seed']}").ledger())
+        ]
+        for name, run in measured.items()
+    }
+    note = (
+        f"Of the pool, {100 * share:.1f} % are {' or '.join(config['active']['watch'])}: their share of what was asked "
+        "after the first round, which is random."
+    )
+    return watched_table(ledgers, ids, labels, control), note
+
+
+def _notes(config, measured, labels, control: str | None, split: str) -> list[str]:
+    seeds = sorted({s["seed"] for run in measured.values() for s in run["seeds"]})
+    looked = "looked at once, after all loops" if split == "test" else "not looked at"
+    covered = active_tables.covered_labels(measured)
+    area = "There is no number of labels that all loops cover, and so no area."
+    if covered:
+        area = (
+            f"Area: the mean accuracy from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops cover (the "
+            "area under the learning curve by the trapezoidal rule, divided by that range)."
+        )
+    return [
+        f"{tables.averaged_over(seeds)} Labels, accuracy, ECE, NLL: after the last round. {area} "
+        f"The test split was {looked}.",
+        "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature "
+        "that fits the validation split best."
+        + (
+            f" Δ: difference to {labels[control]}, by seed, ± half its 95 % interval (Student's t)."
+            if control in measured
+            else ""
+        ),
+    ]
+
+
+def _lead(scores, labels, control: str | None) -> str:
+    """The gains, if they are few enough to be read in a sentence."""
+    others = [name for name in scores if name != control]
+    if control not in scores or not 0 < len(others) <= _MOST_IN_A_SENTENCE:
+        return "What accuracy do how many labels buy, if they are chosen well?"
+    compared = active_tables.comparable(scores, [(labels[name], name, control) for name in others])
+    gains = (f"{row[0]}: {row[2]}" for row in tables.claims(scores, labels, compared, "area").rows)
+    return (
+        f"Area under the learning curve against {labels[control]}, seed by seed, with its 95 % interval. "
+        + "; ".join(gains)
+    )
+
+
+def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
+    """Which loops wait, and for how many labels."""
+    waiting = []
+    for name, run in summary.items():
+        for seed in run["seeds"]:
+            ledger = LoopFolder(workdir / name / f"seed_{seed['seed']}").ledger()
+            if ledger and (count := len(ledger.open())):
+                waiting.append(
+                    f"{_labels(config, summary)[name]} seed {seed['seed']}, round {ledger.round}: {count} labels"
+                )
+    said = "The loops are not over: these are accuracies on the validation split, so far."
+    return said + (f" Waiting for people: {'; '.join(waiting)}." if waiting else "")
+
+
+def _pictures(measured, labels, control, split: str, folders, firsts, maps, datasets: Datasets) -> Pictures:
+    accuracy = f"{split}_accuracy"
+    titles = {"labels": "labels", "cost": "cost", accuracy: f"{split} accuracy"}
+    ledgers = {
+        labels[name]: [ledger for folder in several if (ledger := folder.ledger()) and ledger.labels()]
+        for name, several in folders.items()
+    }
+    counts = {
+        label: sections.class_counts(several, datasets.info.num_classes)
+        for label, several in ledgers.items()
+        if several
+    }
+    last = {labels[name]: run["seeds"][0]["rounds"][-1] for name, run in measured.items()}
+    bins = sections.reliability(firsts, last, datasets.test.labels()) if split == "test" else {}
+    return Pictures(
+        learning=learning_curves(measured, labels, control, "labels", accuracy, titles),
+        costs=learning_curves(measured, labels, control, "cost", accuracy, titles) if _costs_differ(measured) else None,
+        calibration=calibration_curves(measured, labels, control, split),
+        reliability=reliability(bins) if bins else None,
+        classes=queried_classes(counts, datasets.info.class_names) if counts else None,
+        maps=dataset_maps(maps) if maps else None,
+    )
+
+
+def _costs_differ(measured: Mapping[str, Any]) -> bool:
+    """Whether something else was spent than one for each label."""
+    rounds = [round_ for run in measured.values() for seed in run["seeds"] for round_ in seed["rounds"]]
+    return all("cost" in round_ for round_ in rounds) and any(round_["cost"] != round_["labels"] for round_ in rounds)

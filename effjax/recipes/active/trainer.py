@@ -1,0 +1,176 @@
+"""Training in the rounds of labelling loops: of one loop by itself, or of several loops in one program."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effjax.data.base import Source
+from effjax.data.feeds import ChosenFeed
+from effjax.data.labelled import Labelled
+from effjax.data.resident import as_arrays
+from effjax.errors import UserError
+from effjax.recipes.build.assemble import Assembled
+from effjax.runtime import Task, fit
+from effjax.runtime import checkpoints as stored
+from effjax.runtime.hosts import barrier, is_primary
+from effjax.runtime.task import resized, spec
+from effjax.steps import TrainState, member_of
+
+_log = logging.getLogger("effjax")
+
+Tree = Any
+LabelsOf = Callable[[int], Mapping[int, int]]
+
+
+@dataclasses.dataclass
+class Trainer:
+    """What trains the networks of a round.
+
+    Attributes:
+      name: of the run in the config, for messages.
+      folder: that a folder a round lies in.
+      assembled: what trains; with several loops, it has a member for each.
+      pool: where labelled examples are read.
+      capacity: the most labelled examples there will ever be: the arrays on the device have room for so many from the
+        start, so that one program serves all rounds.
+      warm: whether a round starts from the parameters of the round before.
+      identity: what makes the loops what they are.
+      seeds: of the loops.
+      labels_of: of each loop, from a round to the labels that it trains on, by global id.
+      together: whether each network of the program is a loop's; otherwise all are of the one loop.
+    """
+
+    name: str
+    folder: Path
+    assembled: Assembled
+    pool: Source
+    capacity: int
+    warm: bool
+    identity: Mapping[str, Any]
+    seeds: Sequence[int]
+    labels_of: Sequence[LabelsOf]
+    together: bool
+    _last: tuple[int, Tree] | None = None
+    _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
+
+    def path(self, round_: int) -> Path:
+        return self.folder / f"round_{round_:02d}"
+
+    def train(self, round_: int, loop: int = 0) -> Tree:
+        """A loop's network after a round, on the host; all loops' are trained where that has not been done.
+
+        Raises:
+          UserError: if a loop has no label.
+        """
+        if self._last is None or self._last[0] != round_:
+            self._last = round_, self._fit(round_)
+        return self._own(self._last[1], loop)
+
+    def variables(self, round_: int, loop: int = 0) -> Tree:
+        """The same, read where it has been kept; trained again where it has not, which gives the same bits."""
+        return self._own(self._all(round_), loop)
+
+    def records(self, round_: int, loop: int = 0) -> Mapping[str, np.ndarray]:
+        """What the training of a loop's network has recorded of each example."""
+        folder = self.path(round_) / "checkpoints"
+        return self._own(stored.read_records(folder, stored.steps(folder)[-1]), loop)
+
+    def forget(self, round_: int, loop: int = 0) -> None:
+        """Throws the checkpoints of a round away, once every loop has said so."""
+        self._forgotten.setdefault(round_, set()).add(loop)
+        if len(self._forgotten[round_]) == len(self.seeds) and is_primary():
+            shutil.rmtree(self.path(round_) / "checkpoints", ignore_errors=True)
+
+    def _all(self, round_: int) -> Tree:
+        """The variables of all loops' networks after a round that has been trained."""
+        if self._last is not None and self._last[0] == round_:
+            return self._last[1]
+        folder = self.path(round_) / "checkpoints"
+        if not stored.is_finished(folder, self.assembled.task.total_steps):  # never trained, forgotten, or half again
+            return self._fit(round_)
+        return stored.read_variables(folder, stored.steps(folder)[-1])
+
+    def _own(self, tree: Tree, loop: int) -> Tree:
+        return member_of(tree, loop) if self.together else tree
+
+    def _fit(self, round_: int) -> Tree:
+        labels = [labels_of(round_) for labels_of in self.labels_of]
+        for seed, own in zip(self.seeds, labels, strict=True):
+            if not own:
+                raise UserError(
+                    f"{self.name} seed {seed}: nothing was labelled in round {round_}: there is nothing to learn"
+                )
+        seeds = self._network_seeds()
+        state = self.assembled.initial_state(seeds)
+        if round_ and self.warm and all(labels_of(round_ - 1) for labels_of in self.labels_of):
+            state = _warm(state, self._all(round_ - 1), self.assembled.task)
+        digest = hashlib.sha256(json.dumps([sorted(own.items()) for own in labels]).encode()).hexdigest()
+        self._forget_other_labels(round_, digest)
+        who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
+        fitted = fit(
+            dataclasses.replace(self.assembled.task, feed=self._feed(labels)),
+            state,
+            workdir=self.path(round_),
+            identity={**self.identity, "round": round_, "labels": digest},
+            keep=1,
+            label=f"{self.name} {who} round {round_} ({len(labels[0]):,} labels)",
+        )
+        return fitted.state.eval_variables
+
+    def _forget_other_labels(self, round_: int, digest: str) -> None:
+        """Throws away what an interrupted training has left if it had other labels: files may be gone since."""
+        folder = self.path(round_) / "checkpoints"
+        try:
+            found = dict(stored.read_meta(folder, stored.steps(folder)[-1])["identity"])
+        except Exception:  # there is none, or whoever reads it says what is wrong with it
+            return
+        ours = json.loads(json.dumps({**self.identity, "round": round_, "labels": digest}))
+        if [key for key in ours if ours[key] != found.get(key)] != ["labels"]:
+            return
+        _log.info("%s: the labels of round %d are not those it was begun with: trained anew", self.name, round_)
+        barrier(f"{folder} read")
+        if is_primary():
+            shutil.rmtree(folder.replace(folder.with_name("other_labels")))
+        barrier(f"{folder} removed")
+
+    def _network_seeds(self) -> int | list[int]:
+        """A seed for each network: of one loop's ensemble, or of each loop."""
+        members = self.assembled.task.members
+        if self.together:
+            return list(self.seeds)
+        return [self.seeds[0] * members + m for m in range(members)] if members else self.seeds[0]
+
+    def _feed(self, labels: Sequence[Mapping[int, int]]) -> ChosenFeed:
+        """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
+        union = {id_: label for own in labels for id_, label in own.items()}
+        known = Labelled(self.pool, union).known()
+        arrays = as_arrays(known)
+        room = self.capacity - len(known)
+        arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}
+        row_of = {id_: row for row, id_ in enumerate(union)}
+        chosen = [np.array([row_of[id_] for id_ in own]) for own in labels]
+        old = self.assembled.task.feed
+        if len(self.seeds) == 1 and old.members:
+            chosen = chosen * old.members
+        return ChosenFeed(
+            {"train": known},
+            old.batch_size,
+            features=old.features,
+            members=old.members,
+            arrays=arrays,
+            chosen=tuple(chosen),
+        )
+
+
+def _warm(state: TrainState, variables: Tree, task: Task) -> TrainState:
+    """A fresh start but for the parameters: what the round before has learnt, at its last image size."""
+    rest = {name: value for name, value in variables.items() if name != "params"}
+    warm = state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)
+    return resized(warm, spec(state), task.members) if task.shapes_at else warm

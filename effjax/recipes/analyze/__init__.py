@@ -1,0 +1,1 @@
+"""What students really took over from their teachers."""

@@ -1,0 +1,287 @@
+"""From a run's config to a task for the loop."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from effjax.curricula import Stage
+from effjax.data.base import Source
+from effjax.data.paced import Pace
+from effjax.data.pipeline import eval_batches
+from effjax.data.tables import Lookup
+from effjax.errors import UserError
+from effjax.recipes.build.answers import answers_shapes
+from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.networks import make_model
+from effjax.recipes.build.planning import (
+    check_resizable,
+    lengths,
+    make_pace,
+    make_plan,
+    make_run_optimizer,
+    make_view,
+    scheduled_options,
+)
+from effjax.recipes.build.teachers import Taught
+from effjax.runtime import Backend, Evaluator, Task
+from effjax.runtime.task import spec
+from effjax.steps import (
+    Objective,
+    TrainState,
+    View,
+    has_convolution,
+    init_records,
+    init_state,
+    make_eval_step,
+    make_predict,
+    make_term,
+    over_members,
+    stack_members,
+)
+
+Tree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembled:
+    """A run made from its config: what all its seeds share.
+
+    Attributes:
+      config: the run's config, plain.
+      model: the student.
+      task: what the loop runs.
+      init: from a seed to the state before the first step, compiled once for all seeds.
+      train: what it is trained on.
+      frozen: by teacher, the shapes of what it reads.
+      predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
+      pace: what draws from a growing share of the examples, or None.
+      lookups: by teacher whose stored answers are too many for the device, where the feed looks them up.
+    """
+
+    config: Mapping[str, Any]
+    model: nn.Module
+    task: Task
+    init: Callable[[jax.Array], TrainState]
+    train: Source
+    frozen: Mapping[str, Tree]
+    predict: Callable[[Tree, Any], np.ndarray]
+    pace: Pace | None = None
+    lookups: Mapping[str, Lookup] = dataclasses.field(default_factory=dict)
+
+    def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
+        """Draws the state before the first step, on the host; of networks that train together, from a seed each."""
+        if not self.task.members:
+            return jax.tree.map(np.asarray, self.init(np.uint32(seeds)))
+        return jax.tree.map(np.asarray, together([self.init(np.uint32(seed)) for seed in seeds]))
+
+    def check(self) -> None:
+        """Checks that in every stage the terms act and the teachers fit; nothing is computed.
+
+        Raises:
+          UserError: naming the term or the teacher.
+        """
+        shapes = jax.eval_shape(self.init, np.uint32(0))
+        if count := self.task.members:
+            shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
+        self.task.check(shapes, self.frozen)
+
+
+def assemble(
+    name: str,
+    config: Mapping[str, Any],
+    datasets: Datasets,
+    backend: Backend,
+    eval_batch_size: int,
+    taught: Mapping[str, Taught],
+    members: int = 0,
+) -> Assembled:
+    """Makes a run.
+
+    Args:
+      name: the run's name, for errors.
+      config: its config, as :func:`effjax.recipes.schema.run` lays it out, plain, its teachers expanded.
+      datasets: the experiment's data.
+      backend: the devices.
+      eval_batch_size: examples an evaluation step, over all devices.
+      taught: its teachers by name.
+      members: 0, or how many networks train in one program.
+
+    Returns:
+      The run, with nothing compiled or computed yet.
+
+    Raises:
+      UserError: naming the key that cannot be used.
+    """
+    key = f"config.runs.{name}"
+    backend.check_batch_size(config["batch_size"])
+    backend.check_batch_size(eval_batch_size)
+    train = datasets.train_without(config["without_classes"], key)
+    total, every, granule = lengths(config, len(train))
+    if total >= 2**31:
+        raise UserError(f"{key}.epochs={config['epochs']}: {total:,} steps are more than 2,147,483,647: fewer epochs")
+    each = config["batch_size"] // (1 if backend.axis_name is None else len(backend.devices))
+    if each % config["accumulate"]:
+        raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
+    axis_name = backend.axis_name if config["sync_batch_norm"] else None
+    model = make_model(config["model"], datasets.info.num_classes, axis_name)
+    frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
+    pace = make_pace(config["pacing"], total)
+    feed = datasets.feed(
+        config["batch_size"],
+        train,
+        resize=config["reduction"] == "loader",
+        pace=pace,
+        members=members,
+        folds=bool(config["folds"]),
+        lookups=list(lookups.values()),
+    )
+    shape = train[0]["image"].shape
+    plan, magnitude = make_plan(key, config["plans"], total, granule, model, shape)
+    view = make_view(key, datasets.view, config, magnitude)
+    objective = Objective(
+        student=model,
+        terms={
+            term: make_term(term, **scheduled_options(term, options, total))
+            for term, options in config["terms"].items()
+        },
+        teachers={
+            teacher: one.in_step(datasets.info.num_classes, lookups.get(teacher)) for teacher, one in taught.items()
+        },
+        view=view,
+    )
+    for stage in plan:
+        feed.rows(dict(stage.settings))  # an unknown source is said now
+    optimizer = make_run_optimizer(config, total)
+
+    def example_at(size: int | None) -> Tree:
+        """A batch of the stages of this size, as shapes: a loader may decode its images to that size."""
+        first = next(stage for stage in plan if stage.get("image_size") == size)
+        example = spec(feed.example(dict(first.settings)))
+        if members:
+            example = spec({name: np.empty(x.shape[1:], x.dtype) for name, x in example.items()})
+        return example
+
+    def init_at(size: int | None, seed: jax.Array) -> TrainState:
+        example = example_at(size)
+        sized = dataclasses.replace(objective, view=dataclasses.replace(view, size=size))
+        state = init_state(sized, optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
+        return state.replace(records=init_records(feed.joined.num_ids)) if config["record"] else state
+
+    def shapes_at(stage: Stage) -> TrainState:
+        shapes = jax.eval_shape(functools.partial(init_at, stage.get("image_size")), np.uint32(0))
+        return jax.eval_shape(lambda one: together([one] * members), shapes) if members else shapes
+
+    if len({stage.get("image_size") for stage in plan}) > 1:
+        for before, after in itertools.pairwise(plan):
+            check_resizable(key, shapes_at(before), shapes_at(after), members)
+    else:
+        shapes_at = None
+    task = Task(
+        objective=objective,
+        optimizer=optimizer,
+        plan=plan,
+        feed=feed,
+        backend=backend,
+        batch_size=config["batch_size"],
+        evaluate_every=every,
+        checkpoint_every=config["checkpoint_every"] or every,
+        log_every=config["log_every"] or max(every // 10, 1),
+        evaluator=_evaluator(model, view, datasets, backend, eval_batch_size, members),
+        accumulate=config["accumulate"],
+        ema_decay=config["ema"] or None,
+        record=config["record"],
+        members=members,
+        patience=config["patience"],
+        shapes_at=shapes_at,
+        steps_per_dispatch=config["steps_per_dispatch"] or None,
+    )
+    # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
+    options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
+    init = jax.jit(functools.partial(init_at, plan[0].get("image_size")), compiler_options=options)
+    predict = predictor(model, datasets.view, backend, eval_batch_size)
+    return Assembled(config, model, task, init, train, frozen, predict, pace, lookups)
+
+
+def together(states: Sequence[TrainState]) -> TrainState:
+    """The state of networks that train in one program, each of which keeps what did best."""
+    state = stack_members(states)
+    return state.replace(best=state.eval_variables)
+
+
+def _what_teachers_read(
+    key: str, config: Mapping[str, Any], taught: Mapping[str, Taught], train: Source, datasets: Datasets
+) -> tuple[dict[str, Tree], dict[str, Lookup]]:
+    """What teachers read inside the step, as shapes: their variables, or their stored answers; and, of answers that are
+    too many to be kept on the device, the lookups that add them to each batch.
+
+    Raises:
+      UserError: if answers are stored and there are examples that they are not about.
+    """
+    frozen, lookups = {}, {}
+    for name, one in taught.items():
+        if not one.cached:
+            frozen[name] = one.shapes
+            continue
+        if datasets.also and "data" in config["plans"]:
+            raise UserError(
+                f"{key}.teachers.{name}.cached={one.cached!r}: answers are stored for config.data.train alone, and "
+                f"{key}.plans.data draws from other sets too: leave cached empty"
+            )
+        shapes = answers_shapes(datasets.info.num_classes, train, datasets.view, one.cached)
+        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes.values()) / 2**20
+        fits = size <= datasets.on_device_mib
+        frozen[name] = shapes if fits else {}
+        if not fits:
+            lookups[name] = Lookup(f"answers/{name}/", shapes)
+    return frozen, lookups
+
+
+def predictor(model: nn.Module, view, backend: Backend, batch_size: int) -> Callable[[Tree, Any], np.ndarray]:
+    """Makes ``(variables, source) -> logits [N, K]``, compiled once."""
+    predict = make_predict(model, view, axis_name=backend.axis_name)
+    programs: dict[Any, Callable] = {}
+
+    def function(variables: Tree, _, batch):
+        return predict(variables, batch)
+
+    def run(variables: Tree, source) -> np.ndarray:
+        variables = backend.replicate(variables)
+        logits = []
+        with _batches(source, batch_size) as batches:
+            for batch in batches:
+                placed = backend.shard(batch, axis=0)
+                shape = placed["image"].shape
+                if shape not in programs:
+                    programs[shape] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
+                logits.append(backend.fetch(programs[shape](variables, {}, placed)))
+        return np.concatenate(logits)[: len(source)]
+
+    return run
+
+
+def _batches(source, batch_size: int):
+    return eval_batches(source, batch_size, process_index=jax.process_index(), process_count=jax.process_count())
+
+
+def _evaluator(
+    model: nn.Module, view: View, datasets: Datasets, backend: Backend, batch_size: int, members: int
+) -> Evaluator:
+    image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)
+    unroll = backend.platform == "cpu" and has_convolution(model.init, jax.random.key(0), image)
+
+    def step_at(size: int | None) -> Callable:
+        step = make_eval_step(model, dataclasses.replace(view, size=size), axis_name=backend.axis_name)
+        return over_members(step, (0, None), unroll=unroll) if members else step
+
+    def batches():
+        return _batches(datasets.validation, batch_size)
+
+    return Evaluator(step_at, backend, batches, keep=datasets.on_device, members=members)

@@ -1,0 +1,172 @@
+"""The datasets of an experiment, opened once."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax.data.base import DatasetInfo, Source, View, global_ids
+from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
+from effjax.data.grouping import group_classes
+from effjax.data.noise import noisy_labels
+from effjax.data.paced import Pace
+from effjax.data.resident import nbytes
+from effjax.data.sources import load
+from effjax.data.tables import Lookup
+from effjax.data.unlabelled_folder import UnlabelledFolder
+from effjax.errors import UserError, nearest
+from effjax.recipes.build.data_checks import check_data
+from effjax.recipes.build.folders import shares_of
+from effjax.steps import View as Pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasets:
+    """An experiment's sources by role, and how a network sees their images."""
+
+    train: Source
+    validation: Source
+    test: Source
+    view: Pixels
+    on_device: bool
+    on_device_mib: float
+    num_workers: int
+    features: tuple[str, ...] = ()
+    also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    # Parts of the training set, and what was read of each: runs share them.
+    _without: dict[tuple[str, ...], Source] = dataclasses.field(default_factory=dict)
+    _read: dict[int, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self.train.info
+
+    def train_without(self, classes: Sequence[str], key: str) -> Source:
+        """The training set but for the examples of some classes.
+
+        Raises:
+          UserError: naming a class that there is not.
+        """
+        if not classes:
+            return self.train
+        if (classes := tuple(classes)) in self._without:
+            return self._without[classes]
+        names = self.info.class_names
+        for name in classes:
+            if name not in names:
+                raise UserError(f"{key}.without_classes: no class {name!r}; {nearest(name, names)}")
+        kept = ~np.isin(self.train.labels(), [names.index(name) for name in classes])
+        self._without[classes] = View(self.train, global_ids(self.train)[kept])
+        return self._without[classes]
+
+    def feed(
+        self,
+        batch_size: int,
+        train: Source,
+        *,
+        resize: bool = False,
+        pace: Pace | None = None,
+        members: int = 0,
+        folds: bool = False,
+        lookups: Sequence[Lookup] = (),
+    ) -> Feed:
+        """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
+
+        With lookups they come through the host, however small the set is.
+
+        Raises:
+          UserError: if images are to be decoded at several sizes and the set lives on the device.
+        """
+        common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        common["features"] = ("image", "label", "id", *self.features)
+        common.update(pace=pace, members=members, folds=folds)
+        sources = {"train": train, **self.also}
+        if lookups or not self.on_device:
+            streamed = {"num_workers": self.num_workers, "resize": resize, "lookups": tuple(lookups)}
+            return StreamFeed(sources, batch_size, **common, **streamed)
+        if resize:
+            raise UserError(
+                "reduction='loader' decodes images anew for each size, but this set is small and kept on the device "
+                "whole: use reduction='resize', or set config.data.on_device_mib=0"
+            )
+        feed = ResidentFeed(sources, batch_size, **common, arrays=self._read.get(id(train)))
+        self._read[id(train)] = feed.resident
+        return feed
+
+
+def open_datasets(config: Mapping[str, Any]) -> Datasets:
+    """Opens what ``config.data`` names.
+
+    Raises:
+      UserError: if a set is unknown or unprepared, or the view does not fit its channels.
+    """
+    settings = config["data"]
+    common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings)}
+    splits = {
+        role: load(settings["name"], settings[role], settings["dir"], **common)
+        for role in ("train", "validation", "test")
+        if not (role == "train" and settings["pool"])
+    }
+    also = {name: load(other, settings["train"], settings["dir"], **common) for name, other in settings["also"].items()}
+    if settings["classes"]:
+        also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
+        splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
+    if settings["pool"]:
+        splits["train"] = _unlabelled(settings, splits["validation"].info)
+    check_data(splits, settings)
+    if settings["label_noise"]:
+        splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
+    view = _view(config["view"])
+    shape = splits["train"].info.image_shape
+    for name in ("mean", "std"):
+        channels = len(getattr(view, name))
+        if shape is not None and channels not in (1, shape[-1]):
+            raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
+    size = nbytes(splits["train"]) + sum(map(nbytes, also.values()))
+    on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
+    return Datasets(
+        **splits,
+        view=view,
+        on_device=on_device,
+        on_device_mib=settings["on_device_mib"],
+        num_workers=settings["num_workers"],
+        features=tuple(settings["features"]),
+        also=also,
+    )
+
+
+def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> UnlabelledFolder:
+    """The images of ``config.data.pool``, as the labelled ones are.
+
+    Raises:
+      UserError: if there are none, or what is known of the labels cannot hold of them.
+    """
+    if settings["label_noise"]:
+        raise UserError(f"config.data.label_noise={settings['label_noise']}: config.data.pool has no labels")
+    if labelled.image_shape is None or labelled.image_shape[0] != labelled.image_shape[1]:
+        raise UserError("config.data.image_size=0: say to which size the images of config.data.pool are decoded")
+    size, _, channels = labelled.image_shape
+    return UnlabelledFolder(settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names)
+
+
+def _view(settings: Mapping[str, Any]) -> Pixels:
+    """Makes the view.
+
+    Raises:
+      UserError: naming the key that cannot be used.
+    """
+    for name in ("shift", "replays", "operations"):
+        if isinstance(settings[name], bool) or not isinstance(settings[name], int) or settings[name] < 0:
+            raise UserError(f"config.view.{name}={settings[name]!r} must be a whole number, 0 or more")
+    for name, most in (("magnitude", 10), ("crop", 1), ("erasing", 1), ("mixup", math.inf), ("cutmix", math.inf)):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise UserError(f"config.view.{name}={value!r} must be a number from 0 to {most}")
+    if not isinstance(settings["flip"], bool):
+        raise UserError(f"config.view.flip={settings['flip']!r} must be True or False")
+    if not all(value > 0 for value in settings["std"]):
+        raise UserError(f"config.view.std={tuple(settings['std'])} must be above 0")
+    return Pixels(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})

@@ -1,0 +1,18 @@
+"""Networks from their config."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from effjax import models
+from effjax.recipes.schema.keys import take
+
+
+def make_model(config: Mapping[str, Any], num_classes: int, axis_name: str | None = None) -> nn.Module:
+    """Makes the model that ``config.model`` describes."""
+    take(dict(config), "name", "model")
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
+    if axis_name is not None and "axis_name" in models.options(config["name"]):
+        options["axis_name"] = axis_name
+    return models.create(config["name"], num_classes, **options)

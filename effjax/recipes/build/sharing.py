@@ -1,0 +1,99 @@
+"""Several processes at one experiment: each folder has one writer, and who needs what another makes waits for it.
+
+A command for the whole experiment holds the experiment's folder, so that a second such command is refused at once.
+Commands with ``--only`` do not: any number of them work beside it and beside one another. A run's folder, and a loop's,
+is held while the run trains; who comes second waits, and then finds it done or, if its holder has died, goes on.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from effjax.errors import UserError
+from effjax.files import partial_of, sweep
+from effjax.recipes import schema
+from effjax.runtime.hosts import is_primary
+from effjax.runtime.locks import hold
+
+_TAIL = 1 << 16  # bytes at a file's end, in which its last line lies
+
+
+@contextlib.contextmanager
+def experiment_held(config: Mapping[str, Any], workdir: str | Path, only: Collection[str]) -> Iterator[None]:
+    """Holds an experiment's folder for a command that is for all of it.
+
+    Args:
+      config: checked before anything is written.
+      workdir: the experiment's folder.
+      only: the runs that the command is for; any at all leave the folder to others.
+
+    Raises:
+      UserError: if another such command is at work there, or the folder cannot be written.
+    """
+    schema.check(config)
+    check_workdir(Path(workdir))
+    with contextlib.nullcontext() if only else hold(workdir, otherwise="wait for it, or give another --workdir"):
+        yield
+
+
+@contextlib.contextmanager
+def run_held(folder: Path, total_steps: int) -> Iterator[None]:
+    """Holds a run's folder while it trains; waits for another process that does, and says how far it has come."""
+    with hold(folder, wait=lambda: _step_reached(folder, total_steps)):
+        yield
+
+
+@contextlib.contextmanager
+def loops_held(folders: Sequence[Path]) -> Iterator[None]:
+    """Holds the folders of labelling loops, in one order for all processes; waits as :func:`run_held` does."""
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(folders):
+            stack.enter_context(hold(folder, wait=lambda folder=folder: _round_reached(folder)))
+            for round_ in folder.glob("round_*") if is_primary() else ():
+                sweep(round_)
+        yield
+
+
+def check_workdir(workdir: Path) -> None:
+    """Refuses a folder that cannot be written, before any work is done.
+
+    Raises:
+      UserError: naming the folder and the reason.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = partial_of(workdir / "write_test")
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink(missing_ok=True)  # whoever holds the folder may have swept it away
+    except OSError as error:
+        raise UserError(f"workdir={workdir} cannot be written: {error.strerror}") from error
+    free = shutil.disk_usage(workdir).free
+    if free < 64 * 2**20:
+        raise UserError(f"workdir={workdir}: only {free / 2**20:.0f} MiB are free; make room or take another folder")
+
+
+def _step_reached(folder: Path, total_steps: int) -> str:
+    step = last_step(folder)
+    return f"which is at step {step:,} of {total_steps:,}" if step else "which has not made a step yet"
+
+
+def _round_reached(folder: Path) -> str:
+    rounds = sorted(path.parent for path in folder.glob("round_*/metrics.jsonl"))
+    if not rounds:
+        return "which has not trained yet"
+    return f"which is in round {rounds[-1].name.removeprefix('round_')}, at step {last_step(rounds[-1]):,}"
+
+
+def last_step(folder: Path) -> int:
+    """The last step in a run's metrics; 0 if there is none. Another process may be writing them."""
+    try:
+        with (folder / "metrics.jsonl").open("rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
+            lines = file.read().split(b"\n")[:-1]
+        return int(json.loads(lines[-1])["step"])
+    except (OSError, LookupError, ValueError, TypeError):  # none yet, or not for us to judge
+        return 0

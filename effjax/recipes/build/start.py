@@ -1,0 +1,76 @@
+"""Starting a run from weights that were trained elsewhere."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax.errors import UserError
+from effjax.models import foreign
+from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.hashes import params_sha256
+from effjax.steps import TrainState
+from effjax.steps.masks import path_name
+
+Tree = Any
+
+_SHIPPED = "shipped"
+
+
+def start_from(state: TrainState, assembled: Assembled, datasets: Datasets, key: str) -> tuple[TrainState, str]:
+    """Puts foreign weights in the place of the student's; the classifier stays as drawn where the classes differ.
+
+    Args:
+      state: the state before the first step, on the host.
+      assembled: the run.
+      datasets: the experiment's data.
+      key: of the run's config, for errors.
+
+    Returns:
+      The state, and the hash of the weights.
+
+    Raises:
+      UserError: if the weights do not fit, or expect their input on another scale than the view gives.
+    """
+    given = assembled.config["init"]
+    loaded = foreign.load_foreign(assembled.config["model"]["name"], None if given == _SHIPPED else given)
+    mean, std = loaded.input.mean, loaded.input.std
+    view = datasets.view
+    if given == _SHIPPED and not (np.allclose(mean, view.mean) and np.allclose(std, view.std)):
+        raise UserError(
+            f"{key}.init={given!r}: these weights expect config.view.mean={mean} and std={std}, "
+            f"not {view.mean} and {view.std}"
+        )
+    variables = loaded.variables
+    if datasets.train[0]["image"].shape[-1] == 1:
+        if len({*mean}) > 1 or len({*std}) > 1:
+            raise UserError(f"{key}.init={given!r}: these weights scale red, green and blue apart; the images are grey")
+        variables = _for_grey(variables)
+    drawn = {"params": state.params["student"], **state.model_state}
+    fitted = jax.tree_util.tree_map_with_path(lambda path, own: _fit(path, own, variables, key), drawn)
+    params = {**state.params, "student": fitted.pop("params")}
+    ema = params if state.ema != () else ()
+    return state.replace(params=params, model_state=fitted, ema=ema), params_sha256(loaded.variables)
+
+
+def _for_grey(variables: Tree) -> Tree:
+    """Adds the first layer's kernels up over the colours: what grey, written three times, would give."""
+
+    def fold(path, leaf):
+        stem = path_name(path) == "params/stem_conv/kernel"
+        return leaf.sum(2, keepdims=True) if stem else leaf
+
+    return jax.tree_util.tree_map_with_path(fold, variables)
+
+
+def _fit(path, own: np.ndarray, variables: Tree, key: str) -> np.ndarray:
+    name, found = path_name(path), variables
+    for part in name.split("/"):
+        found = found.get(part) if isinstance(found, dict) else None
+    if found is not None and found.shape == own.shape:
+        return np.asarray(found, own.dtype)
+    if "classifier/" in name:  # other classes: a new one
+        return own
+    shape = None if found is None else found.shape
+    raise UserError(f"{key}.init: {name} is {own.shape} in the model, {shape} in the weights")

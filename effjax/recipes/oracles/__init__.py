@@ -1,8 +1,0 @@
-"""Who says what an image shows: the dataset itself, people with a folder, people with Label Studio."""
-
-from effjax.recipes.oracles.base import Oracle, Query
-from effjax.recipes.oracles.dataset import DatasetOracle
-from effjax.recipes.oracles.folder import FolderOracle
-from effjax.recipes.oracles.label_studio import LabelStudioOracle
-
-__all__ = ["DatasetOracle", "FolderOracle", "LabelStudioOracle", "Oracle", "Query"]

@@ -1,0 +1,33 @@
+"""What a config may say: its keys, their defaults, and what each may be."""
+
+from effjax.recipes.schema.active import active, outliers, query, stream
+from effjax.recipes.schema.experiment import (
+    check,
+    distilled,
+    experiment,
+    paced,
+    run,
+    teacher_of_checkpoint,
+    teacher_of_run,
+    teacher_of_weights,
+)
+from effjax.recipes.schema.keys import check_variant
+from effjax.recipes.schema.order import in_order, needed_by
+
+__all__ = [
+    "active",
+    "check",
+    "check_variant",
+    "distilled",
+    "experiment",
+    "in_order",
+    "needed_by",
+    "outliers",
+    "paced",
+    "query",
+    "run",
+    "stream",
+    "teacher_of_checkpoint",
+    "teacher_of_run",
+    "teacher_of_weights",
+]

@@ -1,0 +1,1 @@
+"""Training runs: teachers, students, curricula; one table, one report."""

@@ -1,0 +1,185 @@
+"""What an experiment ends with: a table, plots, one page for people."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from effjax.files import write_text
+from effjax.recipes.train.costs import NOTE as COST_NOTE
+from effjax.recipes.train.costs import cost_table
+from effjax.recipes.train.done import Done
+from effjax.recipes.train.omitted import omitted_table
+from effjax.recipes.train.results import test_logits
+from effjax.recipes.train.runs import Experiment
+from effjax.reports import tables
+from effjax.reports.accuracies import plot_accuracies
+from effjax.reports.boxes import plot_boxes
+from effjax.reports.curves import plot_curves
+from effjax.reports.html import Opinion, write_report
+from effjax.reports.provenance import provenance
+from effjax.reports.publishing import REPORT_FILE, TABLE_FILE, publish
+from effjax.runtime import read_metrics
+
+_log = logging.getLogger("effjax")
+
+CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
+_NUM_OPINIONS, _NUM_NETWORKS = 12, 6
+_MOST_IN_A_SENTENCE = 4
+_SEEDS_FOR_BOXES = 10  # fewer are better seen one by one
+
+
+def report(
+    experiment: Experiment,
+    finished: Mapping[tuple[str, int], Done],
+    summary: Mapping[str, Any],
+    reference: str,
+    control: str | None,
+    results: str | Path | None,
+) -> None:
+    """Writes the table, the plots and the page of an experiment, and prints the table.
+
+    Args:
+      experiment: the experiment.
+      finished: its runs, by name and seed.
+      summary: by run ``params``, ``mflops`` and ``seeds``, in the order of the table.
+      reference: the teacher whose doubts choose the images that are shown.
+      control: the run that others are compared with, if any.
+      results: a Markdown file for the table, its plot beside it; None or empty for none.
+    """
+    config, folder = experiment.config, experiment.workdir
+    taught = any(run["teachers"] for run in config["runs"].values())
+    title = config["title"] or f"{'Distillation' if taught else 'Training'} on {experiment.datasets.info.name}"
+    labels = {name: config["runs"][name]["label"] or name for name in summary}
+    notes, facts = _notes(experiment, labels, reference, control, taught), provenance()
+    main = tables.results(summary, labels, control, agreement=taught)
+    key = "test_accuracy" if config["judge"] == "last" else "test_accuracy_best"
+    further = _further_tables(config, summary, labels, key)
+    if costs := cost_table(experiment, finished, labels, control):
+        further.append((costs, COST_NOTE))
+    notes += _lost(summary, labels)
+    page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
+    page += [f"{name}: {value}" for name, value in facts.items()]
+    write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
+    print(main.text())
+    series = {
+        name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds_of(name)] for name in labels
+    }
+    panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
+    plot_curves(folder / CURVES_FILE, series, panels, labels)
+    plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
+    plot(folder / ACCURACIES_FILE, summary, labels, control, key)
+    if results:
+        publish(results, title, page, folder / ACCURACIES_FILE, "test accuracy by run")
+    write_report(
+        folder / REPORT_FILE,
+        title=title,
+        lead=_lead(summary, labels, control),
+        table=main,
+        notes=notes,
+        further=further,
+        accuracies=folder / ACCURACIES_FILE,
+        curves=folder / CURVES_FILE,
+        class_names=experiment.datasets.info.class_names,
+        taught=taught,
+        opinions=_opinions(experiment, finished, labels, _shown(summary, reference, control)),
+        facts={**facts, "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
+    )
+    _log.info("the report: %s", folder / REPORT_FILE)
+
+
+def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> list[tuple[tables.Table, str]]:
+    """Tables besides the results, each with how to read it."""
+    further = []
+    if config["claims"]:
+        note = tables.VERDICTS
+        further.append((tables.claims(summary, labels, config["claims"], key), note))
+    if omitted := omitted_table(summary, labels):
+        note = "The bias of the classes never seen is raised by the shift that makes most validation images right."
+        further.append((omitted, note))
+    return further
+
+
+def _lead(summary, labels, control) -> str:
+    """The gains, if they are few enough to be read in a sentence."""
+    if control not in summary:
+        return ""
+    alike = [name for name, run in summary.items() if name != control and run["params"] == summary[control]["params"]]
+    if not 0 < len(alike) <= _MOST_IN_A_SENTENCE:
+        return ""
+    seeds = summary[control]["seeds"]
+    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, "test_accuracy").percent("+") for name in alike)
+    parts = (f"{labels[name]}: {gain}" for name, gain in zip(alike, gains, strict=True))
+    return f"Test accuracy against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
+
+
+def _shown(summary, reference: str, control: str | None) -> list[str]:
+    """The runs whose probabilities are drawn: teacher and control, and of the others the first that are like it."""
+    first = [name for name in dict.fromkeys((reference, control)) if name]
+    params = summary[control]["params"] if control in summary else None
+    alike = [name for name, run in summary.items() if name not in first and params in (None, run["params"])]
+    return [*first, *alike][:_NUM_NETWORKS]
+
+
+def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> list[str]:
+    data = experiment.config["data"]
+    runs = {label: experiment.seeds_of(name) for name, label in labels.items()}
+    few = [f"{label}: {tables.averaged_over(seeds)}" for label, seeds in runs.items() if seeds != experiment.seeds]
+    fewer = f" ({' '.join(few)})" if few else ""
+    looked = "The test split was looked at once, after all training."
+    if data["test"] == data["validation"]:
+        looked = "The columns headed test are the validation split too: the test split was not looked at."
+    return [
+        f"{tables.averaged_over(experiment.seeds)}{fewer} Last: at the end of training. Best: the checkpoint that "
+        f"was best on the validation split. {looked}",
+        (
+            "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
+            f"({labels.get(reference, reference)} for runs without). "
+            if taught
+            else ""
+        )
+        + "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
+        + (
+            f" Δ: difference to {labels.get(control, control)}, by seed, ± half its 95 % interval (Student's t)."
+            if control
+            else ""
+        ),
+    ]
+
+
+def _lost(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """What is said of runs whose best checkpoint is gone."""
+    runs = [
+        f"{labels[name]}, seed {seed['seed']} (step {seed['lost_best']})"
+        for name, run in summary.items()
+        for seed in run["seeds"]
+        if "lost_best" in seed
+    ]
+    return [f"The best checkpoint is gone, and the last counts as the best: {'; '.join(runs)}."] if runs else []
+
+
+def _opinions(experiment: Experiment, finished, labels, names: Sequence[str]) -> list[Opinion]:
+    """The test images on which the first network, the teacher, is least sure, for the first seed."""
+    seed, test = experiment.seeds[0], experiment.datasets.test
+    probs = {name: np.asarray(jax.nn.softmax(test_logits(finished[name, seed]))) for name in names}
+    teacher = probs[names[0]]
+    entropy = -(teacher * np.log(np.maximum(teacher, 1e-12))).sum(-1)
+    classes = experiment.datasets.info.class_names
+    shown = []
+    for row in np.argsort(-entropy)[:_NUM_OPINIONS]:
+        example = test[int(row)]
+        label = int(example["label"])
+        caption = f"{classes[label]} (test image {int(example['id'])})"
+        rows = {labels.get(name, name): probs[name][row] for name in names}
+        shown.append(Opinion(example["image"], label, caption, rows))
+    return shown
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value

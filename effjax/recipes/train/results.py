@@ -1,0 +1,100 @@
+"""What a finished run says about the test set: looked at once, after everything has been chosen on validation."""
+
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+
+from effjax import metrics
+from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
+from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.build.writing import write_json
+from effjax.recipes.train.done import RESULT_FILE, Done
+from effjax.recipes.train.omitted import measure_omitted
+from effjax.recipes.train.runs import Experiment
+from effjax.runtime.hosts import is_primary
+
+_log = logging.getLogger("effjax")
+
+PREDICTIONS_FILE = "test_logits.npz"
+_ANEW = "the run is measured anew"
+
+
+def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[str, Any]:
+    """Evaluates a run on the test split, or reads what an earlier process has measured.
+
+    Args:
+      experiment: the run's.
+      done: the run.
+      teacher: whose answers the agreement is measured with; None for a teacher itself.
+
+    Returns:
+      ``seed``, ``test_accuracy`` (last), ``test_accuracy_best`` (best by validation), ``agreement`` (with the teacher,
+      last), ``ece`` and ``nll`` (last), ``best_step``, ``params_sha256`` (last), ``teachers`` (the hashes of theirs);
+      ``lost_best`` where the best checkpoint is gone, and the last counts as it.
+    """
+    path = done.folder / RESULT_FILE
+    last = done.variables("last")
+    sha = params_sha256(last["params"])
+    if (known := _known(done)) and known["params_sha256"] == sha:
+        return known
+    test = experiment.datasets.test
+    labels = test.labels()
+    logits = done.assembled.predict(last, test)
+    best = done.assembled.predict(done.variables("best"), test)
+    if is_primary():
+        write_whole(done.folder / PREDICTIONS_FILE, lambda file: np.savez(file, logits=logits, labels=labels))
+    teacher_logits = logits if teacher is None else test_logits(teacher)
+    measured = classification_metrics(logits, labels)
+    result = {
+        "seed": done.seed,
+        "test_accuracy": measured["accuracy"],
+        "test_accuracy_best": classification_metrics(best, labels)["accuracy"],
+        "agreement": _mean(metrics.agreement(logits, teacher_logits)),
+        "ece": measured["ece"],
+        "nll": measured["nll"],
+        "best_step": done.best_step,
+        "params_sha256": sha,
+        "teachers": dict(done.teachers),
+    }
+    if done.lost_best is not None:
+        result["lost_best"] = done.lost_best
+    if done.assembled.config["without_classes"]:
+        result["omitted"] = measure_omitted(experiment, done, last, logits)
+    write_json(path, result)
+    return result
+
+
+def _known(done: Done) -> dict[str, Any] | None:
+    """What an earlier process has measured; None where that, or what it was measured from, is missing or damaged."""
+    if not (done.folder / RESULT_FILE).exists():
+        return None
+    try:
+        read_arrays(done.folder / PREDICTIONS_FILE, _ANEW)
+        known = read_json(done.folder / RESULT_FILE, _ANEW)
+        if not isinstance(known, dict) or "params_sha256" not in known:
+            raise damaged(done.folder / RESULT_FILE, "no hash of parameters", _ANEW)
+    except StorageError as error:
+        _log.warning("%s", error)
+        return None
+    return known
+
+
+def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy, negative log-likelihood in nats and expected calibration error of logits ``[N, K]``."""
+    probs = np.asarray(jax.nn.softmax(logits))
+    return {
+        "accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
+        "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
+        "ece": float(metrics.expected_calibration_error(probs, labels)),
+    }
+
+
+def test_logits(done: Done) -> np.ndarray:
+    """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
+    return read_arrays(done.folder / PREDICTIONS_FILE)["logits"]
+
+
+def _mean(values: jax.Array) -> float:
+    return float(np.asarray(values, np.float64).mean())
