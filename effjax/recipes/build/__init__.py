@@ -1,0 +1,1 @@
+"""From a config to what the loop runs: datasets, networks, teachers, jobs."""
