@@ -2,7 +2,8 @@
 
 >>> module = create("resnet20", 10, taps=("stage3/block3",))
 >>> variables = init(module, jax.random.key(0), (32, 32, 3))
->>> logits, taps = module.apply(variables, images)
+>>> outputs = module.apply(variables, images)
+>>> outputs.logits, outputs.taps["stage3/block3"]
 """
 
 from effjax.models.count import count_params, flops

@@ -67,9 +67,10 @@ def create(name: str, num_classes: int, **given: Any) -> nn.Module:
     """Makes a model; two calls with equal arguments make equal (and equally hashed) modules.
 
     Every model is called as ``module.apply(variables, images, train=False, dropout_keys=None)`` and returns
-    ``Outputs(logits, taps)``. ``images`` is float ``[B, H, W, C]``. ``train`` governs batch normalisation only:
-    with it, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs dropout only: ``[B]`` typed keys, one an
-    example, or None for no dropout; so Monte-Carlo dropout is keys without ``train``. Parameters are float32.
+    ``Outputs(preds, taps)``; a classifier's predictions are its logits. ``images`` is float ``[B, H, W, C]``.
+    ``train`` governs batch normalisation only: with it, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs
+    dropout only: ``[B]`` typed keys, one an example, or None for no dropout; so Monte-Carlo dropout is keys without
+    ``train``. Parameters are float32.
 
     Args:
       name: one of ``NAMES``.

@@ -1,4 +1,4 @@
-"""What a model returns: logits, and the intermediate activations ("taps") that were asked for.
+"""What a model returns: predictions, and the intermediate activations ("taps") that were asked for.
 
 The models hand their activations to a ``Taps`` recorder under the path of the module that made them. It is plain
 Python that runs while tracing, so a tap that nobody asked for costs nothing. Flax's ``capture_intermediates``
@@ -7,7 +7,7 @@ non-linearity, never after it), and lets a path that matches nothing go unnotice
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,12 +20,17 @@ class Outputs(NamedTuple):
     """What every model returns.
 
     Attributes:
-      logits: ``[B, K]`` float32.
+      preds: any tree of predictions, arrays ``[B, ...]``; a classifier's are its logits, ``[B, K]`` float32.
       taps: activations by path, e.g. ``{"stage1/block2": [B, H, W, C]}``, in the model's compute dtype.
     """
 
-    logits: jax.Array
+    preds: Any
     taps: dict[str, jax.Array]
+
+    @property
+    def logits(self) -> jax.Array:
+        """The predictions of a classifier."""
+        return self.preds
 
 
 class Taps:

@@ -79,6 +79,15 @@ def test_variables_are_a_function_of_the_key(case):
     assert set(one) == ({"params", "batch_stats"} if case == "resnet8" else {"params"})
 
 
+def test_outputs_hold_any_tree_of_predictions():
+    boxes = models.Outputs({"boxes": jnp.zeros((2, 5, 4)), "scores": jnp.ones((2, 5))}, {"stem": jnp.zeros(2)})
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, boxes)
+    assert isinstance(doubled, models.Outputs)
+    np.testing.assert_array_equal(doubled.preds["scores"], 2)
+    logits = jnp.arange(3.0)
+    np.testing.assert_array_equal(models.Outputs(logits, {}).logits, logits)
+
+
 def test_init_is_the_modules_own():
     module, images = build("mlp")
     ours = models.init(module, jax.random.key(0), images.shape[1:])
