@@ -17,8 +17,8 @@ from benchmarks.effjax_step import RandomFeed
 from benchmarks.in_turn import in_turn
 from effjax import models, uncertainty
 from effjax.curricula import stages
-from effjax.runtime import Task, jit_backend
-from effjax.runtime.task import spec
+from effjax.runtime import Job, jit_backend
+from effjax.runtime.job import spec
 from effjax.steps import (
     Objective,
     View,
@@ -64,7 +64,7 @@ class MembersFeed(RandomFeed):
 
 def block_of_steps(members: int) -> tuple[Callable[[], None], int]:
     """A compiled block of train steps of so many networks (0: of one, without their axis), and how many it has."""
-    task = Task(
+    job = Job(
         objective=Objective(models.create("scnn", CLASSES), {"ce": make_term("ce")}),
         optimizer=make_optimizer("sgd", 0.01),
         plan=stages(2048, {"trainable": [[0.0, ".*"]]}),
@@ -77,14 +77,14 @@ def block_of_steps(members: int) -> tuple[Callable[[], None], int]:
         members=members,
     )
     example = RandomFeed(_TRAINING_BATCH, SHAPE, CLASSES).example()
-    init = jax.jit(lambda seed: init_state(task.objective, task.optimizer, seed, example))
+    init = jax.jit(lambda seed: init_state(job.objective, job.optimizer, seed, example))
     states = [jax.tree.map(np.asarray, init(np.uint32(seed))) for seed in range(members or 1)]
     state = jax.tree.map(np.asarray, stack_members(states)) if members else states[0]
-    length, _ = task.block_at(task.plan[0], state)
-    inputs = task.backend.shard(next(task.feed.blocks({}, 0, 0, length, length)), axis=task.example_axis)
-    resident = task.backend.replicate(task.feed.resident)
-    program = task.compile(task.plan[0], *spec((state, task.feed.resident)), spec(inputs))
-    held = [task.backend.replicate(state)]
+    length, _ = job.block_at(job.plan[0], state)
+    inputs = job.backend.shard(next(job.feed.blocks({}, 0, 0, length, length)), axis=job.example_axis)
+    resident = job.backend.replicate(job.feed.resident)
+    program = job.compile(job.plan[0], *spec((state, job.feed.resident)), spec(inputs))
+    held = [job.backend.replicate(state)]
 
     def run() -> None:
         held[0], metrics = program(held[0], resident, inputs)

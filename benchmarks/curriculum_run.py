@@ -19,7 +19,7 @@ from absl import app, flags
 from benchmarks.effjax_step import RandomFeed
 from effjax import models
 from effjax.curricula import efficienttrain, stages
-from effjax.runtime import Task, fit
+from effjax.runtime import Job, fit
 from effjax.runtime.backends import JitBackend
 from effjax.runtime.programs import Programs
 from effjax.steps import Objective, View, init_state, make_optimizer, make_term
@@ -72,7 +72,7 @@ class Run:
 
         shapes = jax.eval_shape(init)
         self.state = jax.tree.map(np.asarray, jax.jit(init)())
-        self.task = Task(
+        self.job = Job(
             objective=objective,
             optimizer=optimizer,
             plan=stages(steps, {"image_size": plan}),
@@ -91,7 +91,7 @@ class Run:
         """Trains, and returns seconds, seconds a step by stage, and each switch's stall in steps of the new stage."""
         self.feed.idle.clear()
         with tempfile.TemporaryDirectory() as folder:
-            fitted = fit(self.task, self.state, workdir=folder, identity={}, label="benchmark")
+            fitted = fit(self.job, self.state, workdir=folder, identity={}, label="benchmark")
         by_stage = fitted.clock["stages"]
         each = [seconds / steps for seconds, _, steps in by_stage]
         return {
@@ -110,8 +110,8 @@ def main(_) -> None:
         run()
     again = [{name: run() for name, run in runs.items()} for _ in range(_PAIRS.value)]
     report = {
-        "sizes": [stage["image_size"] for stage in runs["plan"].task.plan],
-        "steps": [stage.num_steps for stage in runs["plan"].task.plan],
+        "sizes": [stage["image_size"] for stage in runs["plan"].job.plan],
+        "steps": [stage.num_steps for stage in runs["plan"].job.plan],
         "batch": flags.FLAGS.batch,
         "width": _WIDTH.value,
         "stall_while_compiling": switching["stalls"][0] if switching else None,

@@ -18,8 +18,8 @@ from benchmarks.in_turn import in_turn
 from effjax import images as ops
 from effjax import models
 from effjax.curricula import stages
-from effjax.runtime import Task, jit_backend
-from effjax.runtime.task import spec
+from effjax.runtime import Job, jit_backend
+from effjax.runtime.job import spec
 from effjax.steps import Objective, init_state, make_optimizer, make_term
 
 _WIDTH = flags.DEFINE_float("width", 0.25, "multiplies the channels of ResNet-18")
@@ -34,7 +34,7 @@ class Step:
     def __init__(self, stored: int, size: int):
         objective = Objective(models.create("resnet18", CLASSES, width=_WIDTH.value), {"ce": make_term("ce")})
         batch = flags.FLAGS.batch
-        task = Task(
+        job = Job(
             objective=objective,
             optimizer=make_optimizer("sgd", 0.01),
             plan=stages(64, {"image_size": [[0.0, size]]}),
@@ -46,12 +46,12 @@ class Step:
             log_every=64,
             steps_per_dispatch=1,
         )
-        init = jax.jit(lambda: init_state(objective, task.optimizer, 0, task.feed.example()))
-        self.state = task.backend.replicate(jax.tree.map(np.asarray, init()))
-        self.resident = task.backend.replicate(task.feed.resident)
-        self.inputs = task.backend.shard(next(task.feed.blocks({}, 0, 0, 1, 1)), axis=1)
-        shapes = (*spec((self.state, task.feed.resident)), spec(self.inputs))
-        self.program = task.compile(task.plan[0], *shapes)
+        init = jax.jit(lambda: init_state(objective, job.optimizer, 0, job.feed.example()))
+        self.state = job.backend.replicate(jax.tree.map(np.asarray, init()))
+        self.resident = job.backend.replicate(job.feed.resident)
+        self.inputs = job.backend.shard(next(job.feed.blocks({}, 0, 0, 1, 1)), axis=1)
+        shapes = (*spec((self.state, job.feed.resident)), spec(self.inputs))
+        self.program = job.compile(job.plan[0], *shapes)
 
     def __call__(self) -> None:
         self.state, metrics = self.program(self.state, self.resident, self.inputs)

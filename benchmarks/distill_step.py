@@ -18,8 +18,8 @@ from absl import app, flags
 from benchmarks.effjax_step import RandomFeed
 from effjax import models
 from effjax.curricula import stages
-from effjax.runtime import Task, jit_backend
-from effjax.runtime.task import spec
+from effjax.runtime import Job, jit_backend
+from effjax.runtime.job import spec
 from effjax.steps import (
     CachedTeacher,
     NetworkTeacher,
@@ -46,7 +46,7 @@ class Variant:
 
     def __init__(self, terms, teachers, frozen, *, stage: int = 0, plans=None):
         _, student, options, shape = PAIRS[_PAIR.value]
-        self.task = Task(
+        self.job = Job(
             objective=Objective(models.create(student, CLASSES, **options), terms, teachers),
             optimizer=make_optimizer("sgd", 0.01),
             plan=stages(2048, plans or {"trainable": [[0.0, ".*"]]}),
@@ -57,17 +57,15 @@ class Variant:
             checkpoint_every=1024,
             log_every=1024,
         )
-        task, backend = self.task, self.task.backend
-        state = jax.jit(
-            lambda: init_state(task.objective, task.optimizer, 0, task.feed.example(), frozen=spec(frozen))
-        )()
-        at = task.plan[stage]
-        needed = {name: frozen[name] for name in task.objective_at(at).teachers}
+        job, backend = self.job, self.job.backend
+        state = jax.jit(lambda: init_state(job.objective, job.optimizer, 0, job.feed.example(), frozen=spec(frozen)))()
+        at = job.plan[stage]
+        needed = {name: frozen[name] for name in job.objective_at(at).teachers}
         self.state = backend.replicate(jax.tree.map(np.asarray, state).replace(frozen=needed))
-        self.length, _ = task.block_at(at, self.state)
-        self.inputs = backend.shard(next(task.feed.blocks({}, 0, 0, self.length, self.length)), axis=1)
-        self.resident = backend.replicate(task.feed.resident)
-        self.program = task.compile(at, *spec((self.state, task.feed.resident)), spec(self.inputs))
+        self.length, _ = job.block_at(at, self.state)
+        self.inputs = backend.shard(next(job.feed.blocks({}, 0, 0, self.length, self.length)), axis=1)
+        self.resident = backend.replicate(job.feed.resident)
+        self.program = job.compile(at, *spec((self.state, job.feed.resident)), spec(self.inputs))
         self.seconds: list[float] = []
 
     def run(self, blocks: int) -> float:

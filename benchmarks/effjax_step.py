@@ -17,8 +17,8 @@ from absl import app, flags
 
 from effjax import models
 from effjax.curricula import stages
-from effjax.runtime import Task, fit, jit_backend
-from effjax.runtime.task import spec
+from effjax.runtime import Job, fit, jit_backend
+from effjax.runtime.job import spec
 from effjax.steps import Objective, init_state, make_optimizer, make_term
 
 _MODEL = flags.DEFINE_enum("model", "scnn", ["mlp", "scnn", "resnet20"], "which network")
@@ -54,10 +54,10 @@ class RandomFeed:
             yield {"row": draw.integers(0, 4 * self.batch_size, (length, self.batch_size)).astype(np.int32)}
 
 
-def make_task(total_steps: int, per_dispatch: int | None) -> Task:
+def make_task(total_steps: int, per_dispatch: int | None) -> Job:
     shape, num_classes = _SHAPES[_MODEL.value]
     objective = Objective(models.create(_MODEL.value, num_classes), {"ce": make_term("ce")})
-    return Task(
+    return Job(
         objective=objective,
         optimizer=make_optimizer("sgd", 0.01),
         plan=stages(total_steps, {"trainable": [[0.0, ".*"]]}),
@@ -71,21 +71,21 @@ def make_task(total_steps: int, per_dispatch: int | None) -> Task:
     )
 
 
-def initial_state(task: Task):
-    init = jax.jit(lambda seed: init_state(task.objective, task.optimizer, seed, task.feed.example()))
+def initial_state(job: Job):
+    init = jax.jit(lambda seed: init_state(job.objective, job.optimizer, seed, job.feed.example()))
     return jax.tree.map(np.asarray, init(np.uint32(0)))
 
 
 def bare_seconds(steps: int, per_dispatch: int | None) -> tuple[list[float], int]:
     """Seconds a step of the compiled block alone, one value a block, and how many steps a block has."""
-    task = make_task(steps, per_dispatch)
-    state = initial_state(task)
-    stage = task.plan[0]
-    length, _ = task.block_at(stage, state)
-    inputs = task.backend.shard(next(task.feed.blocks({}, 0, 0, length, length)), axis=1)
-    resident = task.backend.replicate(task.feed.resident)
-    program = task.compile(stage, *spec((state, task.feed.resident)), spec(inputs))
-    state = task.backend.replicate(state)
+    job = make_task(steps, per_dispatch)
+    state = initial_state(job)
+    stage = job.plan[0]
+    length, _ = job.block_at(stage, state)
+    inputs = job.backend.shard(next(job.feed.blocks({}, 0, 0, length, length)), axis=1)
+    resident = job.backend.replicate(job.feed.resident)
+    program = job.compile(stage, *spec((state, job.feed.resident)), spec(inputs))
+    state = job.backend.replicate(state)
     seconds = []
     for _ in range(max(steps // length, 3) + 2):
         start = time.perf_counter()
@@ -96,14 +96,14 @@ def bare_seconds(steps: int, per_dispatch: int | None) -> tuple[list[float], int
 
 
 def loop_seconds(steps: int) -> float:
-    """Seconds a step of ``fit``, compilation left out: a second run of the same task, from start to saved end."""
-    task = make_task(steps, None)
+    """Seconds a step of ``fit``, compilation left out: a second run of the same job, from start to saved end."""
+    job = make_task(steps, None)
     seconds = 0.0
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
-            state = initial_state(task)
+            state = initial_state(job)
             start = time.perf_counter()
-            fit(task, state, workdir=folder, identity={}, label=_MODEL.value)
+            fit(job, state, workdir=folder, identity={}, label=_MODEL.value)
             seconds = time.perf_counter() - start
     return seconds / steps
 

@@ -3,8 +3,8 @@
 from effjax.runtime.backends import BACKENDS, Backend, jit_backend, make_backend, pmap_backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.interrupt import EXIT_INTERRUPTED, Interrupted
+from effjax.runtime.job import Feed, Job
 from effjax.runtime.loop import Fitted, fit
-from effjax.runtime.task import Feed, Task
 from effjax.runtime.writers import read_metrics
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Feed",
     "Fitted",
     "Interrupted",
-    "Task",
+    "Job",
     "fit",
     "jit_backend",
     "make_backend",

@@ -24,9 +24,9 @@ from effjax.runtime.checkpoints import Checkpoints, best_is_gone
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
 from effjax.runtime.hosts import is_primary
 from effjax.runtime.interrupt import Interrupted, StopSignal
+from effjax.runtime.job import Job, resized, spec
 from effjax.runtime.machine import differences, machine
 from effjax.runtime.progress import Progress
-from effjax.runtime.task import Task, resized, spec
 from effjax.runtime.writers import Writer, mend_metrics
 from effjax.steps import TrainState, over_members, restart
 
@@ -58,7 +58,7 @@ class Fitted:
 
 
 def fit(
-    task: Task,
+    job: Job,
     state: TrainState,
     *,
     workdir: str | Path,
@@ -70,7 +70,7 @@ def fit(
     """Trains to the end of the plan, or goes on from where an earlier process was stopped.
 
     Args:
-      task: what to run.
+      job: what to run.
       state: the state before the first step.
       workdir: the run's folder: ``checkpoints/``, ``metrics.jsonl``, ``events/``.
       identity: the run's config, JSON-like; the checkpoint of another is refused.
@@ -86,10 +86,10 @@ def fit(
       Diverged: if a loss or a gradient is not finite.
       Interrupted: after SIGTERM or SIGINT, once the state is saved.
     """
-    stages = [{"start": s.start, "stop": s.stop, **dict(s.settings)} for s in task.plan]
+    stages = [{"start": s.start, "stop": s.stop, **dict(s.settings)} for s in job.plan]
     checkpoints = Checkpoints(Path(workdir) / "checkpoints", {**identity, "stages": _jsonable(stages)}, keep=keep)
     try:
-        return _Loop(task, state, checkpoints, Path(workdir), frozen or {}, label).run()
+        return _Loop(job, state, checkpoints, Path(workdir), frozen or {}, label).run()
     finally:
         checkpoints.close()
 
@@ -97,8 +97,8 @@ def fit(
 class _Loop:
     """One call of :func:`fit`."""
 
-    def __init__(self, task, state, checkpoints, workdir, frozen, label):
-        self.task, self.checkpoints, self.label = task, checkpoints, label
+    def __init__(self, job, state, checkpoints, workdir, frozen, label):
+        self.job, self.checkpoints, self.label = job, checkpoints, label
         self._frozen, self.frozen = frozen, {}
         self.workdir = workdir
         self.initial = state
@@ -106,11 +106,11 @@ class _Loop:
         notes = restored.meta if restored else {"lines": ""}
         self.host_state = restored.state if restored else state
         self.step = restored.step if restored else 0
-        patience = task.patience * task.evaluate_every
-        self.best = Best(task.members, patience, notes.get("best"))
-        self.clock = Clock(len(task.plan), notes.get("clock"))
+        patience = job.patience * job.evaluate_every
+        self.best = Best(job.members, patience, notes.get("best"))
+        self.clock = Clock(len(job.plan), notes.get("clock"))
         self.stopped = bool(notes.get("stopped"))
-        self.lines, self.machine = notes.get("lines"), machine(task.backend)
+        self.lines, self.machine = notes.get("lines"), machine(job.backend)
         self.moved = differences(notes.get("machine"), self.machine)
         # Sums of the training metrics since the last line; part of the checkpoint, for a run may stop between lines.
         self.window = dict(notes.get("window", {}))
@@ -119,14 +119,14 @@ class _Loop:
         self.blocks = 0
         self.opened: Ahead | None = None
         if restored:
-            _log.info("%s: resuming at step %d of %d", label, self.step, task.total_steps)
+            _log.info("%s: resuming at step %d of %d", label, self.step, job.total_steps)
 
     def run(self) -> Fitted:
-        if self.step < self.task.total_steps and not self.stopped:
+        if self.step < self.job.total_steps and not self.stopped:
             self._check_before_start()
             self._warn_of_what_differs()
             self.writer = Writer(self.workdir, self.step, self.lines)
-            self.progress = Progress(self.label, self.task.total_steps, self.step, self.task.batch_size)
+            self.progress = Progress(self.label, self.job.total_steps, self.step, self.job.batch_size)
             try:
                 self._run_stages()
             finally:
@@ -144,12 +144,12 @@ class _Loop:
         best = self.best.notes()
         if best is None or lost is not None:
             return self.step
-        return tuple(best["step"]) if self.task.members else best["step"]
+        return tuple(best["step"]) if self.job.members else best["step"]
 
     def _lost_best(self) -> int | None:
         """The step that is the best so far, if its checkpoint is not there. Of several networks each has it."""
         best = self.best.notes()
-        return best["step"] if best and not self.task.members and not self.checkpoints.has(best["step"]) else None
+        return best["step"] if best and not self.job.members and not self.checkpoints.has(best["step"]) else None
 
     def _warn_of_what_differs(self) -> None:
         """Says of a run that goes on what is not as the process before it left it."""
@@ -162,47 +162,47 @@ class _Loop:
             _log.warning("%s: the best checkpoint on validation so far, %s, is gone: %s", self.label, folder, said)
 
     def _check_before_start(self) -> None:
-        self.task.backend.check_batch_size(self.task.batch_size)
+        self.job.backend.check_batch_size(self.job.batch_size)
         self.frozen = {name: compute() for name, compute in self._frozen.items()}
-        self.task.check(self.initial, self.frozen)
+        self.job.check(self.initial, self.frozen)
 
     def _run_stages(self) -> None:
-        task = self.task
-        self.resident = task.backend.replicate(dict(task.feed.resident))
-        first = stage_at(task.plan, self.step)
-        self.state = task.backend.replicate(self.host_state.replace(frozen={}))
+        job = self.job
+        self.resident = job.backend.replicate(dict(job.feed.resident))
+        first = stage_at(job.plan, self.step)
+        self.state = job.backend.replicate(self.host_state.replace(frozen={}))
         self._prepare(first)
         with StopSignal() as stop:
-            for index in range(first, len(task.plan)):
+            for index in range(first, len(job.plan)):
                 self._run_stage(index, stop)
                 if self.stopped:
                     break
         self.host_state = self._fetch()
-        sizes = [stage.get("image_size") for stage in task.plan]
+        sizes = [stage.get("image_size") for stage in job.plan]
         if len(set(sizes)) > 1 and not self.stopped:
-            said = describe_cost(self.clock, sizes, [stage.num_steps for stage in task.plan])
+            said = describe_cost(self.clock, sizes, [stage.num_steps for stage in job.plan])
             _log.info("%s: %s", self.label, said)
 
     def _run_stage(self, index: int, stop: StopSignal) -> None:
-        task, stage = self.task, self.task.plan[index]
-        length, unroll = task.block_at(stage, self._with_teachers(self._shapes(stage), stage))
-        ready = task.programs.get(task.program_key(stage))
+        job, stage = self.job, self.job.plan[index]
+        length, unroll = job.block_at(stage, self._with_teachers(self._shapes(stage), stage))
+        ready = job.programs.get(job.program_key(stage))
         if self.step == stage.start and index:
-            self._enter(stage, task.plan[index - 1])
-        self.state = self.state.replace(frozen=task.backend.replicate(self._teachers(stage)))
+            self._enter(stage, job.plan[index - 1])
+        self.state = self.state.replace(frozen=job.backend.replicate(self._teachers(stage)))
         _log.info(
             "%s: stage %d/%d, steps %d-%d: %s; %d step(s) a dispatch%s; waited %.2f s for its program",
-            *(self.label, index + 1, len(task.plan), stage.start, stage.stop, dict(stage.settings), length),
+            *(self.label, index + 1, len(job.plan), stage.start, stage.stop, dict(stage.settings), length),
             *(" unrolled" if unroll else "", ready.waited),
         )
-        if index + 1 < len(task.plan):
+        if index + 1 < len(job.plan):
             self._prepare(index + 1)
         self._prepare_evaluation(stage)
-        blocks = self.opened or task.feed.blocks(dict(stage.settings), self.seeds, self.step, stage.stop, length)
+        blocks = self.opened or job.feed.blocks(dict(stage.settings), self.seeds, self.step, stage.stop, length)
         self.opened = None
         self.clock.start()
         for inputs in self.clock.loading(blocks, index):
-            self._dispatch(ready.program, task.backend.shard(inputs, axis=task.example_axis), length)
+            self._dispatch(ready.program, job.backend.shard(inputs, axis=job.example_axis), length)
             self.clock.steps(index, length)
             self._open_next(index)
             if self._is_boundary():
@@ -215,67 +215,67 @@ class _Loop:
                 self.clock.stop(index)
                 self._save()
                 self.checkpoints.wait()
-                raise Interrupted(f"{self.label}: stopped at step {self.step} of {task.total_steps}, saved")
+                raise Interrupted(f"{self.label}: stopped at step {self.step} of {job.total_steps}, saved")
             if self.stopped:
                 break
         self._settle()
         self.clock.stop(index)
-        if len(task.plan) > 1 or not task.feed.resident:
-            said = describe_stage(self.clock, index, task.batch_size * max(task.members, 1))
-            _log.info("%s: stage %d/%d: %s", self.label, index + 1, len(task.plan), said)
+        if len(job.plan) > 1 or not job.feed.resident:
+            said = describe_stage(self.clock, index, job.batch_size * max(job.members, 1))
+            _log.info("%s: stage %d/%d: %s", self.label, index + 1, len(job.plan), said)
 
     def _open_next(self, index: int) -> None:
         """In the last quarter of a stage, starts what reads for the next."""
-        task, stage = self.task, self.task.plan[index]
-        if task.feed.resident or self.opened or index + 1 == len(task.plan):
+        job, stage = self.job, self.job.plan[index]
+        if job.feed.resident or self.opened or index + 1 == len(job.plan):
             return
         if self.step >= stage.stop - stage.num_steps // 4:
-            coming = task.plan[index + 1]
-            length, _ = task.block_at(coming, self._with_teachers(self._shapes(coming), coming))
-            self.opened = Ahead(task.feed.blocks(dict(coming.settings), self.seeds, coming.start, coming.stop, length))
+            coming = job.plan[index + 1]
+            length, _ = job.block_at(coming, self._with_teachers(self._shapes(coming), coming))
+            self.opened = Ahead(job.feed.blocks(dict(coming.settings), self.seeds, coming.start, coming.stop, length))
 
     def _enter(self, stage: Stage, before: Stage) -> None:
         """What a stage changes of the state; after a resume at just this step too."""
         changed = [s for s in ("trainable", "image_size") if stage.get(s) != before.get(s)]
         if "trainable" in changed:
             self._restart_optimizer()
-        if "image_size" in changed and self.task.shapes_at:
-            self._change(resized(self._fetch(), self._shapes(stage), self.task.members))
+        if "image_size" in changed and self.job.shapes_at:
+            self._change(resized(self._fetch(), self._shapes(stage), self.job.members))
 
     def _change(self, state: TrainState) -> None:
-        self.state = self.task.backend.replicate(jax.tree.map(np.asarray, state))
+        self.state = self.job.backend.replicate(jax.tree.map(np.asarray, state))
 
     def _prepare_evaluation(self, stage: Stage) -> None:
-        task, size = self.task, stage.get("image_size")
-        if task.evaluator is not None:
+        job, size = self.job, stage.get("image_size")
+        if job.evaluator is not None:
             variables = spec(self._shapes(stage).eval_variables)
-            task.programs.prepare(("evaluation", size), lambda: task.evaluator.prepare(variables, size))
+            job.programs.prepare(("evaluation", size), lambda: job.evaluator.prepare(variables, size))
 
     def _shapes(self, stage: Stage) -> TrainState:
         """The state, or its shapes, as it is in a stage."""
-        return self.task.shapes_at(stage) if self.task.shapes_at else self.initial
+        return self.job.shapes_at(stage) if self.job.shapes_at else self.initial
 
     def _shapes_after(self, step: int) -> TrainState:
         """The same after a step: where a stage ends, its own, not yet those of the next."""
-        return self._shapes(self.task.plan[stage_at(self.task.plan, max(step - 1, 0))])
+        return self._shapes(self.job.plan[stage_at(self.job.plan, max(step - 1, 0))])
 
     def _restart_optimizer(self) -> None:
         """Where other parameters are trained than before."""
         state = self._fetch()
-        fresh = functools.partial(restart, self.task.optimizer)
-        if self.task.members:
+        fresh = functools.partial(restart, self.job.optimizer)
+        if self.job.members:
             fresh = over_members(fresh, (0, 0), unroll=True)
         self._change(state.replace(opt_state=fresh(state.opt_state, state.params)))
 
     def _prepare(self, index: int) -> None:
         """Has the program of a stage compiled in the background."""
-        task, stage = self.task, self.task.plan[index]
+        job, stage = self.job, self.job.plan[index]
         state = self._with_teachers(self._shapes(stage), stage)
-        length, _ = task.block_at(stage, state)
-        example = task.feed.block_example(length, dict(stage.settings))
-        inputs = spec(task.backend.shard(example, axis=task.example_axis))
-        shapes = (*spec((state, dict(task.feed.resident))), inputs)
-        task.programs.prepare(task.program_key(stage), lambda: task.compile(stage, *shapes))
+        length, _ = job.block_at(stage, state)
+        example = job.feed.block_example(length, dict(stage.settings))
+        inputs = spec(job.backend.shard(example, axis=job.example_axis))
+        shapes = (*spec((state, dict(job.feed.resident))), inputs)
+        job.programs.prepare(job.program_key(stage), lambda: job.compile(stage, *shapes))
 
     def _dispatch(self, program, inputs, length) -> None:
         self.state, metrics = program(self.state, self.resident, inputs)
@@ -288,7 +288,7 @@ class _Loop:
         """Waits until at most so many blocks are under way, and books what the others measured."""
         while len(self.pending) > in_flight:
             start, metrics = self.pending.popleft()
-            metrics = self.task.backend.fetch(metrics)
+            metrics = self.job.backend.fetch(metrics)
             for i in range(next(iter(metrics.values())).total.shape[0]):
                 self._book(start + i + 1, {name: (m.total[i], m.count[i]) for name, m in metrics.items()})
 
@@ -297,7 +297,7 @@ class _Loop:
         for name, (total, count) in metrics.items():
             old = self.window.get(name, (0.0, 0.0))
             self.window[name] = (old[0] + float(np.sum(total)), old[1] + float(np.sum(count)))
-        if step % self.task.log_every == 0 or step == self.task.total_steps:
+        if step % self.job.log_every == 0 or step == self.job.total_steps:
             means = {name: total / count for name, (total, count) in sorted(self.window.items())}
             self.window = {}
             self.writer.scalars(step, {f"train/{name}": value for name, value in means.items()})
@@ -317,33 +317,33 @@ class _Loop:
                 raise Diverged(f"{self.label}: {what} is {total} at step {step}; {self.checkpoints.kept()}")
 
     def _is_boundary(self) -> bool:
-        task = self.task
-        return any(self.step % every == 0 for every in (task.evaluate_every, task.checkpoint_every, task.total_steps))
+        job = self.job
+        return any(self.step % every == 0 for every in (job.evaluate_every, job.checkpoint_every, job.total_steps))
 
     def _between_blocks(self, stage: Stage) -> None:
         """Evaluates and saves where it is time to. Everything before has been booked, and was finite."""
-        task = self.task
-        at_end, improved = self.step == task.total_steps, False
-        if task.evaluator is not None and (self.step % task.evaluate_every == 0 or at_end):
+        job = self.job
+        at_end, improved = self.step == job.total_steps, False
+        if job.evaluator is not None and (self.step % job.evaluate_every == 0 or at_end):
             improved = self._evaluate(stage)
             self.stopped = self.best.all_stopped(self.step)
-        if improved or self.step % task.checkpoint_every == 0 or at_end or self.stopped:
+        if improved or self.step % job.checkpoint_every == 0 or at_end or self.stopped:
             self._save()
         if at_end or self.stopped:
             self.checkpoints.wait()
 
     def _evaluate(self, stage: Stage) -> bool:
         """Measures the network on the validation set; returns whether a checkpoint should keep it as the best."""
-        task, size = self.task, stage.get("image_size")
-        task.programs.get(("evaluation", size))
+        job, size = self.job, stage.get("image_size")
+        job.programs.get(("evaluation", size))
         variables = self.state.eval_variables
-        values = task.evaluator(variables, size)
+        values = job.evaluator(variables, size)
         self.clock.mark(self.step)
         self.writer.scalars(self.step, {f"validation/{name}": np.mean(value) for name, value in values.items()})
-        if self.step <= task.watch_from:
+        if self.step <= job.watch_from:
             return False
-        improved = self.best.update(self.step, values[task.watch])
-        if not task.members:
+        improved = self.best.update(self.step, values[job.watch])
+        if not job.members:
             return bool(improved.any())
         self.state = self.state.replace(best=_chosen(improved, variables, self.state.best))
         return False  # the best of each member is in every checkpoint
@@ -354,11 +354,11 @@ class _Loop:
         self.checkpoints.save(self._fetch(), {**meta, "lines": self.writer.sums(), "machine": self.machine})
 
     def _fetch(self) -> TrainState:
-        return self.task.backend.fetch(self.state.replace(frozen={}))
+        return self.job.backend.fetch(self.state.replace(frozen={}))
 
     def _teachers(self, stage: Stage) -> dict[str, Tree]:
         """What the teachers of a stage read; a teacher that no term needs any more is let go."""
-        return {name: self.frozen[name] for name in self.task.objective_at(stage).teachers}
+        return {name: self.frozen[name] for name in self.job.objective_at(stage).teachers}
 
     def _with_teachers(self, state: TrainState, stage: Stage) -> TrainState:
         return state.replace(frozen=self._teachers(stage))

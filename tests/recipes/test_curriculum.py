@@ -43,13 +43,13 @@ def undisturbed(tmp_path_factory, data_dir):
 
 def test_plans_merge(undisturbed):
     *_, done = undisturbed
-    stages = [(s.start, s["image_size"], s["terms"]) for s in done.assembled.task.plan]
+    stages = [(s.start, s["image_size"], s["terms"]) for s in done.assembled.job.plan]
     assert stages == [
         (0, 20, ("ce", "soft_target")),
         (8, 20, ("ce",)),
         (16, 28, ("ce",)),
     ]
-    feed = done.assembled.task.feed
+    feed = done.assembled.job.feed
     seen = set(feed.sampler({}, 0).rows(0).tolist())
     ranking = done.assembled.pace.difficulty
     assert seen <= set(np.argsort(ranking)[: round(0.2 * 3500)].tolist())  # the easiest fifth
@@ -92,11 +92,11 @@ def test_a_second_set_and_both(tmp_path, data_dir):
     config = small(data_dir, run=run)
     config.data.also = {"easy": "digits"}
     done = train(config, tmp_path)["run", 0]
-    feed = done.assembled.task.feed
+    feed = done.assembled.job.feed
     assert len(feed.rows({"data": "easy"})) == 3500
     assert len(feed.rows({"data": "easy+train"})) == 7000
     assert feed.resident["id"][feed.rows({"data": "easy"})].min() == 3500  # ids go on
-    assert done.assembled.task.watch_from == 4
+    assert done.assembled.job.watch_from == 4
     run.plans.data = ((0.0, "esy"),)
     with pytest.raises(UserError, match=r"plans.data: no source 'esy'.*did you mean 'easy'"):
         Experiment(config.to_dict(), tmp_path / "other")

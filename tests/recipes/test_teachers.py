@@ -126,7 +126,7 @@ def test_hints_train_only_what_leads_to_the_guided_layer_first(tmp_path, data_di
     student.keep = 20
     done = train(small(data_dir, teacher=teacher, student=student), tmp_path)["student", 0]
     experiment = done.assembled
-    assert [s.get("terms") for s in experiment.task.plan] == [("hint",), ("ce",)]
+    assert [s.get("terms") for s in experiment.job.plan] == [("hint",), ("ce",)]
     start = experiment.initial_state(0).params["student"]
     middle, end = (read_variables(done.folder / "checkpoints", step)["params"] for step in (4, 8))
     for layer in start:

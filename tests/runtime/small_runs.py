@@ -8,7 +8,7 @@ from effjax import models
 from effjax.curricula import stages
 from effjax.data.feeds import ResidentFeed
 from effjax.models import Outputs
-from effjax.runtime import Evaluator, Task, jit_backend
+from effjax.runtime import Evaluator, Job, jit_backend
 from effjax.steps import Objective, View, init_state, make_eval_step, make_term
 
 CLASSES, BATCH, STEPS = 2, 8, 24
@@ -30,8 +30,8 @@ def make_task(
     backend=None,
     evaluation=None,
     **options,
-) -> Task:
-    """A task on ``source``; ``terms`` are names, or a mapping to terms; ``evaluation`` is a step."""
+) -> Job:
+    """A job on ``source``; ``terms`` are names, or a mapping to terms; ``evaluation`` is a step."""
     made = terms if isinstance(terms, dict) else {name: make_term(name) for name in terms}
     model, view = models.create("mlp", CLASSES, widths=(4,)), View()
     teachers = {"teacher": answer} if any(term.teachers for term in made.values()) else {}
@@ -42,7 +42,7 @@ def make_task(
         rows = [source[row] for row in range(BATCH)]
         return [{**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "mask": np.ones(BATCH, bool)}]
 
-    return Task(
+    return Job(
         objective=Objective(student=model, terms=made, teachers=teachers, view=view),
         optimizer=optax.adam(1e-2),
         plan=stages(steps, plans or {"trainable": [[0.0, ".*"]]}),
@@ -54,11 +54,11 @@ def make_task(
     )
 
 
-def start(task: Task, seed: int = 0):
+def start(job: Job, seed: int = 0):
     """The state before the first step, on the host."""
 
     def init(seed):
-        return init_state(task.objective, task.optimizer, seed, task.feed.example())
+        return init_state(job.objective, job.optimizer, seed, job.feed.example())
 
     init = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})
     return jax.tree.map(np.asarray, init(np.uint32(seed)))

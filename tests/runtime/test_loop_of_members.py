@@ -18,14 +18,14 @@ SEEDS = (3, 5)
 
 def members_task(source, evaluation=None, **options):
     feed = ResidentFeed({"train": source}, BATCH, members=len(SEEDS))
-    task = make_task(source, feed=feed, members=len(SEEDS), validate=False, **options)
+    job = make_task(source, feed=feed, members=len(SEEDS), validate=False, **options)
     if evaluation is None:
-        return task
+        return job
     step = over_members(evaluation, (0, None), unroll=False)
     batch = {"mask": np.ones(BATCH, bool)}
-    evaluator = Evaluator(lambda size: step, task.backend, lambda: [batch], keep=True, members=len(SEEDS))
-    object.__setattr__(task, "evaluator", evaluator)
-    return task
+    evaluator = Evaluator(lambda size: step, job.backend, lambda: [batch], keep=True, members=len(SEEDS))
+    object.__setattr__(job, "evaluator", evaluator)
+    return job
 
 
 def together(source):
@@ -61,26 +61,26 @@ def test_each_member_is_the_run_of_its_seed(source, tmp_path):
 
 
 def test_the_best_of_each_is_kept_and_comes_through_a_resume(source, tmp_path):
-    task = members_task(source, growing, checkpoint_every=8)
-    whole = fit(task, together(source), workdir=tmp_path / "whole", identity={}, keep=9)
+    job = members_task(source, growing, checkpoint_every=8)
+    whole = fit(job, together(source), workdir=tmp_path / "whole", identity={}, keep=9)
     assert whole.best_step == (STEPS, STEPS)  # it grows
     jax.tree.map(np.testing.assert_array_equal, whole.state.best, whole.state.eval_variables)
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     for step in (16, 24):
         shutil.rmtree(tmp_path / "resumed" / "checkpoints" / str(step))
-    resumed = fit(task, together(source), workdir=tmp_path / "resumed", identity={}, keep=9)
+    resumed = fit(job, together(source), workdir=tmp_path / "resumed", identity={}, keep=9)
     jax.tree.map(np.testing.assert_array_equal, resumed.state, whole.state)
     assert (tmp_path / "resumed" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
 def test_a_run_ends_when_nothing_gets_better(source, tmp_path):
-    task = members_task(source, fading, patience=1)
-    fitted = fit(task, together(source), workdir=tmp_path, identity={})
+    job = members_task(source, fading, patience=1)
+    fitted = fit(job, together(source), workdir=tmp_path, identity={})
     assert fitted.best_step == (8, 8)
     assert fitted.last_step == int(fitted.state.step[0]) == 16
     best = checkpoints.read_variables(tmp_path / "checkpoints", 16, member=0, best=True)
     last = checkpoints.read_variables(tmp_path / "checkpoints", 16, member=0)
     assert not np.array_equal(jax.tree.leaves(best)[0], jax.tree.leaves(last)[0])
-    again = fit(task, together(source), workdir=tmp_path, identity={})  # found done
+    again = fit(job, together(source), workdir=tmp_path, identity={})  # found done
     assert (again.last_step, again.best_step) == (16, (8, 8))
     jax.tree.map(np.testing.assert_array_equal, again.state, fitted.state)

@@ -76,20 +76,20 @@ def fading(variables, batch):
 
 
 def task_of(source, stops=(), backend=None):
-    """A task whose best on validation is at step 8, and that is asked to stop in the blocks before some steps."""
+    """A job whose best on validation is at step 8, and that is asked to stop in the blocks before some steps."""
     feed = Stops({"train": source}, 8)
     object.__setattr__(feed, "before", set(stops))
     return make_task(source, feed=feed, evaluation=fading, backend=backend)
 
 
 def processes(source, workdir, stops, backends=(jit_backend,)):
-    """Runs a task to its end, stopped and started again; returns how it ended."""
+    """Runs a job to its end, stopped and started again; returns how it ended."""
     for number, stop in enumerate(stops):
-        task = task_of(source, [stop], backends[number % len(backends)]())
+        job = task_of(source, [stop], backends[number % len(backends)]())
         with pytest.raises(Interrupted):
-            fit(task, start(task), workdir=workdir, identity={})
-    task = task_of(source, (), backends[len(stops) % len(backends)]())
-    return fit(task, start(task), workdir=workdir, identity={})
+            fit(job, start(job), workdir=workdir, identity={})
+    job = task_of(source, (), backends[len(stops) % len(backends)]())
+    return fit(job, start(job), workdir=workdir, identity={})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_under_another_backend_the_best_is_kept_and_the_change_is_said(source, u
 
 def test_where_the_best_is_gone_the_run_ends_and_the_last_counts(source, tmp_path, caplog):
     with pytest.raises(Interrupted):
-        fit(task := task_of(source, [14]), start(task), workdir=tmp_path, identity={})
+        fit(job := task_of(source, [14]), start(job), workdir=tmp_path, identity={})
     folder = tmp_path / "checkpoints"
     shutil.rmtree(folder / "8")
     for resumed, expected in ((True, 2), (False, 1)):  # the second time the run is found done

@@ -198,7 +198,7 @@ class ActiveExperiment:
         assembled, predictors = self._made[key]
         kind, passes = query["predictions"], query["passes"]
         if (kind, passes) not in predictors:
-            view = assembled.task.objective.view
+            view = assembled.job.objective.view
             batch = self.config["active"]["scoring_batch"]
             predictors[kind, passes] = PoolPredictor(
                 assembled.model, view, kind, backend=self.backend, batch_size=batch, passes=passes

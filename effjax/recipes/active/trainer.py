@@ -17,10 +17,10 @@ from effjax.data.labelled import Labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.build.assemble import Assembled
-from effjax.runtime import Task, fit
+from effjax.runtime import Job, fit
 from effjax.runtime import checkpoints as stored
 from effjax.runtime.hosts import barrier, is_primary
-from effjax.runtime.task import resized, spec
+from effjax.runtime.job import resized, spec
 from effjax.steps import TrainState, member_of
 
 _log = logging.getLogger("effjax")
@@ -93,7 +93,7 @@ class Trainer:
         if self._last is not None and self._last[0] == round_:
             return self._last[1]
         folder = self.path(round_) / "checkpoints"
-        if not stored.is_finished(folder, self.assembled.task.total_steps):  # never trained, forgotten, or half again
+        if not stored.is_finished(folder, self.assembled.job.total_steps):  # never trained, forgotten, or half again
             return self._fit(round_)
         return stored.read_variables(folder, stored.steps(folder)[-1])
 
@@ -110,12 +110,12 @@ class Trainer:
         seeds = self._network_seeds()
         state = self.assembled.initial_state(seeds)
         if round_ and self.warm and all(labels_of(round_ - 1) for labels_of in self.labels_of):
-            state = _warm(state, self._all(round_ - 1), self.assembled.task)
+            state = _warm(state, self._all(round_ - 1), self.assembled.job)
         digest = hashlib.sha256(json.dumps([sorted(own.items()) for own in labels]).encode()).hexdigest()
         self._forget_other_labels(round_, digest)
         who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
         fitted = fit(
-            dataclasses.replace(self.assembled.task, feed=self._feed(labels)),
+            dataclasses.replace(self.assembled.job, feed=self._feed(labels)),
             state,
             workdir=self.path(round_),
             identity={**self.identity, "round": round_, "labels": digest},
@@ -142,7 +142,7 @@ class Trainer:
 
     def _network_seeds(self) -> int | list[int]:
         """A seed for each network: of one loop's ensemble, or of each loop."""
-        members = self.assembled.task.members
+        members = self.assembled.job.members
         if self.together:
             return list(self.seeds)
         return [self.seeds[0] * members + m for m in range(members)] if members else self.seeds[0]
@@ -156,7 +156,7 @@ class Trainer:
         arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}
         row_of = {id_: row for row, id_ in enumerate(union)}
         chosen = [np.array([row_of[id_] for id_ in own]) for own in labels]
-        old = self.assembled.task.feed
+        old = self.assembled.job.feed
         if len(self.seeds) == 1 and old.members:
             chosen = chosen * old.members
         return ChosenFeed(
@@ -169,8 +169,8 @@ class Trainer:
         )
 
 
-def _warm(state: TrainState, variables: Tree, task: Task) -> TrainState:
+def _warm(state: TrainState, variables: Tree, job: Job) -> TrainState:
     """A fresh start but for the parameters: what the round before has learnt, at its last image size."""
     rest = {name: value for name, value in variables.items() if name != "params"}
     warm = state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)
-    return resized(warm, spec(state), task.members) if task.shapes_at else warm
+    return resized(warm, spec(state), job.members) if job.shapes_at else warm

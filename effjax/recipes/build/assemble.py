@@ -1,4 +1,4 @@
-"""From a run's config to a task for the loop."""
+"""From a run's config to a job for the loop."""
 
 import dataclasses
 import functools
@@ -31,8 +31,8 @@ from effjax.recipes.build.planning import (
     scheduled_options,
 )
 from effjax.recipes.build.teachers import Taught
-from effjax.runtime import Backend, Evaluator, Task
-from effjax.runtime.task import spec
+from effjax.runtime import Backend, Evaluator, Job
+from effjax.runtime.job import spec
 from effjax.steps import (
     Objective,
     TrainState,
@@ -57,7 +57,7 @@ class Assembled:
     Attributes:
       config: the run's config, plain.
       model: the student.
-      task: what the loop runs.
+      job: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
       frozen: by teacher, the shapes of what it reads.
@@ -68,7 +68,7 @@ class Assembled:
 
     config: Mapping[str, Any]
     model: nn.Module
-    task: Task
+    job: Job
     init: Callable[[jax.Array], TrainState]
     train: Source
     frozen: Mapping[str, Tree]
@@ -78,7 +78,7 @@ class Assembled:
 
     def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
         """Draws the state before the first step, on the host; of networks that train together, from a seed each."""
-        if not self.task.members:
+        if not self.job.members:
             return jax.tree.map(np.asarray, self.init(np.uint32(seeds)))
         return jax.tree.map(np.asarray, together([self.init(np.uint32(seed)) for seed in seeds]))
 
@@ -89,9 +89,9 @@ class Assembled:
           UserError: naming the term or the teacher.
         """
         shapes = jax.eval_shape(self.init, np.uint32(0))
-        if count := self.task.members:
+        if count := self.job.members:
             shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
-        self.task.check(shapes, self.frozen)
+        self.job.check(shapes, self.frozen)
 
 
 def assemble(
@@ -184,7 +184,7 @@ def assemble(
             check_resizable(key, shapes_at(before), shapes_at(after), members)
     else:
         shapes_at = None
-    task = Task(
+    job = Job(
         objective=objective,
         optimizer=optimizer,
         plan=plan,
@@ -207,7 +207,7 @@ def assemble(
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(init_at, plan[0].get("image_size")), compiler_options=options)
     predict = predictor(model, datasets.view, backend, eval_batch_size)
-    return Assembled(config, model, task, init, train, frozen, predict, pace, lookups)
+    return Assembled(config, model, job, init, train, frozen, predict, pace, lookups)
 
 
 def together(states: Sequence[TrainState]) -> TrainState:

@@ -16,7 +16,7 @@ from effjax.curricula import Stage, pacing, stages
 from effjax.data.paced import Pace
 from effjax.errors import UserError, nearest
 from effjax.recipes.schema.keys import number, take
-from effjax.runtime.task import resized
+from effjax.runtime.job import resized
 from effjax.steps import TrainState, View, make_optimizer, make_schedule
 from effjax.steps.views import REDUCTIONS
 

@@ -12,8 +12,8 @@ import jax
 from effjax.curricula import Stage, efficienttrain, for_budget, relative_cost
 from effjax.errors import UserError, nearest
 from effjax.recipes.train.runs import Experiment
+from effjax.runtime.job import spec
 from effjax.runtime.programs import Programs
-from effjax.runtime.task import spec
 from effjax.steps import resize_state
 
 _BLOCKS = 7  # timed at each size; the median counts
@@ -64,19 +64,19 @@ def step_seconds(experiment: Experiment, run: str, sizes: Sequence[int]) -> dict
 
 def _seconds_at(assembled: Any, size: int) -> float:
     stage = Stage(0, 2**20, (("image_size", size),))
-    task = dataclasses.replace(assembled.task, plan=(stage,), programs=Programs(), _lengths={}, _unrolled={})
+    job = dataclasses.replace(assembled.job, plan=(stage,), programs=Programs(), _lengths={}, _unrolled={})
     state = assembled.initial_state(0)
-    sized = dataclasses.replace(task.objective, view=dataclasses.replace(task.objective.view, size=size))
-    first = {name: array[:1] for name, array in task.feed.example(dict(stage.settings)).items()}
+    sized = dataclasses.replace(job.objective, view=dataclasses.replace(job.objective.view, size=size))
+    first = {name: array[:1] for name, array in job.feed.example(dict(stage.settings)).items()}
     params, model_state = jax.eval_shape(lambda key: sized.init(key, first, {}), jax.random.key(0))
     state = resize_state(state, spec(state).replace(params=params, model_state=model_state))
-    length, _ = task.block_at(stage, state)
-    blocks = task.feed.blocks(dict(stage.settings), 0, 0, (_BLOCKS + 1) * length, length)
-    state, resident = task.backend.replicate(state), task.backend.replicate(dict(task.feed.resident))
+    length, _ = job.block_at(stage, state)
+    blocks = job.feed.blocks(dict(stage.settings), 0, 0, (_BLOCKS + 1) * length, length)
+    state, resident = job.backend.replicate(state), job.backend.replicate(dict(job.feed.resident))
     program, taken = None, []
     for inputs in blocks:
-        placed = task.backend.shard(inputs, axis=1)
-        program = program or task.compile(stage, state, resident, placed)
+        placed = job.backend.shard(inputs, axis=1)
+        program = program or job.compile(stage, state, resident, placed)
         start = time.perf_counter()
         state, metrics = program(state, resident, placed)
         jax.block_until_ready(metrics)

@@ -58,11 +58,11 @@ def cost_table(
 def _flops(run: Done, experiment: Experiment) -> np.ndarray:
     """Forward FLOPs of the training images up to each step, ``[steps + 1]``."""
     height, width, channels = experiment.datasets.test[0]["image"].shape
-    task, spent = run.assembled.task, [np.zeros(1)]
-    for stage in task.plan:
+    job, spent = run.assembled.job, [np.zeros(1)]
+    for stage in job.plan:
         size = stage.get("image_size", min(height, width))
         shape = (round(height * size / min(height, width)), round(width * size / min(height, width)), channels)
-        each = models.flops(run.assembled.model, shape) * task.batch_size
+        each = models.flops(run.assembled.model, shape) * job.batch_size
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 
@@ -71,7 +71,7 @@ def _curve(run: Done) -> Sequence[tuple[int, float]]:
     """Validation accuracy by step, where the images have their last size."""
     lines = read_metrics(run.trained_in)
     found = [(line["step"], line["validation/accuracy"]) for line in lines if "validation/accuracy" in line]
-    return [(step, value) for step, value in found if step > run.assembled.task.watch_from]
+    return [(step, value) for step, value in found if step > run.assembled.job.watch_from]
 
 
 def _first(run: Done, goal: float) -> int | None:

@@ -114,7 +114,7 @@ class Experiment:
         """
         done: dict[tuple[str, int], Done] = {}
         for name in schema.needed_by(self.config["runs"], only) if only else self.names:
-            if self.runs[name].task.members and not self.runs[name].config["folds"]:
+            if self.runs[name].job.members and not self.runs[name].config["folds"]:
                 finished = self._train_together(name, done)
             else:
                 finished = (self._train_one(name, seed, done) for seed in self.seeds_of(name))
@@ -172,7 +172,7 @@ class Experiment:
         if not pacing or pacing["order"] == "random":
             return {}
         references = [done[pacing["run"], seed] for seed in self.seeds_of(pacing["run"])]
-        assembled.pace.difficulty = difficulty(pacing["by"], references, assembled.task.feed)
+        assembled.pace.difficulty = difficulty(pacing["by"], references, assembled.job.feed)
         return {"difficulty": hashlib.sha256(assembled.pace.difficulty.tobytes()).hexdigest()}
 
     def _fit(
@@ -202,9 +202,9 @@ class Experiment:
             }
         )
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
-        with run_held(folder, assembled.task.total_steps):
+        with run_held(folder, assembled.job.total_steps):
             return fit(
-                assembled.task,
+                assembled.job,
                 start,
                 workdir=folder,
                 identity=identity,

@@ -53,7 +53,7 @@ class Feed(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Job:
     """Everything that runs of different seeds share; compiled programs too.
 
     Attributes:
