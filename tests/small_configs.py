@@ -45,7 +45,7 @@ def devices():
     config = _experiment(teacher=teacher, student=student, distilled=_distilled(student, cached=""))
     config.view.shift = 2
     for run in config.runs.values():
-        run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
+        run.optimizer = {"name": "sgd", "learning_rate": 1e-2}
         run.steps_per_dispatch = 1  # compiles faster
     config.runs.teacher.optimizer.learning_rate = 1e-3  # BatchNorm of 16 images magnifies rounding errors
     return config
@@ -98,7 +98,7 @@ def active():
     config.recipe, config.data.train, config.view.shift = "active", "train[:200]", 1
     config.active.update(initial=20, per_round=10, rounds=3, scoring_batch=40)
     for run in config.runs.values():
-        run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 1e-2})
+        run.optimizer = {"name": "sgd", "learning_rate": 1e-2}
     return config
 
 

@@ -66,7 +66,7 @@ def get_config(variant: str = ""):
             continue
         run = schema.run(label=LABELS[name], batch_size=32, steps=500, evaluations=1, query=query)
         narrow = {"name": "scnn", "width": 0.25, "dropout": (0.25, 0.25)}
-        run.model = type(run.model)({"name": "scnn"} if variant == "full" else narrow)
+        run.model = {"name": "scnn"} if variant == "full" else narrow
         run.optimizer.learning_rate = 1e-3 if variant == "full" else 3e-3
         config.runs[name] = run
     config.control, config.table = "random", tuple(names)

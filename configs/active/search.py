@@ -22,7 +22,7 @@ def on_validation(
     """
     config.title, config.num_seeds = f"{title} (validation set)", min(config.num_seeds, 2)
     config.data.test, config.active.watch = "validation", ()
-    base, config.runs = config.runs.random, type(config.runs)()
+    base, config.runs = config.runs.random, {}
     for name, setting in settings.items():
         config.runs[name] = base.copy_and_resolve_references()
         config.runs[name].label = change(config.runs[name], setting)

@@ -32,7 +32,7 @@ def get_config(variant: str = ""):
     config.active.update(initial=500, per_round=500, rounds=6, scoring_batch=1000, levels=(0.55, 0.6, 0.65))
     for name, (label, query) in QUERIES.items():
         run = schema.run(label=label, batch_size=100, steps=1000, evaluations=1, query=query)
-        run.model = type(run.model)({"name": "mlp", "widths": (100, 100, 100)})
+        run.model = {"name": "mlp", "widths": (100, 100, 100)}
         run.optimizer.update(name="adamw", learning_rate=3e-3, weight_decay=0.1)
         config.runs[name] = run
     config.control, config.table = "random", tuple(QUERIES)

@@ -23,7 +23,7 @@ SETTINGS = {
 def change(run, setting) -> str:
     """Trains a loop so."""
     optimizer, run.schedule.name = setting
-    run.optimizer = type(run.optimizer)(optimizer)
+    run.optimizer = optimizer
     decay = f", decay {optimizer['weight_decay']:g}" if optimizer.get("weight_decay") else ""
     return f"{optimizer['name']}, rate {optimizer['learning_rate']:g}{decay}, {run.schedule.name}"
 

@@ -51,10 +51,10 @@ def get_config(variant: str = ""):
     model = {"name": "densenet", "depth": 16, "growth": 4, "dropout": 0.03}
     for name, (label, query) in queries().items():
         run = schema.run(label=label, batch_size=32, steps=150, evaluations=1, query=query, record=True)
-        run.model, run.optimizer.learning_rate = type(run.model)(model), 1e-2
+        run.model, run.optimizer.learning_rate = model, 1e-2
         config.runs[name] = run
     everything = schema.run(label="all labels", batch_size=32, epochs=12.0, evaluations=1, record=True)
-    everything.model, everything.optimizer.learning_rate = type(everything.model)(model), 1e-2
+    everything.model, everything.optimizer.learning_rate = model, 1e-2
     config.runs.everything = everything
     config.control, config.table = "random", tuple(queries())
     config.claims = (

@@ -31,7 +31,7 @@ def get_config(variant: str = ""):
         labels[name] = f"stream, {policy.policy.replace('_', ' ')}"
     for name, query in queries.items():
         run = schema.run(label=labels[name], batch_size=32, steps=300, evaluations=1, query=query)
-        run.model = type(run.model)({"name": "mlp", "widths": (256,)})
+        run.model = {"name": "mlp", "widths": (256,)}
         config.runs[name] = run
     config.control, config.table = "random", tuple(queries)
     config.claims = (

@@ -26,5 +26,5 @@ def get_config():
                     run.terms.ce.weight = 1.0 - weight
                 run.label = f"{name} w={width}" + ("" if name == "student" else f" T={temperature:g} λ={weight:g}")
                 runs[run.label.replace(" ", "_").replace("=", "").replace(".", "_")] = run
-    config.runs = type(config.runs)(runs)
+    config.runs = runs
     return config

@@ -28,8 +28,8 @@ def get_config(variant: str = ""):
     alone.label, alone.without_classes = "alone, without 3s", ("3",)
     taught = runs["without_3_distilled"] = distilled.copy_and_resolve_references()
     taught.label, taught.without_classes = "distilled, without 3s", ("3",)
-    taught.terms = type(taught.terms)({"soft_target": {"weight": 1.0, "temperature": 4.0}})
-    config.runs = type(config.runs)(runs)
+    taught.terms = {"soft_target": {"weight": 1.0, "temperature": 4.0}}
+    config.runs = runs
     config.table = tuple(runs)
     config.claims = (
         ("Soft targets help (T = 4)", "distilled_T4", "student"),

@@ -26,10 +26,10 @@ def get_config(variant: str = ""):
     alone, taught = (run.copy_and_resolve_references() for run in (student, distilled))
     alone.label, alone.without_classes = "student alone, without 3s", ("3",)
     taught.label, taught.without_classes = "distilled, without 3s", ("3",)
-    taught.terms = type(taught.terms)({"soft_target": {"weight": 1.0, "temperature": 4.0}})
+    taught.terms = {"soft_target": {"weight": 1.0, "temperature": 4.0}}
     runs = {"teacher": teacher, "student": student, "distilled": distilled}
     runs |= {"without_3": alone, "without_3_distilled": taught}
-    config.runs = type(config.runs)(runs)
+    config.runs = runs
     config.table = tuple(runs)
     config.claims = (
         ("The student gains from its teacher", "distilled", "student"),

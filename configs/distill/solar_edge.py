@@ -42,7 +42,7 @@ def get_config(variant: str = ""):
         run.label, run.batch_size, run.epochs = label, 32, 40.0
         run.model.update(STUDENT)
         run.optimizer.learning_rate = 3e-3
-        run.terms = type(run.terms)(terms)
+        run.terms = terms
         if any("soft_target" in name for name in terms):
             run.teachers.teacher = schema.teacher_of_run("teacher", step="best", cached="float16")
         return run

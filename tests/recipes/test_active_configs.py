@@ -22,12 +22,12 @@ def test_an_experiment_runs_to_its_table(name, tmp_path, data_dir):
     config = module.get_config("tiny")
     config.data.dir = str(data_dir)
     kept = KEPT[name]
-    config.runs = type(config.runs)({run: config.runs[run] for run in kept})
+    config.runs = {run: config.runs[run] for run in kept}
     config.table, config.claims = tuple(run for run in kept if config.runs[run].query), ()
     if name == "solar_cells":  # of a network that compiles in no time
         config.data.image_size = 16
         for run in config.runs.values():
-            run.model = type(run.model)({"name": "mlp", "widths": (8,), "dropout": 0.2})
+            run.model = {"name": "mlp", "widths": (8,), "dropout": 0.2}
     prepare(config.data.name, data_dir)
     active.main(config.to_dict(), tmp_path, tmp_path / "table.md")
     text = (tmp_path / "table.md").read_text()

@@ -4,7 +4,6 @@ import shutil
 import signal
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 from small_loops import loops
@@ -83,7 +82,7 @@ def test_it_goes_on_at_its_switch_with_the_same_bits(tmp_path, data_dir, monkeyp
 def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setting):
     config = experiment(data_dir, setting, "together")
     # Adam would make much of what are but rounding errors: the gradient of a bias of attention's keys.
-    config.runs.run.optimizer = ml_collections.ConfigDict({"name": "sgd", "learning_rate": 0.1})
+    config.runs.run.optimizer = {"name": "sgd", "learning_rate": 0.1}
     together = list(Experiment(config.to_dict(), tmp_path / "together").train())
     config.seeds_together = False
     for one, other in zip(together, Experiment(config.to_dict(), tmp_path / "apart").train(), strict=True):

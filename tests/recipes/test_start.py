@@ -23,10 +23,10 @@ def small(data_dir, **keys):
     config.eval_batch_size = 32
     config.view.mean, config.view.std = keys.pop("scale", SCALE)
     run = config.runs.student
-    run.model = type(run.model)({"name": "efficientnet_lite0"})
+    run.model = {"name": "efficientnet_lite0"}
     run.init = "shipped"
     run.update(keys)
-    config.runs = type(config.runs)({"student": run})
+    config.runs = {"student": run}
     return config
 
 

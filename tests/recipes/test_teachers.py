@@ -22,7 +22,7 @@ def small(data_dir, **runs):
     config.data.update(SPLITS, dir=str(data_dir))
     config.eval_batch_size = 32
     if runs:
-        config.runs = type(config.runs)(runs)
+        config.runs = runs
     return config
 
 
@@ -87,7 +87,7 @@ def chain(tmp_path_factory, data_dir):
         run.terms.update({"soft_target": {"weight": 1.0}})
         run.teachers.teacher = schema.teacher_of_run(above)
         links[name] = run
-    config.runs = type(config.runs)(links)
+    config.runs = links
     workdir = tmp_path_factory.mktemp("chain")
     return config, workdir, train(config, workdir)
 
@@ -118,7 +118,7 @@ def test_hints_train_only_what_leads_to_the_guided_layer_first(tmp_path, data_di
     teacher = small_configs.plain().runs.teacher
     student = teacher.copy_and_resolve_references()
     student.model.width = 0.25
-    student.terms = type(student.terms)({"ce": {}, "hint": {"student_tap": "conv1", "teacher_tap": "conv2"}})
+    student.terms = {"ce": {}, "hint": {"student_tap": "conv1", "teacher_tap": "conv2"}}
     student.teachers.teacher = schema.teacher_of_run("teacher")
     student.plans.terms = ((0.0, ("hint",)), (0.5, ("ce",)))
     student.plans.trainable = ((0.0, "up to conv1"), (0.5, ".*"))
@@ -136,7 +136,7 @@ def test_hints_train_only_what_leads_to_the_guided_layer_first(tmp_path, data_di
 
 def test_teachers_of_several_seeds_are_several_teachers():
     run = schema.run()
-    run.terms = type(run.terms)({"ce": {}, "soft_target": {"teacher": "all"}, "dkd": {"teacher": "one"}})
+    run.terms = {"ce": {}, "soft_target": {"teacher": "all"}, "dkd": {"teacher": "one"}}
     run.teachers.all = schema.teacher_of_run("big", seeds=(0, 2))
     run.teachers.one = schema.teacher_of_run("big")
     expanded = expand(run.to_dict())

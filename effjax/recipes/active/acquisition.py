@@ -47,7 +47,7 @@ class Acquisition:
     """Chooses for one loop.
 
     Attributes:
-      query: see :func:`effjax.recipes.schema.experiment.query`.
+      query: see :func:`effjax.recipes.schema.query`.
       rounds: the loop's, whose networks score.
       predict: the predictions that are scored.
       pool: where examples are read.

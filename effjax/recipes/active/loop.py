@@ -41,7 +41,7 @@ class Loop:
       rounds: what trains and measures.
       acquisition: what chooses.
       pool: where examples are read.
-      active: how many, how often, see :func:`effjax.recipes.schema.experiment.active`.
+      active: how many, how often, see :func:`effjax.recipes.schema.active`.
       oracle: who answers.
       measured: what each round so far has measured.
     """

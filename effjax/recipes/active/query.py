@@ -82,7 +82,7 @@ def choose(
       k: how many.
       score: one of :mod:`effjax.uncertainty`.
       predictions: ``"single"``, ``"ensemble"``, ``"dropout"`` or ``"augmentations"``; empty: by the number of runs.
-      selector: as in :func:`effjax.recipes.schema.experiment.query`, but for ``"stream"``.
+      selector: as in :func:`effjax.recipes.schema.query`, but for ``"stream"``.
       passes: with dropout or of augmentations.
       image_size: that images are decoded to; 0: what the runs were trained at.
       without: earlier ``queries.csv``: what they name is not asked for again.

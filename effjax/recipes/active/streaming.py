@@ -24,7 +24,7 @@ class Stream:
     """The order of a stream, and where a loop stands in it.
 
     Args:
-      settings: see :func:`effjax.recipes.schema.experiment.stream`.
+      settings: see :func:`effjax.recipes.schema.stream`.
       seed: of the order, and of a policy that draws.
       parts: the pool's global ids; what came later follows what was there before.
       gone: ids that are passed over.

@@ -1,12 +1,15 @@
 """What a config may say: its keys, their defaults, and what each may be."""
 
-from effjax.recipes.schema.active import active, outliers, query, stream
-from effjax.recipes.schema.experiment import (
+from effjax.recipes.schema.configs import (
+    active,
     check,
     distilled,
     experiment,
+    outliers,
     paced,
+    query,
     run,
+    stream,
     teacher_of_checkpoint,
     teacher_of_run,
     teacher_of_weights,

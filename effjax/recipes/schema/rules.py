@@ -7,6 +7,12 @@ from typing import Any
 
 from effjax.errors import nearest, shown
 
+LONG = 2**31 - 1  # what 32 bits hold: steps and examples are counted in them on the device
+SEEDS = 2**32
+BATCH = 2**20
+PIXELS = 16_384
+LARGE = 1e9  # what no weight, rate or price comes near
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -32,12 +38,14 @@ class Keys:
       optional: whether it may be empty.
       open: whether it may have other keys, which are checked by what they are handed to, and lack some.
       needs: those that it may not lack all the same.
+      of: the class of the schema that says so.
     """
 
     nodes: Mapping[str, "Node"]
     optional: bool = False
     open: bool = False
     needs: tuple[str, ...] = ()
+    of: type | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +96,16 @@ def number(least: float, most: float, *, above: bool = False, below: bool = Fals
     return Rule(f"a number {between}", fits)
 
 
+def fraction() -> Rule:
+    """A number from 0 to 1."""
+    return number(0, 1)
+
+
+def below_one() -> Rule:
+    """A number from 0 to below 1."""
+    return number(0, 1, below=True)
+
+
 def flag() -> Rule:
     """True or False."""
     return Rule("True or False", lambda v: isinstance(v, bool))
@@ -99,7 +117,7 @@ def text(*, empty: bool = True) -> Rule:
     return Rule(said, lambda v: isinstance(v, str) and (empty or bool(v)) and "\0" not in v)
 
 
-def name(*allowed: str) -> Rule:
+def one_of(*allowed: str) -> Rule:
     """One of some names."""
     return Rule("", lambda v: isinstance(v, str) and v in allowed, tuple(sorted(allowed)))
 
@@ -120,6 +138,11 @@ def several(rule: Rule, what: str, *, least: int = 0) -> Rule:
     return Rule(said, lambda v: isinstance(v, list | tuple) and len(v) >= least and all(map(rule.fits, v)))
 
 
+def names() -> Rule:
+    """A list of names."""
+    return several(text(empty=False), "names")
+
+
 def tuples(rules: Sequence[Rule], said: str) -> Rule:
     """A list of tuples, whose values each fit their rule."""
 
@@ -132,6 +155,11 @@ def tuples(rules: Sequence[Rule], said: str) -> Rule:
         )
 
     return Rule(said, fits)
+
+
+def pieces(rule: Rule, what: str) -> Rule:
+    """A plan; where pieces may start, and in what order, the plan itself says best."""
+    return tuples((number(-LARGE, LARGE), rule), f"a list of (from which share of the run, {what})")
 
 
 def any_of(*rules: Rule) -> Rule:

@@ -1,0 +1,110 @@
+"""The keys of an experiment: what runs share."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from effjax.recipes.schema.fields import key, keys_of, part
+from effjax.recipes.schema.loop_keys import Active
+from effjax.recipes.schema.rules import (
+    BATCH,
+    LARGE,
+    PIXELS,
+    SEEDS,
+    Each,
+    below_one,
+    flag,
+    fraction,
+    names,
+    number,
+    one_of,
+    several,
+    text,
+    tuples,
+    whole,
+)
+from effjax.recipes.schema.run_keys import Run
+
+_SOME = text(empty=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which examples there are."""
+
+    name: str = key("digits", _SOME, "the dataset: one of ours, `folder:/path`, or of TFDS")
+    dir: str = key("data", _SOME, "where it is prepared")
+    train: str = key("train", _SOME, "the split that runs are trained on")
+    validation: str = key("validation", _SOME, "the split that chooses")
+    test: str = key("test", _SOME, "the split that is reported")
+    split: Sequence[float] = key(
+        (80, 10, 10),
+        several(number(0, LARGE), "shares of train, validation and test", least=3),
+        "shares of these three, into which a `folder:/path/CLASS/*.jpg` is divided",
+    )
+    pool: str = key("", text(), "a folder of images without labels, in the place of `train`; for the recipe `active`")
+    image_size: int = key(0, whole(0, PIXELS), "that images are decoded to; 0: as stored")
+    classes: Sequence[Any] = key(
+        (),
+        tuples((_SOME, names()), "a list of (name, (classes of the dataset, …))"),
+        "puts classes together; (): as they are",
+    )
+    also: Mapping[str, str] = key({}, Each(_SOME), "name → another dataset, which `plans.data` may draw from")
+    label_noise: float = key(0.0, below_one(), "the share of training examples that get another class")
+    features: Sequence[str] = key((), names(), "of an example, besides image and label, for terms that look at them")
+    on_device_mib: float = key(1024, number(0, LARGE), "a training set up to this size lives on the device")
+    num_workers: int = key(0, whole(0, 1024), "reading processes, for what does not")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+    """How a network sees an image."""
+
+    mean: Sequence[float] = key(
+        (0.0,), several(number(-LARGE, LARGE), "numbers", least=1), "subtracted from pixels in [0, 1], one a channel"
+    )
+    std: Sequence[float] = key((1.0,), several(number(0, LARGE, above=True), "numbers above 0", least=1), "divided by")
+    shift: int = key(0, whole(0, 4096), "at most so many pixels in each direction")
+    flip: bool = key(False, flag(), "left and right, half of the time")
+    crop: float = key(0.0, fraction(), "the smallest share of an image that a random crop keeps; 0: none")
+    operations: int = key(0, whole(0, 64), "of RandAugment, an image; 0: none")
+    magnitude: float = key(9.0, number(0, 10), "of these; `plans.magnitude` of a run comes before it")
+    erasing: float = key(0.0, fraction(), "the probability that a box is replaced by noise")
+    mixup: float = key(0.0, number(0, 1000), "the concentration of the mixing weight; 0: none")
+    cutmix: float = key(0.0, number(0, 1000), "the concentration of the box's share; 0: none")
+    replays: int = key(0, whole(0, 2**16), "0: augmented anew at every step; R: each example has R versions")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Runs that share data, over several seeds."""
+
+    recipe: str = key("distill", _SOME, "`distill`, or `active` for labelling loops")
+    title: str = key("", text(), "of the report")
+    control: str = key(
+        "", text(), "the run that others are compared with; empty: the first that has no teacher and is none"
+    )
+    reference: str = key(
+        "", text(), "the run that agreement is measured with for runs without a teacher; empty: the first that teaches"
+    )
+    table: Sequence[str] = key((), names(), "the runs to report, in this order; (): all of them")
+    claims: Sequence[Sequence[str]] = key(
+        (),
+        tuples((text(), _SOME, _SOME), "a list of (what is claimed, run, run)"),
+        "what is claimed, of which run, which it is said to beat in test accuracy",
+    )
+    judge: str = key(
+        "last", one_of("last", "best"), "what claims and plots compare: the end of training, or the best on validation"
+    )
+    seed: int = key(0, whole(0, SEEDS - 1), "the first seed")
+    num_seeds: int = key(1, whole(1, 10_000), "how many")
+    seeds_together: bool = key(
+        False, flag(), "whether a run's seeds train in one program; for small networks without teachers of their own"
+    )
+    backend: str = key("jit", one_of("jit", "pmap"), "how the program is cut over devices")
+    data: Data = part(Data, "the examples")
+    view: View = part(View, "how they are seen")
+    eval_batch_size: int = key(512, whole(1, BATCH), "examples an evaluation step, over all devices")
+    teacher_cache: str = key("", text(), "where teachers' answers are kept; empty: in the workdir")
+    active: Active = part(Active, "only looked at by the recipe `active`")
+    runs: Mapping[str, Run] = key({}, Each(keys_of(Run)), "name → a run, which `schema.run` makes")

@@ -1,0 +1,115 @@
+"""The keys of a labelling loop: how it goes, and how it chooses."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from effjax import uncertainty
+from effjax.recipes.schema.fields import key, keys_of, maybe, needed
+from effjax.recipes.schema.rules import (
+    BATCH,
+    LARGE,
+    LONG,
+    below_one,
+    fraction,
+    names,
+    number,
+    one_of,
+    pieces,
+    several,
+    text,
+    whole,
+)
+from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM
+from effjax.selection.streams import POLICIES
+from effjax.steps.predictions import KINDS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Active:
+    """How a labelling loop goes: how many labels, how often, from whom, until when."""
+
+    initial: int = key(50, whole(1, LONG), "labels in the first round, drawn at random")
+    per_round: int = key(50, whole(1, LONG), "labels in each further round")
+    rounds: int = key(10, whole(1, 100_000), "at most, the first included")
+    start: str = key(
+        "cold", one_of("cold", "warm"), "each round from fresh parameters, or `warm`: from those of the round before"
+    )
+    oracle: str = key("dataset", one_of("dataset", "folder", "label_studio"), "who answers")
+    budget: float = key(0.0, number(0, 1e15), "what all labels may cost; 0: no limit")
+    cost_per_label: float = key(1.0, number(0, 1e15, above=True), "of one label")
+    target: float = key(0.0, fraction(), "the validation accuracy to stop at; 0: none")
+    patience: int = key(
+        0, whole(0, LONG), "the loop ends after so many rounds without a better validation accuracy; 0: it does not"
+    )
+    scoring_batch: int = key(256, whole(1, BATCH), "examples scored at a time, over all devices")
+    levels: Sequence[float] = key(
+        (0.9, 0.95, 0.97),
+        several(fraction(), "accuracies from 0 to 1"),
+        "test accuracies whose price in labels is reported",
+    )
+    watch: Sequence[str] = key(
+        (), names(), "classes, before they are put together, whose share among what was asked is reported"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outliers:
+    """What a loop leaves out of its pool because it looks unlearnable, by a dataset map."""
+
+    share: Sequence[Any] = needed(
+        pieces(below_one(), "a share of the pool, from 0 to below 1"),
+        "of the pool, a plan over the rounds: `((0, 0.0), (0.2, 0.25))` leaves out a quarter from the second fifth on",
+    )
+    by: str = key(
+        "correctness", one_of("correctness", "confidence_variability"), "the order, see `selection.rank_outliers`"
+    )
+    source: str = key(
+        "predicted",
+        one_of("labels", "predicted"),
+        "`predicted`: the map of what is labelled, extended by a regression on the network's features, which asks for "
+        "nothing that a real pool has not got; `labels`: the map of the whole pool, with labels that only a simulation "
+        "knows before it has asked",
+    )
+    run: str = key("", text(), "for `labels`, the run without a query, with `record=True`, whose map it is")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A pool that passes by once: each example is asked for at once or never."""
+
+    OPEN: ClassVar[bool] = True
+
+    policy: str = needed(one_of(*POLICIES), "see `selection.streams`")
+    budget: float = needed(number(0, 1, above=True), "the share of the examples that may be asked for")
+    threshold: float = maybe(number(-LARGE, LARGE), "what a score must exceed, where a policy begins with one")
+    change: float = maybe(number(0, 1, above=True, below=True), "by which share the threshold follows the budget")
+    spread: float = maybe(number(0, LARGE), "of the random factor of a randomised threshold")
+    window: int = maybe(whole(1, BATCH), "how many recent scores a quantile, or spending, is taken over")
+    tolerance: int = maybe(whole(1, LONG), "how many requests the policy may be behind or ahead")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Query:
+    """How a loop chooses what to ask."""
+
+    predictions: str = key(
+        "single",
+        one_of(*KINDS),
+        "of one network, of an `ensemble` of `members`, trained in one program, or of `passes` with `dropout` or of "
+        "`augmentations`",
+    )
+    score: str = key("entropy", one_of(*uncertainty.__all__), "one of `effjax.uncertainty`")
+    selector: str = key("top_k", one_of(*RANKS, *SELECTORS, RANDOM, STREAM), "one of `effjax.selection`")
+    members: int = key(5, whole(2, 1000), "of an ensemble")
+    passes: int = key(25, whole(2, 10_000), "of dropout and augmentations")
+    candidates: int = key(
+        0,
+        whole(0, LONG),
+        "a selector that compares examples with one another sees only so many, those of the highest scores, so that a "
+        "pool larger than memory can be selected from; 0: the whole pool",
+    )
+    outliers: Outliers | None = key(
+        None, keys_of(Outliers, optional=True), "what is never asked for because it looks unlearnable; empty: nothing"
+    )
+    stream: Stream | None = key(None, keys_of(Stream, optional=True), "how the selector `stream` decides")

@@ -1,0 +1,230 @@
+"""The keys of one run: a student, what it minimises, and how long."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from effjax.curricula.pacing import KINDS as PACINGS
+from effjax.recipes.schema.fields import key, keys_of, maybe, needed, part
+from effjax.recipes.schema.loop_keys import Query
+from effjax.recipes.schema.rules import (
+    BATCH,
+    LARGE,
+    LONG,
+    PIXELS,
+    SEEDS,
+    Each,
+    Either,
+    Rule,
+    any_of,
+    below_one,
+    flag,
+    fraction,
+    matching,
+    names,
+    number,
+    one_of,
+    pattern,
+    pieces,
+    several,
+    text,
+    tuples,
+    whole,
+)
+from effjax.steps.views import REDUCTIONS
+
+_SOME = text(empty=False)
+_FACTOR = number(-LARGE, LARGE)
+_CLASS = any_of(_SOME, whole(0, LONG))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network; its other keys are its own options."""
+
+    OPEN: ClassVar[bool] = True
+
+    name: str = key("mlp", _SOME, "one of `models.create`")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """How parameters follow their gradients."""
+
+    OPEN: ClassVar[bool] = True
+
+    name: str = key("adam", _SOME, "`sgd`, `adam`, `adamw` or `lamb`")
+    learning_rate: float = key(1e-3, number(0, LARGE), "the highest of the schedule")
+    momentum: float = maybe(below_one(), "of sgd")
+    nesterov: bool = maybe(flag(), "of sgd")
+    weight_decay: float = maybe(number(0, LARGE), "of all but adam")
+    b1: float = maybe(below_one(), "of the Adams")
+    b2: float = maybe(below_one(), "of the Adams")
+    eps: float = maybe(number(0, LARGE), "of the Adams")
+    clip_norm: float = maybe(number(0, LARGE), "the gradient's global norm is cut to this; 0 leaves it")
+    decay_mask: str = maybe(pattern(), "the paths of parameters that weight decay acts on")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the learning rate goes over a run."""
+
+    OPEN: ClassVar[bool] = True
+
+    name: str = key("cosine", _SOME, "see `steps.make_schedule`")
+    begin: float = maybe(
+        below_one(), "the share of the run after which it begins; until then it stays at its first value"
+    )
+    warmup: float = maybe(below_one(), "the share of what is left of the run over which it rises from 0")
+    end: float = maybe(number(0, LARGE), "the value at the end")
+    boundaries: Sequence[float] = maybe(
+        several(number(0, 1, above=True, below=True), "shares of the run, above 0 and below 1"),
+        "where `step` falls",
+    )
+    factor: float = maybe(number(0, LARGE), "what it falls by")
+    progress: Sequence[Any] = maybe(
+        tuples((fraction(), fraction()), "a list of corners (share of the steps, share of the schedule)"),
+        "for a schedule of what does not grow evenly with the steps",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scheduled(Schedule):
+    """A number that changes over a run, in the place of one that does not."""
+
+    name: str = needed(_SOME, "see `steps.make_schedule`")
+    peak: float = needed(_FACTOR, "the value that the schedule is of")
+
+
+_POSITIVE = Either(number(0, LARGE, above=True), keys_of(Scheduled))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Term:
+    """A term of what is minimised; which keys it has depends on its kind."""
+
+    OPEN: ClassVar[bool] = True
+
+    kind: str = maybe(text(), "one of `steps.TERMS`; left out, the term's own name")
+    weight: float | Scheduled = maybe(Either(_FACTOR, keys_of(Scheduled)), "in the sum")
+    temperature: float | Scheduled = maybe(_POSITIVE, "of soft targets, DKD, DIST and the contrastive term")
+    threshold: float | Scheduled = maybe(_POSITIVE, "of self-paced learning: the loss below which an example counts")
+    label_smoothing: float = maybe(below_one(), "of the cross-entropy")
+    alpha: float = maybe(_FACTOR, "of DKD: the weight of the true class")
+    beta: float = maybe(_FACTOR, "of DKD: the weight of the others")
+    inter: float = maybe(_FACTOR, "of DIST: the weight between the classes of an example")
+    intra: float = maybe(_FACTOR, "of DIST: the weight within a class, over the batch")
+    target: str = maybe(_SOME, "of the cross-entropy: a feature of the examples, learnt in the place of their label")
+    teacher: str | Sequence[str] = maybe(
+        any_of(_SOME, several(_SOME, "names", least=1)),
+        "which of the run's teachers; of soft targets, several too",
+    )
+    form: str = maybe(_SOME, "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint: `paper`, `mean`")
+    nonlinearity: str = maybe(_SOME, "of hints: what ends the regressor, `relu` or `none`")
+    student_tap: str = maybe(text(), "an activation of the student")
+    teacher_tap: str = maybe(text(), "an activation of the teacher")
+    student_taps: Sequence[str] = maybe(names(), "several")
+    teacher_taps: Sequence[str] = maybe(names(), "several")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pacing:
+    """A run that draws from a growing share of the examples."""
+
+    kind: str = needed(one_of(*PACINGS), "how it grows, see `curricula.pacing`")
+    order: str = key("curriculum", one_of("curriculum", "anti-curriculum", "random"), "easy or hard first, or random")
+    by: str = key(
+        "loss",
+        one_of("loss", "confidence", "epoch_learnt", "c_score"),
+        "what is difficult, of the run `run`, the mean over its seeds",
+    )
+    run: str = key("", text(), "the reference, another run of the experiment; empty in random order")
+    start: float = key(0.2, number(0, 1, above=True), "the share at the start")
+    full_at: float = key(0.8, number(0, 1, above=True), "the progress at which all are in use")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """Whom a run learns from: another run, an earlier run's folder, or another framework's weights; one of these."""
+
+    run: str = key("", text(), "another run of the same experiment")
+    checkpoint: str = key("", text(), "an earlier run's folder, the one that holds `checkpoints/`")
+    weights: str = key("", text(), "the architecture of weights that another framework has trained")
+    file: str = key("", text(), "of `weights`: a .pth or .safetensors file; empty: those that a package ships")
+    step: str = key("last", one_of("last", "best"), "of a run: its end, or the best on validation")
+    seeds: Sequence[int] = key(
+        (), several(whole(0, SEEDS - 1), "whole numbers"), "of `run`, for an ensemble; (): the student's own seed"
+    )
+    cached: str = key(
+        "",
+        matching(r"|float32|float16|top[1-9]\d{0,8}", "float32, float16, top5 (any number), or empty"),
+        "how its answers on the training set, computed once, are kept: `top5`, the five largest; empty: it runs beside "
+        "the student at every step",
+    )
+    classes: Sequence[Any] = key(
+        (),
+        several(any_of(_CLASS, several(_CLASS, "these")), "class names or numbers"),
+        "by class of the dataset, the teacher's class or classes that make it up; (): it knows the very same",
+    )
+    mean: Sequence[float] = key(
+        (), several(_FACTOR, "numbers"), "subtracted from pixels in [0, 1]; (): known with the weights"
+    )
+    std: Sequence[float] = key((), several(number(0, LARGE, above=True), "numbers above 0"), "divided by")
+    image_size: int = key(0, whole(0, PIXELS), "that images are resized to for the teacher; 0 leaves them")
+
+
+_PLANS = Each(
+    pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
+    {
+        "data": pieces(_SOME, "sources joined by +"),
+        "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),
+        "magnitude": pieces(number(0, 10), "a magnitude from 0 to 10"),
+        "terms": pieces(names(), "names of terms"),
+        "trainable": pieces(_SOME, "a regular expression"),
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A student, what it minimises, and how long."""
+
+    label: str = key("", text(), "the run's name in tables")
+    model: Model = part(Model, "the network")
+    init: str = key(
+        "", text(), "what to start from: `shipped` (weights that a package ships), or a .pth or .safetensors file"
+    )
+    without_classes: Sequence[str] = key((), names(), "names of classes that are left out of this run's training set")
+    num_seeds: int = key(
+        0, whole(0, 10_000), "0: as many as the experiment; fewer for a teacher that all seeds of its students share"
+    )
+    batch_size: int = key(64, whole(1, BATCH), "examples a step, over all devices")
+    epochs: float = key(10.0, number(0, 1e6), "how long")
+    steps: int = key(0, whole(0, LONG), "if given, exactly so many instead of epochs")
+    optimizer: Optimizer = part(Optimizer, "how parameters follow their gradients")
+    schedule: Schedule = part(Schedule, "of the learning rate")
+    terms: Mapping[str, Term] = key({"ce": Term(weight=1.0)}, Each(keys_of(Term)), "name → a term of what is minimised")
+    plans: Mapping[str, Any] = key({}, _PLANS, "setting → [[from which share of the run, value], …]")
+    reduction: str = key("frequency", one_of(*REDUCTIONS, "loader"), "how `plans.image_size` makes images smaller")
+    pacing: Pacing | None = key(
+        None, keys_of(Pacing, optional=True), "easy examples first; empty: all examples from the start"
+    )
+    query: Query | None = key(
+        None, keys_of(Query, optional=True), "how a labelling loop chooses; for the recipe `active`"
+    )
+    teachers: Mapping[str, Teacher] = key({}, Each(keys_of(Teacher)), "name → a teacher")
+    accumulate: int = key(1, whole(1, BATCH), "parts that a batch is computed in, one after the other")
+    ema: float = key(0.0, below_one(), "the decay of a moving average of the parameters, which is evaluated; 0: none")
+    sync_batch_norm: bool = key(True, flag(), "whether batch normalisation sees the batch of all devices")
+    evaluations: int = key(10, whole(1, LONG), "on the validation split, over the run")
+    patience: int = key(0, whole(0, LONG), "the run ends after so many evaluations without a better; 0: it does not")
+    record: bool = key(False, flag(), "whether it is noted what becomes of each training example")
+    folds: int = key(
+        0,
+        Rule("0, or a whole number from 2 to 1,000", any_of(whole(0, 0), whole(2, 1000)).fits),
+        "K: a cross-validation, K networks that leave out a K-th each; for scores of difficulty",
+    )
+    checkpoint_every: int = key(0, whole(0, LONG), "steps; 0: with every evaluation")
+    keep: int = key(2, whole(1, LONG), "checkpoints, besides the best")
+    log_every: int = key(0, whole(0, LONG), "steps; 0: ten times between evaluations")
+    steps_per_dispatch: int = key(0, whole(0, LONG), "0: what the backend and the model run fastest")
