@@ -1,4 +1,7 @@
-"""The launchers: python -m launch.train, … Each may be asked to stop from its first line on."""
+"""The launchers: python -m launch.train, … (installed: effjax train, …).
+
+Each may be asked to stop from its first line on.
+"""
 
 import sys
 

@@ -7,7 +7,7 @@ the last line says which file to fill in; run the same command to go on.
 
 from absl import flags
 
-from launch import cli, config_file
+from . import cli, config_file
 
 _CONFIG = config_file.define("file.py or file.py:variant, of the recipe active; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where ledgers, queries, checkpoints and reports are written")
@@ -20,12 +20,14 @@ flags.adopt_module_key_flags(cli)
 
 
 def main() -> None:
+    from effjax.command import as_called_here
     from effjax.errors import UserError
     from effjax.recipes.active import experiment as active
 
     config = config_file.read(_CONFIG)
     if config.get("recipe") != "active":
-        raise UserError(f"config.recipe={config.get('recipe')!r} is no labelling loop: run it with launch.train")
+        run = as_called_here("launch.train")
+        raise UserError(f"config.recipe={config.get('recipe')!r} is no labelling loop: run it with {run}")
     active.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 

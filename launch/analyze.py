@@ -13,7 +13,7 @@ Writes analysis.json and analysis.html; see docs/analysis.md. A run may have a l
 
 from absl import flags
 
-from launch import cli, flag_values
+from . import cli, flag_values
 
 _TEACHER = flags.DEFINE_string("teacher", None, "the teacher's run: a folder that holds checkpoints/")
 _STUDENTS = flags.DEFINE_list("students", None, "runs that learnt from the teacher")

@@ -8,7 +8,7 @@ trained. Exit codes as for launch.train.
 
 from absl import flags
 
-from launch import cli, config_file, flag_values
+from . import cli, config_file, flag_values
 
 _CONFIG = config_file.define("file.py or file.py:variant")
 _RUN = flags.DEFINE_string("run", None, "the run of the config that is to follow the curriculum")

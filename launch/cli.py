@@ -10,9 +10,11 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from effjax import signals
+from effjax.command import as_called_here
 from effjax.errors import Mistakes, UserError, printable
 from effjax.files import storage_message
-from launch import flag_values, supervisor
+
+from . import flag_values, supervisor
 
 
 def _cache_folder() -> str:
@@ -40,6 +42,8 @@ _CACHE = flags.DEFINE_string(
 def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     """Parses the flags and calls ``main``; exits with the codes that ``launch.train`` documents."""
     signals.install()
+    module = sys.modules["__main__"]  # whose docstring --help shows
+    module.__doc__ = as_called_here(module.__doc__ or "")
     code = _run(main, required)
     signals.finish(code)
     # What did not end well may have left threads that the interpreter would wait for: of JAX, for the others of the

@@ -19,7 +19,8 @@ from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError, printable
 from effjax.reports.contact_sheet import contact_sheet
-from launch import cli
+
+from . import cli
 
 _NAMES = f"{', '.join(builders.NAMES)}, a TFDS name or folder:/path"
 _DATASET = flags.DEFINE_string("dataset", None, _NAMES)

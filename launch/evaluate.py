@@ -7,7 +7,7 @@ import json
 
 from absl import flags
 
-from launch import cli
+from . import cli
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, which holds checkpoints/")
 _SPLIT = flags.DEFINE_string("split", "validation", "of the dataset that the run was trained on")

@@ -10,7 +10,7 @@ as for launch.train.
 
 from absl import flags
 
-from launch import cli
+from . import cli
 
 _RUNS = flags.DEFINE_list("runs", None, "folders of trained runs, each with checkpoints/; several are an ensemble")
 _POOL = flags.DEFINE_string("pool", None, "a folder of images, of any depth")

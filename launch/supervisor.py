@@ -17,7 +17,8 @@ from typing import Any
 
 from effjax.errors import UserError
 from effjax.signals import EXIT_INTERRUPTED
-from launch.roll_call import RollCall
+
+from .roll_call import RollCall
 
 _MARK = "EFFJAX_WATCHED_BY"
 _GRACE_SECONDS = 5.0  # for what was asked to stop; what is on disk is safe without it

@@ -7,7 +7,7 @@ everything is saved: run the same command to go on.
 
 from absl import flags
 
-from launch import cli, config_file
+from . import cli, config_file
 
 _CONFIG = config_file.define("file.py or file.py:variant; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", None, "where checkpoints, metrics and reports are written")

@@ -19,7 +19,7 @@ def for_budget(
 
     Args:
       cost: of the run, over a run of as many steps at full size.
-      seconds: by size, what a step takes, as ``python -m launch.step_times`` measures it; it needs the three sizes of
+      seconds: by size, what a step takes, as ``python -m launch.budget`` measures it; it needs the three sizes of
         ``efficienttrain(final_size)``.
       final_size: the full size, in pixels.
       multiple_of: smaller sizes are rounded to a multiple of so many pixels.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from effjax.command import as_called_here
 from effjax.data import builders
 from effjax.data.base import DatasetInfo, Example, Source, resized
 from effjax.data.decode import decode_image
@@ -23,7 +24,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
     """The command that prepares a dataset."""
     download = "" if name in builders.NAMES else " --download"
-    return f"python -m launch.data --dataset={name} --data_dir={data_dir}{download}"
+    return as_called_here(f"python -m launch.data --dataset={name} --data_dir={data_dir}{download}")
 
 
 def parse_name(name: str) -> tuple[str, str | None, str | None]:

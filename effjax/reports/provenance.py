@@ -4,10 +4,10 @@ import importlib.metadata
 import os
 import platform
 import shlex
-import sys
 
 import jax
 
+from effjax.command import this_command
 from effjax.runtime.machine import processor, usable_cores
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -17,15 +17,10 @@ def provenance() -> dict[str, str]:
     """Returns the command, the versions and the hardware of this process."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     return {
-        "command": shlex.join(_module_command()),
+        "command": shlex.join(this_command()),
         "hardware": f"{len(jax.devices())} × {jax.devices()[0].device_kind}, {processor()}, {_cores()}",
         "versions": f"Python {platform.python_version()}, {versions}",
     }
-
-
-def _module_command() -> list[str]:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return ["python", "-m", spec.name, *sys.argv[1:]] if spec else sys.argv
 
 
 def _cores() -> str:
