@@ -16,7 +16,7 @@ from effjax.recipes.analyze.networks import open_panel
 from effjax.recipes.analyze.views import DOMAINS, answers
 from effjax.recipes.build.assemble import predictor
 from effjax.recipes.build.networks import make_model
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import jit_backend
 from effjax.runtime.checkpoints import read_meta, read_variables
 from effjax.steps import View
@@ -37,7 +37,7 @@ def runs(tmp_path_factory, data_dir):
     config.data.dir, config.num_seeds = str(data_dir), 3
     del config.runs["distilled"]
     workdir = tmp_path_factory.mktemp("analyze")
-    for _ in Experiment(config.to_dict(), workdir).train():
+    for _ in TrainingExperiment(config.to_dict(), workdir).train():
         pass
     return workdir
 

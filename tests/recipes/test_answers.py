@@ -20,7 +20,7 @@ from small_answers import COUNT, IDS, PART, Counted, answers
 from effjax.data.tables import FACTS_FILE, PARTS_FILE
 from effjax.errors import UserError
 from effjax.recipes import schema
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.locks import LOCK_FILE
 from effjax.steps import CachedTeacher, StreamedTeacher, pack_answers
 
@@ -175,7 +175,7 @@ def test_students_learn_the_same_from_answers_on_the_device_and_from_the_disk(tm
         if not mib:  # the same teacher
             shutil.copytree(tmp_path / "1024" / "teacher", tmp_path / "0" / "teacher")
         config.data.on_device_mib = mib
-        done = list(Experiment(config.to_dict(), tmp_path / f"{mib}").train())
+        done = list(TrainingExperiment(config.to_dict(), tmp_path / f"{mib}").train())
         found[mib] = done[-1].variables()
         assert bool(done[-1].assembled.lookups) == (mib == 0)
     jax.tree.map(np.testing.assert_array_equal, found[1024], found[0])

@@ -11,13 +11,13 @@ from effjax import models
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.train.costs import _flops, cost_table
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import checkpoints
 from effjax.runtime.writers import METRICS_FILE
 
 
 def train(config, workdir):
-    return {(done.name, done.seed): done for done in Experiment(config.to_dict(), workdir).train()}
+    return {(done.name, done.seed): done for done in TrainingExperiment(config.to_dict(), workdir).train()}
 
 
 def small(data_dir, **runs):
@@ -37,7 +37,7 @@ def merged(data_dir):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, data_dir):
     """The experiment, its folder and its student, trained without a break."""
-    experiment = Experiment(merged(data_dir).to_dict(), tmp_path_factory.mktemp("merged"))
+    experiment = TrainingExperiment(merged(data_dir).to_dict(), tmp_path_factory.mktemp("merged"))
     return experiment, experiment.workdir, list(experiment.train())[-1]
 
 
@@ -82,7 +82,7 @@ def test_a_run_goes_on_in_any_stage_with_the_same_bits(undisturbed, tmp_path, mo
     monkeypatch.setattr(experiment, "workdir", tmp_path / "resumed")
     resumed = list(experiment.train())[-1]
     jax.tree.map(np.testing.assert_array_equal, resumed.variables(), whole.variables())
-    assert (folder / METRICS_FILE).read_bytes() == (whole.trained_in / METRICS_FILE).read_bytes()
+    assert (folder / METRICS_FILE).read_bytes() == (whole.last.folder / METRICS_FILE).read_bytes()
     assert resumed.best_step == whole.best_step > 16  # only at the full size does an evaluation count
 
 
@@ -99,7 +99,7 @@ def test_a_second_set_and_both(tmp_path, data_dir):
     assert done.assembled.job.watch_from == 4
     run.plans.data = ((0.0, "esy"),)
     with pytest.raises(UserError, match=r"plans.data: no source 'esy'.*did you mean 'easy'"):
-        Experiment(config.to_dict(), tmp_path / "other")
+        TrainingExperiment(config.to_dict(), tmp_path / "other")
 
 
 SCORES = ("loss", "confidence", "epoch_learnt", "c_score")
@@ -163,4 +163,4 @@ def test_bad_curricula_are_refused(tmp_path, data_dir, change, message):
     config = small(data_dir, run=schema.run(model={"name": "mlp", "widths": (8,)}, steps=8, evaluations=2)).to_dict()
     config["runs"]["run"].update(change)
     with pytest.raises(UserError, match=message):
-        Experiment(config, tmp_path)
+        TrainingExperiment(config, tmp_path)

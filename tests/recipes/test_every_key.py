@@ -16,7 +16,7 @@ from effjax.recipes.active.checks import loop_problems
 from effjax.recipes.schema import experiment_keys
 from effjax.recipes.schema.fields import keys_of
 from effjax.recipes.schema.rules import Each, Either, Keys, Rule
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 
 VALUES = (math.nan, math.inf, -math.inf, -1, 0, 1, 2**32, 10**30, 10**5000, 0.5, "", "no such thing", True, None)
 VALUES += ([], [None], [0], [math.nan], {}, {"a": 1}, "\0", "a/b", "(")
@@ -127,7 +127,7 @@ ANY_TEXT = ("title", "label", "claims", "table", "control", "reference", "recipe
 def built(config: dict, workdir) -> list[str]:
     """Builds the experiment, in which nothing may fail but by a refusal; returns what is said."""
     try:
-        Experiment(config, workdir)
+        TrainingExperiment(config, workdir)
     except Mistakes as error:
         return list(error.lines)
     except UserError as error:
@@ -188,7 +188,7 @@ def test_all_mistakes_are_said_at_once(data_dir, tmp_path):
     config["runs"]["teacher"]["optimzer"] = {}
     config["view"]["std"] = [0.0]
     with pytest.raises(Mistakes) as caught:
-        Experiment(config, tmp_path)
+        TrainingExperiment(config, tmp_path)
     view, batch, keep, key = caught.value.lines
     assert view == "config.view.std=(0.0,) must be a list of 1 or more numbers above 0"
     assert batch == "config.runs.student.batch_size=0 must be a whole number from 1 to 1,048,576"
@@ -200,7 +200,7 @@ def test_all_mistakes_are_said_at_once(data_dir, tmp_path):
     config["runs"]["teacher"]["model"]["name"] = "scn"
     config["runs"]["folded"]["terms"]["self_paced"]["form"] = "softer"
     with pytest.raises(Mistakes) as caught:
-        Experiment(config, tmp_path)
+        TrainingExperiment(config, tmp_path)
     assert [line.split(":")[0] for line in caught.value.lines] == [
         f"config.runs.{n}" for n in ("teacher", "distilled", "folded", "student")
     ]
@@ -222,11 +222,11 @@ def test_what_is_at_the_edge_of_its_range_trains_or_is_refused(changes, data_dir
     config["runs"] = {"student": {**config["runs"]["student"], "steps": 2, "evaluations": 1, **changes}}
     said = ""
     try:
-        (done,) = Experiment(config, tmp_path).train()
+        (done,) = TrainingExperiment(config, tmp_path).train()
     except UserError as error:
         said = str(error)
     assert "\n" not in said
-    assert said or done.last_step > 0
+    assert said or done.last.step > 0
 
 
 def test_weights_that_do_not_fit_are_refused_before_another_run_is_trained(data_dir, tmp_path):
@@ -235,7 +235,7 @@ def test_weights_that_do_not_fit_are_refused_before_another_run_is_trained(data_
     config.eval_batch_size = 16
     config.runs.distilled.init = "shipped"
     with pytest.raises(UserError, match=r"config.runs.distilled: no foreign weights are known for the model 'mlp'"):
-        Experiment(config.to_dict(), tmp_path / "workdir")
+        TrainingExperiment(config.to_dict(), tmp_path / "workdir")
 
 
 LATE = {
@@ -259,7 +259,7 @@ def test_what_would_be_found_after_another_run_is_found_first(changes, said, dat
         value = value.replace("{tmp}", str(tmp_path)) if isinstance(value, str) else value
         config = changed(config, path, value)
     with pytest.raises(UserError, match=said):
-        Experiment(config, tmp_path / "workdir")
+        TrainingExperiment(config, tmp_path / "workdir")
 
 
 @pytest.mark.parametrize("recipe", ["distill", "active"])

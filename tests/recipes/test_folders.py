@@ -13,7 +13,7 @@ from effjax.errors import UserError
 from effjax.recipes import find_recipe, schema
 from effjax.recipes.build.datasets import open_datasets
 from effjax.recipes.build.folders import contents, drawn, with_test
-from effjax.recipes.build.trained import Trained
+from effjax.recipes.build.trained import TrainedRun
 
 
 def paint(path, number: int, mode="RGB"):
@@ -54,7 +54,7 @@ def test_a_folder_without_splits_trains_and_its_division_makes_the_run(tmp_path)
     config = experiment(classes(tmp_path / "photos"), tmp_path)
     workdir = tmp_path / "run"
     summary = find_recipe(config)(config, workdir)
-    trained = Trained.open(workdir / "student" / "seed_0")
+    trained = TrainedRun.open(workdir / "student" / "seed_0")
     assert trained.identity["data"]["split"] == [80, 10, 10]
     assert len(trained.source("test", config["data"]["dir"])) == 4
     assert find_recipe(config)(config, workdir) == summary

@@ -12,8 +12,8 @@ from effjax.data.feeds import ChosenFeed
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
-from effjax.recipes.build.trained import Trained
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.build.trained import TrainedRun
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import Interrupted, checkpoints
 from effjax.runtime.writers import METRICS_FILE
 
@@ -63,9 +63,9 @@ def experiment(data_dir, setting, way):
 @pytest.mark.parametrize("setting", PLANS)
 @pytest.mark.parametrize("way", WAYS)
 def test_it_goes_on_at_its_switch_with_the_same_bits(tmp_path, data_dir, monkeypatch, setting, way):
-    made = Experiment(experiment(data_dir, setting, way).to_dict(), tmp_path / "whole")
+    made = TrainingExperiment(experiment(data_dir, setting, way).to_dict(), tmp_path / "whole")
     whole = list(made.train())
-    folder = whole[0].trained_in
+    folder = whole[0].last.folder
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     resumed_folder = tmp_path / "resumed" / folder.relative_to(tmp_path / "whole")
     for step in (SWITCH + 2, STEPS):
@@ -83,13 +83,13 @@ def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setti
     config = experiment(data_dir, setting, "together")
     # Adam would make much of what are but rounding errors: the gradient of a bias of attention's keys.
     config.runs.run.optimizer = {"name": "sgd", "learning_rate": 0.1}
-    together = list(Experiment(config.to_dict(), tmp_path / "together").train())
+    together = list(TrainingExperiment(config.to_dict(), tmp_path / "together").train())
     config.seeds_together = False
-    for one, other in zip(together, Experiment(config.to_dict(), tmp_path / "apart").train(), strict=True):
+    for one, other in zip(together, TrainingExperiment(config.to_dict(), tmp_path / "apart").train(), strict=True):
         close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4)  # noqa: E731
         jax.tree.map(close, one.variables(), other.variables())
     with pytest.raises(UserError, match=r"together holds several networks that trained in one program"):
-        Trained.open(together[0].trained_in)
+        TrainedRun.open(together[0].last.folder)
 
 
 def stopping(feed, settings, seeds, start, stop, length):
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_refused_before_training(tmp_path, data_dir, way, chan
     config = experiment(data_dir, "terms", way)
     config.data.update(change)
     with pytest.raises(UserError, match=message):
-        Experiment(config.to_dict(), tmp_path)
+        TrainingExperiment(config.to_dict(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -116,10 +116,10 @@ def test_what_cannot_be_used_is_said(trained, pool, tmp_path, networks, change, 
 
 def test_scores_are_those_of_all_in_memory(trained, pool, tmp_path, data_dir):
     """Against the network by hand, on the dataset's own pixels."""
-    from effjax.recipes.build.trained import Trained
+    from effjax.recipes.build.trained import TrainedRun
 
     chosen = choose(trained["single"], pool, tmp_path, **{**SETTINGS, "k": IMAGES})
-    network, source = Trained.open(trained["single"][0]), load("digits", "test", data_dir)
+    network, source = TrainedRun.open(trained["single"][0]), load("digits", "test", data_dir)
     images = np.stack([source[row]["image"] for row in range(IMAGES)])
     logits = network.model().apply(network.variables(), network.view(images), train=False).logits
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

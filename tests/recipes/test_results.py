@@ -2,9 +2,9 @@
 
 import small_configs
 
-from effjax.recipes.train.done import RESULT_FILE
+from effjax.recipes.train.finished import RESULT_FILE
 from effjax.recipes.train.results import PREDICTIONS_FILE, measure
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 
 
 def test_damaged_results_are_said_and_measured_anew(tmp_path, data_dir, caplog):
@@ -12,7 +12,7 @@ def test_damaged_results_are_said_and_measured_anew(tmp_path, data_dir, caplog):
     config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
     config.eval_batch_size = 32
     del config.runs["teacher"], config.runs["distilled"]
-    experiment = Experiment(config.to_dict(), tmp_path)
+    experiment = TrainingExperiment(config.to_dict(), tmp_path)
     (done,) = experiment.train()
     result = measure(experiment, done, None)
     for name in (RESULT_FILE, PREDICTIONS_FILE):

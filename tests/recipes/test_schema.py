@@ -7,6 +7,8 @@ from effjax.recipes import config as by_its_old_name
 from effjax.recipes import schema
 from effjax.recipes.build.identity import beyond_defaults
 from effjax.recipes.schema import table
+from effjax.recipes.schema.experiment_keys import View
+from effjax.recipes.schema.run_keys import Run
 
 
 def everything() -> ml_collections.ConfigDict:
@@ -66,12 +68,11 @@ def test_a_mapping_replaces_a_mapping():
 
 def test_a_run_is_what_it_says_beyond_the_defaults():
     """A key that a later version adds, at its default, makes no run another run."""
-    defaults = schema.run().to_dict()
-    assert beyond_defaults(defaults, defaults) == {"model": {"name": "mlp"}}
+    assert beyond_defaults(schema.run().to_dict(), Run) == {"model": {"name": "mlp"}}
     run = schema.run(batch_size=32, label="a run", keep=7, terms={"ce": {"weight": 1}}).to_dict()
-    assert beyond_defaults(run, defaults) == {"model": {"name": "mlp"}, "batch_size": 32}
+    assert beyond_defaults(run, Run) == {"model": {"name": "mlp"}, "batch_size": 32}
     view = schema.experiment().view.to_dict()
-    assert beyond_defaults({**view, "flip": True}, view) == {"mean": (0.0,), "std": (1.0,), "flip": True}
+    assert beyond_defaults({**view, "flip": True}, View) == {"mean": (0.0,), "std": (1.0,), "flip": True}
 
 
 def test_configs_of_before_find_the_schema_by_its_old_name():

@@ -12,7 +12,7 @@ from effjax.errors import UserError
 from effjax.models import foreign
 from effjax.recipes import schema
 from effjax.recipes.build.start import start_from
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 
 SCALE = ((127 / 255,), (128 / 255,))
 
@@ -31,7 +31,7 @@ def small(data_dir, **keys):
 
 
 def test_the_weights_take_the_place_of_what_was_drawn(tmp_path, data_dir):
-    experiment = Experiment(small(data_dir).to_dict(), tmp_path)
+    experiment = TrainingExperiment(small(data_dir).to_dict(), tmp_path)
     assembled = experiment.runs["student"]
     shapes = jax.eval_shape(assembled.init, np.uint32(0))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
@@ -54,7 +54,7 @@ def test_the_weights_take_the_place_of_what_was_drawn(tmp_path, data_dir):
 def refused(config, workdir):
     """Before anything is trained: another run may have come first."""
     with pytest.raises(UserError) as caught:
-        Experiment(config.to_dict(), workdir)
+        TrainingExperiment(config.to_dict(), workdir)
     return str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_teachers_that_do_not_fit(given, said, tmp_path, data_dir):
     config.data.dir = str(data_dir)
     config.runs.distilled.teachers.teacher = schema.teacher_of_weights("efficientnet_lite0", **given)
     with pytest.raises(UserError, match=said):
-        Experiment(config.to_dict(), tmp_path)
+        TrainingExperiment(config.to_dict(), tmp_path)
 
 
 def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
@@ -93,4 +93,4 @@ def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
     source = schema.teacher_of_weights("resnet18", file=str(tmp_path / "w.safetensors"))
     config.runs.distilled.teachers.teacher = source
     with pytest.raises(UserError, match=r"teacher\.mean and \.std are missing: .* usually trained with mean=\(0\.485"):
-        Experiment(config.to_dict(), tmp_path / "work")
+        TrainingExperiment(config.to_dict(), tmp_path / "work")

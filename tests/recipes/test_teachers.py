@@ -11,7 +11,7 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.teachers import class_groups, expand
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.checkpoints import read_variables
 
 SPLITS = {"train": "train[:64]", "validation": "validation[:32]", "test": "test[:32]"}
@@ -27,7 +27,7 @@ def small(data_dir, **runs):
 
 
 def train(config, workdir):
-    return {(done.name, done.seed): done for done in Experiment(config.to_dict(), workdir).train()}
+    return {(done.name, done.seed): done for done in TrainingExperiment(config.to_dict(), workdir).train()}
 
 
 def kernels(done):
@@ -68,11 +68,11 @@ def test_earlier_run_as_teacher(tmp_path, data_dir):
     student.teachers.teacher = schema.teacher_of_checkpoint(folder, step="best")
     config = small(data_dir, distilled=student)
     done = train(config, tmp_path / "second")["distilled", 0]
-    assert done.last_step == 8
+    assert done.last.step == 8
     assert len(done.teachers["teacher"]) == 64  # the hash of the teacher's parameters is on record
     config.data.classes = tuple((f"digit {i}", (str(i),)) for i in range(10))
     with pytest.raises(UserError, match=r"the teacher's classes are 0, 1, .* are digit 0, digit 1"):
-        Experiment(config.to_dict(), tmp_path / "third")
+        TrainingExperiment(config.to_dict(), tmp_path / "third")
 
 
 @pytest.fixture(scope="module")

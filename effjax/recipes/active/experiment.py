@@ -13,7 +13,6 @@ from effjax import selection
 from effjax.data.base import View, available_ids
 from effjax.data.kept import keep
 from effjax.data.ledger import Ledger
-from effjax.errors import noted, refuse
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
 from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
@@ -26,13 +25,14 @@ from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.trainer import Trainer
 from effjax.recipes.active.watch import watched_ids
 from effjax.recipes.build.assemble import Assembled, assemble
-from effjax.recipes.build.datasets import Datasets, open_datasets
+from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.early_checks import check_results
-from effjax.recipes.build.folders import drawn, with_test
-from effjax.recipes.build.identity import beyond_defaults, plain
-from effjax.recipes.build.sharing import check_workdir, experiment_held, loops_held
+from effjax.recipes.build.experiment import Experiment
+from effjax.recipes.build.folders import with_test
+from effjax.recipes.build.identity import beyond_defaults, data_facts, identity
+from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
-from effjax.runtime import Backend, make_backend
+from effjax.recipes.schema.loop_keys import Query
 from effjax.runtime.hosts import barrier, is_primary
 
 SUMMARY_FILE = "summary.json"
@@ -95,8 +95,8 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
     return summary
 
 
-class ActiveExperiment:
-    """The config of a labelling experiment, made real: data, programs, loops.
+class ActiveExperiment(Experiment):
+    """The labelling loops of an experiment, and their programs.
 
     Args:
       config: as for :func:`main`.
@@ -108,38 +108,34 @@ class ActiveExperiment:
 
     def __init__(self, config: Mapping[str, Any], workdir: Path):
         schema.check(config, loop_problems)
-        check_workdir(workdir)
-        config = with_test(config)
-        self.config, self.workdir = config, workdir
-        self.backend: Backend = make_backend(config["backend"])
-        self.datasets: Datasets = _kept(_numbered(open_datasets(config), workdir, config["data"]), config["data"])
-        watched_ids(config)  # says now what it cannot find later
+        super().__init__(with_test(config), workdir)
+        data = self.config["data"]
+        self.datasets = _kept(_numbered(self.datasets, workdir, data), data)
+        watched_ids(self.config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
-        found: list[str] = []
-        for name, run in config["runs"].items():  # all before any is trained: a mistake in the last costs nothing
-            with noted(found, f"config.runs.{name}"):
-                assembled, _ = self._make(name)
-                assembled.check()
-                if run["query"] and run["query"]["predictions"] == "dropout":
-                    check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
-        refuse(found)
+        self.make_all(self.config["runs"], self._check)
+
+    def _check(self, name: str) -> None:
+        assembled, _ = self._make(name)
+        assembled.check()
+        query = self.config["runs"][name]["query"]
+        if query and query["predictions"] == "dropout":
+            check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
     def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
         """The loops as far as they have come, those that others need first; those that train together at once.
 
         Their folders are held until the next ones are asked for.
         """
-        runs, first = self.config["runs"], self.config["seed"]
+        runs = self.config["runs"]
         for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
-            seeds = range(first, first + self.config["num_seeds"])
-            for together in [seeds] if self.config["seeds_together"] else [[seed] for seed in seeds]:
+            for together in [self.seeds] if self.config["seeds_together"] else [[seed] for seed in self.seeds]:
                 with loops_held(self._folders(name, together)):
                     yield self.make(name, together)
 
     def _folders(self, name: str, seeds: Sequence[int]) -> list[Path]:
         """What the loops of some seeds write to."""
-        several = [f"seed_{seed}" for seed in seeds] + ["together"] * bool(self.config["seeds_together"])
-        return [self.workdir / name / folder for folder in several]
+        return [self.folder(name, seed) for seed in (*seeds, *[None] * self.config["seeds_together"])]
 
     def make(self, name: str, seeds: Sequence[int]) -> list[Loop]:
         """A run's loops of some seeds, trained together; a run without a query is one round, of all the labels."""
@@ -148,9 +144,9 @@ class ActiveExperiment:
         query = run["query"] or schema.query(selector="random").to_dict()
         if not run["query"]:
             active.update(initial=len(pool), rounds=1, budget=0.0)
-        folders = [self.workdir / name / f"seed_{seed}" for seed in seeds]
+        folders = [self.folder(name, seed) for seed in seeds]
         identities = [self._identity(name, seed, active) for seed in seeds]
-        ledgers = [make_ledger(folder, identity) for folder, identity in zip(folders, identities, strict=True)]
+        ledgers = [make_ledger(folder, own) for folder, own in zip(folders, identities, strict=True)]
         barrier(f"{folders} read")  # before one process writes to them
         for ledger in ledgers:
             check_ledger(ledger, pool)
@@ -160,7 +156,7 @@ class ActiveExperiment:
         assembled, predict = self._make(name)
         trainer = Trainer(
             name=name,
-            folder=self.workdir / name / "together" if together else folders[0],
+            folder=self.folder(name, None) if together else folders[0],
             assembled=assembled,
             pool=pool,
             capacity=min(most_labels(active, query, len(pool)) * len(seeds), len(pool)),
@@ -212,30 +208,16 @@ class ActiveExperiment:
         return functools.cache(lambda: self._map_of(query["outliers"]["run"], seed))
 
     def _map_of(self, name: str, seed: int) -> tuple[np.ndarray, selection.DatasetMap]:
-        first = self.config["seed"]
-        seeds = range(first, first + self.config["num_seeds"]) if self.config["seeds_together"] else [seed]
+        seeds = self.seeds if self.config["seeds_together"] else [seed]
         return self.make(name, seeds)[seeds.index(seed)].rounds.recorded_map(0)
 
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
-        config, defaults = self.config, schema.experiment().to_dict()
-        data = {key: config["data"][key] for key in ("name", "train", "validation", "image_size", "classes")}
-        data.update({key: config["data"][key] for key in ("label_noise", "pool") if config["data"][key]})
-        data.update(drawn(config["data"]))
-        run = {**beyond_defaults(config["runs"][name], schema.run().to_dict())}
-        if run.get("query"):
-            run["query"] = beyond_defaults(run["query"], schema.query().to_dict())
-        return plain(
-            {
-                "seed": seed,
-                "run": run,
-                "active": {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP},
-                "data": data,
-                "view": beyond_defaults(config["view"], defaults["view"]),
-                "eval_batch_size": config["eval_batch_size"],
-                "num_classes": self.datasets.info.num_classes,
-                "class_names": self.datasets.info.class_names,
-            }
-        )
+        said = {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP}
+        data = data_facts(self.config["data"], "label_noise", "pool")
+        facts = identity(self.config, self.config["runs"][name], self.datasets.info, seed, active=said, data=data)
+        if "query" in facts["run"]:
+            facts["run"]["query"] = beyond_defaults(facts["run"]["query"], Query)
+        return facts
 
     def _oracle(self, is_loop: bool, folder: Path) -> Oracle:
         kind = self.config["active"]["oracle"] if is_loop else "dataset"

@@ -23,7 +23,7 @@ from effjax.recipes.active.oracles.tables import read_table
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.shown import path_of, photo_of
 from effjax.recipes.build.early_checks import check_writable
-from effjax.recipes.build.trained import Trained
+from effjax.recipes.build.trained import TrainedRun
 from effjax.reports.numbered_sheet import numbered_sheet
 from effjax.runtime import jit_backend
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, Candidates
@@ -97,7 +97,7 @@ def choose(
     """
     check_choice(score, selector)
     check_writable(Path(out), f"--out={out}")
-    trained = [Trained.open(run, several=True) for run in runs]
+    trained = [TrainedRun.open(run, several=True) for run in runs]
     model, variables, members = _network(trained)
     kind = predictions or ("ensemble" if members > 1 else "single")
     if (kind == "ensemble") != (members > 1):
@@ -136,7 +136,7 @@ def check_choice(score: str, selector: str) -> None:
             raise UserError(f"--{flag}={value}; {nearest(value, allowed)}")
 
 
-def _network(trained: Sequence[Trained]) -> tuple[nn.Module, Tree, int]:
+def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, Tree, int]:
     """The model, its variables and how many networks they are of; of several, the members' axis first."""
     for other in trained[1:]:
         for fact in ("class_names", "view"):

@@ -15,7 +15,7 @@ import numpy as np
 from effjax import analysis, models
 from effjax.data.base import Source
 from effjax.errors import UserError
-from effjax.recipes.build.trained import Trained
+from effjax.recipes.build.trained import TrainedRun
 
 Tree = Any
 
@@ -32,7 +32,7 @@ class Network:
     """
 
     def __init__(self, label: str, run: str, which: str):
-        self.trained = Trained.open(run, which)
+        self.trained = TrainedRun.open(run, which)
         self.label, self.run, self.step = label, str(run), self.trained.step
         self.identity: Mapping[str, Any] = self.trained.identity
         self._variables = jax.device_put(self.trained.variables())

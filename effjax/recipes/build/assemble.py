@@ -30,7 +30,7 @@ from effjax.recipes.build.planning import (
     make_view,
     scheduled_options,
 )
-from effjax.recipes.build.teachers import Taught
+from effjax.recipes.build.teachers import TeacherSpec
 from effjax.runtime import Backend, Evaluator, Job
 from effjax.runtime.job import spec
 from effjax.steps import (
@@ -100,7 +100,7 @@ def assemble(
     datasets: Datasets,
     backend: Backend,
     eval_batch_size: int,
-    taught: Mapping[str, Taught],
+    taught: Mapping[str, TeacherSpec],
     members: int = 0,
 ) -> Assembled:
     """Makes a run.
@@ -217,7 +217,7 @@ def together(states: Sequence[TrainState]) -> TrainState:
 
 
 def _what_teachers_read(
-    key: str, config: Mapping[str, Any], taught: Mapping[str, Taught], train: Source, datasets: Datasets
+    key: str, config: Mapping[str, Any], taught: Mapping[str, TeacherSpec], train: Source, datasets: Datasets
 ) -> tuple[dict[str, Tree], dict[str, Lookup]]:
     """What teachers read inside the step, as shapes: their variables, or their stored answers; and, of answers that are
     too many to be kept on the device, the lookups that add them to each batch.

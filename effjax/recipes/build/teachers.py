@@ -14,7 +14,7 @@ from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.networks import make_model
-from effjax.recipes.build.trained import Trained
+from effjax.recipes.build.trained import TrainedRun
 from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
 from effjax.steps.objective import Teacher
 
@@ -22,7 +22,7 @@ Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Taught:
+class TeacherSpec:
     """One teacher of a run.
 
     Attributes:
@@ -74,7 +74,7 @@ def _options_of(kind: str) -> Mapping[str, Any]:
 
 def make_teacher(
     key: str, source: Mapping[str, Any], runs: Mapping[str, Any], datasets: Datasets, shape: tuple[int, int, int]
-) -> Taught:
+) -> TeacherSpec:
     """Makes a teacher from its config.
 
     Args:
@@ -106,11 +106,11 @@ def make_teacher(
     size = (source["image_size"],) * 2 if source["image_size"] else shape[:2]
     images = jax.ShapeDtypeStruct((1, *size, shape[-1] * network.repeat_channels), np.float32)
     shapes = dict(jax.eval_shape(network.module.init, jax.random.key(0), images))
-    return Taught(network, shapes, load, source["cached"])
+    return TeacherSpec(network, shapes, load, source["cached"])
 
 
 def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
-    run = Trained.open(source["checkpoint"], source["step"])
+    run = TrainedRun.open(source["checkpoint"], source["step"])
     trained = run.identity
     info = datasets.info
     if trained["num_classes"] != info.num_classes:

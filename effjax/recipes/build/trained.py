@@ -1,11 +1,13 @@
 """A run that was trained earlier, opened from its folder alone: its checkpoints carry the config."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 
 from effjax.data.base import Source
 from effjax.data.folder_layout import SHARES
@@ -20,46 +22,70 @@ Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained run.
+class TrainedRun:
+    """A network that was trained, as it lies in its run's folder; or all that trained there in one program.
 
     Attributes:
-      folder: its folder, which holds ``checkpoints/``.
+      folder: it holds ``checkpoints/`` and ``metrics.jsonl``.
       step: of the checkpoint.
-      identity: what it was trained as: ``run``, ``data``, ``view``, ``num_classes``, ….
+      member: which of the networks that trained together; None for one alone, or for all of them, their axis first.
+      best: of networks that trained together, whether as they did best on validation, of which each checkpoint has
+        that of each network, instead of as they were.
     """
 
     folder: Path
     step: int
-    identity: Mapping[str, Any]
+    member: int | None = None
+    best: bool = False
 
     @classmethod
-    def open(cls, folder: str | Path, which: str = "last", *, several: bool = False) -> "Trained":
-        """Reads what the newest checkpoint says of the run.
+    def open(cls, folder: str | Path, which: str = "last", *, several: bool = False) -> "TrainedRun":
+        """Opens a run from its folder alone: its checkpoints say what it is.
 
         Args:
-          folder: the run's folder.
+          folder: the run's folder; that of a seed is beside the one in which all its seeds trained together.
           which: ``"last"``, or ``"best"`` by validation.
-          several: whether it may hold several networks that trained in one program, their axis first.
+          several: whether it may hold several networks that trained in one program, all of which are opened.
 
         Raises:
           UserError: if there is no checkpoint, it is damaged, or it holds several networks.
         """
-        checkpoints = Path(folder) / "checkpoints"
+        folder = Path(folder)
+        if (one := cls._of_seeds_together(folder)) is not None:
+            return dataclasses.replace(one, best=which == "best")
+        checkpoints = folder / "checkpoints"
         newest = stored.steps(checkpoints)[-1]
         notes = stored.read_meta(checkpoints, newest)
         seeds, best = notes["identity"].get("seed"), (notes.get("best") or {}).get("step")
         if not several and (isinstance(seeds, list) or isinstance(best, list)):
             raise UserError(
                 f"{folder} holds several networks that trained in one program; what is opened from its folder alone is "
-                "a run of one network: train it without config.seeds_together, folds and ensembles"
+                "one network: name the folder seed_… of a seed, or train it without folds and ensembles"
             )
-        step = stored.best_step(checkpoints) if which == "best" else newest
-        return cls(Path(folder), step, notes["identity"])
+        return cls(folder, stored.best_step(checkpoints) if which == "best" else newest)
+
+    @classmethod
+    def _of_seeds_together(cls, folder: Path) -> "TrainedRun | None":
+        """A seed's network in the checkpoints that all seeds of its run share; None if it has its own, or none."""
+        together, seed = folder.with_name("together"), folder.name.removeprefix("seed_")
+        if (folder / "checkpoints").exists() or not (together / "checkpoints").exists() or not seed.isdecimal():
+            return None
+        everyone = cls(together, stored.steps(together / "checkpoints")[-1])
+        seeds = everyone.identity["seed"]
+        return dataclasses.replace(everyone, member=seeds.index(int(seed))) if int(seed) in seeds else None
+
+    @functools.cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What it was trained as: ``run``, ``data``, ``view``, ``num_classes``, …."""
+        return stored.read_meta(self.folder / "checkpoints", self.step)["identity"]
 
     def variables(self) -> Tree:
         """The student's variables, on the host."""
-        return stored.read_variables(self.folder / "checkpoints", self.step)
+        return stored.read_variables(self.folder / "checkpoints", self.step, member=self.member, best=self.best)
+
+    def records(self) -> Mapping[str, np.ndarray]:
+        """What its training has recorded of each example, by global id."""
+        return stored.read_records(self.folder / "checkpoints", self.step)
 
     def model(self) -> nn.Module:
         return make_model(self.identity["run"]["model"], self.identity["num_classes"])

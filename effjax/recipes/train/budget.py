@@ -11,7 +11,7 @@ import jax
 
 from effjax.curricula import Stage, efficienttrain, for_budget, relative_cost
 from effjax.errors import UserError, nearest
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.job import spec
 from effjax.runtime.programs import Programs
 from effjax.steps import resize_state
@@ -34,7 +34,7 @@ def plan_for_budget(config: Mapping[str, Any], workdir: str | Path, run: str, co
     Raises:
       UserError: if there is no such run, or the budget cannot be met; says what can.
     """
-    experiment = Experiment(config, workdir)
+    experiment = TrainingExperiment(config, workdir)
     if run not in experiment.runs:
         raise UserError(f"run={run!r}; {nearest(run, experiment.runs)}")
     full = min(experiment.datasets.train[0]["image"].shape[:2])
@@ -48,7 +48,7 @@ def plan_for_budget(config: Mapping[str, Any], workdir: str | Path, run: str, co
     }
 
 
-def step_seconds(experiment: Experiment, run: str, sizes: Sequence[int]) -> dict[int, float]:
+def step_seconds(experiment: TrainingExperiment, run: str, sizes: Sequence[int]) -> dict[int, float]:
     """What a training step takes, by size of the images.
 
     Raises:

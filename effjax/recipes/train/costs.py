@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from effjax import models
-from effjax.recipes.train.done import Done
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.finished import FinishedRun
+from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports.tables import Table
 from effjax.runtime import read_metrics
 
@@ -19,7 +19,10 @@ NOTE = (
 
 
 def cost_table(
-    experiment: Experiment, finished: Mapping[tuple[str, int], Done], labels: Mapping[str, str], control: str | None
+    experiment: TrainingExperiment,
+    finished: Finished,
+    labels: Mapping[str, str],
+    control: str | None,
 ) -> Table | None:
     """A row a run, or None where no run changes the size of its images, or the control's metrics are lost."""
     if control is None or not any("image_size" in run["plans"] for run in experiment.config["runs"].values()):
@@ -42,7 +45,7 @@ def cost_table(
         rows.append(
             (
                 label,
-                f"{runs[0].last_step:,}",
+                f"{runs[0].last.step:,}",
                 f"{flops[-1] / whole:.2f}",
                 f"{seconds:.1f}",
                 f"{seconds / base:.2f}",
@@ -55,7 +58,7 @@ def cost_table(
     return Table(headers, rows)
 
 
-def _flops(run: Done, experiment: Experiment) -> np.ndarray:
+def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
     """Forward FLOPs of the training images up to each step, ``[steps + 1]``."""
     height, width, channels = experiment.datasets.test[0]["image"].shape
     job, spent = run.assembled.job, [np.zeros(1)]
@@ -67,20 +70,20 @@ def _flops(run: Done, experiment: Experiment) -> np.ndarray:
     return np.cumsum(np.concatenate(spent))
 
 
-def _curve(run: Done) -> Sequence[tuple[int, float]]:
+def _curve(run: FinishedRun) -> Sequence[tuple[int, float]]:
     """Validation accuracy by step, where the images have their last size."""
-    lines = read_metrics(run.trained_in)
+    lines = read_metrics(run.last.folder)
     found = [(line["step"], line["validation/accuracy"]) for line in lines if "validation/accuracy" in line]
     return [(step, value) for step, value in found if step > run.assembled.job.watch_from]
 
 
-def _first(run: Done, goal: float) -> int | None:
+def _first(run: FinishedRun, goal: float) -> int | None:
     return next((step for step, value in _curve(run) if value >= goal), None)
 
 
-def _seconds(run: Done) -> float:
+def _seconds(run: FinishedRun) -> float:
     return sum(stage[0] for stage in run.clock["stages"])
 
 
-def _seconds_at(run: Done, step: int) -> float:
+def _seconds_at(run: FinishedRun, step: int) -> float:
     return next(seconds for at, seconds in run.clock["at"] if at == step)

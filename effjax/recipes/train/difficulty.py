@@ -2,18 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from effjax.data.feeds import Feed, fold_of
 from effjax.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from effjax.recipes.train.done import Done
+from effjax.recipes.train.finished import FinishedRun
 
 
-def difficulty(by: str, references: Sequence["Done"], feed: Feed) -> np.ndarray:
+def difficulty(by: str, references: Sequence[FinishedRun], feed: Feed) -> np.ndarray:
     """Scores the examples that a run draws from.
 
     Args:
@@ -45,34 +42,33 @@ def difficulty(by: str, references: Sequence["Done"], feed: Feed) -> np.ndarray:
     return scores
 
 
-def _probs_of_labels(reference: "Done", feed: Feed, member: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _probs_of_labels(reference: FinishedRun, feed: Feed, member: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """What a network gives the labels, and whether they are its choice, by row."""
-    network = reference if member is None else dataclasses.replace(reference, member=member)
-    variables = network.variables("last")
-    logits = reference.assembled.predict(variables, feed.joined).astype(np.float64)
+    network = reference.last if member is None else dataclasses.replace(reference.last, member=member)
+    logits = reference.assembled.predict(network.variables(), feed.joined).astype(np.float64)
     probs = np.exp(logits - logits.max(-1, keepdims=True))
     probs /= probs.sum(-1, keepdims=True)
     labels = feed.joined.labels()
     return probs[np.arange(len(labels)), labels], logits.argmax(-1) == labels
 
 
-def _loss(reference: "Done", feed: Feed) -> np.ndarray:
+def _loss(reference: FinishedRun, feed: Feed) -> np.ndarray:
     probs, _ = _probs_of_labels(reference, feed)
     return -np.log(np.maximum(probs, 1e-30))
 
 
-def _confidence(reference: "Done", feed: Feed) -> np.ndarray:
+def _confidence(reference: FinishedRun, feed: Feed) -> np.ndarray:
     return 1.0 - _probs_of_labels(reference, feed)[0]
 
 
-def _epoch_learnt(reference: "Done", feed: Feed) -> np.ndarray:
+def _epoch_learnt(reference: FinishedRun, feed: Feed) -> np.ndarray:
     if not reference.assembled.config["record"]:
         raise UserError(f"pacing.by='epoch_learnt': config.runs.{reference.name}.record must be True")
     steps_an_epoch = len(reference.assembled.train) / reference.assembled.config["batch_size"]
-    return np.ceil(reference.records()["wrong_at"][feed.joined.ids()] / steps_an_epoch)
+    return np.ceil(reference.last.records()["wrong_at"][feed.joined.ids()] / steps_an_epoch)
 
 
-def _c_score(reference: "Done", feed: Feed) -> np.ndarray:
+def _c_score(reference: FinishedRun, feed: Feed) -> np.ndarray:
     folds = reference.assembled.config["folds"]
     if folds < 2:
         raise UserError(f"pacing.by='c_score': config.runs.{reference.name}.folds={folds} must be 2 or more")
@@ -83,7 +79,7 @@ def _c_score(reference: "Done", feed: Feed) -> np.ndarray:
     return wrong
 
 
-_SCORES: dict[str, Callable[["Done", Feed], np.ndarray]] = {
+_SCORES: dict[str, Callable[[FinishedRun, Feed], np.ndarray]] = {
     "loss": _loss,
     "confidence": _confidence,
     "epoch_learnt": _epoch_learnt,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from effjax.recipes.build.assemble import predictor
-from effjax.recipes.build.trained import Trained
+from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.results import classification_metrics
 from effjax.runtime import jit_backend
 
@@ -26,7 +26,7 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     Raises:
       UserError: if there is no checkpoint or dataset, or the dataset has other classes.
     """
-    trained = Trained.open(run, which)
+    trained = TrainedRun.open(run, which)
     source = trained.source(split, data_dir, dataset)
     predict = predictor(trained.model(), trained.view, jit_backend(), trained.identity["eval_batch_size"])
     logits = predict(trained.variables(), source)

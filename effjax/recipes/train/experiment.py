@@ -9,10 +9,10 @@ from effjax.recipes import schema
 from effjax.recipes.build.early_checks import check_results
 from effjax.recipes.build.sharing import experiment_held
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.train.done import Done
+from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.report import report
 from effjax.recipes.train.results import measure
-from effjax.recipes.train.runs import Experiment, cost
+from effjax.recipes.train.runs import TrainingExperiment, cost
 from effjax.runtime.hosts import is_primary
 
 SUMMARY_FILE = "summary.json"
@@ -46,11 +46,11 @@ def main(
 
 
 def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
-    experiment = Experiment(config, workdir)
+    experiment = TrainingExperiment(config, workdir)
     reference = reference_teacher(config)
     control = config["control"] or control_run(config)
     names = list(config["table"]) or sorted(config["runs"], key=lambda name: (name != reference, name != control, name))
-    finished: dict[tuple[str, int], Done] = {(done.name, done.seed): done for done in experiment.train(only)}
+    finished: dict[tuple[str, int], FinishedRun] = {(done.name, done.seed): done for done in experiment.train(only)}
     if only:
         return {}
     summary: dict[str, Any] = {name: {**cost(experiment, name), "seeds": []} for name in names}

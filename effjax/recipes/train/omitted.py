@@ -7,15 +7,13 @@ References:
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from effjax.recipes.train.finished import FinishedRun
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.tables import Estimate, Table
-
-if TYPE_CHECKING:
-    from effjax.recipes.train.done import Done
-    from effjax.recipes.train.runs import Experiment
 
 _SHIFTS = np.arange(-5.0, 25.01, 0.1)  # in nats: what is added to the logits of the omitted classes
 
@@ -42,7 +40,9 @@ def shifted(logits: np.ndarray, classes: np.ndarray, shift: float) -> np.ndarray
     return changed
 
 
-def measure_omitted(experiment: "Experiment", done: "Done", variables: Any, logits: np.ndarray) -> dict[str, Any]:
+def measure_omitted(
+    experiment: TrainingExperiment, done: FinishedRun, variables: Any, logits: np.ndarray
+) -> dict[str, Any]:
     """How a run does on the classes that its training set was without.
 
     Args:

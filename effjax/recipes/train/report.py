@@ -12,10 +12,9 @@ import yaml
 from effjax.files import write_text
 from effjax.recipes.train.costs import NOTE as COST_NOTE
 from effjax.recipes.train.costs import cost_table
-from effjax.recipes.train.done import Done
 from effjax.recipes.train.omitted import omitted_table
 from effjax.recipes.train.results import test_logits
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.boxes import plot_boxes
@@ -34,8 +33,8 @@ _SEEDS_FOR_BOXES = 10  # fewer are better seen one by one
 
 
 def report(
-    experiment: Experiment,
-    finished: Mapping[tuple[str, int], Done],
+    experiment: TrainingExperiment,
+    finished: Finished,
     summary: Mapping[str, Any],
     reference: str,
     control: str | None,
@@ -67,7 +66,7 @@ def report(
     write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
     print(main.text())
     series = {
-        name: [read_metrics(finished[name, seed].trained_in) for seed in experiment.seeds_of(name)] for name in labels
+        name: [read_metrics(finished[name, seed].last.folder) for seed in experiment.seeds_of(name)] for name in labels
     }
     panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
@@ -125,7 +124,7 @@ def _shown(summary, reference: str, control: str | None) -> list[str]:
     return [*first, *alike][:_NUM_NETWORKS]
 
 
-def _notes(experiment: Experiment, labels, reference, control, taught: bool) -> list[str]:
+def _notes(experiment: TrainingExperiment, labels, reference, control, taught: bool) -> list[str]:
     data = experiment.config["data"]
     runs = {label: experiment.seeds_of(name) for name, label in labels.items()}
     few = [f"{label}: {tables.averaged_over(seeds)}" for label, seeds in runs.items() if seeds != experiment.seeds]
@@ -162,7 +161,7 @@ def _lost(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     return [f"The best checkpoint is gone, and the last counts as the best: {'; '.join(runs)}."] if runs else []
 
 
-def _opinions(experiment: Experiment, finished, labels, names: Sequence[str]) -> list[Opinion]:
+def _opinions(experiment: TrainingExperiment, finished, labels, names: Sequence[str]) -> list[Opinion]:
     """The test images on which the first network, the teacher, is least sure, for the first seed."""
     seed, test = experiment.seeds[0], experiment.datasets.test
     probs = {name: np.asarray(jax.nn.softmax(test_logits(finished[name, seed]))) for name in names}

@@ -10,9 +10,9 @@ from effjax import metrics
 from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.train.done import RESULT_FILE, Done
+from effjax.recipes.train.finished import RESULT_FILE, FinishedRun
 from effjax.recipes.train.omitted import measure_omitted
-from effjax.recipes.train.runs import Experiment
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.hosts import is_primary
 
 _log = logging.getLogger("effjax")
@@ -21,7 +21,7 @@ PREDICTIONS_FILE = "test_logits.npz"
 _ANEW = "the run is measured anew"
 
 
-def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[str, Any]:
+def measure(experiment: TrainingExperiment, done: FinishedRun, teacher: FinishedRun | None) -> dict[str, Any]:
     """Evaluates a run on the test split, or reads what an earlier process has measured.
 
     Args:
@@ -66,7 +66,7 @@ def measure(experiment: Experiment, done: Done, teacher: Done | None) -> dict[st
     return result
 
 
-def _known(done: Done) -> dict[str, Any] | None:
+def _known(done: FinishedRun) -> dict[str, Any] | None:
     """What an earlier process has measured; None where that, or what it was measured from, is missing or damaged."""
     if not (done.folder / RESULT_FILE).exists():
         return None
@@ -91,7 +91,7 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, 
     }
 
 
-def test_logits(done: Done) -> np.ndarray:
+def test_logits(done: FinishedRun) -> np.ndarray:
     """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
     return read_arrays(done.folder / PREDICTIONS_FILE)["logits"]
 

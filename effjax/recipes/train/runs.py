@@ -1,5 +1,6 @@
 """Runs of an experiment, over seeds, each after its teachers; what is done is not done again."""
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -11,69 +12,65 @@ import jax
 import numpy as np
 
 from effjax import models
-from effjax.errors import UserError, noted, refuse
+from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.answers import stored_answers
 from effjax.recipes.build.assemble import Assembled, assemble
-from effjax.recipes.build.datasets import Datasets, open_datasets
-from effjax.recipes.build.early_checks import check_start, check_teacher_cache
-from effjax.recipes.build.folders import contents, drawn
+from effjax.recipes.build.early_checks import check_start
+from effjax.recipes.build.experiment import Experiment
+from effjax.recipes.build.folders import contents
 from effjax.recipes.build.hashes import params_sha256
-from effjax.recipes.build.identity import DATA_KEYS, beyond_defaults, plain
-from effjax.recipes.build.sharing import check_workdir, run_held
+from effjax.recipes.build.identity import data_facts, identity, plain
+from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
-from effjax.recipes.build.teachers import Taught, expand, make_teacher
+from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
+from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
-from effjax.recipes.train.done import Done
-from effjax.runtime import Fitted, fit, make_backend
+from effjax.recipes.train.finished import FinishedRun
+from effjax.runtime import Fitted, fit
 
 _log = logging.getLogger("effjax")
 
 Tree = Any
+#: By run and seed.
+Finished = Mapping[tuple[str, int], FinishedRun]
 
 
-class Experiment:
-    """An experiment's config, made real: its data and its runs.
+class TrainingExperiment(Experiment):
+    """The runs of an experiment, each of which is trained once, after its teachers.
 
     Args:
-      config: as :func:`effjax.recipes.schema.experiment` lays it out.
+      config: as :func:`effjax.recipes.schema.experiment` lays it out, plain.
       workdir: where everything is written.
+
+    Attributes:
+      names: of the runs, in the order in which they are trained.
+      runs: by name.
 
     Raises:
       UserError: if anything in the config cannot be used; nothing has been trained then.
     """
 
     def __init__(self, config: Mapping[str, Any], workdir: str | Path):
-        self.config, self.workdir = config, Path(workdir)
-        schema.check(config)
-        check_workdir(self.workdir)
-        check_teacher_cache(config)
-        self.backend = make_backend(config["backend"])
-        self.datasets: Datasets = open_datasets(config)
-        self.seeds = range(config["seed"], config["seed"] + config["num_seeds"])
+        super().__init__(config, workdir)
         self.names = schema.in_order(config["runs"])
         self.runs: dict[str, Assembled] = {}
-        found: list[str] = []
-        self._taught: dict[str, dict[str, Taught]] = {}
+        self._teachers: dict[str, dict[str, TeacherSpec]] = {}
+        self.make_all(self.names, self._make)
+
+    def _make(self, name: str) -> None:
+        key, run = f"config.runs.{name}", expand(self.config["runs"][name])
         shape = self.datasets.train[0]["image"].shape
-        for name in self.names:
-            with noted(found, f"config.runs.{name}"):
-                run = expand(config["runs"][name])
-                self._taught[name] = {
-                    teacher: make_teacher(
-                        f"config.runs.{name}.teachers.{teacher}", source, config["runs"], self.datasets, shape
-                    )
-                    for teacher, source in run["teachers"].items()
-                }
-                self.runs[name] = assemble(
-                    *(name, run, self.datasets, self.backend, config["eval_batch_size"], self._taught[name]),
-                    members=self._members(name, run),
-                )
-        for name, assembled in self.runs.items():  # all before any is trained: a mistake in the last costs nothing
-            with noted(found, f"config.runs.{name}"):
-                assembled.check()
-                check_start(f"config.runs.{name}", assembled, self.datasets)
-        refuse(found)
+        self._teachers[name] = {
+            teacher: make_teacher(f"{key}.teachers.{teacher}", source, self.config["runs"], self.datasets, shape)
+            for teacher, source in run["teachers"].items()
+        }
+        self.runs[name] = assemble(
+            *(name, run, self.datasets, self.backend, self.config["eval_batch_size"], self._teachers[name]),
+            members=self._members(name, run),
+        )
+        self.runs[name].check()
+        check_start(key, self.runs[name], self.datasets)
 
     def _members(self, name: str, run: Mapping[str, Any]) -> int:
         """How many networks of a run train in one program.
@@ -99,11 +96,7 @@ class Experiment:
                 )
         return members
 
-    def seeds_of(self, name: str) -> range:
-        """The seeds of a run."""
-        return range(self.seeds.start, self.seeds.start + (self.config["runs"][name]["num_seeds"] or len(self.seeds)))
-
-    def train(self, only: Collection[str] = ()) -> Iterator[Done]:
+    def train(self, only: Collection[str] = ()) -> Iterator[FinishedRun]:
         """Trains every run of every seed, yielding each as it is done; the teachers of a run before it.
 
         Args:
@@ -112,7 +105,7 @@ class Experiment:
         Raises:
           UserError: if one of them is no run.
         """
-        done: dict[tuple[str, int], Done] = {}
+        done: dict[tuple[str, int], FinishedRun] = {}
         for name in schema.needed_by(self.config["runs"], only) if only else self.names:
             if self.runs[name].job.members and not self.runs[name].config["folds"]:
                 finished = self._train_together(name, done)
@@ -122,42 +115,44 @@ class Experiment:
                 done[name, one.seed] = one
                 yield one
 
-    def _train_together(self, name: str, done: Mapping[tuple[str, int], Done]) -> Iterator[Done]:
+    def _train_together(self, name: str, done: Finished) -> Iterator[FinishedRun]:
         """All the seeds of a run in one program."""
-        folder, seeds = self.workdir / name / "together", self.seeds_of(name)
-        frozen, hashes = self._teachers(name, seeds[0], done)  # they are the same for all
-        fitted = self._fit(name, list(seeds), folder, frozen, hashes, self._rank(name, done))
+        folder, seeds = self.folder(name, None), self.seeds_of(name)
+        read, hashes = self._read_by_teachers(name, seeds[0], done)  # they are the same for all
+        fitted = self._fit(name, list(seeds), folder, read, hashes, self._rank(name, done))
         for member, seed in enumerate(seeds):
-            own = self.workdir / name / f"seed_{seed}"
+            own = self.folder(name, seed)
             own.mkdir(parents=True, exist_ok=True)
+            last = TrainedRun(folder, fitted.last_step, member)
             best = fitted.best_step[member] if isinstance(fitted.best_step, tuple) else fitted.best_step
-            yield Done(
-                *(name, seed, own, fitted.last_step, best, self.runs[name], hashes, fitted.clock, folder), member=member
+            yield FinishedRun(
+                *(name, seed, own, last, dataclasses.replace(last, best=True), best),
+                *(self.runs[name], hashes, fitted.clock),
             )
 
-    def _train_one(self, name: str, seed: int, done: Mapping[tuple[str, int], Done]) -> Done:
-        assembled, folder = self.runs[name], self.workdir / name / f"seed_{seed}"
-        frozen, hashes = self._teachers(name, seed, done)
-        # Of a cross-validation, a seed for each network.
+    def _train_one(self, name: str, seed: int, done: Finished) -> FinishedRun:
+        assembled, folder = self.runs[name], self.folder(name, seed)
+        read, hashes = self._read_by_teachers(name, seed, done)
         folds = assembled.config["folds"]
+        # Of a cross-validation, a seed for each network.
         seeds = [seed * folds + fold for fold in range(folds)] if folds else seed
-        fitted = self._fit(name, seeds, folder, frozen, hashes, self._rank(name, done))
-        best = fitted.last_step if folds else fitted.best_step
-        member = 0 if folds else None
-        return Done(
-            *(name, seed, folder, fitted.last_step, best, assembled, hashes, fitted.clock, folder, member),
-            lost_best=fitted.lost_best,
+        fitted = self._fit(name, seeds, folder, read, hashes, self._rank(name, done))
+        last = TrainedRun(folder, fitted.last_step, 0 if folds else None)
+        best_step = fitted.last_step if folds else fitted.best_step
+        best = dataclasses.replace(last, step=best_step, best=bool(folds))
+        return FinishedRun(
+            *(name, seed, folder, last, best, best_step, assembled, hashes, fitted.clock), lost_best=fitted.lost_best
         )
 
-    def _teachers(
-        self, name: str, seed: int, done: Mapping[tuple[str, int], Done]
+    def _read_by_teachers(
+        self, name: str, seed: int, done: Finished
     ) -> tuple[dict[str, Callable[[], Tree]], dict[str, str]]:
         """By teacher, what computes what it reads, and the hash of its parameters."""
 
         def variables_of(run: str, other: int | None, step: str) -> Tree:
             return done[run, seed if other is None else other].variables(step)
 
-        variables = {teacher: taught.load(variables_of) for teacher, taught in self._taught[name].items()}
+        variables = {teacher: spec.load(variables_of) for teacher, spec in self._teachers[name].items()}
         hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}
         frozen = {
             teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
@@ -165,7 +160,7 @@ class Experiment:
         }
         return frozen, hashes
 
-    def _rank(self, name: str, done: Mapping[tuple[str, int], Done]) -> dict[str, str]:
+    def _rank(self, name: str, done: Finished) -> dict[str, str]:
         """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""
         assembled = self.runs[name]
         pacing = assembled.config["pacing"]
@@ -188,57 +183,39 @@ class Experiment:
         start, origin = assembled.initial_state(seeds), dict(origin)
         if assembled.config["init"]:
             start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
-        identity = plain(
-            {
-                "seed": seeds,
-                "run": beyond_defaults(assembled.config, schema.run().to_dict()),
-                "num_classes": self.datasets.info.num_classes,
-                "class_names": self.datasets.info.class_names,
-                "teachers": hashes,
-                "data": self._data_identity(),
-                "view": beyond_defaults(self.config["view"], schema.experiment().view.to_dict()),
-                "eval_batch_size": self.config["eval_batch_size"],
-                **origin,
-            }
-        )
+        facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
         with run_held(folder, assembled.job.total_steps):
             return fit(
                 assembled.job,
                 start,
                 workdir=folder,
-                identity=identity,
+                identity=facts,
                 frozen=frozen,
                 keep=assembled.config["keep"],
                 label=f"{name} {which}",
             )
-
-    def _data_identity(self) -> dict[str, Any]:
-        """What says which examples there are; of what came later, only what is not the default."""
-        data, defaults = self.config["data"], schema.experiment().data.to_dict()
-        later = {key: data[key] for key in ("also", "label_noise") if plain(data[key]) != plain(defaults[key])}
-        return {**{key: data[key] for key in DATA_KEYS}, **later, **drawn(data)}
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
         """What the teacher reads inside the step: its variables, or its answers on the training set.
 
         Answers that are too many for the device are looked up for each batch instead.
         """
-        taught, assembled = self._taught[name][teacher], self.runs[name]
-        if not taught.cached:
+        spec, assembled = self._teachers[name][teacher], self.runs[name]
+        if not spec.cached:
             return variables
-        facts = {"params": sha, **plain(self._data_identity())}
+        facts = {"params": sha, **plain(data_facts(self.config["data"], "also", "label_noise"))}
         facts["without"] = list(assembled.config["without_classes"])
         facts |= contents(assembled.train)
         table = stored_answers(
             Path(self.config["teacher_cache"] or self.workdir / "teacher_answers"),
             facts,
-            taught.network,
+            spec.network,
             variables,
             assembled.train,
             self.datasets.view,
             seed,
-            taught.cached,
+            spec.cached,
             self.backend,
             self.config["eval_batch_size"],
         )
@@ -248,7 +225,7 @@ class Experiment:
         return {}
 
 
-def cost(experiment: Experiment, name: str) -> dict[str, float]:
+def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
     """A run's parameters, and MFLOPs for one image forward (a multiply-add is two)."""
     assembled = experiment.runs[name]
     params = jax.eval_shape(assembled.init, np.uint32(0)).params["student"]
