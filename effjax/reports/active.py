@@ -1,4 +1,4 @@
-"""One self-contained HTML file on labelling loops: what labels buy, what was asked for, what was made of it."""
+"""The page on labelling loops: what labels buy, what was asked for, what was made of it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.reports.pages import data_url, thumbnail, write_page
-from effjax.reports.tables import Table
+from effjax.reports.pages import Page, data_url, thumbnail
 
 _SIDE = 48  # of thumbnails as stored, in pixels
 PHOTO_SIDE = 96  # of those of photos, which have more pixels
@@ -97,46 +96,31 @@ class Pictures:
 
 def write_active(
     path: str | Path,
+    page: Page,
     *,
-    title: str,
-    lead: str,
     so_far: str,
     split: str,
-    table: Table,
-    notes: Sequence[str],
-    further: Sequence[tuple[Table, str]],
     pictures: Pictures,
     asked: Mapping[str, Sequence[AskedRound]],
     extremes: Mapping[str, Extremes],
-    facts: Mapping[str, Any],
 ) -> None:
     """Writes the report.
 
     Args:
       path: the file to write.
-      title: its heading.
-      lead: a sentence or two on what was done and found.
+      page: what it says of any experiment.
       so_far: what is said on top of loops that are not over; empty if all are.
       split: what the accuracies are of, ``"test"`` or ``"validation"``.
-      table: the results.
-      notes: how the table is to be read.
-      further: more tables, each with how it is to be read.
       pictures: the plots.
       asked: by run, what it asked for.
       extremes: by run, the ends of its dataset map.
-      facts: command, versions, hardware, config: whatever is needed to do it again.
     """
     plots = {field.name: getattr(pictures, field.name) for field in dataclasses.fields(pictures)}
-    write_page(
+    page.write(
         path,
         "active.html",
-        title=title,
-        lead=lead,
         so_far=so_far,
         split=split,
-        table=table,
-        notes=notes,
-        further=further,
         plots={name: data_url(png) if png else "" for name, png in plots.items()},
         asked={name: [_round(round_) for round_ in rounds] for name, rounds in asked.items()},
         extremes={
@@ -150,7 +134,6 @@ def write_active(
             )
             for name, ends in extremes.items()
         },
-        facts=facts,
     )
 
 

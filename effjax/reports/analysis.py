@@ -1,4 +1,4 @@
-"""One self-contained HTML file on what students took over from their teacher."""
+"""The page on what students took over from their teacher."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from effjax.reports import analysis_plots as plots
-from effjax.reports.pages import data_url, write_page
+from effjax.reports.pages import Page, data_url
 
 Interval: TypeAlias = Mapping[str, float | None]
 
@@ -101,11 +101,17 @@ def write_analysis(
         "localisation": plots.evidence_maps(evidence.images, captions, evidence.maps, evidence.cosines, teacher),
     }
     compared = any(row["difference"] for m in findings["measures"] for row in m["rows"])
-    write_page(
+    lead = (
+        f"{findings['examples']:,} images of {findings['dataset']} ({findings['split']}). Every network stands beside "
+        "controls: networks that had no teacher. A difference is taken image by image, with the 95 % interval over "
+        "images; it is green where the interval leaves out zero. Controls are compared with each other, to show what "
+        "is chance: the intervals say nothing of how training with another seed would differ."
+    )
+    facts = {**findings["provenance"], "seed": findings["seed"], "seconds": findings["seconds"]}
+    Page(f"What the students took over from {teacher}", lead, facts).write(
         path,
         "analysis.html",
         findings=findings,
-        teacher=teacher,
         overview=data_url(plots.differences(findings["measures"])) if compared else "",
         sections=[
             (section, data_url(pictures[group]) if group in pictures else "", _tables(findings["measures"], group))

@@ -10,7 +10,7 @@ from PIL import Image
 from effjax.reports import active, active_plots
 from effjax.reports.active_maps import dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
-from effjax.reports.pages import thumbnail
+from effjax.reports.pages import Page, thumbnail
 from effjax.reports.tables import Table
 
 TITLES = {"labels": "labels", "test_accuracy": "test accuracy"}
@@ -111,23 +111,27 @@ def test_page_is_one_file_with_everything_in_it(tmp_path):
     ]
     active.write_active(
         tmp_path / "report.html",
-        title="Title",
-        lead="Lead",
+        Page(
+            title="Title",
+            lead="Lead",
+            facts={"seed": 3},
+            table=Table(("run",), [("<script>",)]),
+            notes=["how so"],
+            further=[(Table(("claim",), [("it holds",)]), "by what")],
+            config={"a": 1, "b": (2, 3)},
+        ),
         so_far="Not over",
         split="validation",
-        table=Table(("run",), [("<script>",)]),
-        notes=["how so"],
-        further=[(Table(("claim",), [("it holds",)]), "by what")],
         pictures=active.Pictures(png, None, png, None, png, png),
         asked={"entropy": [active.AskedRound(1, "2 asked, 1 skipped", examples)]},
         extremes={"entropy": active.Extremes("10 removed", [shown], [shown], [])},
-        facts={"config": "a: 1\nb: 2"},
     )
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page  # nothing is loaded from elsewhere
     assert "<script>" not in page
     assert "<b>seven" not in page  # what comes from outside is escaped
     assert page.count('src="data:image/png;base64,') == page.count("<img") == 4 + 3 + 2
+    assert "<pre>a: 1\nb:\n- 2\n- 3\n</pre>" in page  # the config
     for said in ("Not over", "how so", "it holds", "score 0.25", "distance 1.5", "2 asked, 1 skipped", "10 removed"):
         assert said in page
     assert page.count("<details>") == 2

@@ -10,7 +10,8 @@ from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
-from effjax.reports.html import Opinion, write_report
+from effjax.reports.pages import Page
+from effjax.reports.training import Opinion, write_report
 
 
 def run(accuracies, params=10):
@@ -88,17 +89,18 @@ def test_report_is_one_file_with_everything_in_it(tmp_path, taught):
     probs = {"teacher": np.array([0.25, 0.75])}
     write_report(
         tmp_path / "report.html",
-        title="Title",
-        lead="Lead",
-        table=tables.Table(("run",), [("<script>",)]),
-        notes=[],
-        further=[(tables.Table(("claim",), [("it holds",)]), "how so")],
+        Page(
+            title="Title",
+            lead="Lead",
+            facts={"seed": 3},
+            table=tables.Table(("run",), [("<script>",)]),
+            further=[(tables.Table(("claim",), [("it holds",)]), "how so")],
+        ),
         accuracies=tmp_path / "curves.png",
         curves=tmp_path / "curves.png",
         class_names=("zero", "one"),
         opinions=[Opinion(np.zeros((4, 4, 1), np.uint8), 1, "one", probs)],
         taught=taught,
-        facts={"seed": 3},
     )
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page  # nothing is loaded from elsewhere

@@ -7,22 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from effjax.files import write_text, write_whole
+from effjax.files import write_whole
 from effjax.recipes.active import sections
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.watch import watched_ids, watched_table
 from effjax.recipes.build.datasets import Datasets
-from effjax.recipes.build.identity import plain
 from effjax.reports import active_tables, tables
 from effjax.reports.active import Pictures, write_active
 from effjax.reports.active_maps import dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.analysis_plots import reliability
+from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
-from effjax.reports.publishing import REPORT_FILE, TABLE_FILE, publish
 from effjax.selection.registry import RANDOM
 
 _log = logging.getLogger("effjax")
@@ -69,11 +66,7 @@ def report(
     if watched := watched_ids(config):
         further.append(_watched(config, workdir, measured, watched, labels, control))
     whole = _with_all_labels(config, summary)
-    notes, facts = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)], provenance()
-    page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
-    page += [f"{name}: {value}" for name, value in facts.items()]
-    write_text(workdir / TABLE_FILE, "\n\n".join(page) + "\n")
-    print(main.text())
+    notes = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)]
     folders = {
         name: [LoopFolder(workdir / name / f"seed_{seed['seed']}") for seed in run["seeds"]]
         for name, run in measured.items()
@@ -86,23 +79,17 @@ def report(
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
-    if results:
-        publish(results, title, page, workdir / CURVES_FILE, f"{split} accuracy by the number of labels")
+    page = Page(title, _lead(scores, labels, control), provenance(), main, notes, further, config)
+    page.publish(workdir, workdir / CURVES_FILE, f"{split} accuracy by the number of labels", results)
     write_active(
         workdir / REPORT_FILE,
-        title=title,
-        lead=_lead(scores, labels, control),
+        page,
         so_far="" if final else _so_far(config, workdir, summary),
         split=split,
-        table=main,
-        notes=notes,
-        further=further,
         pictures=pictures,
         asked=sections.asked(firsts, image_of, name_of, class_names),
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
-        facts={**facts, "config": yaml.safe_dump(plain(config), sort_keys=False, width=110)},
     )
-    _log.info("the report: %s", workdir / REPORT_FILE)
 
 
 def _measured(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:

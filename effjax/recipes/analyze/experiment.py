@@ -1,6 +1,5 @@
 """What a student took over from its teacher: every measure beside that of networks that had no teacher."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +24,6 @@ from effjax.recipes.build.sharing import check_workdir
 from effjax.recipes.build.writing import write_json
 from effjax.reports.analysis import Evidence, write_analysis
 from effjax.reports.provenance import provenance
-
-_log = logging.getLogger("effjax")
 
 FINDINGS_FILE, REPORT_FILE = "analysis.json", "analysis.html"
 _BATCH, _SHOWN = 128, 8
@@ -88,7 +85,6 @@ def analyze(
     if out:
         write_json(Path(out) / FINDINGS_FILE, findings)
         write_analysis(Path(out) / REPORT_FILE, findings, evidence, source.info.class_names)
-        _log.info("the report: %s", Path(out) / REPORT_FILE)
     return findings
 
 

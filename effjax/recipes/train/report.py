@@ -1,15 +1,12 @@
 """What an experiment ends with: a table, plots, one page for people."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
-from effjax.files import write_text
 from effjax.recipes.train.costs import NOTE as COST_NOTE
 from effjax.recipes.train.costs import cost_table
 from effjax.recipes.train.omitted import omitted_table
@@ -19,12 +16,10 @@ from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
-from effjax.reports.html import Opinion, write_report
+from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
-from effjax.reports.publishing import REPORT_FILE, TABLE_FILE, publish
+from effjax.reports.training import Opinion, write_report
 from effjax.runtime import read_metrics
-
-_log = logging.getLogger("effjax")
 
 CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
 _NUM_OPINIONS, _NUM_NETWORKS = 12, 6
@@ -54,17 +49,13 @@ def report(
     taught = any(run["teachers"] for run in config["runs"].values())
     title = config["title"] or f"{'Distillation' if taught else 'Training'} on {experiment.datasets.info.name}"
     labels = {name: config["runs"][name]["label"] or name for name in summary}
-    notes, facts = _notes(experiment, labels, reference, control, taught), provenance()
+    notes = _notes(experiment, labels, reference, control, taught)
     main = tables.results(summary, labels, control, agreement=taught)
     key = "test_accuracy" if config["judge"] == "last" else "test_accuracy_best"
     further = _further_tables(config, summary, labels, key)
     if costs := cost_table(experiment, finished, labels, control):
         further.append((costs, COST_NOTE))
     notes += _lost(summary, labels)
-    page = [main.markdown(), *(part for table, note in further for part in (table.markdown(), note)), *notes]
-    page += [f"{name}: {value}" for name, value in facts.items()]
-    write_text(folder / TABLE_FILE, "\n\n".join(page) + "\n")
-    print(main.text())
     series = {
         name: [read_metrics(finished[name, seed].last.folder) for seed in experiment.seeds_of(name)] for name in labels
     }
@@ -72,23 +63,17 @@ def report(
     plot_curves(folder / CURVES_FILE, series, panels, labels)
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
     plot(folder / ACCURACIES_FILE, summary, labels, control, key)
-    if results:
-        publish(results, title, page, folder / ACCURACIES_FILE, "test accuracy by run")
+    page = Page(title, _lead(summary, labels, control), provenance(), main, notes, further, config)
+    page.publish(folder, folder / ACCURACIES_FILE, "test accuracy by run", results)
     write_report(
         folder / REPORT_FILE,
-        title=title,
-        lead=_lead(summary, labels, control),
-        table=main,
-        notes=notes,
-        further=further,
+        page,
         accuracies=folder / ACCURACIES_FILE,
         curves=folder / CURVES_FILE,
         class_names=experiment.datasets.info.class_names,
         taught=taught,
         opinions=_opinions(experiment, finished, labels, _shown(summary, reference, control)),
-        facts={**facts, "config": yaml.safe_dump(_readable(config), sort_keys=False, width=110)},
     )
-    _log.info("the report: %s", folder / REPORT_FILE)
 
 
 def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> list[tuple[tables.Table, str]]:
@@ -176,9 +161,3 @@ def _opinions(experiment: TrainingExperiment, finished, labels, names: Sequence[
         rows = {labels.get(name, name): probs[name][row] for name in names}
         shown.append(Opinion(example["image"], label, caption, rows))
     return shown
-
-
-def _readable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _readable(item) for key, item in value.items()}
-    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: tables, curves, and what the networks think of some images."""
+"""The page on training runs: tables, curves, and what the networks think of some images."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.reports.pages import data_url, thumbnail, write_page
-from effjax.reports.tables import Table
+from effjax.reports.pages import Page, data_url, thumbnail
 
 _SIDE = 112  # of the images of opinions, in pixels
 
@@ -32,49 +31,33 @@ class Opinion:
 
 def write_report(
     path: str | Path,
+    page: Page,
     *,
-    title: str,
-    lead: str,
-    table: Table,
-    notes: Sequence[str],
-    further: Sequence[tuple[Table, str]],
     accuracies: str | Path,
     curves: str | Path,
     class_names: Sequence[str],
     opinions: Sequence[Opinion],
     taught: bool,
-    facts: Mapping[str, Any],
 ) -> None:
     """Writes the report.
 
     Args:
       path: the file to write.
-      title: its heading.
-      lead: a sentence or two on what was done and found.
-      table: the results.
-      notes: how the table is to be read.
-      further: more tables, each with how it is to be read.
+      page: what it says of any experiment.
       accuracies: a PNG of the results, which is put into the file.
       curves: a PNG of the learning curves.
       class_names: in the order of the labels.
       opinions: images with the networks' probabilities side by side.
       taught: whether the first of these networks is a teacher.
-      facts: command, seeds, versions, hardware, config: whatever is needed to do it again.
     """
-    write_page(
+    page.write(
         path,
-        "report.html",
-        title=title,
-        lead=lead,
-        table=table,
-        notes=notes,
-        further=further,
+        "training.html",
         accuracies=data_url(Path(accuracies).read_bytes()),
         curves=data_url(Path(curves).read_bytes()),
         class_names=class_names,
         opinions=[_rendered(opinion) for opinion in opinions],
         taught=taught,
-        facts=facts,
     )
 
 
