@@ -73,14 +73,14 @@ def _draw_augmented(source: Source, path: pathlib.Path) -> None:
 
 
 def _classes(source: Source) -> str:
-    counts = np.bincount(source.labels(), minlength=source.info.num_classes)
+    counts = np.bincount(source.column("label"), minlength=source.info.num_classes)
     named = [f"{name} {count:,}" for name, count in zip(source.info.class_names, counts, strict=True)]
     more = f", … and {len(named) - _MAX_CLASSES} more" if len(named) > _MAX_CLASSES else ""
     return printable(f"{len(named)} classes: {', '.join(named[:_MAX_CLASSES])}{more}")
 
 
 def _draw(source: Source, path: pathlib.Path) -> None:
-    labels = source.labels()
+    labels = source.column("label")
     rows = {
         name: [source[int(row)]["image"] for row in np.flatnonzero(labels == label)[:_PER_CLASS]]
         for label, name in enumerate(source.info.class_names[:_MAX_CLASSES])

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from effjax.data.base import DatasetInfo
+from effjax.data.base import DatasetInfo, labelled_images
 from effjax.data.prepare import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -33,7 +33,7 @@ class ArraySource:
     """A source in memory, whose image at row r is full of r."""
 
     def __init__(self, num_examples: int, shape: tuple[int, int, int] = (2, 3, 1)):
-        self.info = DatasetInfo("memory", "train", num_examples, ("even", "odd"), shape)
+        self.info = DatasetInfo("memory", "train", num_examples, ("even", "odd"), labelled_images(shape))
 
     def __len__(self):
         return self.info.num_examples
@@ -47,8 +47,11 @@ class ArraySource:
             "id": np.asarray(row, np.int32),
         }
 
-    def labels(self):
-        return (np.arange(len(self)) % 2).astype(np.int32)
+    def ids(self):
+        return np.arange(len(self))
+
+    def column(self, name):
+        return {"label": (np.arange(len(self)) % 2).astype(np.int32), "id": self.ids()}[name]
 
 
 class RaggedSource(ArraySource):

@@ -9,7 +9,7 @@ import numpy as np
 from conftest import ArraySource
 
 from effjax import models
-from effjax.data.base import View as Some
+from effjax.data.base import Subset
 from effjax.recipes.build.answers import stored_answers
 from effjax.runtime import jit_backend
 from effjax.steps import NetworkTeacher, View
@@ -40,7 +40,7 @@ def answers(folder: Path, source: Counted, form: str = "float32", versions: int 
     module = models.create("mlp", 2, widths=(4,))
     teacher = NetworkTeacher(module, view)
     variables = jax.tree.map(np.asarray, dict(module.init(jax.random.key(0), np.zeros((1, 2, 3, 1), np.float32))))
-    few, backend = Some(source, IDS), jit_backend(jax.devices()[:1])
+    few, backend = Subset(source, IDS), jit_backend(jax.devices()[:1])
     return stored_answers(folder, {"params": "0"}, teacher, variables, few, view, 3, form, backend, BATCH, PART)
 
 

@@ -49,11 +49,16 @@ class Feed:
 
     def __post_init__(self):
         for name, source in self.sources.items():
-            known = source[0]
+            known = source.info.features
             for feature in self.features:
                 if feature not in known:
                     raise UserError(
                         f"{source.info.name!r} ({name}) has no feature {feature!r}; {nearest(feature, known)}"
+                    )
+                if feature != "image" and known[feature].is_ragged:
+                    raise UserError(
+                        f"config.data.features: {source.info.name!r} ({name}) has as many {feature!r} as an example "
+                        f"happens to have: say how many fit, config.data.padded.{feature.split('/')[0]}=…"
                     )
 
     @functools.cached_property

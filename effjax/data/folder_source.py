@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from effjax.data.base import DatasetInfo, Example, Source, resized
+from effjax.data.base import DatasetInfo, Example, Source, labelled_images, no_column, resized
 from effjax.data.checked_files import Checked, check_files
 from effjax.data.decode import decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
@@ -76,7 +76,7 @@ class FolderSource:
             paths, labels, digests = [paths[row] for row in rows], labels[rows], digests[rows]
         self.paths, self.digests = [place + path for path in paths], digests
         self.root, self._labels, self._image_size = root, labels, image_size
-        self.info = DatasetInfo(f"folder:{root}", split, len(paths), tuple(classes), shape)
+        self.info = DatasetInfo(f"folder:{root}", split, len(paths), tuple(classes), labelled_images(shape))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -104,8 +104,13 @@ class FolderSource:
     def at_size(self, image_size: int) -> Source:
         return resized(self, image_size)
 
-    def labels(self) -> np.ndarray:
-        return self._labels
+    def ids(self) -> np.ndarray:
+        return np.arange(len(self))
+
+    def column(self, name: str) -> np.ndarray:
+        if name not in ("label", "id"):
+            raise no_column(self, name)
+        return self._labels if name == "label" else self.ids()
 
     def drawing_order(self) -> np.ndarray:
         """The ids in an order whose beginning is a sample of all classes; see ``stratified``."""

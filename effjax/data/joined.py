@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from effjax.data.base import Example, Source, View
-from effjax.data.labelled import Labelled
+from effjax.data.base import Example, Source, Subset
 from effjax.errors import UserError
 
 
@@ -43,14 +42,14 @@ class Joined:
         example = self.sources[part][int(row - self._starts[part])]
         return {**example, "id": example["id"] + np.int32(self._first_ids[part])}
 
-    def labels(self) -> np.ndarray:
-        return np.concatenate([source.labels() for source in self.sources])
+    def column(self, name: str) -> np.ndarray:
+        if name == "id":
+            return self.ids()
+        return np.concatenate([source.column(name) for source in self.sources])
 
     def rows_of(self, part: int) -> np.ndarray:
-        """The rows ``[n]`` of one of the sources that can be trained on: those that have a label."""
-        source = self.sources[part]
-        rows = source.rows if isinstance(source, Labelled) else np.arange(len(source))
-        return rows + self._starts[part]
+        """The rows ``[n]`` of one of the sources."""
+        return np.arange(self._starts[part], self._starts[part + 1])
 
     @property
     def num_ids(self) -> int:
@@ -60,7 +59,7 @@ class Joined:
     def ids(self) -> np.ndarray:
         """The global ids of the rows, ``[N]``."""
         parts = zip(self.sources, self._first_ids, strict=False)
-        return np.concatenate([(s.ids if isinstance(s, View) else np.arange(len(s))) + first for s, first in parts])
+        return np.concatenate([source.ids() + first for source, first in parts])
 
     def at_size(self, image_size: int) -> "Joined":
         """The same examples, decoded to squares of so many pixels."""
@@ -68,5 +67,5 @@ class Joined:
 
 
 def _num_ids(source: Source) -> int:
-    """Of a view, the whole split's: its ids may lie anywhere in it."""
-    return len(source.source if isinstance(source, View) else source)
+    """Of a subset, the whole split's: its ids may lie anywhere in it."""
+    return len(source.source if isinstance(source, Subset) else source)

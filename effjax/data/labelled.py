@@ -1,60 +1,36 @@
-"""A pool whose labels are only those that have been asked for."""
+"""The part of a pool that has been labelled, with what was said of it in place of the pool's own labels."""
 
-import copy
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from effjax.data.base import Example, Source, View, global_ids
+from effjax.data.base import Mapped, Source, Subset
+from effjax.specs import Spec
 
-UNKNOWN = -1  # the label of what nobody has labelled
 
-
-class Labelled:
-    """A source with the labels of a ledger in place of its own: what is not in the ledger has none.
+def labelled(pool: Source, targets: Mapping[int, Mapping[str, Any]], specs: Mapping[str, Spec]) -> Subset:
+    """The examples that have targets, in their order. Nothing of the pool's own targets shines through.
 
     Args:
-      source: the pool; global ids stay.
-      labels: by global id.
+      pool: any source; global ids stay.
+      targets: by global id, what is to be learnt of the example, by feature.
+      specs: of these features.
 
     Raises:
-      ValueError: for an id that the source does not have, or a label that is no class.
+      ValueError: for an id that the pool does not have.
     """
+    ids = np.fromiter(targets, np.int64, len(targets))
+    part = Subset(pool, ids)
+    row_of = np.full(len(part.source), -1)
+    row_of[ids] = np.arange(len(ids))
+    changes = {}
+    for name, spec in specs.items():
+        values = np.array([target[name] for target in targets.values()], spec.dtype).reshape(-1, *spec.shape)
+        changes[name] = functools.partial(_target_of, values, row_of)
+    return part.of(Mapped(part.source, changes, specs=specs))
 
-    def __init__(self, source: Source, labels: Mapping[int, int]):
-        self.source, self.info = source, source.info
-        position = {int(id_): row for row, id_ in enumerate(global_ids(source))}
-        self._labels = np.full(len(source), UNKNOWN, np.int32)
-        for id_, label in labels.items():
-            if id_ not in position:
-                raise ValueError(f"example {id_} is not in {source.info.name}/{source.info.split}")
-            if not 0 <= label < source.info.num_classes:
-                raise ValueError(f"example {id_}: label {label} is none of the {source.info.num_classes} classes")
-            self._labels[position[id_]] = label
-        self.rows = np.array([position[id_] for id_ in labels], np.int64)
 
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, row: int) -> Example:
-        return {**self.source[row], "label": self._labels[row]}
-
-    def labels(self) -> np.ndarray:
-        """``[N]`` int32, -1 where there is none."""
-        return self._labels
-
-    def known(self) -> View:
-        """The labelled examples alone, in the order of the ledger."""
-        whole = self.source.source if isinstance(self.source, View) else self.source
-        ids = global_ids(self.source)[self.rows]
-        by_id = copy.copy(self)
-        by_id.source = whole
-        by_id._labels = np.full(len(whole), UNKNOWN, np.int32)
-        by_id._labels[ids] = self._labels[self.rows]
-        return View(by_id, ids)
-
-    def at_size(self, image_size: int) -> "Labelled":
-        other = copy.copy(self)
-        other.source = self.source.at_size(image_size)
-        other.info = other.source.info
-        return other
+def _target_of(values: np.ndarray, row_of: np.ndarray, stored: np.ndarray | None, ids: np.ndarray) -> np.ndarray:
+    return values[row_of[ids]]

@@ -1,52 +1,43 @@
 """A source some of whose labels are wrong, for experiments on what noise does to a method."""
 
-import copy
+import functools
 
 import numpy as np
 
 from effjax.data import draws
-from effjax.data.base import Example, Source, View
+from effjax.data.base import Mapped, Source, on_whole
 from effjax.errors import UserError
 
 
 def noisy_labels(source: Source, share: float) -> Source:
-    """Gives a share of the examples another class, drawn evenly from all the others; arguments as :class:`Noisy`."""
-    if isinstance(source, View):  # a view reads a whole split by its global ids
-        return View(Noisy(source.source, share), source.ids)
-    return Noisy(source, share)
+    """Gives a share of the examples another class, drawn evenly from all the others.
 
-
-class Noisy:
-    """A whole split with symmetric label noise: the same examples are wrong, in the same way, in every run.
+    The same examples of a whole split are wrong, in the same way, in every run and every subset.
 
     Args:
-      source: any source.
-      share: of the examples, in [0, 1).
+      source: any source with labels.
+      share: of the whole split's examples, in [0, 1).
 
     Raises:
       UserError: if the share is out of range.
     """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise UserError(f"data.label_noise={share!r} must be a share, from 0 to below 1")
 
-    def __init__(self, source: Source, share: float):
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise UserError(f"data.label_noise={share!r} must be a share, from 0 to below 1")
-        self.source, self.info = source, source.info
-        self._labels = source.labels().astype(np.int32)
-        wrong = draws.permutation((0, len(source)), len(source))[: round(share * len(source))]
-        others = 1 + np.floor(draws.uniforms((1, len(source)), len(wrong)) * (self.info.num_classes - 1))
-        self._labels[wrong] = (self._labels[wrong] + others.astype(np.int32)) % self.info.num_classes
+    def spoilt(whole: Source) -> Source:
+        return Mapped(whole, {"label": functools.partial(_label_of, _with_noise(whole, share))})
 
-    def __len__(self) -> int:
-        return len(self.source)
+    return on_whole(source, spoilt)
 
-    def __getitem__(self, row: int) -> Example:
-        return {**self.source[row], "label": self._labels[row]}
 
-    def labels(self) -> np.ndarray:
-        return self._labels
+def _with_noise(whole: Source, share: float) -> np.ndarray:
+    """By global id, the labels of a whole split once a share of them is spoilt."""
+    labels, classes = whole.column("label").astype(np.int32), whole.info.num_classes
+    wrong = draws.permutation((0, len(whole)), len(whole))[: round(share * len(whole))]
+    others = 1 + np.floor(draws.uniforms((1, len(whole)), len(wrong)) * (classes - 1))
+    labels[wrong] = (labels[wrong] + others.astype(np.int32)) % classes
+    return labels
 
-    def at_size(self, image_size: int) -> "Noisy":
-        other = copy.copy(self)
-        other.source = self.source.at_size(image_size)
-        other.info = other.source.info
-        return other
+
+def _label_of(noisy: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    return noisy[ids]

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,11 +12,12 @@ from effjax.data.pipeline import stack
 from effjax.errors import UserError
 
 
-def nbytes(source: Source) -> float:
-    """Bytes that the images take together, or ``math.inf`` where they differ in size and so cannot be one array."""
-    if source.info.image_shape is None:
+def nbytes(source: Source, features: Sequence[str] = ("image",)) -> float:
+    """Bytes that some features of all examples take, or ``math.inf`` where one is ragged and so cannot be an array."""
+    specs = [source.info.features[name] for name in features if name in source.info.features]
+    if any(spec.is_ragged for spec in specs):
         return math.inf
-    return len(source) * math.prod(source.info.image_shape)
+    return len(source) * sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in specs)
 
 
 def as_arrays(source: Source) -> dict[str, np.ndarray]:

@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from effjax.data.base import Source, View
+from effjax.data.base import Source, Subset
 from effjax.data.folder_layout import SHARES, folder_layout, parts_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.tfds_source import (
@@ -30,6 +30,7 @@ def load(
     *,
     image_size: int | None = None,
     shares: Sequence[float] = SHARES,
+    padded: Mapping[str, int] | None = None,
 ) -> Source:
     """Opens a split for reading. Nothing is downloaded or prepared here.
 
@@ -43,8 +44,11 @@ def load(
         data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
             have been checked; None remembers nothing.
         image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
-            the shorter side is resized, the centre cut out.
+            the shorter side is resized, the centre cut out. Positions in the image, such as boxes, stay as stored.
         shares: of train, validation and test in a folder that is not divided into splits.
+        padded: of a TFDS dataset, by feature (or group of features) of which each example has as many as it happens to
+            have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry; without a
+            number here they are not read.
 
     Returns:
         The source, see ``base.Source``.
@@ -58,9 +62,11 @@ def load(
     whole, start, stop = _parse_split(split)
     if name.startswith(_FOLDER):
         folder = name.removeprefix(_FOLDER)
+        if padded:
+            raise UserError(f"config.data.padded={dict(padded)}: an image folder has labels only")
         source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
     else:
-        source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size)
+        source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size, padded)
     if (start, stop) == (None, None):
         return source
     return _part(source, split, start, stop)
@@ -98,15 +104,15 @@ def _parse_split(split: str) -> tuple[str, str | None, str | None]:
     return match["name"], match["start"], match["stop"]
 
 
-def _part(source: Source, split: str, start: str | None, stop: str | None) -> View:
+def _part(source: Source, split: str, start: str | None, stop: str | None) -> Subset:
     total = len(source)
     order = source.drawing_order() if isinstance(source, FolderSource) else np.arange(total)
     ids = np.sort(order[slice(_bound(start, total), _bound(stop, total))])
     if not ids.size:
         raise UserError(f"split {split!r} of {source.info.name!r} is empty: the whole split has {total} examples")
-    view = View(source, ids)
-    view.info = dataclasses.replace(view.info, split=split)
-    return view
+    part = Subset(source, ids)
+    part.info = dataclasses.replace(part.info, split=split)
+    return part
 
 
 def _bound(text: str | None, total: int) -> int | None:

@@ -11,11 +11,13 @@ import numpy as np
 
 from effjax.command import as_called_here
 from effjax.data import builders
-from effjax.data.base import DatasetInfo, Example, Source, resized
+from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
 from effjax.data.decode import decode_image
 from effjax.data.prepared_files import open_prepared
+from effjax.data.tfds_features import StoredFeature, class_names_of, stored_features
 from effjax.errors import UserError, nearest
 from effjax.files import damaged
+from effjax.specs import Spec
 
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>[^:/]+))?(:(?P<version>[\d*]+\.[\d*]+\.[\d*]+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -117,7 +119,14 @@ def _newest(root: pathlib.Path, version: str | None) -> pathlib.Path | None:
 class TfdsSource:
     """One whole split of a prepared dataset. The record's index is its global id."""
 
-    def __init__(self, name: str, split: str, directory: pathlib.Path, image_size: int | None = None):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        directory: pathlib.Path,
+        image_size: int | None = None,
+        padded: Mapping[str, int] | None = None,
+    ):
         """Opens the split.
 
         Args:
@@ -125,32 +134,33 @@ class TfdsSource:
             split: a split's name.
             directory: as ``prepared_dir`` finds it.
             image_size: as in ``load``.
+            padded: as in ``load``.
 
         Raises:
-            UserError: for an unknown split, or a dataset that is not for image classification.
+            UserError: for an unknown split, a dataset without images or classes, or a feature that cannot be padded.
         """
         self._name, self._directory, self._split, self._image_size = name, directory, split, image_size
+        self._columns: dict[str, np.ndarray] = {}
         splits = self._builder.info.splits
         if split not in splits:
             raise UserError(f"dataset {name!r} has no split {split!r}; {nearest(split, splits)}")
         features = self._builder.info.features
         shape = getattr(features["image"], "shape", None) if "image" in features else None
         is_image = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3, 4)
-        if not is_image or "label" not in features or not hasattr(features["label"], "names"):
+        names = class_names_of(features)
+        if not is_image or not names:
             raise UserError(f"dataset {name!r} has no image and class label, only: {', '.join(features)}")
-        height, width, self._channels = shape
-        shape = (image_size, image_size) if image_size else (height, width)
-        self.info = DatasetInfo(
-            name=name,
-            split=split,
-            num_examples=splits[split].num_examples,
-            class_names=tuple(features["label"].names),
-            image_shape=None if None in shape else (*shape, self._channels),
-        )
+        self._numeric: dict[str, StoredFeature] = stored_features(features, padded or {}, name)
+        specs = {key: feature.spec for key, feature in self._numeric.items()}
+        specs.update(image=Spec(np.uint8, shape), id=Spec(np.int32))
+        self._channels = shape[-1]
+        self.info = DatasetInfo(name, split, splits[split].num_examples, names, specs)
+        if image_size:
+            self.info = self.info.at_size(image_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        opened = ("_builder", "_records", "_numeric", "_deserialize")
-        return {key: value for key, value in self.__dict__.items() if key not in opened}
+        opened = {"_builder": None, "_records": None, "_deserialize": None}
+        return {**{key: value for key, value in self.__dict__.items() if key not in opened}, "_columns": {}}
 
     @functools.cached_property
     def _builder(self) -> Any:
@@ -170,17 +180,6 @@ class TfdsSource:
             ) from None
 
     @functools.cached_property
-    def _numeric(self) -> dict[str, np.dtype]:
-        """The features besides the image that can be stacked into a batch, and the types that a device takes."""
-        narrow = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.float32)}
-        found = {}
-        for name, feature in self._builder.info.features.items():
-            dtype, shape = getattr(feature, "np_dtype", None), getattr(feature, "shape", None)
-            if name != "image" and isinstance(shape, tuple) and None not in shape and np.issubdtype(dtype, np.number):
-                found[name] = narrow.get(np.dtype(dtype), np.dtype(dtype))
-        return found
-
-    @functools.cached_property
     def _deserialize(self) -> Callable[[bytes], dict[str, Any]]:
         import tensorflow_datasets as tfds
 
@@ -196,7 +195,7 @@ class TfdsSource:
 
     def __getitem__(self, row: int) -> Example:
         record = self._record(row)
-        numbers = {name: np.asarray(record[name], dtype) for name, dtype in self._numeric.items()}
+        numbers = {name: self._value(name, record, row) for name, f in self._numeric.items() if not f.spec.is_ragged}
         # Not turned, as nobody else's decoder of such datasets turns it: boxes and published numbers are of that.
         image = decode_image(record["image"], self._channels, self._image_size, upright=False)
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
@@ -204,12 +203,29 @@ class TfdsSource:
     def at_size(self, image_size: int) -> Source:
         return resized(self, image_size)
 
-    def labels(self) -> np.ndarray:
-        return self._labels.copy()
+    def ids(self) -> np.ndarray:
+        return np.arange(len(self))
 
-    @functools.cached_property
-    def _labels(self) -> np.ndarray:
-        return np.fromiter((self._record(row)["label"] for row in range(len(self))), np.int32, len(self))
+    def column(self, name: str) -> np.ndarray:
+        if name == "id":
+            return self.ids()
+        if name not in self._numeric or self._numeric[name].spec.is_ragged:
+            raise no_column(self, name)
+        if name not in self._columns:
+            spec, values = self._numeric[name].spec, [self._value(name, self._record(row), row) for row in self.ids()]
+            self._columns[name] = np.array(values, spec.dtype).reshape(len(self), *spec.shape)
+        return self._columns[name].copy()
+
+    def _value(self, name: str, record: Mapping[str, Any], row: int) -> np.ndarray:
+        """Raises ``UserError`` if the example has more entries than fit."""
+        try:
+            return self._numeric[name].of(record)
+        except ValueError as error:
+            top = self._numeric[name].path[0]
+            raise UserError(
+                f"config.data.padded.{top}: {name!r} of example {row} in {self._name}/{self._split}: {error}; make "
+                "room for those of the fullest example"
+            ) from error
 
     def _record(self, row: int) -> Mapping[str, Any]:
         """Raises ``UserError`` if the record is damaged: records have checksums."""

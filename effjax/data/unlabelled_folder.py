@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from PIL import Image
 
-from effjax.data.base import DatasetInfo, Example
+from effjax.data.base import DatasetInfo, Example, labelled_images, no_column, resized
 from effjax.data.decode import decode_image
 from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadable
 from effjax.data.ledger import File
@@ -59,8 +59,8 @@ class UnlabelledFolder:
         self._on_disk: dict[str, str] = {}  # where a name is written otherwise there
         self.parts: tuple[int, ...] = (len(self.paths),)
         self._image_size, self._channels = image_size, channels
-        shape = (image_size, image_size, channels)
-        self.info = DatasetInfo(f"folder:{self.root}", "pool", len(self.paths), tuple(class_names), shape)
+        features = labelled_images((image_size, image_size, channels))
+        self.info = DatasetInfo(f"folder:{self.root}", "pool", len(self.paths), tuple(class_names), features)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -68,14 +68,17 @@ class UnlabelledFolder:
     def __getitem__(self, row: int) -> Example:
         return {"image": self._pixels(row), "label": np.asarray(-1, np.int32), "id": np.asarray(row, np.int32)}
 
-    def labels(self) -> np.ndarray:
-        """``[N]`` int32, all -1: nobody knows."""
-        return np.full(len(self), -1, np.int32)
+    def ids(self) -> np.ndarray:
+        return np.arange(len(self))
+
+    def column(self, name: str) -> np.ndarray:
+        """Every label is -1: nobody knows."""
+        if name not in ("label", "id"):
+            raise no_column(self, name)
+        return np.full(len(self), -1, np.int32) if name == "label" else self.ids()
 
     def at_size(self, image_size: int) -> "UnlabelledFolder":
-        other = copy.copy(self)
-        other._image_size = image_size
-        return other
+        return resized(self, image_size)
 
     def without(self, folder: str | pathlib.Path) -> "UnlabelledFolder":
         """The same images but for those in one folder, which need not be below this one.

@@ -61,7 +61,7 @@ def test_digits_info_and_ids(data_dir, prepared_digits):
     assert source.info.image_shape == (28, 28, 1)
     assert len(source) == source.info.num_examples == 500
     np.testing.assert_array_equal(prepared_digits["validation"]["id"], np.arange(500))
-    np.testing.assert_array_equal(source.labels(), prepared_digits["validation"]["label"])
+    np.testing.assert_array_equal(source.column("label"), prepared_digits["validation"]["label"])
     assert {name: (value.dtype.name, value.shape) for name, value in source[0].items()} == {
         "image": ("uint8", (28, 28, 1)),
         "label": ("int32", ()),

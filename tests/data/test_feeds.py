@@ -9,11 +9,11 @@ import skimage.data
 from PIL import Image
 
 from effjax.curricula import pacing
-from effjax.data.base import View
+from effjax.data.base import Subset, labelled_images
 from effjax.data.decode import decode_image
 from effjax.data.feeds import Feed, ResidentFeed, StreamFeed, fold_of
 from effjax.data.joined import Joined
-from effjax.data.noise import Noisy, noisy_labels
+from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
 from effjax.data.sampler import Among, PacedSampler, Sampler
 from effjax.data.sources import load
@@ -61,23 +61,24 @@ def test_smaller_stages_move_fewer_bytes(photos):
 
 
 def test_parts_and_joined_sets_follow_the_size(photos):
-    half = View(photos, [5, 1, 2])
+    half = Subset(photos, [5, 1, 2])
     half.info = dataclasses.replace(half.info, split="train[some]")
     feed = StreamFeed({"train": half, "more": photos}, 4, resize=True)
     (block,) = feed.blocks({"image_size": 16, "data": "more+train"}, 0, 0, 2, 2)
     assert block["image"].shape == (2, 4, 16, 16, 3)
     small = half.at_size(16)
-    assert small.info == dataclasses.replace(half.info, image_shape=(16, 16, 3))
-    np.testing.assert_array_equal(small.ids, half.ids)
+    assert small.info == dataclasses.replace(half.info, features=labelled_images((16, 16, 3)))
+    np.testing.assert_array_equal(small.ids(), half.ids())
     np.testing.assert_array_equal(small[0]["image"], photos.at_size(16)[5]["image"])
     assert photos.info.image_shape == photos[0]["image"].shape == (40, 40, 3)  # the source itself has not changed
-    assert Noisy(photos, 0.5).at_size(16)[0]["image"].shape == (16, 16, 3)
-    np.testing.assert_array_equal(Noisy(photos, 0.5).at_size(16).labels(), Noisy(photos, 0.5).labels())
+    np.testing.assert_array_equal(
+        noisy_labels(photos, 0.5).at_size(16).column("label"), noisy_labels(photos, 0.5).column("label")
+    )
 
 
 @pytest.mark.parametrize("kind", [ResidentFeed, StreamFeed])
 def test_a_stage_names_the_sets_it_draws_from(array_source, kind):
-    feed = kind({"easy": array_source(4), "train": View(array_source(20), [7, 3, 9])}, 4)
+    feed = kind({"easy": array_source(4), "train": Subset(array_source(20), [7, 3, 9])}, 4)
     # The training set comes first and keeps its ids, of a whole split of 20; the other set's go on from there.
     assert feed.joined.ids().tolist() == [7, 3, 9, 20, 21, 22, 23]
     expected = {"train": {3, 7, 9}, "easy": {20, 21, 22, 23}, "easy+train": {3, 7, 9, 20, 21, 22, 23}}
@@ -118,11 +119,11 @@ def test_only_asked_for_features_travel(array_source):
 
 
 def test_joined_rows_and_labels(array_source):
-    joined = Joined([array_source(3), View(array_source(10), [8, 1])])
+    joined = Joined([array_source(3), Subset(array_source(10), [8, 1])])
     assert len(joined) == joined.info.num_examples == 5
     assert joined.num_ids == 13
     assert [int(example["id"]) for example in joined] == joined.ids().tolist() == [0, 1, 2, 11, 4]
-    assert [int(example["label"]) for example in joined] == joined.labels().tolist() == [0, 1, 0, 0, 1]
+    assert [int(example["label"]) for example in joined] == joined.column("label").tolist() == [0, 1, 0, 0, 1]
     assert {example["id"].dtype for example in joined} == {np.dtype(np.int32)}
     assert joined.rows_of(1).tolist() == [3, 4]
 
@@ -149,7 +150,7 @@ def test_several_networks_draw_as_each_would_alone(array_source):
 
 
 def test_each_fold_leaves_out_its_own_part(array_source):
-    feed = ResidentFeed({"train": View(array_source(30), np.arange(29, 5, -1))}, 4, members=3, folds=True)
+    feed = ResidentFeed({"train": Subset(array_source(30), np.arange(29, 5, -1))}, 4, members=3, folds=True)
     drawn = ids_of(feed, {}, (1, 1, 1), 0, 12)
     for member in range(3):
         seen = set(drawn[:, member].ravel().tolist())
@@ -199,7 +200,7 @@ def test_the_easy_or_the_hard_come_first(array_source, order, first):
 def test_difficulty_is_looked_up_by_global_id(array_source):
     difficulty = np.zeros(30)
     difficulty[[25, 3, 11]] = 3, 1, 2
-    source = View(array_source(30), [25, 3, 11])
+    source = Subset(array_source(30), [25, 3, 11])
     feed = ResidentFeed({"train": source}, 1, pace=pace("step", difficulty=difficulty, start=0.34, full_at=1))
     assert set(ids_of(feed, {}, 0, 0, 10).ravel().tolist()) == {3}
 
@@ -237,19 +238,19 @@ def test_just_so_many_labels_are_wrong(array_source, share):
     source = array_source(40)
     source.info = dataclasses.replace(source.info, class_names=tuple("abcde"))
     noisy = noisy_labels(source, share)
-    assert (noisy.labels() != source.labels()).sum() == round(share * 40)
-    assert noisy.labels().dtype == np.int32
-    np.testing.assert_array_equal(noisy.labels(), noisy_labels(source, share).labels())  # in every run
+    assert (noisy.column("label") != source.column("label")).sum() == round(share * 40)
+    assert noisy.column("label").dtype == np.int32
+    np.testing.assert_array_equal(noisy.column("label"), noisy_labels(source, share).column("label"))  # in every run
     read = [noisy[row] for row in range(40)]
-    assert [int(example["label"]) for example in read] == noisy.labels().tolist()
+    assert [int(example["label"]) for example in read] == noisy.column("label").tolist()
     assert [int(example["id"]) for example in read] == list(range(40))
-    assert 0 <= noisy.labels().min() <= noisy.labels().max() < 5
+    assert 0 <= noisy.column("label").min() <= noisy.column("label").max() < 5
 
 
 def test_wrong_labels_are_drawn_evenly_from_the_other_classes(array_source):
     source = array_source(10_000)
     source.info = dataclasses.replace(source.info, class_names=tuple("abcde"))
-    noisy, true = noisy_labels(source, 0.8).labels(), source.labels()
+    noisy, true = noisy_labels(source, 0.8).column("label"), source.column("label")
     offsets = np.bincount((noisy - true)[noisy != true] % 5, minlength=5)
     assert offsets[0] == 0
     assert np.abs(offsets[1:] - 2000).max() < 5 * np.sqrt(2000)
@@ -258,10 +259,10 @@ def test_wrong_labels_are_drawn_evenly_from_the_other_classes(array_source):
 
 def test_a_part_has_the_noise_of_the_whole(array_source):
     source, ids = array_source(40), [30, 2, 17, 8, 39]
-    part = noisy_labels(View(source, ids), 0.5)
-    np.testing.assert_array_equal(part.labels(), Noisy(source, 0.5).labels()[ids])
+    part = noisy_labels(Subset(source, ids), 0.5)
+    np.testing.assert_array_equal(part.column("label"), noisy_labels(source, 0.5).column("label")[ids])
     assert [int(example["id"]) for example in part] == ids
-    assert [int(example["label"]) for example in part] == part.labels().tolist()
+    assert [int(example["label"]) for example in part] == part.column("label").tolist()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, True, "0.2"])

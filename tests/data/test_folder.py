@@ -38,7 +38,7 @@ def test_reads_in_the_order_of_sorted_paths(folder):
     assert source.info.class_names == ("cat", "dog")
     assert source.info.image_shape == (20, 24, 3)
     assert len(source) == source.info.num_examples == 6
-    assert [int(example["label"]) for example in source] == [0, 0, 0, 1, 1, 1] == source.labels().tolist()
+    assert [int(example["label"]) for example in source] == [0, 0, 0, 1, 1, 1] == source.column("label").tolist()
     assert [int(example["id"]) for example in source] == list(range(6))
     assert source[0]["label"].dtype == source[0]["id"].dtype == np.int32
     np.testing.assert_array_equal(source[4]["image"], np.asarray(_picture(seed=11)))  # dog/1.PNG is lossless
@@ -47,8 +47,8 @@ def test_reads_in_the_order_of_sorted_paths(folder):
 
 def test_parts_and_pickles_work(folder):
     part = pickle.loads(pickle.dumps(load(f"folder:{folder}", "train[2:4]")))
-    assert [int(example["id"]) for example in part] == part.ids.tolist()
-    assert sorted(part.labels().tolist()) == [0, 1]
+    assert [int(example["id"]) for example in part] == part.ids().tolist()
+    assert sorted(part.column("label").tolist()) == [0, 1]
 
 
 def test_grey_images_have_one_channel(tmp_path):

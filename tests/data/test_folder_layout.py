@@ -38,7 +38,7 @@ def classes(tmp_path_factory):
 
 
 def counts(source) -> list[int]:
-    return np.bincount(source.labels(), minlength=source.info.num_classes).tolist()
+    return np.bincount(source.column("label"), minlength=source.info.num_classes).tolist()
 
 
 def test_a_folder_without_splits_is_divided(classes):
@@ -107,19 +107,19 @@ def test_what_is_there_twice_comes_into_one_part(tmp_path):
 def test_parts_of_a_folder_s_split_are_samples_of_every_class(tmp_path, cut):
     root = classes_folder(tmp_path / "train", (("a", 10), ("b", 30), ("c", 60))).parent
     parts = [load(f"folder:{root}", f"train{part}") for part in cut]
-    ids = np.concatenate([part.ids for part in parts])
+    ids = np.concatenate([part.ids() for part in parts])
     assert sorted(ids.tolist()) == list(range(100))
     whole = load(f"folder:{root}", "train")
     for part in parts:
-        assert part.ids.tolist() == sorted(part.ids)
+        assert part.ids().tolist() == sorted(part.ids())
         expected = np.array([10, 30, 60]) * len(part) / 100
         assert (np.abs(counts(part) - expected) <= 1).all()
-        np.testing.assert_array_equal(part.labels(), whole.labels()[part.ids])
-        assert [int(example["id"]) for example in part] == part.ids.tolist()
+        np.testing.assert_array_equal(part.column("label"), whole.column("label")[part.ids()])
+        assert [int(example["id"]) for example in part] == part.ids().tolist()
 
 
 def test_parts_of_other_datasets_are_stretches(data_dir):
-    assert load("digits", "train[10:14]", data_dir).ids.tolist() == [10, 11, 12, 13]
+    assert load("digits", "train[10:14]", data_dir).ids().tolist() == [10, 11, 12, 13]
 
 
 def test_any_stretch_of_the_order_has_every_class_s_share():
@@ -152,7 +152,7 @@ def test_images_lie_at_any_depth(tmp_path):
     (tmp_path / "train" / "dog" / "day1" / "again").symlink_to(tmp_path / "train" / "dog")
     source = load(f"folder:{tmp_path}", "train")
     assert source.paths == ["train/cat/0.jpg", "train/cat/day1/left/1.jpg", "train/dog/day1/1.jpg"]
-    assert source.labels().tolist() == [0, 0, 1]
+    assert source.column("label").tolist() == [0, 0, 1]
 
 
 def test_classes_whose_images_all_lie_deeper_are_classes(tmp_path):

@@ -84,7 +84,7 @@ def test_photos_of_any_kind_are_read(foreign_dir):
         "image": "uint8", "label": "int32", "id": "int32", "weight": "float32", "count": "int32",
     }  # fmt: skip
     assert [float(examples[index]["weight"]) for index in range(3)] == [0, 0.5, 1]
-    assert source.labels().tolist() == [int(example["label"]) for example in source]
+    assert source.column("label").tolist() == [int(example["label"]) for example in source]
     assert [int(example["id"]) for example in source] == [0, 1, 2]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ArraySource
 
-from effjax.data.base import View, global_ids
+from effjax.data.base import Subset
 from effjax.data.grouping import group_classes
 from effjax.errors import UserError
 
@@ -21,9 +21,9 @@ class Graded(ArraySource):
         self.info = dataclasses.replace(self.info, class_names=NAMES)
 
     def __getitem__(self, row):
-        return {**super().__getitem__(row), "label": self.labels()[row]}
+        return {**super().__getitem__(row), "label": self.column("label")[row]}
 
-    def labels(self):
+    def column(self, name):
         return np.arange(len(self), dtype=np.int32) % 3
 
 
@@ -35,21 +35,21 @@ def test_labels_are_those_of_the_groups():
     grouped = group_classes(plain, GROUPS)
     assert grouped.info.class_names == ("broken", "fine")
     assert grouped.info.num_classes == 2
-    np.testing.assert_array_equal(grouped.labels(), [1, 1, 0] * 4)
+    np.testing.assert_array_equal(grouped.column("label"), [1, 1, 0] * 4)
     for row in range(len(plain)):
         example = grouped[row]
-        assert example["label"] == grouped.labels()[row]
+        assert example["label"] == grouped.column("label")[row]
         assert example["id"] == plain[row]["id"]
         np.testing.assert_array_equal(example["image"], plain[row]["image"])
 
 
 def test_a_part_keeps_its_global_ids():
-    part = group_classes(View(Graded(), [7, 2, 5]), GROUPS)
-    np.testing.assert_array_equal(global_ids(part), [7, 2, 5])
-    np.testing.assert_array_equal(part.labels(), [1, 0, 0])
+    part = group_classes(Subset(Graded(), [7, 2, 5]), GROUPS)
+    np.testing.assert_array_equal(part.ids(), [7, 2, 5])
+    np.testing.assert_array_equal(part.column("label"), [1, 0, 0])
     assert int(part[1]["id"]) == 2
-    without = View(part, global_ids(part)[part.labels() == 0])
-    np.testing.assert_array_equal(without.labels(), [0, 0])
+    without = Subset(part, part.ids()[part.column("label") == 0])
+    np.testing.assert_array_equal(without.column("label"), [0, 0])
     assert [int(example["id"]) for example in without] == [2, 5]
 
 

@@ -133,7 +133,7 @@ def test_as_arrays_reads_all_in_row_order(array_source):
 
 
 def test_mixed_sizes_cannot_be_resident(ragged_source):
-    source = ragged_source(4, None)
+    source = ragged_source(4, (None, 4, 1))
     assert nbytes(source) == float("inf")
     with pytest.raises(UserError, match="image_size"):
         as_arrays(source)

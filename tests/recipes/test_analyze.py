@@ -85,7 +85,7 @@ def test_values_are_those_of_the_answers(findings, runs, data_dir):
         model = make_model(read_meta(folder, 8)["identity"]["run"]["model"], 10)
         logits[run] = predictor(model, View(), jit_backend(), 500)(read_variables(folder, 8), source)[chosen]
     found, _ = findings
-    right = logits["student/seed_2"].argmax(-1) == source.labels()[chosen]
+    right = logits["student/seed_2"].argmax(-1) == source.column("label")[chosen]
     assert rows(found, "accuracy")["mine"]["value"]["value"] == pytest.approx(right.mean(), abs=1e-6)
     same = logits["student/seed_2"].argmax(-1) == logits["teacher/seed_0"].argmax(-1)
     assert rows(found, "agreement with the teacher")["mine"]["value"]["value"] == pytest.approx(same.mean(), abs=1e-6)

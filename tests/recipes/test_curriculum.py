@@ -124,7 +124,7 @@ def test_every_score_ranks_noise_last(ranked, by):
     """Labels that are wrong are more difficult than those that are right."""
     done = ranked[by, 0]
     difficulty = done.assembled.pace.difficulty
-    wrong = done.assembled.train.labels() != done.assembled.train.source.labels()
+    wrong = done.assembled.train.column("label") != done.assembled.train.source.column("label")
     assert wrong.sum() == 700
     # The probability that a wrong label is ranked above a right one; ties count half.
     above = (difficulty[wrong][:, None] > difficulty[~wrong][None]).mean()

@@ -8,7 +8,7 @@ import pytest
 from conftest import ArraySource
 from small_pools import CLASSES, asks, class_of, fill, ledger_of, loop_folder, make_photos, pool_config, table_of
 
-from effjax.data.base import View
+from effjax.data.base import Subset
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError
 from effjax.recipes.active import experiment as active
@@ -173,4 +173,4 @@ def test_a_ledger_of_other_data(tmp_path):
     with pytest.raises(
         UserError, match="example 12: it is not in memory/train: the file is damaged, or the data are not"
     ):
-        check_ledger(ledger, View(ArraySource(20), [1, 3, 5]))
+        check_ledger(ledger, Subset(ArraySource(20), [1, 3, 5]))

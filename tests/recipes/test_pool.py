@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from effjax import models, uncertainty
-from effjax.data.base import DatasetInfo
+from effjax.data.base import DatasetInfo, labelled_images
 from effjax.errors import UserError
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.runtime import make_backend
@@ -23,7 +23,7 @@ class Endless:
     alike = False
 
     def __init__(self, num_examples: int):
-        self.info = DatasetInfo("endless", "train", num_examples, ("a", "b", "c"), (SIZE, SIZE, 1))
+        self.info = DatasetInfo("endless", "train", num_examples, ("a", "b", "c"), labelled_images((SIZE, SIZE, 1)))
 
     def __len__(self):
         return self.info.num_examples

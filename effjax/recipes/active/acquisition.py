@@ -10,7 +10,7 @@ import numpy as np
 
 from effjax import selection, uncertainty
 from effjax.curricula import Plan
-from effjax.data.base import Source, View, global_ids
+from effjax.data.base import Source, Subset
 from effjax.errors import UserError
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.rounds import Rounds
@@ -96,11 +96,11 @@ class Acquisition:
         seed, most = self._draws(round_), self.query["candidates"]
         if self.query["selector"] in RANKS:
             rank = RANKS[self.query["selector"]]
-            ids, _ = self.predict.top(variables, View(self.pool, free), count, score, rank, seed)
+            ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed)
             return self._choice(variables, ids, score, seed)
         if 0 < most < len(free):  # what a selector that looks at all of them may hold in memory
-            free = np.sort(self.predict.top(variables, View(self.pool, free), max(most, count), score, None, seed)[0])
-        probs, features = self.predict(variables, View(self.pool, free), seed)
+            free = np.sort(self.predict.top(variables, Subset(self.pool, free), max(most, count), score, None, seed)[0])
+        probs, features = self.predict(variables, Subset(self.pool, free), seed)
         scores = np.asarray(score(probs))
         candidates = Candidates(key, probs, features, scores, lambda: self._features(variables, labelled, seed))
         rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
@@ -111,18 +111,18 @@ class Acquisition:
         return (self.rounds.seed * 2**16 + round_) % 2**32
 
     def _choice(self, variables: Tree, ids: np.ndarray, score: Callable, seed: int) -> Choice:
-        probs, _ = self.predict(variables, View(self.pool, ids), seed)
+        probs, _ = self.predict(variables, Subset(self.pool, ids), seed)
         return Choice(ids.tolist(), np.asarray(score(probs)).tolist())
 
     def _features(self, variables: Tree, ids: Sequence[int], seed: int) -> np.ndarray:
-        return self.predict(variables, View(self.pool, np.asarray(ids)), seed)[1]
+        return self.predict(variables, Subset(self.pool, np.asarray(ids)), seed)[1]
 
     def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
         """The examples pass by in a fixed order; the policy goes on from where the round before left it."""
         score, seed = SCORES[self.query["score"]], self._draws(round_)
 
         def scores_of(ids: np.ndarray) -> np.ndarray:
-            probs, _ = self.predict(self.rounds.variables(round_ - 1), View(self.pool, ids), seed)
+            probs, _ = self.predict(self.rounds.variables(round_ - 1), Subset(self.pool, ids), seed)
             return np.asarray(score(probs))
 
         stream = Stream(self.query["stream"], self.rounds.seed, _in_parts(self.pool), getattr(self.pool, "gone", ()))
@@ -190,7 +190,7 @@ class Acquisition:
 
 def _in_parts(pool: Source) -> list[np.ndarray]:
     """The global ids of a pool; of a folder that has grown, those of each start."""
-    ids, parts = global_ids(pool), getattr(pool, "parts", ())
+    ids, parts = pool.ids(), getattr(pool, "parts", ())
     return np.split(ids, np.cumsum(parts)[:-1]) if parts else [ids]
 
 

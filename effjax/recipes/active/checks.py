@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.data.base import Source, global_ids
+from effjax.data.base import Source
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes.active.acquisition import query_problems
@@ -86,7 +86,7 @@ def check_ledger(ledger: Ledger, pool: Source) -> None:
       UserError: naming the example.
     """
     asked = {id_: file for id_, file in ledger.files().items() if file is not None}
-    known = set(global_ids(pool).tolist()) if asked else set()
+    known = set(pool.ids().tolist()) if asked else set()
     there = [id_ for id_ in asked if id_ in known]
     # Of a folder with labels; the files of a pool have numbers that stay, see recipes.pool_numbers.
     now = {} if hasattr(pool, "gone") else dict(zip(there, files_of(pool, there) or (), strict=False))
@@ -97,7 +97,7 @@ def check_ledger(ledger: Ledger, pool: Source) -> None:
                 f"there, or elsewhere in the order: {pool.info.name} has changed since; put it back as it was, or "
                 "begin a new loop with another --workdir (a folder that may change is config.data.pool)"
             )
-    known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), global_ids(pool))
+    known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), pool.ids())
     for entry, is_known in zip(ledger.entries, known, strict=True):
         if not is_known or (entry.label is not None and entry.label >= pool.info.num_classes):
             said = f"label {entry.label}" if is_known else "it"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from effjax import selection
-from effjax.data.base import View, available_ids
-from effjax.data.kept import keep
+from effjax.data.base import Subset, available_ids
+from effjax.data.cached import cached
 from effjax.data.ledger import Ledger
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
@@ -110,7 +110,7 @@ class ActiveExperiment(Experiment):
         schema.check(config, loop_problems)
         super().__init__(with_test(config), workdir)
         data = self.config["data"]
-        self.datasets = _kept(_numbered(self.datasets, workdir, data), data)
+        self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
         watched_ids(self.config)  # says now what it cannot find later
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)
@@ -187,7 +187,7 @@ class ActiveExperiment(Experiment):
         if key not in self._made:
             # The labelled part alone lives on the device, so the pool may be larger: what is assembled needs but one.
             pool = self.datasets.train
-            few = View(pool, available_ids(pool)[: 1 if run["query"] else None])
+            few = Subset(pool, available_ids(pool)[: 1 if run["query"] else None])
             datasets = dataclasses.replace(self.datasets, train=few, on_device=True, _read={}, _without={})
             parts = (name, run, datasets, self.backend, self.config["eval_batch_size"], {})
             self._made[key] = assemble(*parts, members=members), {}
@@ -213,7 +213,7 @@ class ActiveExperiment(Experiment):
 
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
         said = {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP}
-        data = data_facts(self.config["data"], "label_noise", "pool")
+        data = data_facts(self.config["data"], "label_noise", "padded", "pool")
         facts = identity(self.config, self.config["runs"][name], self.datasets.info, seed, active=said, data=data)
         if "query" in facts["run"]:
             facts["run"]["query"] = beyond_defaults(facts["run"]["query"], Query)
@@ -227,14 +227,14 @@ class ActiveExperiment(Experiment):
         return made(folder / "queries", self.datasets.info.class_names)
 
 
-def _kept(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
+def _cached(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
     """Remembers the images that every round of every loop looks at again.
 
     But for a folder of photos: there people answer, and each round is a process of its own.
     """
     roles = ("validation", "test") if settings["pool"] else ("train", "validation", "test")
     most = datasets.on_device_mib * 2**20
-    return dataclasses.replace(datasets, **{role: keep(getattr(datasets, role), most) for role in roles})
+    return dataclasses.replace(datasets, **{role: cached(getattr(datasets, role), most) for role in roles})
 
 
 def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) -> Datasets:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.data.base import Source, View, available_ids
+from effjax.data.base import Source, Subset, available_ids
 from effjax.data.ledger import ASKED, SKIPPED, UNLABELABLE, Answer, Ledger
 from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
@@ -107,7 +107,7 @@ class Loop:
         if is_photo(self.pool):
             pictures = [functools.partial(photo_of, self.pool, id_, least=LEAST) for id_ in ids]
         else:
-            pool = View(self.pool, np.asarray(ids))
+            pool = Subset(self.pool, np.asarray(ids))
             pictures = [functools.partial(_enlarged, pool, row) for row in range(len(ids))]
         parts = zip(ids, pictures, strict=True)
         return [Query(id_, scores[id_], picture, path_of(self.pool, id_)) for id_, picture in parts]

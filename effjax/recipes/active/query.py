@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax import selection
-from effjax.data.base import View
+from effjax.data.base import Subset
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
@@ -190,18 +190,18 @@ def _ids(predict, variables, source, free: np.ndarray, selector: str, score, k: 
     if selector == RANDOM:
         return free[np.asarray(selection.random_batch(key, len(free), k))]
     if selector in RANKS:
-        return predict.top(variables, View(source, free), k, score, RANKS[selector], seed)[0]
+        return predict.top(variables, Subset(source, free), k, score, RANKS[selector], seed)[0]
     if len(free) > _MOST_CANDIDATES:
         _log.info("%s sees the %s images of the highest scores", selector, f"{_MOST_CANDIDATES:,}")
-        free = np.sort(predict.top(variables, View(source, free), max(_MOST_CANDIDATES, k), score, None, seed)[0])
-    probs, features = predict(variables, View(source, free), seed)
+        free = np.sort(predict.top(variables, Subset(source, free), max(_MOST_CANDIDATES, k), score, None, seed)[0])
+    probs, features = predict(variables, Subset(source, free), seed)
     nothing = np.zeros((0, features.shape[-1]), np.float32)
     candidates = Candidates(key, probs, features, np.asarray(score(probs)), lambda: nothing)
     return free[np.asarray(SELECTORS[selector](candidates, k))]
 
 
 def _described(predict, variables, source, ids: np.ndarray, score, seed: int) -> list[Chosen]:
-    probs, _ = predict(variables, View(source, ids), seed)
+    probs, _ = predict(variables, Subset(source, ids), seed)
     scores, mean = np.asarray(score(probs)), probs.mean(0)
     guesses = mean.argmax(-1)
     return [

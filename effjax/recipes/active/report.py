@@ -235,7 +235,7 @@ def _pictures(measured, labels, control, split: str, folders, firsts, maps, data
         if several
     }
     last = {labels[name]: run["seeds"][0]["rounds"][-1] for name, run in measured.items()}
-    bins = sections.reliability(firsts, last, datasets.test.labels()) if split == "test" else {}
+    bins = sections.reliability(firsts, last, datasets.test.column("label")) if split == "test" else {}
     return Pictures(
         learning=learning_curves(measured, labels, control, "labels", accuracy, titles),
         costs=learning_curves(measured, labels, control, "cost", accuracy, titles) if _costs_differ(measured) else None,

@@ -93,7 +93,7 @@ class Rounds:
           measured: what :meth:`train` returned.
         """
         probs = read_arrays(self.path(measured["round"]) / TEST_PROBS_FILE, _ANEW)
-        found = _measures("test", probs, self.datasets.test.labels(), measured["temperature"])
+        found = _measures("test", probs, self.datasets.test.column("label"), measured["temperature"])
         write_json(self.path(measured["round"]) / TEST_FILE, found)
         return {**measured, **found}
 
@@ -113,8 +113,9 @@ class Rounds:
         """Accuracy, likelihood and calibration, and the temperature that suits the validation set best."""
         source: Source = self.datasets.validation
         probs, _ = self.predict(variables, source, self.seed)
-        temperature = float(_temperature(probs.mean(0), source.labels()))
-        return {**_measures("validation", probs.mean(0), source.labels(), temperature), "temperature": temperature}
+        mean, labels = probs.mean(0), source.column("label")
+        temperature = float(_temperature(mean, labels))
+        return {**_measures("validation", mean, labels, temperature), "temperature": temperature}
 
     def _map(self, round_: int) -> None:
         labels = self.labels_of(round_)

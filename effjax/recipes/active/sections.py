@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from effjax import metrics
-from effjax.data.base import Source, global_ids
+from effjax.data.base import Source
 from effjax.data.ledger import ANSWERS, ASKED, CORRECTED, LABELLED, SKIPPED, Ledger
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import is_photo, photo_of
@@ -22,7 +22,7 @@ def images_by_id(source: Source) -> Callable[[int], np.ndarray]:
     """Reads images by global id, each once; of a folder, the whole photos."""
     if is_photo(source):
         return functools.cache(lambda id_: photo_of(source, id_, most=2 * PHOTO_SIDE, least=PHOTO_SIDE))
-    rows = {int(id_): row for row, id_ in enumerate(global_ids(source))}
+    rows = {int(id_): row for row, id_ in enumerate(source.ids())}
     return functools.cache(lambda id_: np.asarray(source[rows[id_]]["image"]))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from effjax.data.base import Source
 from effjax.data.feeds import ChosenFeed
-from effjax.data.labelled import Labelled
+from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.build.assemble import Assembled
@@ -21,6 +21,7 @@ from effjax.runtime import Job, fit
 from effjax.runtime import checkpoints as stored
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
+from effjax.specs import Spec
 from effjax.steps import TrainState, member_of
 
 _log = logging.getLogger("effjax")
@@ -149,8 +150,8 @@ class Trainer:
 
     def _feed(self, labels: Sequence[Mapping[int, int]]) -> ChosenFeed:
         """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
-        union = {id_: label for own in labels for id_, label in own.items()}
-        known = Labelled(self.pool, union).known()
+        union = {id_: {"label": label} for own in labels for id_, label in own.items()}
+        known = labelled(self.pool, union, {"label": Spec(np.int32)})
         arrays = as_arrays(known)
         room = self.capacity - len(known)
         arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}

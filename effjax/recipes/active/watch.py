@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from effjax.data.base import global_ids
 from effjax.data.ledger import ASKED, Ledger
 from effjax.data.sources import load
 from effjax.errors import UserError, nearest
@@ -33,8 +32,8 @@ def watched_ids(config: Mapping[str, Any]) -> tuple[np.ndarray, float] | None:
     for name in watch:
         if name not in names:
             raise UserError(f"config.active.watch: no class {name!r}; {nearest(name, names)}")
-    found = np.isin(source.labels(), [names.index(name) for name in watch])
-    return global_ids(source)[found], float(found.mean())
+    found = np.isin(source.column("label"), [names.index(name) for name in watch])
+    return source.ids()[found], float(found.mean())
 
 
 def watched_table(

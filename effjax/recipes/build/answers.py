@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax.data.base import Example, Source, global_ids
+from effjax.data.base import Example, Source
 from effjax.data.pipeline import eval_batches
 from effjax.data.tables import Table
 from effjax.errors import UserError
@@ -39,7 +39,7 @@ def answers_shapes(num_classes: int, source: Source, view: View, form: str) -> d
     Raises:
       UserError: if the form is not known.
     """
-    rows = max(view.replays, 1), int(global_ids(source).max()) + 1
+    rows = max(view.replays, 1), int(source.ids().max()) + 1
     logits = jax.ShapeDtypeStruct((*rows, num_classes), np.float32)
     return jax.eval_shape(lambda logits: pack_answers(logits, form), logits)
 
@@ -88,7 +88,7 @@ def stored_answers(
         facts["seed"] = seed
     path = folder / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     specs = answers_shapes(_num_classes(teacher), source, view, form)
-    table = Table(path, specs, global_ids(source), part or _part_size(specs, len(source), batch_size))
+    table = Table(path, specs, source.ids(), part or _part_size(specs, len(source), batch_size))
     if not _is_whole(table):
         with hold(path, wait=lambda: f"which has {table.done():.0%} of the teacher's answers"):
             missing, table.part = _agreed(lambda: (_begin(table, facts), table.part))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.data.base import Source, global_ids
+from effjax.data.base import Source
 from effjax.data.checked_files import digest_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
@@ -34,7 +34,7 @@ def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any]) -> Non
         _check_alike(splits[role], train, role, name)
         _warn_of_overlap(train, splits[role], role)
     if isinstance(_stored(train), FolderSource):  # of others, labels are read from the records, which takes time
-        counts = np.bincount(train.labels(), minlength=train.info.num_classes)
+        counts = np.bincount(train.column("label"), minlength=train.info.num_classes)
         empty = [name for name, count in zip(train.info.class_names, counts, strict=True) if not count]
         if empty:
             raise UserError(
@@ -67,14 +67,14 @@ def _shared(train: Source, other: Source) -> list[str]:
     """What is in both, by content where that is known."""
     ours, theirs = _stored(train), _stored(other)
     if isinstance(theirs, FolderSource) and isinstance(ours, FolderSource):
-        a, b = global_ids(train), global_ids(other)
+        a, b = train.ids(), other.ids()
         _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
         return [f"{ours.paths[i]} = {theirs.paths[j]}" for i, j in sorted(zip(a[rows], b[others], strict=True))]
     if isinstance(theirs, FolderSource) and isinstance(ours, UnlabelledFolder):
-        return _in_pool(ours, theirs, global_ids(other))
+        return _in_pool(ours, theirs, other.ids())
     if (ours.info.name, ours.info.split) != (theirs.info.name, theirs.info.split):
         return []
-    return [f"example {id_}" for id_ in np.intersect1d(global_ids(train), global_ids(other))]
+    return [f"example {id_}" for id_ in np.intersect1d(train.ids(), other.ids())]
 
 
 def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> list[str]:
@@ -93,7 +93,7 @@ def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> l
 
 
 def _stored(source: Source) -> Source:
-    """What views, groups and the like look at."""
+    """What subsets, groups and the like look at."""
     while hasattr(source, "source"):
         source = source.source
     return source

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax.data.base import DatasetInfo, Source, View, global_ids
+from effjax.data.base import DatasetInfo, Source, Subset
 from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
@@ -20,7 +20,7 @@ from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
-from effjax.steps import View as Pixels
+from effjax.steps import View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Datasets:
     train: Source
     validation: Source
     test: Source
-    view: Pixels
+    view: View
     on_device: bool
     on_device_mib: float
     num_workers: int
@@ -58,8 +58,8 @@ class Datasets:
         for name in classes:
             if name not in names:
                 raise UserError(f"{key}.without_classes: no class {name!r}; {nearest(name, names)}")
-        kept = ~np.isin(self.train.labels(), [names.index(name) for name in classes])
-        self._without[classes] = View(self.train, global_ids(self.train)[kept])
+        kept = ~np.isin(self.train.column("label"), [names.index(name) for name in classes])
+        self._without[classes] = Subset(self.train, self.train.ids()[kept])
         return self._without[classes]
 
     def feed(
@@ -104,7 +104,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
       UserError: if a set is unknown or unprepared, or the view does not fit its channels.
     """
     settings = config["data"]
-    common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings)}
+    common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings), "padded": settings["padded"]}
     splits = {
         role: load(settings["name"], settings[role], settings["dir"], **common)
         for role in ("train", "validation", "test")
@@ -125,7 +125,8 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         channels = len(getattr(view, name))
         if shape is not None and channels not in (1, shape[-1]):
             raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
-    size = nbytes(splits["train"]) + sum(map(nbytes, also.values()))
+    features = ("image", *settings["features"])
+    size = sum(nbytes(source, features) for source in (splits["train"], *also.values()))
     on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
     return Datasets(
         **splits,
@@ -152,7 +153,7 @@ def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> Unlabelle
     return UnlabelledFolder(settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names)
 
 
-def _view(settings: Mapping[str, Any]) -> Pixels:
+def _view(settings: Mapping[str, Any]) -> View:
     """Makes the view.
 
     Raises:
@@ -169,4 +170,4 @@ def _view(settings: Mapping[str, Any]) -> Pixels:
         raise UserError(f"config.view.flip={settings['flip']!r} must be True or False")
     if not all(value > 0 for value in settings["std"]):
         raise UserError(f"config.view.std={tuple(settings['std'])} must be above 0")
-    return Pixels(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+    return View(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})

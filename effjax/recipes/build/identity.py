@@ -31,7 +31,7 @@ def identity(
       **own: what else does, of its recipe.
     """
     facts = {"seed": seed, "run": beyond_defaults(run, Run), **own}
-    facts.setdefault("data", data_facts(config["data"], "also", "label_noise"))
+    facts.setdefault("data", data_facts(config["data"], "also", "label_noise", "padded"))
     facts |= {"view": beyond_defaults(config["view"], View), "eval_batch_size": config["eval_batch_size"]}
     return plain({**facts, "num_classes": info.num_classes, "class_names": info.class_names})
 

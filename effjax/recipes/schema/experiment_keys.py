@@ -9,6 +9,7 @@ from effjax.recipes.schema.loop_keys import Active
 from effjax.recipes.schema.rules import (
     BATCH,
     LARGE,
+    LONG,
     PIXELS,
     SEEDS,
     Each,
@@ -52,6 +53,9 @@ class Data:
     also: Mapping[str, str] = key({}, Each(_SOME), "name → another dataset, which `plans.data` may draw from")
     label_noise: float = key(0.0, below_one(), "the share of training examples that get another class")
     features: Sequence[str] = key((), names(), "of an example, besides image and label, for terms that look at them")
+    padded: Mapping[str, int] = key(
+        {}, Each(whole(1, LONG)), "feature of differing length, or group of them → how many entries of an example fit"
+    )
     on_device_mib: float = key(1024, number(0, LARGE), "a training set up to this size lives on the device")
     num_workers: int = key(0, whole(0, 1024), "reading processes, for what does not")
 

@@ -48,7 +48,7 @@ def _probs_of_labels(reference: FinishedRun, feed: Feed, member: int | None = No
     logits = reference.assembled.predict(network.variables(), feed.joined).astype(np.float64)
     probs = np.exp(logits - logits.max(-1, keepdims=True))
     probs /= probs.sum(-1, keepdims=True)
-    labels = feed.joined.labels()
+    labels = feed.joined.column("label")
     return probs[np.arange(len(labels)), labels], logits.argmax(-1) == labels
 
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from effjax.recipes.build.assemble import predictor
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.results import classification_metrics
@@ -33,5 +31,5 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     return {
         "step": trained.step,
         "examples": len(source),
-        **classification_metrics(logits, np.asarray(source.labels())),
+        **classification_metrics(logits, source.column("label")),
     }

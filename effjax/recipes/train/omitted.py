@@ -59,8 +59,8 @@ def measure_omitted(
     names = list(datasets.info.class_names)
     classes = np.array([names.index(name) for name in done.assembled.config["without_classes"]])
     validation = done.assembled.predict(variables, datasets.validation)
-    shift = best_shift(validation, datasets.validation.labels(), classes)
-    labels = datasets.test.labels()
+    shift = best_shift(validation, datasets.validation.column("label"), classes)
+    labels = datasets.test.column("label")
     omitted, corrected = np.isin(labels, classes), shifted(logits, classes, shift).argmax(-1) == labels
     return {
         "accuracy": float((logits.argmax(-1) == labels)[omitted].mean()),

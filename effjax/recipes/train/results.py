@@ -40,7 +40,7 @@ def measure(experiment: TrainingExperiment, done: FinishedRun, teacher: Finished
     if (known := _known(done)) and known["params_sha256"] == sha:
         return known
     test = experiment.datasets.test
-    labels = test.labels()
+    labels = test.column("label")
     logits = done.assembled.predict(last, test)
     best = done.assembled.predict(done.variables("best"), test)
     if is_primary():

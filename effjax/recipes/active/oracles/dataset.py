@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from effjax.data.base import Source, View
+from effjax.data.base import Source
 from effjax.data.ledger import LABELLED, Answer
 from effjax.recipes.active.oracles.base import Query
 
@@ -17,15 +17,14 @@ class DatasetOracle:
     who, may_correct = "dataset", False
 
     def __init__(self, source: Source):
-        whole = source.source if isinstance(source, View) else source
-        self._labels = whole.labels()
+        self._labels = dict(zip(source.ids().tolist(), source.column("label").tolist(), strict=True))
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Nothing to hand over."""
 
     def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
         """Returns the labels of what waits for them."""
-        return [Answer(id_, LABELLED, int(self._labels[id_])) for id_ in asked if id_ in waiting]
+        return [Answer(id_, LABELLED, self._labels[id_]) for id_ in asked if id_ in waiting]
 
     def how_to_go_on(self, round_: int) -> str:
         return ""

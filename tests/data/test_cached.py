@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from effjax.data.base import DatasetInfo, View, global_ids
-from effjax.data.kept import Kept, keep
+from effjax.data.base import DatasetInfo, Subset, labelled_images
+from effjax.data.cached import CachedSource, cached
 
 
 @dataclasses.dataclass
@@ -17,7 +17,7 @@ class Counting:
     size: int = 4
 
     def __post_init__(self):
-        self.info = DatasetInfo("counting", "train", 10, ("a", "b"), (self.size, self.size, 1))
+        self.info = DatasetInfo("counting", "train", 10, ("a", "b"), labelled_images((self.size, self.size, 1)))
         self.reads = [0] * 10
 
     def __len__(self):
@@ -28,7 +28,10 @@ class Counting:
         image = np.full((self.size, self.size, 1), row, np.uint8)
         return {"image": image, "label": np.asarray(row % 2, np.int32), "id": np.asarray(row, np.int32)}
 
-    def labels(self):
+    def ids(self):
+        return np.arange(10)
+
+    def column(self, name):
         return np.arange(10, dtype=np.int32) % 2
 
     def at_size(self, image_size):
@@ -38,35 +41,35 @@ class Counting:
 @pytest.mark.parametrize("times", [1, 3])
 def test_the_same_examples_and_each_is_read_once(times):
     source, fresh = Counting(), Counting()
-    kept = keep(source, most_bytes=160)
+    kept = cached(source, most_bytes=160)
     for _ in range(times):
         for row in (7, 2, np.int64(2)):
             for name, value in fresh[int(row)].items():
                 np.testing.assert_array_equal(kept[row][name], value)
     assert source.reads == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
-    np.testing.assert_array_equal(kept.labels(), source.labels())
+    np.testing.assert_array_equal(kept.column("label"), source.column("label"))
     assert len(kept) == 10
     assert kept.info == source.info
 
 
 def test_what_is_too_large_is_left_alone():
     source = Counting()
-    assert keep(source, most_bytes=159) is source
+    assert cached(source, most_bytes=159) is source
 
 
-def test_views_of_views_share_one_memory_and_keep_their_ids():
+def test_subsets_of_subsets_share_one_memory_and_keep_their_ids():
     source = Counting()
-    view = keep(View(source, [9, 4, 1]), most_bytes=160)
-    part = View(view, [1, 9])
-    np.testing.assert_array_equal(global_ids(part), [1, 9])
+    several = cached(Subset(source, [9, 4, 1]), most_bytes=160)
+    part = Subset(several, [1, 9])
+    np.testing.assert_array_equal(part.ids(), [1, 9])
     assert [int(part[row]["id"]) for row in (0, 1)] == [1, 9]
-    assert int(view[0]["id"]) == 9
+    assert int(several[0]["id"]) == 9
     assert source.reads[9] == 1
     assert sum(source.reads) == 2
 
 
 def test_one_reader_cannot_change_what_another_reads():
-    kept = keep(Counting(), most_bytes=160)
+    kept = cached(Counting(), most_bytes=160)
     example = kept[3]
     example["label"] = 5
     with pytest.raises(ValueError, match="read-only"):
@@ -75,7 +78,7 @@ def test_one_reader_cannot_change_what_another_reads():
 
 
 def test_other_sizes_are_decoded_anew_and_workers_start_empty():
-    kept = Kept(Counting())
+    kept = CachedSource(Counting())
     kept[0]
     assert kept.at_size(2)[0]["image"].shape == (2, 2, 1)
     assert kept[0]["image"].shape == (4, 4, 1)

@@ -1,0 +1,115 @@
+"""What of a TFDS record can be stacked into a batch: numbers of one shape, and numbers of any length once padded."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from effjax.errors import UserError, nearest
+from effjax.specs import Spec
+
+#: What stands for a class where there is none.
+NO_CLASS = -1
+# The types that a device takes.
+_NARROW = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.float32)}
+
+
+class StoredFeature(NamedTuple):
+    """A numeric feature of a dataset.
+
+    Attributes:
+      path: the keys that lead to it in a record.
+      spec: what it looks like in an example.
+      is_mask: whether it says which entries of the others of its group are there, and is not stored.
+    """
+
+    path: tuple[str, ...]
+    spec: Spec
+    is_mask: bool = False
+
+    def of(self, record: Mapping[str, Any]) -> np.ndarray:
+        """Its value in one record.
+
+        Raises:
+          ValueError: if the record has more entries than fit.
+        """
+        value = record
+        for key in self.path:
+            value = value[key]
+        if self.is_mask:
+            value = np.ones(len(value), bool)
+        value = np.asarray(value, self.spec.dtype)
+        return value if self.spec.padding is None else self.spec.padded(value)
+
+
+def stored_features(features: Mapping[str, Any], padded: Mapping[str, int], name: str) -> dict[str, StoredFeature]:
+    """All numeric features but the image, by name.
+
+    A group's parts are called ``group/part``. What has a length of its own in each example is padded where it is said
+    how many entries fit; ``name/valid`` then says which are there. Elsewhere its spec is ragged.
+
+    Args:
+      features: the dataset's ``tfds.features.FeaturesDict``.
+      padded: by feature or group of differing length, how many entries fit.
+      name: of the dataset, for messages.
+
+    Raises:
+      UserError: for a feature in ``padded`` that is not there, or whose length does not differ.
+    """
+    found: dict[str, StoredFeature] = {}
+    for top, feature in features.items():
+        if top == "image":
+            continue
+        parts = dict(_parts((top,), feature, feature.shape, feature.np_dtype, padded.get(top)))
+        found.update(parts)
+        first = next((part for part in parts.values() if part.spec.padding is not None), None)
+        if first is not None:
+            mask = Spec(np.bool_, first.spec.shape[:1], False)
+            found.setdefault(f"{top}/valid", StoredFeature(first.path, mask, is_mask=True))
+    several = {part.path[0] for part in found.values() if part.spec.is_ragged or part.spec.padding is not None}
+    for key in padded:
+        if key not in several:
+            raise UserError(
+                f"config.data.padded.{key}: {name!r} has no feature of this name whose length differs from example to "
+                f"example; {nearest(key, several)}"
+            )
+    return found
+
+
+def class_names_of(features: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes of a dataset: those of its ``label``, else of any part called so, else of whatever is a class.
+
+    Returns:
+      Empty where there are none, or it is not clear which are meant.
+    """
+    known = [found for top, feature in features.items() for found in _classes((top,), feature, feature.shape)]
+    for chosen in (lambda path: path == ("label",), lambda path: path[-1] == "label", lambda path: True):
+        names = {names for path, names in known if chosen(path)}
+        if names:
+            return names.pop() if len(names) == 1 else ()
+    return ()
+
+
+def _classes(path: tuple[str, ...], feature: Any, shape: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    if isinstance(shape, Mapping):
+        for key in shape:
+            yield from _classes((*path, key), feature[key], shape[key])
+    elif names := getattr(feature, "names", None):
+        yield path, tuple(names)
+
+
+def _parts(
+    path: tuple[str, ...], feature: Any, shape: Any, dtype: Any, room: int | None
+) -> Iterator[tuple[str, StoredFeature]]:
+    """A feature, or those of a group, with their specs."""
+    if isinstance(shape, Mapping):
+        for key in shape:
+            yield from _parts((*path, key), feature[key], shape[key], dtype[key], room)
+        return
+    if not isinstance(shape, tuple) or not (np.issubdtype(dtype, np.number) or np.issubdtype(dtype, np.bool_)):
+        return
+    padding = None
+    if room is not None and shape[:1] == (None,) and None not in shape[1:]:
+        shape, padding = (room, *shape[1:]), NO_CLASS if getattr(feature, "names", None) else 0
+    spec = Spec(_NARROW.get(np.dtype(dtype), np.dtype(dtype)), shape, padding)
+    yield "/".join(path), StoredFeature(path, spec)
