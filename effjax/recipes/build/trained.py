@@ -103,7 +103,8 @@ class TrainedRun:
         """
         data = self.identity["data"]
         shares = SHARES if dataset else data.get("split", SHARES)
-        source = load(dataset or data["name"], split, data_dir, image_size=data["image_size"] or None, shares=shares)
+        common = {"image_size": data["image_size"] or None, "shares": shares, "padded": data.get("padded")}
+        source = load(dataset or data["name"], split, data_dir, **common)
         if data.get("classes") and not dataset:
             source = group_classes(source, data["classes"])
         if source.info.num_classes != self.identity["num_classes"]:
