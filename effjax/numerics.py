@@ -1,4 +1,4 @@
-"""What is refused of arrays before anything is computed from them, and what can be said of them inside a program."""
+"""What the packages of pure functions share: how exactly they compute, and what is refused of arrays before they do."""
 
 from typing import Any
 
@@ -10,6 +10,10 @@ import numpy as np
 from effjax.errors import UserError
 
 _SLACK = 1e-2  # of a sum of probabilities: as much as bfloat16 leaves of it
+
+
+#: For products whose differences matter: by default, accelerators multiply in formats of 8 to 11 bits.
+EXACT = jax.lax.Precision.HIGHEST
 
 
 class Unusable(UserError):
@@ -63,3 +67,22 @@ def are_probs(probs: Any) -> Any:
 
 
 _are_probs = jax.jit(are_probs)
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """What comes from a network that ran in bfloat16 is computed with in float32; float64 stays as it is."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def unit(x: jax.Array, axis: int = -1) -> jax.Array:
+    """``x`` over its L2 norm along ``axis``. Where that is 0 (below 1e-12), the result is 0 and so is the gradient."""
+    square = jnp.square(x).sum(axis, keepdims=True)
+    nonzero = square > 1e-24
+    return jnp.where(nonzero, x * jax.lax.rsqrt(jnp.where(nonzero, square, 1.0)), 0.0)
+
+
+def norm(x: jax.Array, axis: int = -1) -> jax.Array:
+    """The L2 norm along ``axis``, whose gradient at 0 is 0."""
+    square = jnp.square(x).sum(axis)
+    nonzero = square > 0
+    return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, square, 1.0)), 0.0)

@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-_EXACT = jax.lax.Precision.HIGHEST  # accelerators would round the products' inputs
+from effjax.numerics import EXACT
 
 
 def cka(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -32,7 +32,7 @@ def cka(x: jax.Array, y: jax.Array) -> jax.Array:
     chex.assert_equal_shape_prefix([x, y], 1)
     x, y = _of_unit_range(_centred(_flat(x))), _of_unit_range(_centred(_flat(y)))
     if len(x) <= max(x.shape[1], y.shape[1]):  # the smaller of the two equal forms
-        gram_x, gram_y = jnp.matmul(x, x.T, precision=_EXACT), jnp.matmul(y, y.T, precision=_EXACT)
+        gram_x, gram_y = jnp.matmul(x, x.T, precision=EXACT), jnp.matmul(y, y.T, precision=EXACT)
         return _aligned((gram_x * gram_y).sum(), jnp.square(gram_x).sum(), jnp.square(gram_y).sum())
     return _aligned(_cross(x, y), _cross(x, x), _cross(y, y))
 
@@ -47,7 +47,7 @@ def linear_gram(x: jax.Array) -> jax.Array:
       ``[N, N]``, of the centred features.
     """
     x = _centred(_flat(x))
-    return jnp.matmul(x, x.T, precision=_EXACT) / x.shape[1]
+    return jnp.matmul(x, x.T, precision=EXACT) / x.shape[1]
 
 
 def unbiased_hsic(gram_x: jax.Array, gram_y: jax.Array) -> jax.Array:
@@ -128,7 +128,7 @@ def _of_unit_range(x: jax.Array) -> jax.Array:
 
 
 def _cross(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.square(jnp.matmul(x.T, y, precision=_EXACT)).sum()
+    return jnp.square(jnp.matmul(x.T, y, precision=EXACT)).sum()
 
 
 def _aligned(xy: jax.Array, xx: jax.Array, yy: jax.Array) -> jax.Array:

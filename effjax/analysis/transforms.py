@@ -7,6 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from effjax.numerics import EXACT
+
 # Luma of red, green and blue, and the two axes of colour around it (ITU-R BT.601).
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
@@ -57,7 +59,7 @@ def _turn_hue(image: jax.Array, share: jax.Array) -> jax.Array:
     cos, sin = jnp.cos(2 * jnp.pi * share), jnp.sin(2 * jnp.pi * share)
     turn = jnp.eye(3).at[1, 1].set(cos).at[1, 2].set(-sin).at[2, 1].set(sin).at[2, 2].set(cos)
     matrix = jnp.linalg.inv(to_yiq) @ turn @ to_yiq
-    return jnp.einsum("hwc,dc->hwd", image, matrix, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("hwc,dc->hwd", image, matrix, precision=EXACT)
 
 
 def random_resized_crop(keys: jax.Array, images: jax.Array, *, min_area: float = 0.5) -> jax.Array:

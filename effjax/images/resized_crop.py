@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from effjax.images.boxes import Box, random_box
 from effjax.images.checks import float_batch
 from effjax.images.keys import per_example_keys
+from effjax.numerics import EXACT
 
 
 def random_resized_crop(
@@ -48,7 +49,7 @@ def random_resized_crop(
         rows = _weights(box.top, box.height, height, new_height)
         columns = _weights(box.left, box.width, width, new_width)
         # The default precision of a GPU or TPU would round the pixels.
-        return jnp.einsum("yh,hwc,xw->yxc", rows, image, columns, precision=jax.lax.Precision.HIGHEST)
+        return jnp.einsum("yh,hwc,xw->yxc", rows, image, columns, precision=EXACT)
 
     return jax.vmap(crop)(per_example_keys(key, len(images)), images.astype(jnp.float32)).astype(images.dtype)
 

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax.numerics import EXACT
+
 Size = int | tuple[int, int]
 
 
@@ -48,5 +50,4 @@ def on_rows_and_columns(images: jax.Array, rows: np.ndarray, columns: np.ndarray
     """
     rows, columns = jnp.asarray(rows, images.dtype), jnp.asarray(columns, images.dtype)
     # Left to itself the GPU or TPU multiplies in TF32 or bfloat16, with errors a thousand times as large.
-    exact = jax.lax.Precision.HIGHEST
-    return jnp.einsum("hH,wW,...HWc->...hwc", rows, columns, images, precision=exact)
+    return jnp.einsum("hH,wW,...HWc->...hwc", rows, columns, images, precision=EXACT)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.errors import UserError, nearest
-from effjax.losses.batches import EXACT, norm, unit
-from effjax.losses.masking import at_least_float32, blank, masked
+from effjax.losses.masking import blank, masked
+from effjax.numerics import EXACT, at_least_float32, norm, unit
 
 _FORMS = ("code", "paper")
 Maps = jax.Array | Sequence[jax.Array]

@@ -4,9 +4,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.losses.batches import gather, kept, norm
+from effjax.losses.batches import gather, kept
 from effjax.losses.distillation import tempered_softmax
 from effjax.losses.masking import blank
+from effjax.numerics import norm
 
 _EPSILON = 1e-8  # added to the product of the norms, as the authors' code does
 

@@ -4,7 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.losses.masking import at_least_float32, blank, masked
+from effjax.losses.masking import blank, masked
+from effjax.numerics import at_least_float32
 
 
 def tempered_softmax(logits: jax.Array, temperature: float | jax.Array) -> jax.Array:

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest
-from effjax.losses.masking import at_least_float32, blank, masked
+from effjax.losses.masking import blank, masked
+from effjax.numerics import at_least_float32
 
 _FORMS = ("paper", "mean")
 

@@ -4,7 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.losses.masking import at_least_float32, blank, masked
+from effjax.losses.masking import blank, masked
+from effjax.numerics import at_least_float32
 
 
 def logit_mse(student_logits: jax.Array, teacher_logits: jax.Array, *, where: jax.Array | None = None) -> jax.Array:

@@ -18,8 +18,3 @@ def blank(x: jax.Array, where: jax.Array | None) -> jax.Array:
     if where is None:
         return x
     return jnp.where(where.reshape(*where.shape, *(1,) * (x.ndim - where.ndim)), x, 0.0)
-
-
-def at_least_float32(x: jax.Array) -> jax.Array:
-    """Losses are computed in float32 even where the network ran in bfloat16."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -4,8 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.losses.batches import EXACT, gather, kept, unit, vectors
+from effjax.losses.batches import gather, kept, vectors
 from effjax.losses.masking import masked
+from effjax.numerics import EXACT, unit
 
 
 def similarity_preserving(

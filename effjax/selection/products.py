@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax.numerics import EXACT
+
 _WIDEST = 40  # in bits: of larger and smaller numbers squares, sums of squares and their products leave float32
 
-product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+product = partial(jnp.matmul, precision=EXACT)
 
 
 def distances_to(point: jax.Array, features: jax.Array, squares: jax.Array) -> jax.Array:
