@@ -6,7 +6,7 @@ A launcher prints its message as a single line and exits with code 1; anything e
 import contextlib
 import difflib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 _SHOWN = 80  # characters of a value in a message
@@ -43,7 +43,7 @@ def refuse(lines: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def noted(lines: list[str], key: str) -> Iterator[None]:
+def noted(lines: list[str], key: str) -> Generator[None, None, None]:
     """Notes what is refused inside, so that what comes after it can be looked at too; for :func:`refuse`.
 
     Args:

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +36,7 @@ class StorageError(UserError):
     """A file that cannot be written or read. The message names it and says what to do."""
 
 
-def storage_message(error: OSError, path: str | os.PathLike | None = None) -> str:
+def storage_message(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
     """One line for what the operating system says of a file.
 
     Args:
@@ -58,7 +58,7 @@ def storage_fault(error: Exception) -> OSError | None:
 
 
 @contextlib.contextmanager
-def storage(path: str | os.PathLike) -> Iterator[None]:
+def storage(path: str | os.PathLike[str]) -> Generator[None, None, None]:
     """Reports what goes wrong with a file in one line.
 
     Raises:
@@ -70,20 +70,20 @@ def storage(path: str | os.PathLike) -> Iterator[None]:
         raise StorageError(storage_message(error, path)) from error
 
 
-def partial_of(path: str | os.PathLike) -> Path:
+def partial_of(path: str | os.PathLike[str]) -> Path:
     """A name beside ``path`` to write to first. No other process has it: not on this host, not in another container."""
     path = Path(path)
     return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
-def sweep(folder: str | os.PathLike) -> None:
+def sweep(folder: str | os.PathLike[str]) -> None:
     """Removes what killed processes have left half written in a folder. Only whoever holds the folder may call it."""
     for path in Path(folder).glob(f".*{PARTIAL}"):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
-def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> None:
+def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file whole or not at all; it is on the disk when this returns.
 
     Args:
@@ -109,17 +109,17 @@ def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> No
             raise
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes UTF-8 text as :func:`write_whole` does."""
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes JSON as :func:`write_whole` does, indented by two."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+def read_json(path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again") -> Any:
     """Reads a JSON file that effjax has written.
 
     Args:
@@ -137,13 +137,15 @@ def read_json(path: str | os.PathLike, otherwise: str = "remove it, then run the
         raise damaged(path, error, otherwise) from error
 
 
-def write_sealed_json(path: str | os.PathLike, value: Any) -> None:
+def write_sealed_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes JSON with a checksum of its own, which :func:`read_sealed_json` compares."""
     value = json.loads(json.dumps(value))  # as it is read: tuples are lists
     write_text(path, json.dumps({"sha256": _seal(value), "value": value}) + "\n")
 
 
-def read_sealed_json(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+def read_sealed_json(
+    path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again"
+) -> Any:
     """Reads what :func:`write_sealed_json` has written; arguments and errors as :func:`read_json`."""
     stored = read_json(path, otherwise)
     if not isinstance(stored, dict) or set(stored) != {"sha256", "value"} or stored["sha256"] != _seal(stored["value"]):
@@ -155,7 +157,7 @@ def _seal(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def read_arrays(path: str | os.PathLike, otherwise: str = "remove it, then run the same command again") -> Any:
+def read_arrays(path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again") -> Any:
     """Reads a ``.npy`` file as an array, a ``.npz`` file as a mapping of arrays; nothing in it is executed.
 
     Args:
@@ -174,7 +176,7 @@ def read_arrays(path: str | os.PathLike, otherwise: str = "remove it, then run t
         raise damaged(path, error, otherwise) from error
 
 
-def damaged(path: str | os.PathLike, error: object, otherwise: str) -> StorageError:
+def damaged(path: str | os.PathLike[str], error: object, otherwise: str) -> StorageError:
     """The error for a file whose contents cannot be what was written."""
     reason = " ".join(str(error).split())[:200]
     return StorageError(f"{path} is damaged ({reason}): {otherwise}")

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 #: The exit code of a run that was asked to stop, saved its state, and will continue when started again (sysexits.h's
 #: EX_TEMPFAIL: a scheduler may take it as "requeue").
@@ -67,7 +67,7 @@ def check() -> None:
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[None]:
+def deferred() -> Generator[None, None, None]:
     """Inside, signals are only noted, see :func:`requested`; at its end they are heard."""
     _wish.deferred += 1
     try:

@@ -50,7 +50,15 @@ def ifgsm(
 
 
 def step_size(epsilon: float | jax.Array, steps: int) -> float | jax.Array:
-    """How far one of several steps goes: together a quarter further than the ball is wide, as the paper's."""
+    """How far one of several steps goes: together a quarter further than the ball is wide, as the paper's.
+
+    Args:
+      epsilon: the largest change of a pixel.
+      steps: how many.
+
+    Returns:
+      The change of a pixel in one step.
+    """
     return _OVERSHOOT * epsilon / steps
 
 

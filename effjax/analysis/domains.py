@@ -3,6 +3,7 @@
 All take and return images ``[B, H, W, C]`` in ``[0, 1]``.
 """
 
+import functools
 import math
 
 import chex
@@ -13,12 +14,33 @@ _SOBEL = ((1.0, 2.0, 1.0), (-1.0, 0.0, 1.0))  # smooth along an edge, differenti
 
 
 def invert(images: jax.Array) -> jax.Array:
-    """Black for white: the negative."""
+    """Black for white: the negative.
+
+    Args:
+      images: ``[B, H, W, C]`` in ``[0, 1]``.
+
+    Returns:
+      ``[B, H, W, C]``.
+
+    Example:
+      >>> invert(jnp.array([[[[0.0], [0.75]]]])).ravel()
+      Array([1.  , 0.25], dtype=float32)
+    """
     return 1.0 - images
 
 
 def edges(images: jax.Array) -> jax.Array:
-    """The strength of the gradient (Sobel) of each channel, scaled so that each image's strongest edge is 1."""
+    """The strength of the gradient (Sobel) of each channel, scaled so that each image's strongest edge is 1.
+
+    Args:
+      images: ``[B, H, W, C]``.
+
+    Returns:
+      ``[B, H, W, C]`` in ``[0, 1]``; 0 everywhere in an image without edges.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+    """
     chex.assert_rank(images, 4)
     smooth, across = _SOBEL
     vertical = _filter(_filter(images, across, 1), smooth, 2)
@@ -38,6 +60,9 @@ def add_noise(keys: jax.Array, images: jax.Array, *, deviation: float = 0.3) -> 
 
     Returns:
       ``[B, H, W, C]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
     """
     chex.assert_rank([keys, images], [1, 4])
     noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys)
@@ -45,7 +70,22 @@ def add_noise(keys: jax.Array, images: jax.Array, *, deviation: float = 0.3) -> 
 
 
 def blur(images: jax.Array, *, share: float = 0.06) -> jax.Array:
-    """Blurs by a Gaussian whose standard deviation is a share of the shorter side."""
+    """Blurs by a Gaussian whose standard deviation is a share of the shorter side.
+
+    Args:
+      images: ``[B, H, W, C]``.
+      share: of the shorter side.
+
+    Returns:
+      ``[B, H, W, C]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> blur(jnp.full((1, 8, 8, 1), 0.5)).max()  # a constant stays
+      Array(0.5, dtype=float32)
+    """
     chex.assert_rank(images, 4)
     sigma = share * min(images.shape[1:3])
     reach = max(1, round(3 * sigma))
@@ -66,6 +106,9 @@ def shuffle_patches(keys: jax.Array, images: jax.Array, *, patches: int = 4) -> 
 
     Returns:
       ``[B, H, W, C]``, with the same pixels.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
 
     References:
       Naseer et al., `Intriguing Properties of Vision Transformers <https://arxiv.org/abs/2105.10497>`_, 2021, sec. 3.1.
@@ -90,4 +133,4 @@ def _filter(images: jax.Array, kernel: tuple[float, ...], axis: int) -> jax.Arra
     padded = jnp.pad(images, padding, mode="edge")
     size = images.shape[axis]
     shifted = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(len(kernel)))
-    return sum(weight * part for weight, part in zip(kernel, shifted, strict=True))
+    return functools.reduce(jnp.add, (weight * part for weight, part in zip(kernel, shifted, strict=True)))

@@ -21,7 +21,21 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: ArrayLike) -> Interval:
-    """The mean of values ``[N]`` over examples, N at least 2, with its normal interval."""
+    """The mean of values ``[N]`` over examples, N at least 2, with its normal interval.
+
+    Args:
+      values: ``[N]``, N at least 2.
+
+    Returns:
+      The mean and the ends of its interval, ``[]`` each.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> [round(float(end), 2) for end in mean_interval([0.0, 1.0, 0.0, 1.0])]  # ½ ± 1.96 √⅓ / 2
+      [0.5, -0.07, 1.07]
+    """
     values = jnp.asarray(values, jnp.float32)
     chex.assert_rank(values, 1)
     mean = values.mean()
@@ -31,6 +45,19 @@ def mean_interval(values: ArrayLike) -> Interval:
 
 def wilson_interval(hits: ArrayLike) -> Interval:
     """The share of true values among ``hits`` ``[N]``, with its score interval: right for shares near 0 and 1 too.
+
+    Args:
+      hits: ``[N]`` booleans.
+
+    Returns:
+      The share and the ends of its interval, ``[]`` each, in ``[0, 1]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> [round(float(end), 2) for end in wilson_interval([True] * 10)]  # ten of ten may be 72 %
+      [1.0, 0.72, 1.0]
 
     References:
       Wilson, `Probable Inference, the Law of Succession, and Statistical Inference
@@ -49,8 +76,19 @@ def paired_interval(ours: ArrayLike, theirs: ArrayLike) -> Interval:
 
     Pairing takes out what the examples have in common: easy ones are easy for both.
 
+    Args:
+      ours: ``[N]``.
+      theirs: ``[N]``, of the same examples in the same order.
+
+    Returns:
+      The mean of ``ours - theirs`` and the ends of its interval, ``[]`` each.
+
     Raises:
       AssertionError: if the shapes differ.
+
+    Example:
+      >>> [float(end) for end in paired_interval([0.5, 0.75, 1.0], [0.25, 0.5, 0.75])]  # always a quarter more
+      [0.25, 0.25, 0.25]
     """
     ours, theirs = jnp.asarray(ours, jnp.float32), jnp.asarray(theirs, jnp.float32)
     chex.assert_equal_shape([ours, theirs])

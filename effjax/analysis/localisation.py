@@ -41,6 +41,11 @@ def gradient_times_input(images: jax.Array, gradient: jax.Array) -> jax.Array:
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> image, gradient = jnp.array([[[[1.0], [2.0]]]]), jnp.array([[[[3.0], [-1.0]]]])
+      >>> gradient_times_input(image, gradient)  # evidence against is left out
+      Array([[[3., 0.]]], dtype=float32)
+
     References:
       Shrikumar et al., `Not Just a Black Box <https://arxiv.org/abs/1605.01713>`_, 2016, sec. 3.2.
     """
@@ -62,6 +67,10 @@ def map_similarity(a: jax.Array, b: jax.Array) -> jax.Array:
 
     Raises:
       AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> map_similarity(jnp.eye(2)[None], jnp.ones((1, 2, 2)))  # 2 / (√2 · 2)
+      Array([0.7071], dtype=float32)
 
     References:
       Ojha et al., `What Knowledge Gets Distilled in Knowledge Distillation?

@@ -25,6 +25,11 @@ def cka(x: jax.Array, y: jax.Array) -> jax.Array:
     Raises:
       AssertionError: if the numbers of examples differ.
 
+    Example:
+      >>> x = jnp.array([[0.0, 1.0], [2.0, 0.0], [1.0, 3.0]])
+      >>> cka(x, 5.0 - 2.0 * x[:, ::-1])  # reflected, scaled, shifted
+      Array(1., dtype=float32)
+
     References:
       Kornblith et al., `Similarity of Neural Network Representations Revisited <https://arxiv.org/abs/1905.00414>`_,
       2019, eq. 2 and 3.
@@ -97,6 +102,7 @@ class MinibatchCka(NamedTuple):
 
     @classmethod
     def empty(cls) -> "MinibatchCka":
+        """The alignment of nothing."""
         zero = jnp.zeros((), jnp.float32)
         return cls(zero, zero, zero)
 
@@ -106,6 +112,7 @@ class MinibatchCka(NamedTuple):
         return self.merge(MinibatchCka(*sums))
 
     def merge(self, other: "MinibatchCka") -> "MinibatchCka":
+        """The alignment over what either has seen."""
         return MinibatchCka(*(a + b for a, b in zip(self, other, strict=True)))
 
     def compute(self) -> jax.Array:

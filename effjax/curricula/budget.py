@@ -11,7 +11,7 @@ _LEAST_SHARE, _MOST_SHARE = 0.05, 1 / 3  # of the two larger sizes: each is seen
 
 def for_budget(
     cost: float, seconds: Mapping[int, float], *, final_size: int = 224, multiple_of: int = 4
-) -> tuple[Plan, Plan]:
+) -> tuple[Plan[int], Plan[float]]:
     """EfficientTrain's sizes and magnitudes, their lengths fitted to a budget.
 
     The two larger sizes get equal shares of the steps, as published; the share is what meets the budget. At
@@ -29,6 +29,11 @@ def for_budget(
 
     Raises:
       UserError: if a size was not measured, or the budget cannot be met; says what can.
+
+    Example:
+      >>> sizes, _ = for_budget(0.653, {size: size**2 for size in (160, 192, 224)})
+      >>> [(round(start, 2), size) for start, size in sizes.pieces]
+      [(0.0, 160), (0.6, 192), (0.8, 224)]
     """
     sizes, magnitude = efficienttrain(final_size, multiple_of=multiple_of)
     small, middle, full = (size for _, size in sizes.pieces)

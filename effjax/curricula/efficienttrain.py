@@ -16,7 +16,7 @@ _PLUS_SIZES: Mapping[str, tuple[int, ...]] = {
 }
 
 
-def efficienttrain(final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan, Plan]:
+def efficienttrain(final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan[int], Plan[float]]:
     """EfficientTrain as first published: three sizes, and RandAugment's magnitude rising in fifths of the run.
 
     At 300 epochs and 224 pixels: 160 pixels for 180 epochs, 192 for 60, 224 for 60, the magnitude 1, 3, 5, 7, 9 for 60
@@ -32,6 +32,13 @@ def efficienttrain(final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan
     Raises:
       UserError: if the smallest size would have no pixels.
 
+    Example:
+      >>> sizes, magnitude = efficienttrain()
+      >>> sizes.pieces
+      ((0.0, 160), (0.6, 192), (0.8, 224))
+      >>> magnitude(0.5)
+      5.0
+
     References:
       Wang et al., `EfficientTrain: Exploring Generalized Curriculum Learning for Training Visual Backbones
       <https://arxiv.org/abs/2211.09703>`_, 2023, table 5.
@@ -43,7 +50,9 @@ def efficienttrain(final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan
     )
 
 
-def efficienttrain_plus(kind: str = "resnet", final_size: int = 224, *, multiple_of: int = 4) -> tuple[Plan, Plan]:
+def efficienttrain_plus(
+    kind: str = "resnet", final_size: int = 224, *, multiple_of: int = 4
+) -> tuple[Plan[int], Plan[float]]:
     """EfficientTrain++: ten stages of equal compute, the magnitude 0 to 9.
 
     A step at B pixels is taken to cost (B / final_size)² of a full one, so that a stage of small images has more steps.
@@ -77,7 +86,7 @@ def efficienttrain_plus(kind: str = "resnet", final_size: int = 224, *, multiple
     )
 
 
-def relative_cost(image_size: Plan, seconds: Mapping[int, float] | None = None) -> float:
+def relative_cost(image_size: Plan[int], seconds: Mapping[int, float] | None = None) -> float:
     """What a run under a plan of sizes costs, over a run of as many steps at the last size.
 
     Args:
@@ -89,17 +98,33 @@ def relative_cost(image_size: Plan, seconds: Mapping[int, float] | None = None) 
 
     Raises:
       UserError: if a size has no time.
+
+    Example:
+      >>> relative_cost(Plan("image_size", [(0.0, 112), (0.5, 224)]))  # half of the steps at a quarter of the pixels
+      0.625
     """
     _, costs, shares = _costs(image_size, seconds)
     return math.fsum(cost * share for cost, share in zip(costs, shares, strict=True))
 
 
-def epochs_for_compute(image_size: Plan, full_epochs: float) -> float:
-    """How many epochs under a plan of sizes cost as much as ``full_epochs`` at the last size."""
+def epochs_for_compute(image_size: Plan[int], full_epochs: float) -> float:
+    """How many epochs under a plan of sizes cost as much as ``full_epochs`` at the last size.
+
+    Args:
+      image_size: the plan.
+      full_epochs: epochs at the last size.
+
+    Returns:
+      The epochs, more than ``full_epochs`` where the plan has smaller sizes.
+
+    Example:
+      >>> epochs_for_compute(Plan("image_size", [(0.0, 112), (0.5, 224)]), 100)
+      160.0
+    """
     return full_epochs / relative_cost(image_size)
 
 
-def compute_progress(image_size: Plan) -> tuple[tuple[float, float], ...]:
+def compute_progress(image_size: Plan[int]) -> tuple[tuple[float, float], ...]:
     """The share of a run's compute that has been spent, as a function of the share of its steps.
 
     Args:
@@ -107,6 +132,10 @@ def compute_progress(image_size: Plan) -> tuple[tuple[float, float], ...]:
 
     Returns:
       Corners ``(share of the steps, share of the compute)`` of a piecewise linear function, from (0, 0) to (1, 1).
+
+    Example:
+      >>> compute_progress(Plan("image_size", [(0.0, 112), (0.5, 224)]))
+      ((0.0, 0.0), (0.5, 0.2), (1.0, 1.0))
     """
     starts, costs, shares = _costs(image_size, None)
     spent = [cost * share for cost, share in zip(costs, shares, strict=True)]
@@ -128,17 +157,16 @@ def scaled(size: int, final_size: int, multiple_of: int) -> int:
     return pixels
 
 
-def _costs(image_size: Plan, seconds: Mapping[int, float] | None) -> tuple[list[float], list[float], list[float]]:
+def _costs(image_size: Plan[int], seconds: Mapping[int, float] | None) -> tuple[list[float], list[float], list[float]]:
     """By piece: where it starts, a step's cost over one at the last size, and its share of the steps."""
     starts = [start for start, _ in image_size.pieces]
     sizes = [size for _, size in image_size.pieces]
-    if seconds is None:
-        seconds = {size: float(size) ** 2 for size in sizes}
+    times = seconds if seconds is not None else {size: float(size) ** 2 for size in sizes}
     for size in sizes:
-        if size not in seconds:
-            raise UserError(f"seconds: no time of a step at {size} pixels; there are {sorted(seconds)}")
+        if size not in times:
+            raise UserError(f"seconds: no time of a step at {size} pixels; there are {sorted(times)}")
     shares = [stop - start for start, stop in zip(starts, [*starts[1:], 1.0], strict=True)]
-    return starts, [seconds[size] / seconds[sizes[-1]] for size in sizes], shares
+    return starts, [times[size] / times[sizes[-1]] for size in sizes], shares
 
 
 def _starts(lengths: Sequence[float]) -> list[float]:

@@ -32,6 +32,11 @@ def pacing(kind: str, *, start: float = 0.2, full_at: float = 0.8) -> Callable[[
     Raises:
       UserError: naming the argument that is out of range.
 
+    Example:
+      >>> share = pacing("linear", start=0.2, full_at=0.8)
+      >>> [round(share(progress), 2) for progress in (0.0, 0.4, 0.8, 1.0)]
+      [0.2, 0.6, 1.0, 1.0]
+
     References:
       Wu et al., `When Do Curricula Work? <https://arxiv.org/abs/2012.03107>`_, 2021, table 2.
     """

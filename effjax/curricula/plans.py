@@ -9,11 +9,13 @@ import bisect
 import dataclasses
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+V = TypeVar("V", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Plan(Generic[V]):
     """One setting as a piecewise-constant function of training progress.
 
     Attributes:
@@ -24,10 +26,14 @@ class Plan:
     Raises:
       ValueError: if the pieces are empty or no pairs, do not start at 0, do not increase, reach 1, or hold an
         unhashable value.
+
+    Example:
+      >>> Plan("image_size", [(0.0, 96), (0.5, 224)])(0.7)
+      224
     """
 
     setting: str
-    pieces: tuple[tuple[float, Hashable], ...]
+    pieces: tuple[tuple[float, V], ...]
 
     def __init__(self, setting: str, pieces: Iterable[Sequence[Any]]):
         frozen = _freeze_pieces(setting, pieces)
@@ -41,15 +47,10 @@ class Plan:
         if starts[-1] >= 1.0:
             raise ValueError(f"plan {setting!r}: starts are fractions of the run below 1, got {starts}")
 
-    def __call__(self, progress: float) -> Hashable:
+    def __call__(self, progress: float) -> V:
         """Returns the value that holds at ``progress`` (0 at the first step, 1 at the end)."""
         starts = [start for start, _ in self.pieces]
         return self.pieces[max(bisect.bisect_right(starts, progress) - 1, 0)][1]
-
-    @classmethod
-    def constant(cls, setting: str, value: Hashable) -> "Plan":
-        """A plan that never changes."""
-        return cls(setting, [(0.0, value)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,9 @@ class Stage:
         return self.stop - self.start
 
 
-def stages(total_steps: int, plans: Iterable[Plan] | Mapping[str, Any], *, multiple_of: int = 1) -> tuple[Stage, ...]:
+def stages(
+    total_steps: int, plans: Iterable[Plan[Any]] | Mapping[str, Any], *, multiple_of: int = 1
+) -> tuple[Stage, ...]:
     """Cuts a run at the union of all the plans' breakpoints.
 
     A breakpoint at fraction ``f`` falls on the multiple of ``multiple_of`` nearest to ``f * total_steps``. Neighbours
@@ -88,20 +91,24 @@ def stages(total_steps: int, plans: Iterable[Plan] | Mapping[str, Any], *, multi
 
     Raises:
       ValueError: if ``total_steps`` is not positive or two plans name the same setting.
+
+    Example:
+      >>> cut = stages(10, {"image_size": [(0.0, 96), (0.5, 224)], "terms": [(0.0, ("ce", "kd")), (0.8, ("ce",))]})
+      >>> [(stage.start, stage.stop, stage["image_size"], stage["terms"]) for stage in cut]
+      [(0, 5, 96, ('ce', 'kd')), (5, 8, 224, ('ce', 'kd')), (8, 10, 224, ('ce',))]
     """
     if total_steps <= 0:
         raise ValueError(f"total_steps must be positive, got {total_steps}")
-    if isinstance(plans, Mapping):
-        plans = [Plan(setting, pieces) for setting, pieces in plans.items()]
-    plans = sorted(plans, key=lambda plan: plan.setting)
-    names = [plan.setting for plan in plans]
+    given = (Plan(str(name), pieces) for name, pieces in plans.items()) if isinstance(plans, Mapping) else plans
+    by_name = sorted(given, key=lambda plan: plan.setting)
+    names = [plan.setting for plan in by_name]
     if len(set(names)) != len(names):
         raise ValueError(f"two plans for one setting: {names}")
 
     def to_step(fraction: float) -> int:
         return min(round(fraction * total_steps / multiple_of) * multiple_of, total_steps)
 
-    tracks = {plan.setting: [(to_step(start), value) for start, value in plan.pieces] for plan in plans}
+    tracks = {plan.setting: [(to_step(start), value) for start, value in plan.pieces] for plan in by_name}
     cuts = sorted({0, total_steps}.union(*([step for step, _ in track] for track in tracks.values())))
     result: list[Stage] = []
     for start, stop in itertools.pairwise(cuts):
@@ -115,7 +122,19 @@ def stages(total_steps: int, plans: Iterable[Plan] | Mapping[str, Any], *, multi
 
 
 def stage_at(plan: Sequence[Stage], step: int) -> int:
-    """Returns the index of the stage that ``step`` belongs to (the last one for a finished run)."""
+    """Returns the index of the stage that ``step`` belongs to (the last one for a finished run).
+
+    Args:
+      plan: the stages of a run.
+      step: a step of it, or its length.
+
+    Returns:
+      The index in ``plan``.
+
+    Example:
+      >>> stage_at(stages(10, {"image_size": [(0.0, 96), (0.5, 224)]}), 5)
+      1
+    """
     return min(bisect.bisect_right([stage.start for stage in plan], step) - 1, len(plan) - 1)
 
 

@@ -25,6 +25,11 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> shifted = random_crop(jax.random.key(0), jnp.ones((1, 2, 2, 1)), padding=4)
+      >>> shifted.shape, set(shifted.ravel().tolist()) <= {0.0, 1.0}
+      ((1, 2, 2, 1), True)
+
     References:
       He et al., `Deep Residual Learning <https://arxiv.org/abs/1512.03385>`_, 2016, sec. 4.2 (padding 4 on CIFAR).
     """
@@ -51,6 +56,12 @@ def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
 
     Raises:
       AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> row = jnp.array([[[[1.0], [2.0]]]])
+      >>> flipped = random_flip(jax.random.key(0), jnp.tile(row, (64, 1, 1, 1)))[:, 0, :, 0]
+      >>> sorted(set(map(tuple, flipped.tolist())))
+      [(1.0, 2.0), (2.0, 1.0)]
     """
     chex.assert_rank(images, 4)
     keys = per_example_keys(key, len(images))

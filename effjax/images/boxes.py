@@ -1,6 +1,6 @@
 """Random rectangles within an image."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -8,20 +8,21 @@ import jax.numpy as jnp
 from effjax.images.keys import whole_below
 
 _TRIES = 10
+N = TypeVar("N", jax.Array, int)
 
 
-class Box(NamedTuple):
-    """A rectangle of whole pixels, each entry an int32 scalar."""
+class Box(NamedTuple, Generic[N]):
+    """A rectangle of whole pixels, each entry a number or an int32 scalar."""
 
-    top: jax.Array
-    left: jax.Array
-    height: jax.Array
-    width: jax.Array
+    top: N
+    left: N
+    height: N
+    width: N
 
 
 def random_box(
     key: jax.Array, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[Box, jax.Array]:
+) -> tuple[Box[jax.Array], jax.Array]:
     """Draws a rectangle of random area, shape and place.
 
     Args:
@@ -47,7 +48,7 @@ def random_box(
     return Box(top, left, box_height, box_width), fits.any()
 
 
-def inside(box: Box, height: int, width: int) -> jax.Array:
+def inside(box: Box[jax.Array], height: int, width: int) -> jax.Array:
     """Which pixels of an image lie in the box: bool ``[height, width, 1]``."""
     rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
     in_rows = (rows >= box.top) & (rows < box.top + box.height)

@@ -39,6 +39,11 @@ def low_frequency_crop(images: jax.Array, size: Size, *, method: str = "fft") ->
       TypeError: if the images are not float.
       ValueError: if they have fewer than three axes, or ``size`` is not one or two whole numbers above 0.
 
+    Example:
+      >>> checkerboard = jnp.array([[1.0, 0.0], [0.0, 1.0]])[None, :, :, None]
+      >>> low_frequency_crop(checkerboard, 1)[0, 0, 0]  # only the mean is left
+      Array([0.5], dtype=float32)
+
     References:
       Wang et al, 2023, EfficientTrain: Exploring Generalized Curriculum Learning for Training Visual Backbones,
       sec. 4.1, https://arxiv.org/abs/2211.09703
@@ -100,7 +105,7 @@ def _cosines(source: int, size: int) -> np.ndarray:
     frequencies = np.arange(-(size // 2), size - size // 2)
     read = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(source)) / source)
     write = np.exp(2j * np.pi * np.outer(np.arange(size), frequencies) / size)
-    return (write @ read).real / source
+    return np.real(write @ read) / source
 
 
 def _unpaired_wave(source: int, size: int) -> np.ndarray:

@@ -39,6 +39,12 @@ def mixup(key: jax.Array, images: jax.Array, labels: jax.Array, *, alpha: float 
       AssertionError: if shapes do not fit, or ``images`` are integers.
       UserError: if labels are integers.
 
+    Example:
+      >>> images, labels = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1), jnp.eye(2)
+      >>> mixed, weights = mixup(jax.random.key(0), images, labels)
+      >>> bool(jnp.allclose(mixed.ravel(), weights[:, 1]))  # a pixel is as much of the other as its label
+      True
+
     References:
       Zhang et al., `mixup: Beyond Empirical Risk Minimization <https://arxiv.org/abs/1710.09412>`_, 2018.
     """
@@ -70,6 +76,12 @@ def cutmix(key: jax.Array, images: jax.Array, labels: jax.Array, *, alpha: float
     Raises:
       AssertionError: if shapes do not fit, or ``images`` are integers.
       UserError: if labels are integers.
+
+    Example:
+      >>> images, labels = jnp.array([0.0, 1.0])[:, None, None, None] * jnp.ones((2, 8, 8, 1)), jnp.eye(2)
+      >>> mixed, weights = cutmix(jax.random.key(0), images, labels)
+      >>> bool(jnp.allclose(mixed.mean((1, 2, 3)), weights[:, 1]))  # labels follow the area
+      True
 
     References:
       Yun et al., `CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features

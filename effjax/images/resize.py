@@ -29,6 +29,10 @@ def resize(images: jax.Array, size: Size, *, method: str = "lanczos3") -> jax.Ar
       TypeError: if the images are not float.
       ValueError: if they have fewer than three axes, or ``size`` is not one or two whole numbers above 0.
 
+    Example:
+      >>> resize(jax.numpy.array([[[0.0], [1.0]]]), (1, 4), method="linear")[0, :, 0]
+      Array([0.  , 0.25, 0.75, 1.  ], dtype=float32)
+
     References:
       Keys, 1981, Cubic Convolution Interpolation for Digital Image Processing,
       https://doi.org/10.1109/TASSP.1981.1163711

@@ -54,7 +54,7 @@ def random_resized_crop(
     return jax.vmap(crop)(per_example_keys(key, len(images)), images.astype(jnp.float32)).astype(images.dtype)
 
 
-def _central(height: int, width: int, ratio: tuple[float, float]) -> Box:
+def _central(height: int, width: int, ratio: tuple[float, float]) -> Box[int]:
     shape = min(max(width / height, ratio[0]), ratio[1])
     box_height, box_width = min(height, round(width / shape)), min(width, round(height * shape))
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)

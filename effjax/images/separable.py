@@ -48,6 +48,6 @@ def on_rows_and_columns(images: jax.Array, rows: np.ndarray, columns: np.ndarray
     Returns:
       ``[..., h, w, C]``, of the images' dtype.
     """
-    rows, columns = jnp.asarray(rows, images.dtype), jnp.asarray(columns, images.dtype)
+    row_matrix, column_matrix = jnp.asarray(rows, images.dtype), jnp.asarray(columns, images.dtype)
     # Left to itself the GPU or TPU multiplies in TF32 or bfloat16, with errors a thousand times as large.
-    return jnp.einsum("hH,wW,...HWc->...hwc", rows, columns, images, precision=EXACT)
+    return jnp.einsum("hH,wW,...HWc->...hwc", row_matrix, column_matrix, images, precision=EXACT)

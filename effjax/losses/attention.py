@@ -1,5 +1,6 @@
 """Where a network looks."""
 
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -38,6 +39,11 @@ def attention_transfer(
       AssertionError: if the shapes or the numbers of maps do not fit.
       UserError: if there is no such form.
 
+    Example:
+      >>> left, right = jnp.array([[[[2.0], [0.0]]]]), jnp.array([[[[0.0], [3.0]]]])  # one row of two pixels
+      >>> attention_transfer(left, right)  # maps (1, 0) and (0, 1)
+      Array([1.], dtype=float32)
+
     References:
       Zagoruyko & Komodakis, `Paying More Attention to Attention <https://arxiv.org/abs/1612.03928>`_, 2017;
       `its code <https://github.com/szagoruyko/attention-transfer>`_, ``utils.py``; the resizing is RepDistiller's,
@@ -52,7 +58,7 @@ def attention_transfer(
     chex.assert_equal_shape_prefix([*students, *teachers], 1)
     differences = [_difference(s, t, where) for s, t in zip(students, teachers, strict=True)]
     losses = [norm(d) if form == "paper" else jnp.square(d).mean(-1) for d in differences]
-    return masked(sum(losses), where)
+    return masked(functools.reduce(jnp.add, losses), where)
 
 
 def _sequence(maps: Maps) -> list[jax.Array]:

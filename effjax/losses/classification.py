@@ -27,6 +27,10 @@ def cross_entropy(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> cross_entropy(jnp.zeros((2, 4)), jnp.array([0, 3]), where=jnp.array([True, False]))  # log 4
+      Array([1.3863, 0.    ], dtype=float32)
+
     References:
       Szegedy et al., `Rethinking the Inception Architecture <https://arxiv.org/abs/1512.00567>`_, 2016 (smoothing).
     """

@@ -37,6 +37,10 @@ def contrastive(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> contrastive(jnp.eye(2), jnp.eye(2), temperature=1.0)  # log(e + 1) − 1
+      Array([0.3133, 0.3133], dtype=float32)
+
     References:
       Tian et al., `Contrastive Representation Distillation <https://arxiv.org/abs/1910.10699>`_, 2020;
       van den Oord et al., `Representation Learning with Contrastive Predictive Coding

@@ -44,6 +44,11 @@ def dist(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> logits = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> dist(logits, logits[::-1])  # r = −1 between the classes and within each: 2 + 2
+      Array(4., dtype=float32)
+
     References:
       Huang et al., `Knowledge Distillation from A Stronger Teacher <https://arxiv.org/abs/2205.10536>`_, 2022;
       `its code <https://github.com/hunto/image_classification_sota>`_, ``lib/models/losses/dist_kd.py`` (T², 1e-8).

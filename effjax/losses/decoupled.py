@@ -45,6 +45,11 @@ def decoupled_kl(
       AssertionError: if the shapes do not fit or the labels are no integers.
       UserError: if there are fewer than three classes: then ``q`` is a single class, and its part is always 0.
 
+    Example:
+      >>> teacher = jnp.log(jnp.array([[0.5, 0.25, 0.25]]))  # as unsure of the rest as the student
+      >>> decoupled_kl(jnp.zeros((1, 3)), teacher, jnp.array([0]), temperature=1.0)  # ½ log 1½ + ½ log ¾
+      Array([0.0589], dtype=float32)
+
     References:
       Zhao et al., `Decoupled Knowledge Distillation <https://arxiv.org/abs/2203.08679>`_, 2022, eq. 7;
       `its code <https://github.com/megvii-research/mdistiller>`_, ``mdistiller/distillers/DKD.py``.

@@ -33,6 +33,10 @@ def hint_mse(
       AssertionError: if the shapes do not fit.
       UserError: if there is no such form.
 
+    Example:
+      >>> hint_mse(jnp.zeros((1, 2)), jnp.array([[3.0, 4.0]]))  # half of 9 + 16
+      Array([12.5], dtype=float32)
+
     References:
       Romero et al., `FitNets: Hints for Thin Deep Nets <https://arxiv.org/abs/1412.6550>`_, 2014, eq. 3;
       `its code <https://github.com/adri-romsor/FitNets>`_, ``costs/HintCost.py``.

@@ -25,6 +25,10 @@ def logit_mse(student_logits: jax.Array, teacher_logits: jax.Array, *, where: ja
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> logit_mse(jnp.array([[1.0, 2.0]]), jnp.zeros((1, 2)))  # half of 1 + 4
+      Array([2.5], dtype=float32)
+
     References:
       Ba & Caruana, `Do Deep Nets Really Need to be Deep? <https://arxiv.org/abs/1312.6184>`_, 2014, eq. 1.
     """
@@ -49,6 +53,11 @@ def ensemble_logits(logits: jax.Array, temperature: float | jax.Array) -> jax.Ar
 
     Raises:
       AssertionError: if there is no axis of members beside the classes.
+
+    Example:
+      >>> members = jnp.log(jnp.array([[0.2, 0.8], [0.6, 0.4]]))
+      >>> jnp.exp(ensemble_logits(members, 1.0))
+      Array([0.4, 0.6], dtype=float32)
 
     References:
       Hinton et al., `Distilling the Knowledge in a Neural Network <https://arxiv.org/abs/1503.02531>`_, 2015, sec. 2

@@ -31,6 +31,11 @@ def relational_distance(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> line = jnp.array([[0.0], [1.0], [2.0]])
+      >>> relational_distance(line, 5.0 * line)  # the scale does not matter
+      Array([0., 0., 0.], dtype=float32)
+
     References:
       Park et al., `Relational Knowledge Distillation <https://arxiv.org/abs/1904.05068>`_, 2019, eq. 4 to 6;
       `its code <https://github.com/lenscloth/RKD>`_, ``metric/loss.py``.
@@ -67,6 +72,11 @@ def relational_angle(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> corner = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+      >>> relational_angle(corner, corner[:, ::-1])  # nor does a reflection
+      Array([0., 0., 0.], dtype=float32)
+
     References:
       Park et al., `Relational Knowledge Distillation <https://arxiv.org/abs/1904.05068>`_, 2019, eq. 7 and 8;
       `its code <https://github.com/lenscloth/RKD>`_, ``metric/loss.py``.
@@ -79,7 +89,7 @@ def relational_angle(
     return masked(by_vertex, where)
 
 
-def _checked(student, teacher, where, axis_name) -> jax.Array:
+def _checked(student: jax.Array, teacher: jax.Array, where: jax.Array | None, axis_name: str | None) -> jax.Array:
     """Which of all devices' examples take part, ``[N]``."""
     chex.assert_equal_shape_prefix([student, teacher], 1)
     return gather(kept(where, len(student)), axis_name)
@@ -91,7 +101,7 @@ def _smooth_l1(difference: jax.Array) -> jax.Array:
     return 0.5 * jnp.square(near) + (size - near)
 
 
-def _inner_products(features, where, keep, axis_name) -> jax.Array:
+def _inner_products(features: jax.Array, where: jax.Array | None, keep: jax.Array, axis_name: str | None) -> jax.Array:
     """Inner products ``[N, N]`` of all devices' examples, seen from their mean."""
     rows = gather(vectors(jnp.asarray(features), where), axis_name)
     # No relation depends on the origin; from the mean, the differences of inner products cancel the least.
@@ -104,7 +114,7 @@ def _squared_distances(inner: jax.Array) -> jax.Array:
     return square[:, None] + square[None, :] - 2.0 * inner
 
 
-def _distances(features, where, keep, axis_name) -> jax.Array:
+def _distances(features: jax.Array, where: jax.Array | None, keep: jax.Array, axis_name: str | None) -> jax.Array:
     """Distances ``[N, N]`` over their mean."""
     inner = _inner_products(features, where, keep, axis_name)
     pairs = keep[:, None] & keep[None, :] & ~jnp.eye(len(inner), dtype=bool)
@@ -114,7 +124,7 @@ def _distances(features, where, keep, axis_name) -> jax.Array:
     return distances * count / jnp.where(count > 0, distances.sum(), 1.0)
 
 
-def _cosines(features, where, keep, axis_name) -> jax.Array:
+def _cosines(features: jax.Array, where: jax.Array | None, keep: jax.Array, axis_name: str | None) -> jax.Array:
     """Cosines ``[B, N, N]`` of the angles at this device's examples."""
     inner = _inner_products(features, where, keep, axis_name)
     square, lengths = jnp.diagonal(inner), _squared_distances(inner)

@@ -23,6 +23,12 @@ def self_paced_weights(losses: jax.Array, threshold: jax.Array | float, *, form:
     Raises:
       UserError: if there is no such form.
 
+    Example:
+      >>> self_paced_weights(jnp.array([0.5, 2.0]), 1.0)
+      Array([1., 0.], dtype=float32)
+      >>> self_paced_weights(jnp.array([0.25, 2.0]), 1.0, form="linear")
+      Array([0.75, 0.  ], dtype=float32)
+
     References:
       Kumar et al., `Self-Paced Learning for Latent Variable Models
       <https://papers.nips.cc/paper/3923-self-paced-learning-for-latent-variable-models>`_, 2010 (hard);

@@ -31,6 +31,10 @@ def similarity_preserving(
     Raises:
       AssertionError: if the shapes do not fit.
 
+    Example:
+      >>> similarity_preserving(jnp.eye(2), jnp.ones((2, 1)))  # rows (1, 0) and (√½, √½): (2 − √2) / 2
+      Array([0.2929, 0.2929], dtype=float32)
+
     References:
       Tung & Mori, `Similarity-Preserving Knowledge Distillation <https://arxiv.org/abs/1907.09682>`_, 2019, eq. 4;
       `RepDistiller <https://github.com/HobbitLong/RepDistiller>`_, ``distiller_zoo/SP.py``, which its author verified.

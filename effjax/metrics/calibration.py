@@ -18,17 +18,22 @@ class CalibrationBins(NamedTuple):
       correct: how many of them are right, ``[n]``.
     """
 
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] (tuples have a method of this name)
     confidence: jax.Array
     correct: jax.Array
 
     @classmethod
     def empty(cls, num_bins: int = 15) -> "CalibrationBins":
+        """The bins of nothing."""
         zeros = jnp.zeros((num_bins,), jnp.float32)
         return cls(zeros, zeros, zeros)
 
     def update(self, probs: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> "CalibrationBins":
-        """Adds probabilities ``[N, K]`` and integer labels ``[N]``, leaving out those where ``where`` is false."""
+        """Adds probabilities ``[N, K]`` and integer labels ``[N]``, leaving out those where ``where`` is false.
+
+        Raises:
+          AssertionError: if the shapes do not fit.
+        """
         probs, labels = jnp.asarray(probs), jnp.asarray(labels)
         chex.assert_rank([probs, labels], [2, 1])
         chex.assert_equal_shape_prefix([probs, labels], 1)
@@ -50,6 +55,7 @@ class CalibrationBins(NamedTuple):
         )
 
     def merge(self, other: "CalibrationBins") -> "CalibrationBins":
+        """The bins of what either has seen."""
         return CalibrationBins(*(a + b for a, b in zip(self, other, strict=True)))
 
     def compute(self) -> jax.Array:
@@ -70,6 +76,11 @@ def expected_calibration_error(
 
     Returns:
       ``[]``, in ``[0, 1]``.
+
+    Example:
+      >>> sure = jnp.array([[0.75, 0.25], [0.75, 0.25]])
+      >>> expected_calibration_error(sure, jnp.array([0, 1]))  # 75 % sure, 50 % right
+      Array(0.25, dtype=float32)
 
     References:
       Guo et al., `On Calibration of Modern Neural Networks <https://arxiv.org/abs/1706.04599>`_, 2017, eq. 3.

@@ -21,6 +21,11 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.A
 
     Raises:
       AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> logits = jnp.array([[0.1, 0.9, 0.5]])
+      >>> top_k_accuracy(logits, jnp.array([2])), top_k_accuracy(logits, jnp.array([2]), k=2)
+      (Array([False], dtype=bool), Array([ True], dtype=bool))
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     chex.assert_shape(labels, logits.shape[:-1])
@@ -41,6 +46,13 @@ def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
     Returns:
       Booleans ``[...]``.
 
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> agreement(jnp.array([[0.0, 1.0], [2.0, 1.0]]), jnp.array([[0.0, 5.0], [1.0, 2.0]]))
+      Array([ True, False], dtype=bool)
+
     References:
       Stanton et al., `Does Knowledge Distillation Really Work? <https://arxiv.org/abs/2106.05945>`_, 2021 (fidelity).
     """
@@ -59,6 +71,13 @@ def negative_log_likelihood(probs: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       ``[...]``, capped where a probability has underflowed to 0 (at the smallest normal float's).
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> negative_log_likelihood(jnp.array([[0.5, 0.5]]), jnp.array([0]))  # log 2
+      Array([0.6931], dtype=float32)
     """
     probs, labels = jnp.asarray(probs), jnp.asarray(labels)
     chex.assert_shape(labels, probs.shape[:-1])

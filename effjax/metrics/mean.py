@@ -16,10 +16,15 @@ class Mean(NamedTuple):
     Attributes:
       total: the sum of the values, float32 ``[]``.
       count: how many values, float32 ``[]``.
+
+    Example:
+      >>> first = Mean.empty().update(jnp.array([1.0, 2.0, 9.0]), where=jnp.array([True, True, False]))
+      >>> first.merge(Mean.empty().update(jnp.array([6.0]))).compute()
+      Array(3., dtype=float32)
     """
 
     total: jax.Array
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] (tuples have a method of this name)
 
     @classmethod
     def empty(cls) -> "Mean":

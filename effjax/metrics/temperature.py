@@ -20,6 +20,14 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       T, ``[]``, between 0.05 and 20.
 
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> logits = jnp.tile(jnp.array([2.0 * jnp.log(3.0), 0.0]), (4, 1))  # 90 % sure
+      >>> fit_temperature(logits, jnp.array([0, 0, 0, 1]))  # 75 % right: the logit should be log 3
+      Array(2., dtype=float32, weak_type=True)
+
     References:
       Guo et al., `On Calibration of Modern Neural Networks <https://arxiv.org/abs/1706.04599>`_, 2017, sec. 4.2.
     """

@@ -12,9 +12,10 @@ from effjax.selection.checks import check_count
 from effjax.selection.pools import bucket, padded
 from effjax.selection.products import in_range, product
 from effjax.selection.ties import highest_one, lots
+from effjax.typing import Array
 
 
-def badge(key: jax.Array, probs: jax.Array, features: jax.Array, k: int) -> jax.Array:
+def badge(key: jax.Array, probs: Array, features: Array, k: int) -> jax.Array:
     """Picks k examples by k-means++ on gradient embeddings.
 
     The embedding of an example is the gradient of its loss in the last layer, had it the label that the network

@@ -10,11 +10,12 @@ from effjax.selection.checks import check_count
 from effjax.selection.pools import padded
 from effjax.selection.products import product
 from effjax.selection.ties import highest_one, lots
+from effjax.typing import Array
 
 _CHUNK_ELEMENTS = 2**22  # of the table of a chunk of candidates: 16 MiB
 
 
-def batch_bald(key: jax.Array, probs: jax.Array, k: int, *, num_samples: int = 10_000) -> jax.Array:
+def batch_bald(key: jax.Array, probs: Array, k: int, *, num_samples: int = 10_000) -> jax.Array:
     """Picks k examples whose joint mutual information with the members is greatest, greedily.
 
     The entropy of several labels together is exact while there are at most ``num_samples`` combinations of them; from

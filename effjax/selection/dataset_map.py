@@ -35,6 +35,17 @@ def dataset_map(true_label_probs: jax.Array, correct: jax.Array) -> DatasetMap:
     Returns:
       The map.
 
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> easy_and_hard = jnp.array([[0.8, 0.2], [1.0, 0.4]])  # two epochs of two examples
+      >>> found = dataset_map(easy_and_hard, easy_and_hard > 0.5)
+      >>> found.confidence, found.variability, found.correctness
+      (Array([0.9, 0.3], dtype=float32), Array([0.1, 0.1], dtype=float32), Array([1., 0.], dtype=float32))
+      >>> rank_outliers(found)
+      Array([1, 0], dtype=int32)
+
     References:
       Swayamdipta et al., `Dataset Cartography: Mapping and Diagnosing Datasets with Training Dynamics
       <https://arxiv.org/abs/2009.10795>`_, 2020.

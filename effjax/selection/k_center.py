@@ -5,6 +5,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,12 +14,13 @@ from effjax.selection.checks import check_count, check_positions
 from effjax.selection.pools import bucket, padded
 from effjax.selection.products import centred, distances_to, in_range, product
 from effjax.selection.ties import highest_one, lots
+from effjax.typing import Array
 
 _CHUNK = 256  # labelled examples whose distances are in memory at a time
 
 
 def k_center_greedy(
-    features: jax.Array, k: int, labelled: jax.Array | None = None, *, key: jax.Array | None = None
+    features: Array, k: int, labelled: Array | None = None, *, key: jax.Array | None = None
 ) -> jax.Array:
     """Picks k centres greedily: at most twice the radius of the best k.
 
@@ -35,6 +37,10 @@ def k_center_greedy(
     Raises:
       UserError: if k or a position is out of range or a feature is not finite.
 
+    Example:
+      >>> k_center_greedy(jnp.array([[0.0], [1.0], [10.0], [4.0]]), 2, labelled=jnp.array([0]))  # the furthest, twice
+      Array([2, 3], dtype=int32)
+
     References:
       Sener & Savarese, `Active Learning for Convolutional Neural Networks: A Core-Set Approach
       <https://arxiv.org/abs/1708.00489>`_, 2018, algorithm 1.
@@ -50,7 +56,7 @@ def k_center_greedy(
     return _greedy(padded(features), points, padded(free, dtype=bool), drawn, k)
 
 
-def split_labelled(features: jax.Array, labelled: Any) -> tuple[jax.Array, np.ndarray]:
+def split_labelled(features: Array, labelled: Any) -> tuple[Array, np.ndarray]:
     """What is labelled: its features ``[L, D]``, and which of the pool may still be picked, ``[N]``."""
     free = np.ones(len(features), bool)
     if labelled is None or len(labelled) == 0:

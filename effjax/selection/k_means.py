@@ -8,12 +8,13 @@ import jax.numpy as jnp
 
 from effjax.selection.pools import bucket, padded
 from effjax.selection.products import centred, distances_to, product
+from effjax.typing import Array
 
 _ROUNDS = 25  # at most; the clusters need not be exact
 _SLOTS = 64  # for clusters: as many more of them, at most, cost less than compiling for each number
 
 
-def k_means(key: jax.Array, features: jax.Array, num_clusters: int) -> jax.Array:
+def k_means(key: jax.Array, features: Array, num_clusters: int) -> jax.Array:
     """Lloyd's k-means from a k-means++ start.
 
     Args:

@@ -23,6 +23,13 @@ class RunningTopK(NamedTuple):
       seen: ``[]`` int32 how many examples went in.
       invalid: ``[]`` int32 how many of them had a score that is not finite.
       seed: ``[]`` uint32 of the lots.
+
+    Example:
+      >>> best = RunningTopK.empty(2)
+      >>> for scores, ids in (([0.1, 0.7], [10, 11]), ([0.9, 0.5], [12, 13])):
+      ...     best = best.update(jnp.array(scores), jnp.array(ids))
+      >>> best.ids
+      Array([12, 11], dtype=int32)
     """
 
     scores: jax.Array
@@ -39,6 +46,9 @@ class RunningTopK(NamedTuple):
           k: how many.
           seed: of the lots that tell equal scores apart, below 2³².
 
+        Returns:
+          The state before the first batch.
+
         Raises:
           UserError: if k is not 1 or more.
         """
@@ -54,6 +64,12 @@ class RunningTopK(NamedTuple):
           scores: ``[B]``; one that is not finite is counted, and never among the best.
           ids: ``[B]`` integers, none of which has gone in before.
           where: ``[B]`` false for padding.
+
+        Returns:
+          The best of what came before and of the batch.
+
+        Raises:
+          AssertionError: if the shapes do not fit.
         """
         chex.assert_rank([scores, ids], 1)
         where = jnp.ones(scores.shape, bool) if where is None else jnp.asarray(where, bool)

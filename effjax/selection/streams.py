@@ -48,6 +48,11 @@ def fixed_threshold(budget: float, threshold: float, *, window: int = 100) -> Po
     Raises:
       UserError: if the budget or the window is out of range.
 
+    Example:
+      >>> start, step = fixed_threshold(budget=0.5, threshold=0.6)
+      >>> jax.lax.scan(step, start, jnp.array([0.9, 0.1, 0.7]))[1]
+      Array([ True, False,  True], dtype=bool)
+
     References:
       Žliobaitė et al., `Active Learning With Drifting Streaming Data <https://doi.org/10.1109/TNNLS.2012.2236570>`_,
       2014, algorithm 2 and equation 1.

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from effjax.typing import Array
+
 _PURPOSE = 0x6C6F7473  # larger than any number of a pick or of an example that the same key is folded with
 
 
-def lots(key: jax.Array | None, ids: jax.Array) -> jax.Array:
+def lots(key: jax.Array | None, ids: Array) -> jax.Array:
     """A lot for each example, a function of the key and its id or position alone.
 
     Args:

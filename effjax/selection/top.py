@@ -4,6 +4,7 @@ from functools import partial
 
 import chex
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,9 +13,10 @@ from effjax.numerics import check_finite
 from effjax.selection.checks import check_count, check_positions
 from effjax.selection.pools import bucket, padded
 from effjax.selection.ties import highest, lots
+from effjax.typing import Array
 
 
-def top_k(scores: jax.Array, k: int, *, key: jax.Array | None = None) -> jax.Array:
+def top_k(scores: Array, k: int, *, key: jax.Array | None = None) -> jax.Array:
     """Picks the k highest scores; equal ones by lot.
 
     Args:
@@ -27,6 +29,10 @@ def top_k(scores: jax.Array, k: int, *, key: jax.Array | None = None) -> jax.Arr
 
     Raises:
       UserError: if k is out of range or a score is not finite.
+
+    Example:
+      >>> top_k(jnp.array([0.1, 0.9, 0.5]), 2)
+      Array([1, 2], dtype=int32)
     """
     chex.assert_rank(scores, 1)
     check_count(k, len(scores))
@@ -34,7 +40,7 @@ def top_k(scores: jax.Array, k: int, *, key: jax.Array | None = None) -> jax.Arr
     return highest(jnp.asarray(scores), lots(key, jnp.arange(len(scores))), k)
 
 
-def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0) -> jax.Array:
+def power_batch(key: jax.Array, scores: Array, k: int, *, beta: float = 1.0) -> jax.Array:
     """Draws k examples without replacement, each with a probability that grows as its score to the power β.
 
     The k best by score are often much alike; a little chance spreads a batch, at no cost.
@@ -50,6 +56,10 @@ def power_batch(key: jax.Array, scores: jax.Array, k: int, *, beta: float = 1.0)
 
     Raises:
       UserError: if k or β is out of range, or a score is negative or not finite.
+
+    Example:
+      >>> power_batch(jax.random.key(0), jnp.array([0.0, 0.0, 1.0]), 1)
+      Array([2], dtype=int32)
 
     References:
       Kirsch et al., `Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning
@@ -74,7 +84,7 @@ def _draw(key: jax.Array, scores: jax.Array, beta: float, k: int) -> jax.Array:
 
 
 def class_balanced(
-    scores: jax.Array, classes: jax.Array, k: int, num_classes: int, *, key: jax.Array | None = None
+    scores: Array, classes: Array, k: int, num_classes: int, *, key: jax.Array | None = None
 ) -> jax.Array:
     """Picks the k highest scores, but of no class more than its share, as long as the others last.
 
@@ -90,6 +100,10 @@ def class_balanced(
 
     Raises:
       UserError: if k or a class is out of range or a score is not finite.
+
+    Example:
+      >>> class_balanced(jnp.array([0.9, 0.8, 0.1]), jnp.array([0, 0, 1]), 2, num_classes=2)
+      Array([0, 2], dtype=int32)
     """
     chex.assert_rank([scores, classes], 1)
     check_count(k, len(scores))
@@ -123,6 +137,10 @@ def random_batch(key: jax.Array, num_examples: int, k: int) -> jax.Array:
 
     Raises:
       UserError: if k is out of range.
+
+    Example:
+      >>> sorted(random_batch(jax.random.key(0), 3, 3).tolist())
+      [0, 1, 2]
     """
     check_count(k, num_examples)
     return jax.random.permutation(key, num_examples)[:k].astype(jnp.int32)

@@ -12,12 +12,13 @@ from effjax.selection.k_means import k_means
 from effjax.selection.pools import bucket
 from effjax.selection.products import in_range
 from effjax.selection.ties import lots
+from effjax.typing import Array
 
 _MOST_CLUSTERS, _LEAST_SIZE, _MOST_NEIGHBOURS = 500, 5, 20  # as published
 _CHUNK_ELEMENTS = 2**22  # of the distances in a cluster that are in memory at a time: 16 MiB
 
 
-def typiclust(key: jax.Array, features: jax.Array, k: int, labelled: jax.Array | None = None) -> jax.Array:
+def typiclust(key: jax.Array, features: Array, k: int, labelled: Array | None = None) -> jax.Array:
     """Clusters pool and labelled examples, and picks the most typical of the clusters with the fewest labels.
 
     There are as many clusters as labels after this batch, at most 500. Clusters of 5 or fewer are dropped while there

@@ -43,6 +43,14 @@ def entropy(probs: jax.Array) -> jax.Array:
     Returns:
       ``[N]``, in nats, from 0 to log C.
 
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> entropy(jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]]))  # two sure members that disagree: log 2
+      Array([0.6931], dtype=float32)
+
     References:
       Shannon, `A Mathematical Theory of Communication <https://doi.org/10.1002/j.1538-7305.1948.tb01338.x>`_, 1948.
     """
@@ -58,6 +66,14 @@ def least_confidence(probs: jax.Array) -> jax.Array:
 
     Returns:
       ``[N]``, from 0 to 1 − 1/C.
+
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> least_confidence(jnp.array([[[0.7, 0.3], [1.0, 0.0]]]))
+      Array([0.3, 0. ], dtype=float32)
 
     References:
       Lewis & Gale, `A Sequential Algorithm for Training Text Classifiers <https://arxiv.org/abs/cmp-lg/9407020>`_,
@@ -75,6 +91,14 @@ def margin(probs: jax.Array) -> jax.Array:
 
     Returns:
       ``[N]``, from 0 (sure; or there is but one class) to 1 (two classes alike).
+
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> margin(jnp.array([[[0.7, 0.3], [0.5, 0.5]]]))
+      Array([0.6, 1. ], dtype=float32)
 
     References:
       Scheffer et al., `Active Hidden Markov Models for Information Extraction
@@ -95,6 +119,15 @@ def bald(probs: jax.Array) -> jax.Array:
     Returns:
       ``[N]``, in nats, from 0 (up to rounding) to log min(M, C).
 
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> agree, disagree = jnp.array([[0.5, 0.5], [0.5, 0.5]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
+      >>> abs(bald(jnp.stack([agree, disagree], axis=1)))  # both means are unsure; only one by disagreement
+      Array([0.    , 0.6931], dtype=float32)
+
     References:
       Houlsby et al., `Bayesian Active Learning for Classification and Preference Learning
       <https://arxiv.org/abs/1112.5745>`_, 2011; Gal et al., `Deep Bayesian Active Learning with Image Data
@@ -112,6 +145,14 @@ def variation_ratio(probs: jax.Array) -> jax.Array:
 
     Returns:
       ``[N]``, from 0 to 1 − 1/M.
+
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> variation_ratio(jnp.array([[[0.9, 0.1]], [[0.6, 0.4]], [[0.2, 0.8]], [[0.7, 0.3]]]))  # one of four differs
+      Array([0.25], dtype=float32)
 
     References:
       Freeman, Elementary Applied Statistics, 1965; Beluch et al., `The Power of Ensembles for Active Learning in Image
@@ -138,6 +179,14 @@ def consistency(probs: jax.Array) -> jax.Array:
 
     Returns:
       ``[N]``, 0 where all are alike; the population variance, below 1.
+
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> consistency(jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]]))  # a variance of ¼ for each of two classes
+      Array([0.5], dtype=float32)
 
     References:
       Gao et al., `Consistency-Based Semi-Supervised Active Learning <https://arxiv.org/abs/1910.07153>`_, 2020.

@@ -70,7 +70,7 @@ def test_costs_by_hand():
     image_size, _ = efficienttrain()
     assert relative_cost(image_size) == pytest.approx(0.6 * (160 / 224) ** 2 + 0.2 * (192 / 224) ** 2 + 0.2)
     assert relative_cost(image_size, {160: 1.0, 192: 1.5, 224: 2.0}) == pytest.approx(0.6 * 0.5 + 0.2 * 0.75 + 0.2)
-    assert relative_cost(Plan.constant("image_size", 64)) == 1.0
+    assert relative_cost(Plan("image_size", [(0.0, 64)])) == 1.0
     assert epochs_for_compute(image_size, 65.3) == pytest.approx(100, rel=1e-3)
     with pytest.raises(UserError, match="no time of a step at 192 pixels"):
         relative_cost(image_size, {160: 1.0, 224: 2.0})
@@ -90,7 +90,7 @@ def test_other_sizes_keep_the_proportions():
 def test_compute_progress_is_piecewise_linear_in_the_steps():
     corners = compute_progress(efficienttrain_plus()[0])
     np.testing.assert_allclose([share for _, share in corners], [0, 0.2, 0.6, 1.0])
-    assert compute_progress(Plan.constant("image_size", 8)) == ((0.0, 0.0), (1.0, 1.0))
+    assert compute_progress(Plan("image_size", [(0.0, 8)])) == ((0.0, 0.0), (1.0, 1.0))
 
 
 def test_a_budget_is_met_with_measured_times():

@@ -18,7 +18,7 @@ def ranges(plan, *settings):
 def test_distillation_is_one_stage():
     plan = stages(100, {"terms": [[0, ["ce", "soft_target"]]]})
     assert plan == (Stage(0, 100, (("terms", ("ce", "soft_target")),)),)
-    assert stages(100, [Plan.constant("terms", ("ce", "soft_target"))]) == plan
+    assert stages(100, [Plan("terms", [(0.0, ("ce", "soft_target"))])]) == plan
 
 
 def test_early_stopped_distillation():
@@ -123,7 +123,7 @@ def test_bad_plans_are_refused_by_name(pieces, complaint):
 
 def test_two_plans_for_one_setting_and_no_steps_are_refused():
     with pytest.raises(ValueError, match="two plans"):
-        stages(10, [Plan.constant("a", 1), Plan.constant("a", 2)])
+        stages(10, [Plan("a", [(0.0, 1)]), Plan("a", [(0.0, 2)])])
     for total in (0, -3):
         with pytest.raises(ValueError, match="positive"):
             stages(total, {})
