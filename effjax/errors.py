@@ -84,9 +84,9 @@ _ACTS = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def printable(text: str) -> str:
-    """A message as one line that a terminal only shows: of names that others chose, what it would act upon is escaped.
+    r"""A message as one line that a terminal only shows: of names that others chose, what it would act upon is escaped.
 
-    >>> printable("no class 'cat\\x1b[2J'")
-    "no class 'cat\\\\x1b[2J'"
+    >>> printable("no class 'cat\x1b[2J'")
+    "no class 'cat\\x1b[2J'"
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in _ACTS else c for c in text)

@@ -60,8 +60,11 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raises :class:`Interrupted` if the process is to stop. For places where stopping is cheap, between two pieces of
-    work: a signal that found the program where no exception can come through is heard here."""
+    """Raises :class:`Interrupted` if the process is to stop.
+
+    For places where stopping is cheap, between two pieces of work: a signal that found the program where no exception
+    can come through is heard here.
+    """
     if _wish.name and not _wish.deferred:
         raise Interrupted(f"stopped by {_wish.name}; what is done is saved")
 

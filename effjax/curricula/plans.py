@@ -70,6 +70,7 @@ class Stage:
 
     @property
     def num_steps(self) -> int:
+        """How many steps it has."""
         return self.stop - self.start
 
 

@@ -42,6 +42,7 @@ class Taps:
         self._kept: dict[str, jax.Array] = {}
 
     def keep(self, path: str, activation: jax.Array) -> None:
+        """Keeps an activation if it was asked for."""
         self._seen.append(path)
         if any(re.fullmatch(pattern, path) for pattern in self._patterns):
             self._kept[path] = activation

@@ -55,6 +55,7 @@ class TokenMlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps each token ``[..., C]`` to another, ``[..., C]``."""
         hidden = round(self.ratio * x.shape[-1])
         y = nn.Dense(hidden, dtype=self.dtype, kernel_init=dense_init, name="dense1")(x)
         y = nn.gelu(y, approximate=False)

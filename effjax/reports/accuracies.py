@@ -18,8 +18,9 @@ from effjax.reports.tables import Estimate
 def plot_accuracies(
     path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, key: str
 ) -> None:
-    """Draws a line a run: every seed a dot, and for runs like the control the mean with the 95 % interval of the
-    difference to it.
+    """Draws a line a run: every seed a dot, and for runs like the control the interval of the difference to it.
+
+    The interval, of 95 %, lies around the run's mean.
 
     Args:
       path: the PNG to write.

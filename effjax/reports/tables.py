@@ -44,10 +44,12 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
+        """The mean and the standard deviation of values; of a single one, no deviation."""
         values = np.asarray(values, np.float64)
         return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
 
     def percent(self, sign: str = "") -> str:
+        """The estimate in percent, e.g. ``95.13 ± 0.25 %``."""
         spread = "" if self.spread is None else f" ± {100 * self.spread:.2f}"
         return f"{100 * self.mean:{sign}.2f}{spread} %"
 
@@ -82,6 +84,7 @@ class Table:
         return Table(headers, rows)
 
     def markdown(self) -> str:
+        """The table in Markdown, numbers to the right."""
         lines = [self.headers, ("---", *["---:"] * (len(self.headers) - 1)), *self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

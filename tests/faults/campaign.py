@@ -83,7 +83,7 @@ def nursery() -> None:
 
     import effjax.recipes.active.experiment
     import effjax.recipes.train.experiment
-    import effjax.reports.html  # noqa: F401
+    import effjax.reports.training  # noqa: F401
     import launch  # noqa: F401
 
     for line in sys.stdin:
