@@ -1,6 +1,7 @@
 """What an array looks like in one example: its type, its shape, and what fills up the room that is left in it."""
 
 import dataclasses
+from typing import cast
 
 import numpy as np
 
@@ -40,8 +41,9 @@ class Spec:
         Raises:
           ValueError: if there are more.
         """
-        if len(values) > self.shape[0]:
-            raise ValueError(f"{len(values)} are there, {self.shape[0]} fit")
-        found = np.full(self.shape, self.padding, self.dtype)
+        shape = cast("tuple[int, ...]", self.shape)  # what is ragged is not padded
+        if len(values) > shape[0]:
+            raise ValueError(f"{len(values)} are there, {shape[0]} fit")
+        found = np.full(shape, self.padding, self.dtype)
         found[: len(values)] = values
         return found
