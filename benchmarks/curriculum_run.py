@@ -22,7 +22,7 @@ from effjax.curricula import efficienttrain, stages
 from effjax.runtime import Job, fit
 from effjax.runtime.backends import JitBackend
 from effjax.runtime.programs import Programs
-from effjax.steps import Objective, View, init_state, make_optimizer, make_term
+from effjax.steps import Objective, RandAugment, View, init_state, make_optimizer, make_term
 
 _WIDTH = flags.DEFINE_float("width", 0.25, "multiplies the channels of ResNet-18")
 _OPERATIONS = flags.DEFINE_integer("operations", 0, "how many of RandAugment's operations an image undergoes")
@@ -64,7 +64,7 @@ class Run:
         batch = flags.FLAGS.batch
         backend = WatchedBackend()
         model = models.create("resnet18", CLASSES, width=_WIDTH.value)
-        objective = Objective(model, {"ce": make_term("ce")}, view=View(operations=_OPERATIONS.value))
+        objective = Objective(model, {"ce": make_term("ce")}, view=View(ops=(RandAugment(_OPERATIONS.value),)))
         optimizer, self.feed = make_optimizer("sgd", 0.01), WatchedFeed(backend, batch)
 
         def init():

@@ -12,7 +12,7 @@ from effjax import models
 from effjax.data.base import Subset
 from effjax.recipes.build.answers import stored_answers
 from effjax.runtime import jit_backend
-from effjax.steps import NetworkTeacher, View
+from effjax.steps import NetworkTeacher, Shift, View
 
 COUNT, PART, BATCH = 40, 8, 4
 IDS = np.r_[2:COUNT, 1]  # not all, and not in order
@@ -36,7 +36,7 @@ class Counted(ArraySource):
 
 def answers(folder: Path, source: Counted, form: str = "float32", versions: int = 1):
     """The table, part by part."""
-    view = View(shift=1, replays=versions) if versions > 1 else View()
+    view = View(ops=(Shift(1),), replays=versions) if versions > 1 else View()
     module = models.create("mlp", 2, widths=(4,))
     teacher = NetworkTeacher(module, view)
     variables = jax.tree.map(np.asarray, dict(module.init(jax.random.key(0), np.zeros((1, 2, 3, 1), np.float32))))

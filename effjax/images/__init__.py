@@ -1,15 +1,18 @@
 """Operations on images ``[..., H, W, C]``, batched and differentiable, for use inside a compiled step."""
 
-from effjax.images.augment import random_crop, random_flip
+from effjax.images.augment import crop_matrices, flip_matrices, random_crop, random_flip
 from effjax.images.erasing import random_erasing
 from effjax.images.frequency import low_frequency_crop
 from effjax.images.mixing import cutmix, mixup
-from effjax.images.random_augment import random_augment
+from effjax.images.random_augment import augment_matrices, random_augment
 from effjax.images.resize import resize
-from effjax.images.resized_crop import random_resized_crop
+from effjax.images.resized_crop import random_resized_crop, resized_crop_matrices
 
 __all__ = [
+    "augment_matrices",
+    "crop_matrices",
     "cutmix",
+    "flip_matrices",
     "low_frequency_crop",
     "mixup",
     "random_augment",
@@ -18,4 +21,5 @@ __all__ = [
     "random_flip",
     "random_resized_crop",
     "resize",
+    "resized_crop_matrices",
 ]

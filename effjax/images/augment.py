@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.images.keys import per_example_keys
+from effjax.images.warp import affine
 
 
 def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
@@ -36,7 +37,7 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     chex.assert_rank(images, 4)
     keys = per_example_keys(key, len(images))
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    offsets = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * padding + 1))(keys)
+    offsets = _offsets(keys, padding)
 
     def cut(image: jax.Array, offset: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
@@ -64,6 +65,29 @@ def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
       [(1.0, 2.0), (2.0, 1.0)]
     """
     chex.assert_rank(images, 4)
-    keys = per_example_keys(key, len(images))
-    flip = jax.vmap(jax.random.bernoulli)(keys)
+    flip = _flipped(per_example_keys(key, len(images)))
     return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
+
+
+def crop_matrices(keys: jax.Array, padding: int) -> jax.Array:
+    """What :func:`random_crop` does to places with the keys ``[B]``: maps ``[B, 2, 3]``, as ``warp`` has them."""
+
+    def matrix(offset: jax.Array) -> jax.Array:
+        row, column = offset - padding
+        return affine(1, 0, column, 0, 1, row)
+
+    return jax.vmap(matrix)(_offsets(keys, padding))
+
+
+def flip_matrices(keys: jax.Array, width: int) -> jax.Array:
+    """What :func:`random_flip` does to places with the keys ``[B]``: maps ``[B, 2, 3]``, as ``warp`` has them."""
+    mirror, stay = affine(-1, 0, width, 0, 1, 0), affine(1, 0, 0, 0, 1, 0)
+    return jnp.where(_flipped(keys)[:, None, None], mirror, stay)
+
+
+def _offsets(keys: jax.Array, padding: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * padding + 1))(keys)
+
+
+def _flipped(keys: jax.Array) -> jax.Array:
+    return jax.vmap(jax.random.bernoulli)(keys)

@@ -9,7 +9,7 @@ from effjax.images.checks import float_batch
 from effjax.images.examples import each_example
 from effjax.images.keys import per_example_keys, whole_below
 from effjax.images.operations import MAX_LEVEL, TONES, WARPS
-from effjax.images.warp import warp
+from effjax.images.warp import affine, warp
 
 _PROBABILITY = 0.5  # that a drawn operation is carried out
 _SPREAD = 0.5  # the standard deviation of an operation's level
@@ -52,23 +52,58 @@ def random_augment(key: jax.Array, images: jax.Array, magnitude: jax.Array | flo
     return changed.astype(images.dtype)
 
 
+def augment_matrices(
+    keys: jax.Array, magnitude: jax.Array | float, size: tuple[int, int], *, num_ops: int = 2
+) -> jax.Array:
+    """What :func:`random_augment` does to places.
+
+    Args:
+      keys: ``[B]``.
+      magnitude: as there.
+      size: (height, width) of the images, in pixels.
+      num_ops: as there.
+
+    Returns:
+      Maps ``[B, num_ops, 2, 3]``, one after the other, as ``warp`` has them; tones leave all places as they are.
+    """
+    magnitudes = jnp.broadcast_to(jnp.asarray(magnitude, jnp.float32), keys.shape)
+
+    def matrix(key: jax.Array, magnitude: jax.Array) -> jax.Array:
+        choice, level = _drawn(key, magnitude)
+        is_warp = (choice >= 0) & (choice < len(WARPS))
+        return jnp.where(is_warp, _matrix(choice, level, *size), affine(1, 0, 0, 0, 1, 0))
+
+    turns = jax.vmap(lambda key: jax.random.split(key, num_ops))(keys)
+    return jax.vmap(jax.vmap(matrix, (0, None)))(turns, magnitudes)
+
+
 def _augment_one(key: jax.Array, image: jax.Array, magnitude: jax.Array, *, num_ops: int) -> jax.Array:
     def turn(image: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
-        for_level, for_rest = jax.random.split(key)
-        level = jnp.clip(magnitude + _SPREAD * jax.random.normal(for_level), 0, MAX_LEVEL)
-        choice, use, direction = jax.random.uniform(for_rest, (3,))
-        choice = jnp.where(use < _PROBABILITY, whole_below(choice, len(WARPS) + len(TONES)), -1)
-        return _operate(choice, image, jnp.where(direction < 0.5, level, -level)), None
+        choice, level = _drawn(key, magnitude)
+        return _operate(choice, image, level), None
 
     # Rolled, for one copy of the operations to compile.
     return jax.lax.scan(turn, image, jax.random.split(key, num_ops))[0]
 
 
+def _drawn(key: jax.Array, magnitude: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One of the warps, then of the tones, or -1 for nothing; and its level."""
+    for_level, for_rest = jax.random.split(key)
+    level = jnp.clip(magnitude + _SPREAD * jax.random.normal(for_level), 0, MAX_LEVEL)
+    choice, use, direction = jax.random.uniform(for_rest, (3,))
+    choice = jnp.where(use < _PROBABILITY, whole_below(choice, len(WARPS) + len(TONES)), -1)
+    return choice, jnp.where(direction < 0.5, level, -level)
+
+
 def _operate(choice: jax.Array, image: jax.Array, level: jax.Array) -> jax.Array:
     """Carries out one of the warps, one of the tones, or, for -1, nothing."""
     # All warps are one branch, because each costs a gather, and under vmap every branch runs.
-    matrix = jnp.stack([matrix(level, *image.shape[:2]) for matrix in WARPS.values()])[choice]
+    matrix = _matrix(choice, level, *image.shape[:2])
     branches = [lambda image: image, lambda image: warp(image, matrix)]
     branches += [lambda image, tone=tone: tone(image, level) for tone in TONES.values()]
     branch = jnp.where(choice < len(WARPS), (choice >= 0).astype(jnp.int32), choice - len(WARPS) + 2)
     return jax.lax.switch(branch, branches, image)
+
+
+def _matrix(choice: jax.Array, level: jax.Array, height: int, width: int) -> jax.Array:
+    return jnp.stack([matrix(level, height, width) for matrix in WARPS.values()])[choice]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from effjax.images.boxes import Box, random_box
 from effjax.images.checks import float_batch
 from effjax.images.keys import per_example_keys
+from effjax.images.warp import affine
 from effjax.numerics import EXACT
 
 
@@ -44,14 +45,44 @@ def random_resized_crop(
     new_height, new_width = size if isinstance(size, tuple) else (size, size)
 
     def crop(key: jax.Array, image: jax.Array) -> jax.Array:
-        box, fits = random_box(key, height, width, scale, ratio)
-        box = jax.tree.map(lambda drawn, central: jnp.where(fits, drawn, central), box, _central(height, width, ratio))
+        box = _drawn(key, height, width, scale, ratio)
         rows = _weights(box.top, box.height, height, new_height)
         columns = _weights(box.left, box.width, width, new_width)
         # The default precision of a GPU or TPU would round the pixels.
         return jnp.einsum("yh,hwc,xw->yxc", rows, image, columns, precision=EXACT)
 
     return jax.vmap(crop)(per_example_keys(key, len(images)), images.astype(jnp.float32)).astype(images.dtype)
+
+
+def resized_crop_matrices(
+    keys: jax.Array,
+    size: tuple[int, int],
+    *,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> jax.Array:
+    """What :func:`random_resized_crop` does to places in images of ``size``, which they keep.
+
+    Args:
+      keys: ``[B]``.
+      size: (height, width), in pixels.
+      scale: as there.
+      ratio: as there.
+
+    Returns:
+      Maps ``[B, 2, 3]``, as ``warp`` has them.
+    """
+
+    def matrix(key: jax.Array) -> jax.Array:
+        box = _drawn(key, *size, scale, ratio)
+        return affine(box.width / size[1], 0, box.left, 0, box.height / size[0], box.top)
+
+    return jax.vmap(matrix)(keys)
+
+
+def _drawn(key: jax.Array, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]) -> Box[jax.Array]:
+    box, fits = random_box(key, height, width, scale, ratio)
+    return jax.tree.map(lambda drawn, central: jnp.where(fits, drawn, central), box, _central(height, width, ratio))
 
 
 def _central(height: int, width: int, ratio: tuple[float, float]) -> Box[int]:

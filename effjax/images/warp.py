@@ -56,32 +56,33 @@ def rotation(degrees: jax.Array, height: int, width: int) -> jax.Array:
     angle = jnp.deg2rad(degrees)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     x, y = width / 2, height / 2
-    return _matrix(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
+    return affine(cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
 
 
 def shear_x(factor: jax.Array, height: int, width: int) -> jax.Array:
     """The matrix for :func:`warp` that moves each row to the left by ``factor`` times its distance from the top."""
     del height, width
-    return _matrix(1, factor, 0, 0, 1, 0)
+    return affine(1, factor, 0, 0, 1, 0)
 
 
 def shear_y(factor: jax.Array, height: int, width: int) -> jax.Array:
     """The matrix for :func:`warp` that moves each column up by ``factor`` times its distance from the left."""
     del height, width
-    return _matrix(1, 0, 0, factor, 1, 0)
+    return affine(1, 0, 0, factor, 1, 0)
 
 
 def translation_x(share: jax.Array, height: int, width: int) -> jax.Array:
     """The matrix for :func:`warp` that moves an image to the left by a share of its width."""
     del height
-    return _matrix(1, 0, share * width, 0, 1, 0)
+    return affine(1, 0, share * width, 0, 1, 0)
 
 
 def translation_y(share: jax.Array, height: int, width: int) -> jax.Array:
     """The matrix for :func:`warp` that moves an image up by a share of its height."""
     del width
-    return _matrix(1, 0, 0, 0, 1, share * height)
+    return affine(1, 0, 0, 0, 1, share * height)
 
 
-def _matrix(*entries: jax.Array | float) -> jax.Array:
+def affine(*entries: jax.Array | float) -> jax.Array:
+    """A matrix ``[2, 3]`` of its six entries, row by row."""
     return jnp.stack([jnp.asarray(entry, jnp.float32) for entry in entries]).reshape(2, 3)

@@ -5,6 +5,7 @@ from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
 from effjax.steps.members import ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.objective import Objective, Term, TermInputs
+from effjax.steps.operations import Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
@@ -19,8 +20,16 @@ from effjax.steps.views import View
 __all__ = [
     "TERMS",
     "CachedTeacher",
+    "Crop",
+    "CutMix",
+    "Erase",
+    "Flip",
+    "MixUp",
     "NetworkTeacher",
     "Objective",
+    "Operation",
+    "RandAugment",
+    "Shift",
     "StreamedTeacher",
     "Term",
     "TermInputs",

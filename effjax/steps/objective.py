@@ -179,7 +179,7 @@ class Objective:
         images = self.view(batch["image"], keys, step)
         if self.view.mixes:
             labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
-            images, labels = self.view.mix(keys, rng.purpose_key(seed, step, "mix"), images, labels)
+            images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), images, labels)
             batch = {**batch, "label": labels}
         student, model_state = self._student.apply(
             {"params": params["student"], **model_state},

@@ -1,17 +1,20 @@
 """From stored pixels to what a network sees: scale, augment, normalise, reduce, all on the device."""
 
+import collections
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from effjax import images as ops
 from effjax.errors import UserError, nearest
+from effjax.images.targets import KINDS, Kind
 from effjax.steps import rng
+from effjax.steps.operations import SCALES, Batch, Mixture, Operation, RandAugment, Schedule
 
-Augment = Callable[[jax.Array, jax.Array], jax.Array]
+_AGAIN = 1000  # more than there are numbers of operations
 
 REDUCTIONS: dict[str, Callable[[jax.Array, tuple[int, int]], jax.Array]] = {
     "frequency": lambda images, size: ops.low_frequency_crop(images, size, method="auto"),
@@ -21,57 +24,69 @@ REDUCTIONS: dict[str, Callable[[jax.Array, tuple[int, int]], jax.Array]] = {
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How uint8 images become a network's input.
+    """How stored examples become what networks see and learn.
 
     Attributes:
       mean: subtracted from pixels in ``[0, 1]``, one a channel.
       std: divided by, one a channel.
-      shift: the largest random shift while training, in pixels; 0 is off.
-      flip: whether to mirror at random while training.
-      crop: the smallest share of the image that a random crop keeps, resized to the image's size while training; 0 is
-        off.
-      operations: how many of RandAugment's operations an image undergoes while training; 0 is off.
-      magnitude: of these operations, 0 to 10: a number, or a schedule of the global step.
-      erasing: the probability that a box of the image is replaced by noise while training.
-      mixup: the concentration of the Beta distribution that images are mixed by while training; 0 is off.
-      cutmix: the same for boxes pasted from one image to another; with both, half of the steps do one or the other.
+      ops: what is done to training images, in this order: those that read pixels in ``[0, 1]`` before those that read
+        them normalised.
+      mix: one or two mixtures of training images; with two, half of the steps do one or the other.
       size: the shorter side that the student's images are reduced to, in pixels; None leaves them. Teachers see them
         as they are: it is what they were trained on, and what their stored answers are about.
       reduction: how: ``"frequency"`` keeps the low frequencies (EfficientTrain), ``"resize"`` uses Lanczos' kernel
         (EfficientTrain++).
       replays: 0 draws anew at every step. With R, an example has R augmented versions, and every step takes one of
         them: so what a teacher says of each can be stored, and replayed exactly.
+      moves: by target that follows the pixels, how: ``"boxes"``, ``"points"``, ``"masks"``, or one of
+        :mod:`effjax.images.targets` with settings of its own.
     """
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    shift: int = 0
-    flip: bool = False
-    crop: float = 0.0
-    operations: int = 0
-    magnitude: float | optax.Schedule = 9.0
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    ops: tuple[Operation, ...] = ()
+    mix: tuple[Mixture, ...] = ()
     size: int | None = None
     reduction: str = "frequency"
     replays: int = 0
+    moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         if self.reduction not in REDUCTIONS:
             raise UserError(f"reduction={self.reduction!r}; {nearest(self.reduction, REDUCTIONS)}")
-        if self.replays and (self.mixes or (self.operations and callable(self.magnitude))):
+        if self.replays and (self.mix or any(op.is_scheduled for op in self.ops)):
             raise UserError("view.replays: an image has no versions that come again with mixup, cutmix or a schedule")
+        if self.mix and self.moves:
+            raise UserError(f"view.mix: images are mixed with their labels alone, and not {', '.join(self.moves)}")
+        if len(self.mix) > 2:
+            raise UserError(f"view.mix has {len(self.mix)} entries; allowed: one or two")
+        for name, kind in self.moves.items():
+            if isinstance(kind, str) and kind not in KINDS:
+                raise UserError(f"view.moves.{name}={kind!r}; {nearest(kind, KINDS)}")
+        read = [op for op in self.ops if op.scale != "any"]
+        for before, after in itertools.pairwise(read):
+            if SCALES.index(before.scale) > SCALES.index(after.scale):
+                raise UserError(f"view.ops: {after} reads pixels in [0, 1], so it must come before {before}")
 
     @property
     def is_random(self) -> bool:
         """Whether training sees an image differently from step to step."""
-        return bool(self.shift or self.flip or self.crop or self.operations or self.erasing or self.mixes)
+        return bool(self.ops or self.mix)
 
     @property
     def mixes(self) -> bool:
         """Whether training sees mixtures of two images."""
-        return bool(self.mixup or self.cutmix)
+        return bool(self.mix)
+
+    @property
+    def has_magnitude(self) -> bool:
+        """Whether there is an operation whose magnitude can be set."""
+        return any(isinstance(op, RandAugment) for op in self.ops)
+
+    def at_magnitude(self, magnitude: float | Schedule) -> "View":
+        """The view with another magnitude of RandAugment: a number, or a schedule of the global step."""
+        ops = (dataclasses.replace(op, magnitude=magnitude) if isinstance(op, RandAugment) else op for op in self.ops)
+        return dataclasses.replace(self, ops=tuple(ops))
 
     def draw(self, seed: jax.Array, step: jax.Array, ids: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """The augmentation of a batch: keys ``[B]`` and, where versions are replayed, the versions ``[B]``."""
@@ -86,33 +101,50 @@ class View:
         keys = rng.example_keys(rng.purpose_key(seed, 0, "replay"), ids)
         return jax.vmap(jax.random.fold_in)(keys, version)
 
-    def __call__(self, images: jax.Array, keys: jax.Array | None = None, step: jax.Array | int = 0) -> jax.Array:
-        """Maps uint8 ``[B, H, W, C]`` to float32 ``[B, H, W, C]``, augmented only if ``keys`` ``[B]`` are given."""
-        if keys is not None and self.flip:
-            images = ops.random_flip(_purpose(keys, 0), images)
-        if keys is not None and self.shift:
-            images = ops.random_crop(_purpose(keys, 1), images, self.shift)
-        scaled = images.astype(jnp.float32) / 255.0
-        if keys is not None and self.crop:
-            size = images.shape[1:3]
-            scaled = ops.random_resized_crop(_purpose(keys, 6), scaled, size, scale=(self.crop, 1.0))
-        if keys is not None and self.operations:
-            magnitude = self.magnitude(step) if callable(self.magnitude) else self.magnitude
-            scaled = ops.random_augment(_purpose(keys, 2), scaled, magnitude, num_ops=self.operations)
-        normalised = (scaled - jnp.asarray(self.mean)) / jnp.asarray(self.std)
-        if keys is not None and self.erasing:
-            normalised = ops.random_erasing(_purpose(keys, 3), normalised, probability=self.erasing)
-        return normalised
+    def see(self, batch: Batch, keys: jax.Array | None = None, step: jax.Array | int = 0) -> dict[str, jax.Array]:
+        """Shows a batch as networks see it.
 
-    def mix(
+        Args:
+          batch: ``image``, uint8 ``[B, H, W, C]``, and any other fields; a batch without images stays as it is.
+          keys: one an example, ``[B]``; without them nothing is random.
+          step: the global step, which schedules depend on.
+
+        Returns:
+          The batch, its images float32 ``[B, H, W, C]`` and normalised, and the targets where their pixels are now.
+        """
+        if "image" not in batch:
+            return dict(batch)
+        seen, scale = dict(batch), "any"
+        moves = {name: KINDS[kind] if isinstance(kind, str) else kind for name, kind in self.moves.items()}
+        for op, number in self._numbered() if keys is not None else ():
+            if op.scale != "any":
+                seen["image"], scale = self._scaled(seen["image"], scale, op.scale), op.scale
+            seen = dict(op(_purpose(keys, number), seen, moves, step))
+        return {**seen, "image": self._scaled(seen["image"], scale, "normalised")}
+
+    def __call__(self, images: jax.Array, keys: jax.Array | None = None, step: jax.Array | int = 0) -> jax.Array:
+        """The same of images alone: uint8 ``[B, H, W, C]`` to float32 ``[B, H, W, C]``."""
+        return self.see({"image": images}, keys, step)["image"]
+
+    def _numbered(self) -> Iterator[tuple[Operation, int]]:
+        """The operations, each with what is folded into its keys: of a kind that comes again, something else."""
+        seen = collections.Counter()
+        for op in self.ops:
+            yield op, op.number + _AGAIN * seen[op.number]
+            seen[op.number] += 1
+
+    def _scaled(self, images: jax.Array, scale: str, wanted: str) -> jax.Array:
+        if scale == "any":
+            images = images.astype(jnp.float32) / 255.0
+        if wanted == "normalised" and scale != "normalised":
+            images = (images - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        return images
+
+    def mixed(
         self, keys: jax.Array, step_key: jax.Array, images: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Mixes images ``[B, H, W, C]`` and label distributions ``[B, K]`` by the keys ``[B]`` and the step's own."""
-        forms = []
-        if self.mixup:
-            forms.append(lambda: ops.mixup(_purpose(keys, 4), images, labels, alpha=self.mixup))
-        if self.cutmix:
-            forms.append(lambda: ops.cutmix(_purpose(keys, 5), images, labels, alpha=self.cutmix))
+        forms = [lambda mix=mix: mix(_purpose(keys, mix.number), images, labels) for mix in self.mix]
         if len(forms) == 1:
             return forms[0]()
         return jax.lax.cond(jax.random.bernoulli(step_key), *forms)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy import assert_close, make_batch, make_objective, make_state, quick_jit, shapes_of
 
-from effjax.steps import View, has_convolution, make_block, make_optimizer, make_train_step
+from effjax.steps import Shift, View, has_convolution, make_block, make_optimizer, make_train_step
 from effjax.steps.axes import on_axis
 
 STEPS, SIZE = 3, 4
@@ -18,7 +18,7 @@ BATCHES = {name: array[ROWS] for name, array in DATASET.items()}
 @pytest.fixture(scope="module")
 def singly():
     """A step, the state before, the state after three single steps, and their metrics stacked."""
-    objective = make_objective("mlp_dropout", view=View(shift=1))
+    objective = make_objective("mlp_dropout", view=View(ops=(Shift(1),)))
     optimizer = make_optimizer("sgd", 0.1)
     state = start = make_state(objective, optimizer, {k: v[:SIZE] for k, v in DATASET.items()})
     step, metrics = make_train_step(objective, optimizer), []

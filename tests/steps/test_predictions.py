@@ -8,7 +8,7 @@ from toy import CLASSES, make_batch, quick_jit
 
 from effjax import models
 from effjax.errors import UserError
-from effjax.steps import View, make_predictions, rng, stack_members
+from effjax.steps import Shift, View, make_predictions, rng, stack_members
 from effjax.steps.predictions import check_dropout
 
 BATCH = make_batch()
@@ -58,7 +58,7 @@ def test_passes_with_dropout_have_masks_of_their_own_by_id():
 
 def test_augmented_versions_differ_and_features_are_of_the_plain_image():
     model, variables = network("mlp", widths=(7,))
-    found = quick_jit(make_predictions(model, View(shift=2), "augmentations", passes=5))(variables, BATCH)
+    found = quick_jit(make_predictions(model, View(ops=(Shift(2),)), "augmentations", passes=5))(variables, BATCH)
     assert found["probs"].shape == (5, 8, CLASSES)
     assert float(found["probs"].std(0).max()) > 1e-4
     plain = make_predictions(model, View(), "single")(variables, BATCH)

@@ -8,7 +8,7 @@ from toy import CLASSES, assert_close, largest_difference, make_batch, make_obje
 
 from effjax import models
 from effjax.metrics import Mean
-from effjax.steps import View, make_eval_step, make_optimizer, make_predict, make_train_step
+from effjax.steps import Flip, Shift, View, make_eval_step, make_optimizer, make_predict, make_train_step
 
 BATCH = make_batch()
 AXIS = "devices"
@@ -28,7 +28,7 @@ OPTIMIZER = make_optimizer("sgd", 0.1)
 
 @pytest.mark.parametrize(("model", "count"), [("mlp_dropout", 4), ("scnn", 2)])
 def test_devices_together_make_the_global_step(model, count):
-    objective = make_objective(model, terms=("ce", "soft_target"), view=View(flip=True))
+    objective = make_objective(model, terms=("ce", "soft_target"), view=View(ops=(Flip(),)))
     state = make_state(objective, OPTIMIZER, BATCH, ema=True)
     expected, metrics = quick_jit(make_train_step(objective, OPTIMIZER, ema_decay=0.5))(state, BATCH)
     step = make_train_step(objective, OPTIMIZER, axis_name=AXIS, ema_decay=0.5)
@@ -112,4 +112,4 @@ def test_evaluation_neither_augments_nor_drops(evaluation):
     model = models.create("scnn", CLASSES, width=0.125)
     variables = models.init(model, jax.random.key(0), (8, 8, 1))
     plain = quick_jit(make_predict(model, View()))(variables, batch)
-    np.testing.assert_array_equal(quick_jit(make_predict(model, View(shift=2, flip=True)))(variables, batch), plain)
+    np.testing.assert_array_equal(quick_jit(make_predict(model, View(ops=(Flip(), Shift(2)))))(variables, batch), plain)

@@ -14,15 +14,15 @@ from toy import (
     make_state,
 )
 
-from effjax.steps import View
+from effjax.steps import Flip, Shift, View
 from effjax.steps.rng import example_keys, purpose_key
 
 BATCH = make_batch()
 DRAWN = {
     "mlp_dropout": make_objective("mlp_dropout"),
     "scnn": make_objective("scnn"),
-    "shift": make_objective("mlp", view=View(shift=2)),
-    "flip": make_objective("mlp", view=View(flip=True)),
+    "shift": make_objective("mlp", view=View(ops=(Shift(2),))),
+    "flip": make_objective("mlp", view=View(ops=(Flip(),))),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from effjax.errors import UserError
 from effjax.models import Outputs
-from effjax.steps import CachedTeacher, NetworkTeacher, View, pack_answers
+from effjax.steps import CachedTeacher, NetworkTeacher, Shift, View, pack_answers
 
 CLASSES, IDS, VERSIONS = 6, 5, 2
 LOGITS = np.random.default_rng(0).normal(0, 4, (VERSIONS, IDS, CLASSES)).astype(np.float32)
@@ -77,7 +77,7 @@ def test_classes_that_make_up_one_add_their_probabilities():
 
 
 def test_versions_are_replayed_whatever_the_step():
-    view, ids = View(shift=1, replays=3), jnp.arange(64)
+    view, ids = View(ops=(Shift(1),), replays=3), jnp.arange(64)
     seen = {}
     for step in range(4):
         keys, versions = view.draw(7, step, ids)
@@ -85,4 +85,4 @@ def test_versions_are_replayed_whatever_the_step():
         for i, version, key in zip(ids, versions, jax.random.key_data(keys), strict=True):
             assert seen.setdefault((int(i), int(version)), key.tolist()) == key.tolist()
     assert len({tuple(key) for key in seen.values()}) == len(seen)
-    assert View(shift=1).draw(7, 0, ids)[1] is None
+    assert View(ops=(Shift(1),)).draw(7, 0, ids)[1] is None

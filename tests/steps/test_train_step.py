@@ -9,7 +9,7 @@ from toy import GRADIENT_ONLY, assert_close, gradient_step, make_batch, make_obj
 
 from effjax.errors import UserError
 from effjax.metrics import Mean
-from effjax.steps import View, make_optimizer, make_schedule, make_term, make_train_step
+from effjax.steps import Flip, View, make_optimizer, make_schedule, make_term, make_train_step
 
 BATCH = make_batch()
 
@@ -147,7 +147,7 @@ def test_without_an_average_evaluation_takes_the_parameters():
 
 @pytest.mark.parametrize(("model", "parts"), [("mlp_dropout", 4), ("scnn", 2)])
 def test_accumulated_parts_are_the_whole_batch(model, parts):
-    objective = make_objective(model, terms=("ce", "soft_target"), view=View(flip=True))
+    objective = make_objective(model, terms=("ce", "soft_target"), view=View(ops=(Flip(),)))
     state = make_state(objective, GRADIENT_ONLY, BATCH)
     whole, metrics = gradient_step(objective)(state, BATCH)
     cut, cut_metrics = gradient_step(objective, accumulate=parts)(state, BATCH)

@@ -7,7 +7,7 @@ import pytest
 
 from effjax import images as ops
 from effjax.errors import UserError
-from effjax.steps import View
+from effjax.steps import Crop, CutMix, Flip, MixUp, RandAugment, Shift, View
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
 KEYS = jax.random.split(jax.random.key(0), 6)
@@ -24,7 +24,7 @@ def test_scale_and_normalise_by_channel():
 
 def test_without_keys_nothing_is_random():
     assert not View().is_random
-    for view in (View(shift=2), View(flip=True)):
+    for view in (View(ops=(Shift(2),)), View(ops=(Flip(),))):
         assert view.is_random
         np.testing.assert_array_equal(view(IMAGES), View()(IMAGES))
         assert (view(IMAGES, KEYS) != View()(IMAGES)).any()
@@ -35,13 +35,13 @@ def test_every_shift_comes_with_and_without_a_flip():
     many = jax.random.split(jax.random.key(1), 300)
     images = np.zeros((300, 5, 5, 1), np.uint8)
     images[:, 2, 1] = 255  # left of the centre, so that a flip shows
-    seen = np.argwhere(np.asarray(jax.jit(View(shift=1, flip=True))(images, many)[..., 0]))
+    seen = np.argwhere(np.asarray(jax.jit(View(ops=(Flip(), Shift(1))))(images, many)[..., 0]))
     places = {(int(y), int(x)) for _, y, x in seen}
     assert places == {(y, x) for y in (1, 2, 3) for x in (0, 1, 2, 3, 4)}
 
 
 def test_the_border_is_black_before_normalisation():
-    view = View(mean=(0.5,), std=(0.5,), shift=4)
+    view = View(mean=(0.5,), std=(0.5,), ops=(Shift(4),))
     out = np.asarray(view(np.full((6, 5, 5, 1), 255, np.uint8), KEYS))
     assert set(np.unique(out)) == {-1.0, 1.0}
 
@@ -49,7 +49,7 @@ def test_the_border_is_black_before_normalisation():
 def test_augmented_images_are_those_of_the_image_operations():
     keys = jax.vmap(jax.random.fold_in, (0, None))(KEYS, 1)
     expected = ops.random_crop(keys, IMAGES, 2).astype(np.float32) / 255
-    np.testing.assert_allclose(View(shift=2)(IMAGES, KEYS), expected, atol=1e-6)
+    np.testing.assert_allclose(View(ops=(Shift(2),))(IMAGES, KEYS), expected, atol=1e-6)
 
 
 def test_the_student_sees_fewer_pixels():
@@ -68,7 +68,7 @@ def test_the_student_sees_fewer_pixels():
 
 
 def test_magnitude_follows_its_schedule_without_a_new_program():
-    view = View(operations=2, magnitude=lambda step: jnp.where(step < 5, 0.0, 10.0))
+    view = View(ops=(RandAugment(2, lambda step: jnp.where(step < 5, 0.0, 10.0)),))
     traced = []
 
     @jax.jit
@@ -78,30 +78,31 @@ def test_magnitude_follows_its_schedule_without_a_new_program():
 
     weak, strong = see(4), see(5)
     assert len(traced) == 1
-    np.testing.assert_allclose(strong, View(operations=2, magnitude=10.0)(IMAGES, KEYS), atol=1e-5)
+    np.testing.assert_allclose(strong, view.at_magnitude(10.0)(IMAGES, KEYS), atol=1e-5)
+    np.testing.assert_allclose(strong, View(ops=(RandAugment(2, 10.0),))(IMAGES, KEYS), atol=1e-5)
     assert not np.allclose(weak, strong)
 
 
 def test_mixtures_keep_what_they_are_made_of():
     images, labels = View()(IMAGES), jnp.eye(6)
-    for view in (View(mixup=1.0), View(cutmix=1.0), View(mixup=1.0, cutmix=1.0)):
+    for view in (View(mix=(MixUp(1.0),)), View(mix=(CutMix(),)), View(mix=(MixUp(1.0), CutMix()))):
         assert view.mixes
         assert view.is_random
-        mixed, shares = view.mix(KEYS, jax.random.key(2), images, labels)
+        mixed, shares = view.mixed(KEYS, jax.random.key(2), images, labels)
         np.testing.assert_allclose(shares.sum(-1), 1.0, rtol=1e-6)
         np.testing.assert_allclose(shares @ labels, shares)
         assert not np.allclose(mixed, images)
 
 
 def test_versions_cannot_come_again_of_what_changes():
-    assert View(operations=2, magnitude=3.0, replays=2).is_random
-    for changing in ({"mixup": 0.2}, {"operations": 2, "magnitude": lambda step: 1.0}):
+    assert View(ops=(RandAugment(2, 3.0),), replays=2).is_random
+    for changing in ({"mix": (MixUp(0.2),)}, {"ops": (RandAugment(2, lambda step: 1.0),)}):
         with pytest.raises(UserError, match=r"view\.replays"):
             View(replays=2, **changing)
 
 
 def test_a_random_crop_keeps_the_size():
-    view = View(crop=0.25)
+    view = View(ops=(Crop(0.25),))
     keys = jax.vmap(jax.random.fold_in, (0, None))(KEYS, 6)
     expected = ops.random_resized_crop(keys, IMAGES.astype(np.float32) / 255, (5, 5), scale=(0.25, 1.0))
     np.testing.assert_allclose(view(IMAGES, KEYS), expected, atol=1e-6)

@@ -19,6 +19,7 @@ from effjax.data.pipeline import eval_batches
 from effjax.data.tables import Table
 from effjax.errors import UserError
 from effjax.files import StorageError
+from effjax.recipes.build.views import words_of
 from effjax.runtime import Backend
 from effjax.runtime.hosts import told
 from effjax.runtime.locks import hold
@@ -83,7 +84,9 @@ def stored_answers(
       UserError: if it cannot be written or read.
     """
     # What two runs share: without a random view nothing depends on the seed.
-    facts = {**facts, "teacher": repr(teacher), "form": form, "view": repr(view), "ids": len(source)}
+    words = words_of(view)
+    facts = {**facts, "teacher": repr(teacher).replace(repr(view), words), "form": form, "view": words}
+    facts["ids"] = len(source)
     if view.is_random:
         facts["seed"] = seed
     path = folder / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

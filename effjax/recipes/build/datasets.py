@@ -20,6 +20,7 @@ from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, nearest
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
+from effjax.recipes.build.views import view_of
 from effjax.steps import View
 
 
@@ -119,7 +120,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     check_data(splits, settings)
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
-    view = _view(config["view"])
+    view = view_of(config["view"])
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))
@@ -151,23 +152,3 @@ def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> Unlabelle
         raise UserError("config.data.image_size=0: say to which size the images of config.data.pool are decoded")
     size, _, channels = labelled.image_shape
     return UnlabelledFolder(settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names)
-
-
-def _view(settings: Mapping[str, Any]) -> View:
-    """Makes the view.
-
-    Raises:
-      UserError: naming the key that cannot be used.
-    """
-    for name in ("shift", "replays", "operations"):
-        if isinstance(settings[name], bool) or not isinstance(settings[name], int) or settings[name] < 0:
-            raise UserError(f"config.view.{name}={settings[name]!r} must be a whole number, 0 or more")
-    for name, most in (("magnitude", 10), ("crop", 1), ("erasing", 1), ("mixup", math.inf), ("cutmix", math.inf)):
-        value = settings[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-            raise UserError(f"config.view.{name}={value!r} must be a number from 0 to {most}")
-    if not isinstance(settings["flip"], bool):
-        raise UserError(f"config.view.flip={settings['flip']!r} must be True or False")
-    if not all(value > 0 for value in settings["std"]):
-        raise UserError(f"config.view.std={tuple(settings['std'])} must be above 0")
-    return View(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})

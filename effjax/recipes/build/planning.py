@@ -64,14 +64,14 @@ def make_view(key: str, view: View, config: Mapping[str, Any], magnitude: optax.
     Raises:
       UserError: if there is nothing that has a magnitude, or no such reduction.
     """
-    if magnitude is not None and not view.operations:
+    if magnitude is not None and not view.has_magnitude:
         raise UserError(f"{key}.plans.magnitude: config.view.operations=0: nothing has a magnitude; 2 is usual")
     allowed = (*REDUCTIONS, "loader")
     if config["reduction"] not in allowed:
         raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
     reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
-    changed = {} if magnitude is None else {"magnitude": magnitude}
-    return dataclasses.replace(view, reduction=reduction, **changed)
+    view = dataclasses.replace(view, reduction=reduction)
+    return view if magnitude is None else view.at_magnitude(magnitude)
 
 
 def check_resizable(key: str, before: TrainState, after: TrainState, members: int) -> None:

@@ -15,6 +15,7 @@ from effjax.data.grouping import group_classes
 from effjax.data.sources import load
 from effjax.errors import UserError
 from effjax.recipes.build.networks import make_model
+from effjax.recipes.build.views import view_of
 from effjax.runtime import checkpoints as stored
 from effjax.steps import View
 
@@ -92,8 +93,7 @@ class TrainedRun:
 
     @property
     def view(self) -> View:
-        settings = self.identity["view"]
-        return View(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+        return view_of(self.identity["view"])
 
     def source(self, split: str, data_dir: str, dataset: str = "") -> Source:
         """Opens a split of the dataset that it was trained on, or of another one with the same number of classes.

@@ -1,0 +1,51 @@
+"""A view from the flags that configs have for it, and what stored answers call it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from effjax.recipes import schema
+from effjax.steps import Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
+
+
+def view_of(flags: Mapping[str, Any]) -> View:
+    """The view that flags say, those of a config or of a run's notes; what they leave out is as by default."""
+    said = {**schema.experiment().view.to_dict(), **flags}
+    ops = (
+        said["flip"] and Flip(),
+        said["shift"] and Shift(said["shift"]),
+        said["crop"] and Crop(said["crop"]),
+        said["operations"] and RandAugment(said["operations"], said["magnitude"]),
+        said["erasing"] and Erase(said["erasing"]),
+    )
+    mix = (said["mixup"] and MixUp(said["mixup"]), said["cutmix"] and CutMix(said["cutmix"]))
+    return View(
+        mean=tuple(said["mean"]),
+        std=tuple(said["std"]),
+        ops=tuple(filter(None, ops)),
+        mix=tuple(filter(None, mix)),
+        replays=said["replays"],
+    )
+
+
+def words_of(view: View) -> str:
+    """What stored answers call a view. Those that lie on disks are found by it, so it is what it has always been."""
+    found = {type(op): op for op in (*view.ops, *view.mix)}
+    augment = found.get(RandAugment, RandAugment(0))
+    flags = {
+        "mean": view.mean,
+        "std": view.std,
+        "shift": found.get(Shift, Shift(0)).most,
+        "flip": Flip in found,
+        "crop": found.get(Crop, Crop(0.0)).least,
+        "operations": augment.operations,
+        "magnitude": augment.magnitude,
+        "erasing": found.get(Erase, Erase(0.0)).probability,
+        "mixup": found.get(MixUp, MixUp(0.0)).alpha,
+        "cutmix": found.get(CutMix, CutMix(0.0)).alpha,
+    }
+    more = {"size": view.size, "reduction": view.reduction}
+    if dataclasses.replace(view_of({**flags, "replays": view.replays}), **more) != view:  # no flags say it
+        return repr(view)
+    words = {**flags, **more, "replays": view.replays}
+    return f"View({', '.join(f'{name}={value!r}' for name, value in words.items())})"
