@@ -111,7 +111,7 @@ def follow(
     """
     found: dict[str, jax.Array] = {}
     for name, kind in moves.items():
-        before, valid = fields[name], fields.get(kind.valid)
+        before, valid = jnp.asarray(fields[name]), fields.get(kind.valid)
         found[name], left = kind.moved(before, matrices, size)
         if left is None or valid is None:
             continue
