@@ -70,7 +70,15 @@ def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def crop_matrices(keys: jax.Array, padding: int) -> jax.Array:
-    """What :func:`random_crop` does to places with the keys ``[B]``: maps ``[B, 2, 3]``, as ``warp`` has them."""
+    """What :func:`random_crop` does to places.
+
+    Args:
+      keys: ``[B]``.
+      padding: as there.
+
+    Returns:
+      Maps ``[B, 2, 3]``, as ``warp`` has them.
+    """
 
     def matrix(offset: jax.Array) -> jax.Array:
         row, column = offset - padding
@@ -80,7 +88,15 @@ def crop_matrices(keys: jax.Array, padding: int) -> jax.Array:
 
 
 def flip_matrices(keys: jax.Array, width: int) -> jax.Array:
-    """What :func:`random_flip` does to places with the keys ``[B]``: maps ``[B, 2, 3]``, as ``warp`` has them."""
+    """What :func:`random_flip` does to places.
+
+    Args:
+      keys: ``[B]``.
+      width: of the images, in pixels.
+
+    Returns:
+      Maps ``[B, 2, 3]``, as ``warp`` has them.
+    """
     mirror, stay = affine(-1, 0, width, 0, 1, 0), affine(1, 0, 0, 0, 1, 0)
     return jnp.where(_flipped(keys)[:, None, None], mirror, stay)
 

@@ -80,7 +80,9 @@ def resized_crop_matrices(
     return jax.vmap(matrix)(keys)
 
 
-def _drawn(key: jax.Array, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]) -> Box[jax.Array]:
+def _drawn(
+    key: jax.Array, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Box[jax.Array]:
     box, fits = random_box(key, height, width, scale, ratio)
     return jax.tree.map(lambda drawn, central: jnp.where(fits, drawn, central), box, _central(height, width, ratio))
 

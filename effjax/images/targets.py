@@ -28,7 +28,16 @@ class Boxes:
     least: float = 0.1
 
     def moved(self, boxes: jax.Array, matrices: jax.Array, size: Size) -> tuple[jax.Array, jax.Array]:
-        """Boxes ``[..., 4]`` under the maps ``[n, 2, 3]``, one after the other, and which of them are left."""
+        """Moves boxes.
+
+        Args:
+          boxes: ``[..., 4]``.
+          matrices: the maps ``[n, 2, 3]`` that the image has undergone, in order.
+          size: (height, width) of the image, in pixels.
+
+        Returns:
+          The boxes, and which of them are left, ``[...]``.
+        """
         share = jnp.ones(boxes.shape[:-1])
         for matrix in matrices:
             corners = boxes[..., jnp.array([[0, 1], [0, 3], [2, 1], [2, 3]])]
@@ -52,7 +61,16 @@ class Points:
     valid: str = "valid"
 
     def moved(self, points: jax.Array, matrices: jax.Array, size: Size) -> tuple[jax.Array, jax.Array]:
-        """Points ``[..., 2]`` under the maps ``[n, 2, 3]``, one after the other, and which of them are left."""
+        """Moves points; see :meth:`Boxes.moved`.
+
+        Args:
+          points: ``[..., 2]``.
+          matrices: the maps ``[n, 2, 3]``.
+          size: (height, width) of the image, in pixels.
+
+        Returns:
+          The points, and which of them are in the image, ``[...]``.
+        """
         left = jnp.ones(points.shape[:-1], bool)
         for matrix in matrices:
             points = moved_points(points, matrix, size)
@@ -75,7 +93,15 @@ class Masks:
     valid: str = ""
 
     def moved(self, masks: jax.Array, matrices: jax.Array, size: Size) -> tuple[jax.Array, None]:
-        """Masks under the maps ``[n, 2, 3]``, one after the other.
+        """Moves masks; see :meth:`Boxes.moved`.
+
+        Args:
+          masks: ``[..., H, W]`` or ``[H, W, ...]``, of any dtype.
+          matrices: the maps ``[n, 2, 3]``.
+          size: (H, W).
+
+        Returns:
+          The masks, and None: nothing is lost.
 
         Raises:
           ValueError: if they have not the image's size.
@@ -123,7 +149,21 @@ def follow(
 
 
 def moved_points(points: jax.Array, matrix: jax.Array, size: Size) -> jax.Array:
-    """Where points ``[..., 2]``, y and x in [0, 1], are seen in the result of a map ``[2, 3]``; maybe outside."""
+    """Moves points by one map.
+
+    Args:
+      points: ``[..., 2]``, y and x in [0, 1].
+      matrix: ``[2, 3]``.
+      size: (height, width) of the image, in pixels.
+
+    Returns:
+      Where the points are seen, ``[..., 2]``; maybe outside of the image.
+
+    Example:
+      >>> left = jnp.array([[1.0, 0, 10], [0, 1, 0]])  # by ten pixels
+      >>> moved_points(jnp.array([0.5, 0.75]), left, (20, 40)).tolist()
+      [0.5, 0.5]
+    """
     height, width = size
     y, x = points[..., 0] * height - matrix[1, 2], points[..., 1] * width - matrix[0, 2]
     (a, b), (c, d) = matrix[:, :2]
