@@ -20,6 +20,7 @@ from effjax.curricula import stages
 from effjax.runtime import Job, jit_backend
 from effjax.runtime.job import spec
 from effjax.steps import (
+    Network,
     Objective,
     View,
     init_state,
@@ -29,6 +30,7 @@ from effjax.steps import (
     make_term,
     stack_members,
 )
+from effjax.tasks import CLASSIFICATION
 
 SHAPE, CLASSES, MEMBERS, PASSES = (28, 28, 1), 10, 5, 25
 _TRAINING_BATCH, _SCORING_BATCH, _BATCHES = 64, 256, 4
@@ -109,9 +111,11 @@ def predictions(kind: str) -> dict:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (_BATCHES, _SCORING_BATCH, *SHAPE), np.uint8)
     ids = np.arange(_BATCHES * _SCORING_BATCH, dtype=np.int32).reshape(_BATCHES, -1)
-    plain = jax.jit(make_predict(model, view))
+    plain = jax.jit(make_predict(Network(model, view)))
     platform = jax.default_backend()
-    several = jax.jit(make_predictions(model, view, kind, passes=PASSES, platform=platform))
+    several = jax.jit(
+        make_predictions(Network(model, view), CLASSIFICATION.items, kind, passes=PASSES, platform=platform)
+    )
     batches = [{"image": image, "id": id_} for image, id_ in zip(images, ids, strict=True)]
 
     def scored() -> None:

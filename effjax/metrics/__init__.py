@@ -3,11 +3,13 @@
 from effjax.metrics.calibration import CalibrationBins, expected_calibration_error
 from effjax.metrics.classification import agreement, negative_log_likelihood, top_k_accuracy
 from effjax.metrics.mean import Mean
+from effjax.metrics.metric import Metric
 from effjax.metrics.temperature import fit_temperature
 
 __all__ = [
     "CalibrationBins",
     "Mean",
+    "Metric",
     "agreement",
     "expected_calibration_error",
     "fit_temperature",

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from effjax.curricula import Stage
+
 T = TypeVar("T")
 
 
@@ -78,8 +80,14 @@ def describe_stage(clock: Clock, stage: int, batch_size: int) -> str:
     return f"{batch_size / each:,.0f} images/s, {1e3 * each:.2f} ms a step; {verdict} ({share:.0%} of the time)"
 
 
-def describe_cost(clock: Clock, sizes: Sequence[int], steps: Sequence[int]) -> str:
-    """What a run of growing images cost, over one of as many steps at the last size: by pixels, and as it was."""
+def describe_cost(clock: Clock, plan: Sequence[Stage]) -> str:
+    """What a run of growing images cost, over one of as many steps at the last size: by pixels, and as it was.
+
+    Empty where the size stays the same.
+    """
+    sizes, steps = [stage.get("image_size") for stage in plan], [stage.num_steps for stage in plan]
+    if len(set(sizes)) == 1:
+        return ""
     total = sum(steps)
     predicted = sum(n * (size / sizes[-1]) ** 2 for n, size in zip(steps, sizes, strict=True)) / total
     full = clock.seconds_a_step(len(steps) - 1)

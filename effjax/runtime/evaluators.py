@@ -6,8 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from effjax.metrics import Metric
+from effjax.metrics.metric import computed
 from effjax.runtime.backends import Backend
 from effjax.steps import member_of
+from effjax.steps.evaluate import KEPT
 
 Tree = Any
 
@@ -16,12 +19,14 @@ class Evaluator:
     """Runs an evaluation step over a fixed set and computes its metrics.
 
     Args:
-      step: from a size of images (None: as they are) to a pure step, ``(variables, batch) -> metric states``, as
-        :func:`effjax.steps.make_eval_step` makes it for the backend's axis.
+      step: from the settings of a stage that evaluation looks at to a pure step, ``(variables, batch) -> metric
+        states``, as :func:`effjax.steps.make_eval_step` makes it for the backend's axis.
       backend: where it runs.
       batches: makes an iterator over this process's padded batches, every time the same.
       keep: whether the batches stay on the devices between evaluations (for small sets).
       members: 0, or how many networks the variables are of, that axis first; the step then knows of it.
+      on_host: by name, the metrics that are measured here, of what the step keeps for them
+        (:class:`effjax.steps.evaluate.Kept`).
     """
 
     def __init__(
@@ -32,37 +37,46 @@ class Evaluator:
         *,
         keep: bool,
         members: int = 0,
+        on_host: Mapping[str, Metric] | None = None,
     ):
         self._step, self._backend, self._batches, self._keep = step, backend, batches, keep
-        self._members = members
+        self._members, self._on_host = members, on_host or {}
         self._placed: list[Tree] | None = None
         self._programs: dict[Hashable, Callable] = {}
 
-    def prepare(self, variables: Tree, size: Hashable = None) -> None:
-        """Compiles ahead of the first call, for variables of these shapes and images of this size."""
-        if size not in self._programs:
-            batch, step = next(iter(self._iterate())), self._step(size)
+    def prepare(self, variables: Tree, settings: Hashable = ()) -> None:
+        """Compiles ahead of the first call, for variables of these shapes and a stage of these settings."""
+        if settings not in self._programs:
+            batch, step = next(iter(self._iterate())), self._step(settings)
 
             def function(variables, _, batch):
                 return step(variables, batch)
 
-            self._programs[size] = self._backend.compile(function, variables, {}, batch, axis=0, donate=False)
+            self._programs[settings] = self._backend.compile(function, variables, {}, batch, axis=0, donate=False)
 
-    def __call__(self, variables: Tree, size: Hashable = None) -> dict[str, Any]:
+    def __call__(self, variables: Tree, settings: Hashable = ()) -> dict[str, Any]:
         """Returns the metrics of ``variables`` (replicated on the devices) by name: numbers, or one a member."""
-        self.prepare(variables, size)
-        merged: Mapping[str, Any] | None = None
+        self.prepare(variables, settings)
+        merged: list[dict[str, Any]] = [{} for _ in range(self._members or 1)]
         for batch in self._iterate():
-            states = self._backend.fetch(self._programs[size](variables, {}, batch))
-            # Sums in float64 on the host: a million examples must not be lost in float32's 24 bits.
-            states = jax.tree.map(lambda x: np.asarray(x, np.float64), states)
-            merged = states if merged is None else jax.tree.map(np.add, merged, states)
+            found = self._backend.fetch(self._programs[settings](variables, {}, batch))
+            for member, so_far in enumerate(merged):
+                self._merge(so_far, member_of(found, member) if self._members else found)
+        each = [computed(states) for states in merged]
         if not self._members:
-            return {name: float(state.compute()) for name, state in merged.items()}
-        each = [
-            {name: float(member_of(state, m).compute()) for name, state in merged.items()} for m in range(self._members)
-        ]
-        return {name: np.array([values[name] for values in each]) for name in merged}
+            return each[0]
+        return {name: np.array([values[name] for values in each]) for name in each[0]}
+
+    def _merge(self, so_far: dict[str, Any], found: Mapping[str, Any]) -> None:
+        """Adds what a batch has shown of one network."""
+        # Sums in float64 on the host: a million examples must not be lost in float32's 24 bits.
+        sums = {name: jax.tree.map(_float64, state) for name, state in found.items() if name != KEPT}
+        for name, state in sums.items():
+            so_far[name] = jax.tree.map(np.add, so_far[name], state) if name in so_far else state
+        for name, metric in self._on_host.items():
+            preds, batch = found[KEPT]
+            state = metric.update(preds, batch, batch["mask"].astype(bool))
+            so_far[name] = so_far[name].merge(state) if name in so_far else state
 
     def _iterate(self) -> Iterable[Tree]:
         if self._placed is not None:
@@ -72,3 +86,7 @@ class Evaluator:
             return placed
         self._placed = list(placed)
         return self._placed
+
+
+def _float64(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, np.float64)

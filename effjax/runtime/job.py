@@ -1,6 +1,7 @@
 """What one kind of run is: everything but its seed, its teachers and its folder."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 
 from effjax.curricula import Stage
+from effjax.errors import UserError
 from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
@@ -23,6 +25,7 @@ from effjax.steps import (
     resize_state,
 )
 from effjax.steps.axes import on_axis
+from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
 
 Tree = Any
 
@@ -112,15 +115,36 @@ class Job:
 
     @property
     def watch_from(self) -> int:
-        """Evaluations after this step count towards the best: from where data and size of images stay as they are."""
-        kept = ("data", "image_size")
-        last = [self.plan[-1].get(setting) for setting in kept]
-        return next((a.stop for a in reversed(self.plan) if [a.get(setting) for setting in kept] != last), 0)
+        """Evaluations after this step count towards the best: from where all that makes them unlike stays as it is."""
+        moving = [name for name, setting in SETTINGS.items() if not setting.keeps_best]
+        last = [self.plan[-1].get(name) for name in moving]
+        return next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
 
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
-        terms = stage.get("terms", tuple(self.objective.terms))
-        return self.objective.restrict(terms, stage.get("trainable"), stage.get("image_size"))
+        return apply_settings(self.objective.restrict(self.objective.terms), stage.settings)
+
+    def enter(self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState) -> TrainState | None:
+        """What the beginning of a stage makes of the state, of one network or of several; None where it leaves it.
+
+        Args:
+          state: at the end of the stage before, on the host.
+          stage: that begins.
+          before: that has ended.
+          shapes: the state's in the stage that begins.
+        """
+        changed = [name for name, setting in SETTINGS.items() if setting.enter and stage.get(name) != before.get(name)]
+        one = _one(shapes) if self.members else shapes
+        for name in changed:
+            entry = Entry(before.get(name), stage.get(name), self.optimizer, one)
+            try:
+                state = self._over_members(functools.partial(SETTINGS[name].enter, entry=entry), state)
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from error
+        return state if changed else None
+
+    def _over_members(self, function: Callable[[TrainState], TrainState], state: TrainState) -> TrainState:
+        return over_members(function, (0,), unroll=True)(state) if self.members else function(state)
 
     def check(self, state: TrainState, frozen: Mapping[str, Tree]) -> None:
         """Checks, once for all seeds, that every stage's terms act and its teachers fit.
@@ -146,7 +170,11 @@ class Job:
 
     def program_key(self, stage: Stage) -> Hashable:
         """What tells a stage's program from another's: its settings, but for what only the feed looks at."""
-        return tuple((name, value) for name, value in stage.settings if name != "data")
+        return tuple((name, value) for name, value in stage.settings if SETTINGS[name].kind != "feed")
+
+    def evaluated_at(self, stage: Stage) -> Hashable:
+        """Those of a stage's settings with which networks are evaluated in it."""
+        return values_that(stage.settings, "evaluated")
 
     def step_at(self, stage: Stage, *, unroll_members: bool = False) -> Callable:
         """A stage's pure step."""

@@ -6,7 +6,6 @@ distillation, curricula and active learning are what its objective, its plan and
 
 import collections
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,11 +23,11 @@ from effjax.runtime.checkpoints import Checkpoints, best_is_gone
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
 from effjax.runtime.hosts import is_primary
 from effjax.runtime.interrupt import Interrupted, StopSignal
-from effjax.runtime.job import Job, resized, spec
+from effjax.runtime.job import Job, spec
 from effjax.runtime.machine import differences, machine
 from effjax.runtime.progress import Progress
 from effjax.runtime.writers import Writer, mend_metrics
-from effjax.steps import TrainState, over_members, restart
+from effjax.steps import TrainState
 
 _log = logging.getLogger("effjax")
 
@@ -178,9 +177,7 @@ class _Loop:
                 if self.stopped:
                     break
         self.host_state = self._fetch()
-        sizes = [stage.get("image_size") for stage in job.plan]
-        if len(set(sizes)) > 1 and not self.stopped:
-            said = describe_cost(self.clock, sizes, [stage.num_steps for stage in job.plan])
+        if not self.stopped and (said := describe_cost(self.clock, job.plan)):
             _log.info("%s: %s", self.label, said)
 
     def _run_stage(self, index: int, stop: StopSignal) -> None:
@@ -236,20 +233,15 @@ class _Loop:
 
     def _enter(self, stage: Stage, before: Stage) -> None:
         """What a stage changes of the state; after a resume at just this step too."""
-        changed = [s for s in ("trainable", "image_size") if stage.get(s) != before.get(s)]
-        if "trainable" in changed:
-            self._restart_optimizer()
-        if "image_size" in changed and self.job.shapes_at:
-            self._change(resized(self._fetch(), self._shapes(stage), self.job.members))
-
-    def _change(self, state: TrainState) -> None:
-        self.state = self.job.backend.replicate(jax.tree.map(np.asarray, state))
+        state = self.job.enter(self._fetch(), stage, before, self._shapes(stage))
+        if state is not None:
+            self.state = self.job.backend.replicate(jax.tree.map(np.asarray, state))
 
     def _prepare_evaluation(self, stage: Stage) -> None:
-        job, size = self.job, stage.get("image_size")
+        job, settings = self.job, self.job.evaluated_at(stage)
         if job.evaluator is not None:
             variables = spec(self._shapes(stage).eval_variables)
-            job.programs.prepare(("evaluation", size), lambda: job.evaluator.prepare(variables, size))
+            job.programs.prepare(("evaluation", settings), lambda: job.evaluator.prepare(variables, settings))
 
     def _shapes(self, stage: Stage) -> TrainState:
         """The state, or its shapes, as it is in a stage."""
@@ -258,14 +250,6 @@ class _Loop:
     def _shapes_after(self, step: int) -> TrainState:
         """The same after a step: where a stage ends, its own, not yet those of the next."""
         return self._shapes(self.job.plan[stage_at(self.job.plan, max(step - 1, 0))])
-
-    def _restart_optimizer(self) -> None:
-        """Where other parameters are trained than before."""
-        state = self._fetch()
-        fresh = functools.partial(restart, self.job.optimizer)
-        if self.job.members:
-            fresh = over_members(fresh, (0, 0), unroll=True)
-        self._change(state.replace(opt_state=fresh(state.opt_state, state.params)))
 
     def _prepare(self, index: int) -> None:
         """Has the program of a stage compiled in the background."""
@@ -334,10 +318,10 @@ class _Loop:
 
     def _evaluate(self, stage: Stage) -> bool:
         """Measures the network on the validation set; returns whether a checkpoint should keep it as the best."""
-        job, size = self.job, stage.get("image_size")
-        job.programs.get(("evaluation", size))
+        job, settings = self.job, self.job.evaluated_at(stage)
+        job.programs.get(("evaluation", settings))
         variables = self.state.eval_variables
-        values = job.evaluator(variables, size)
+        values = job.evaluator(variables, settings)
         self.clock.mark(self.step)
         self.writer.scalars(self.step, {f"validation/{name}": np.mean(value) for name, value in values.items()})
         if self.step <= job.watch_from:

@@ -4,6 +4,7 @@ from effjax.steps.dispatch import has_convolution, make_block
 from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
 from effjax.steps.members import ensemble_apply, member_of, over_members, stack_members
+from effjax.steps.network import Network
 from effjax.steps.objective import Objective, Term, TermInputs
 from effjax.steps.operations import Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
@@ -11,6 +12,7 @@ from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
 from effjax.steps.records import init_records, update_records
 from effjax.steps.resolution import resize_state
+from effjax.steps.settings import SETTINGS, Setting
 from effjax.steps.state import TrainState, init_state
 from effjax.steps.teachers import CachedTeacher, NetworkTeacher, StreamedTeacher, pack_answers
 from effjax.steps.terms import TERMS, make_term
@@ -18,6 +20,7 @@ from effjax.steps.train import make_train_step
 from effjax.steps.views import View
 
 __all__ = [
+    "SETTINGS",
     "TERMS",
     "CachedTeacher",
     "Crop",
@@ -25,10 +28,12 @@ __all__ = [
     "Erase",
     "Flip",
     "MixUp",
+    "Network",
     "NetworkTeacher",
     "Objective",
     "Operation",
     "RandAugment",
+    "Setting",
     "Shift",
     "StreamedTeacher",
     "Term",

@@ -1,60 +1,76 @@
 """The pure evaluation step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from effjax.losses import cross_entropy
-from effjax.metrics import CalibrationBins, Mean, top_k_accuracy
-from effjax.steps.objective import Batch
-from effjax.steps.views import View
+from effjax.metrics import Metric
+from effjax.steps.network import Batch, Network
 
 Tree = Any
 EvalStep = Callable[[Tree, Batch], Mapping[str, Any]]
 
 
-def make_predict(model: nn.Module, view: View, *, axis_name: str | None = None) -> Callable[[Tree, Batch], jax.Array]:
-    """Builds ``(variables, batch) -> logits [B, K]``: running statistics, no dropout, no augmentation.
+KEPT = ""  # beside the names of metrics, the name of what those on the host are measured of
 
-    Args:
-      model: the network.
-      view: how stored images become its input.
-      axis_name: the axis that the batch is cut over, if this runs under ``pmap``; the result is of the global batch.
+
+class Kept(NamedTuple):
+    """A batch whole, for the metrics that are measured on the host.
+
+    Attributes:
+      preds: what the network predicted.
+      batch: without what it read.
     """
 
-    def predict(variables: Tree, batch: Batch) -> jax.Array:
-        images = view.reduce(view(batch["image"]))
-        logits = model.apply(variables, images, train=False).logits.astype(jnp.float32)
-        return logits if axis_name is None else jax.lax.all_gather(logits, axis_name, tiled=True)
+    preds: Tree
+    batch: Batch
+
+
+def make_predict(network: Network, *, axis_name: str | None = None) -> Callable[[Tree, Batch], Tree]:
+    """Builds ``(variables, batch) -> predictions``: running statistics, no dropout, no augmentation.
+
+    Args:
+      network: the network, with what it is shown.
+      axis_name: the axis that the batch is cut over, if this runs under ``pmap``; the result is of the global batch.
+
+    Returns:
+      The function. A classifier's predictions are its logits ``[B, K]``, float32.
+    """
+
+    def predict(variables: Tree, batch: Batch) -> Tree:
+        preds = network.predict(variables, batch).preds
+        return preds if axis_name is None else jax.lax.all_gather(preds, axis_name, tiled=True)
 
     return predict
 
 
-def make_eval_step(model: nn.Module, view: View, *, axis_name: str | None = None) -> EvalStep:
+def make_eval_step(network: Network, metrics: Mapping[str, Metric], *, axis_name: str | None = None) -> EvalStep:
     """Builds the pure step ``(variables, batch) -> metric states``; the caller jits or pmaps it.
 
     Args:
-      model: the network.
-      view: how stored images become its input.
+      network: the network, with what it is shown.
+      metrics: by name, as a task has them.
       axis_name: the axis that the states are summed over, if the step runs under ``pmap``.
 
     Returns:
-      The step. Its batch has ``image`` ``[B, H, W, C]``, ``label`` ``[B]`` and ``mask`` ``[B]``, false on padding; its
-      states ``accuracy``, ``loss`` (:class:`~effjax.metrics.Mean`) and ``ece``
-      (:class:`~effjax.metrics.CalibrationBins`) merge over batches by addition.
+      The step. Its batch has what the network reads, the targets, and ``mask`` ``[B]``, false on padding. Its states,
+      by metric, merge over batches by addition; where metrics are measured on the host, ``KEPT`` is what they need
+      (:class:`Kept`), of the global batch.
     """
-    predict = make_predict(model, view)  # of this device's part: its states are summed below
 
     def step(variables: Tree, batch: Batch) -> Mapping[str, Any]:
-        logits, label, mask = predict(variables, batch), batch["label"], batch["mask"].astype(bool)
-        states = {
-            "accuracy": Mean.empty().update(top_k_accuracy(logits, label), where=mask),
-            "loss": Mean.empty().update(cross_entropy(logits, label, where=mask), where=mask),
-            "ece": CalibrationBins.empty().update(jax.nn.softmax(logits.astype(jnp.float32)), label, where=mask),
-        }
-        return states if axis_name is None else jax.lax.psum(states, axis_name)
+        preds, where = network.predict(variables, batch).preds, batch["mask"].astype(bool)
+        states: dict[str, Any] = {}
+        for name, metric in metrics.items():
+            state = None if metric.on_host else metric.update(preds, batch, where)
+            if state is not None:
+                states[name] = state
+        if axis_name is not None:
+            states = jax.lax.psum(states, axis_name)
+        if any(metric.on_host for metric in metrics.values()):
+            kept = Kept(preds, {name: array for name, array in batch.items() if name not in network.inputs})
+            states[KEPT] = kept if axis_name is None else jax.lax.all_gather(kept, axis_name, tiled=True)
+        return states
 
     return step

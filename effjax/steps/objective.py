@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import optax
 
 from effjax.errors import UserError, nearest
+from effjax.metrics import Metric
 from effjax.models import Outputs
 from effjax.steps import rng
+from effjax.steps.network import Network
 from effjax.steps.views import View
 
 Tree = Any
 Batch = Mapping[str, jax.Array]
+Outcome = Callable[[Tree, Batch], tuple[jax.Array, jax.Array]]
 
 
 class TermInputs(NamedTuple):
@@ -41,9 +44,9 @@ class TermInputs(NamedTuple):
 
 
 class Teacher(Protocol):
-    """A frozen teacher: reads what the state holds for it and answers for a batch."""
+    """A frozen teacher: reads what the state holds for it and answers for a batch, as the view shows it."""
 
-    def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs: ...
+    def __call__(self, frozen: Tree, batch: Batch) -> Outputs: ...
 
     def with_taps(self, taps: tuple[str, ...]) -> "Teacher":
         """The same teacher, which also returns these activations. Only called with at least one."""
@@ -84,6 +87,11 @@ class Objective:
       teachers: the teachers by name.
       view: how stored images become the networks' input.
       trainable: a regular expression; parameters whose path it fully matches are trained, all others stay as they are.
+      inputs: the features of a batch that the student reads, in the order of its call.
+      metrics: what is measured of the student's predictions, by name: a task's.
+      outcome: from predictions and a batch to the student's confidence in what is right ``[B]`` and whether it was
+        its choice ``[B]``: a task's, for what is recorded of each example; None where it has none.
+      through: pure functions from the student's parameters to those that it computes with, in order: masks, roundings.
     """
 
     student: nn.Module
@@ -91,6 +99,10 @@ class Objective:
     teachers: Mapping[str, Teacher] = dataclasses.field(default_factory=dict)
     view: View = dataclasses.field(default_factory=View)
     trainable: str = ".*"
+    inputs: tuple[str, ...] = ("image",)
+    metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    outcome: Outcome | None = None
+    through: tuple[Callable[[Tree], Tree], ...] = ()
 
     def __post_init__(self):
         if not self.terms:
@@ -102,10 +114,8 @@ class Objective:
                 if teacher not in self.teachers:
                     raise UserError(f"terms.{name}: no teacher {teacher!r}; {nearest(teacher, self.teachers)}")
 
-    def restrict(
-        self, terms: Collection[str], trainable: str | None = None, image_size: int | None = None
-    ) -> "Objective":
-        """The objective of one stage: only these terms, only the teachers that they need, images of this size.
+    def restrict(self, terms: Collection[str]) -> "Objective":
+        """The objective with only these terms, and only the teachers that they need.
 
         Raises:
           UserError: if a term is not known.
@@ -119,8 +129,6 @@ class Objective:
             self,
             terms=kept,
             teachers={name: teacher for name, teacher in self.teachers.items() if name in needed},
-            trainable=self.trainable if trainable is None else trainable,
-            view=self.view if image_size is None else dataclasses.replace(self.view, size=image_size),
         )
 
     def init(self, key: jax.Array, batch: Batch, frozen: Mapping[str, Tree]) -> tuple[dict[str, Tree], Tree]:
@@ -132,9 +140,9 @@ class Objective:
           UserError: naming a term that cannot be set up on what the networks return.
         """
         first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
-        images = jax.eval_shape(lambda images: self.view.reduce(self.view(images)), first["image"])
+        inputs = jax.eval_shape(lambda batch: self.network.reads(self.view.see(batch)), first)
         # The shape is all that a layer needs to know; drawn one by one, the student does not depend on the terms.
-        variables = dict(self.student.init(key, jnp.zeros(images.shape, images.dtype)))
+        variables = dict(self.student.init(key, *(jnp.zeros(x.shape, x.dtype) for x in inputs)))
         params = {"student": variables.pop("params")}
         for name, term in self.terms.items():
             if term.init is not None:
@@ -149,8 +157,8 @@ class Objective:
         """What the terms will look at, as shapes."""
 
         def forward(variables, batch, frozen):
-            images = self.view(batch["image"])
-            return self._student.apply(variables, self.view.reduce(images)), self._ask(frozen, batch, images)
+            seen = self.view.see(batch)
+            return self._tapped(variables, seen), self._ask(frozen, seen)
 
         # A device's part of the batch is all that exists while shapes are looked at, so no axis is bound.
         student, teachers = jax.eval_shape(forward, variables, batch, {name: frozen[name] for name in self.teachers})
@@ -166,49 +174,53 @@ class Objective:
         step: jax.Array,
         *,
         axis_name: str | None = None,
-    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array, Tree]]:
+    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], TermInputs, Tree]]:
         """Runs the networks and the terms on one training batch.
 
         Returns:
-          ``(loss, (values, logits, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
-          unweighted values ``[B]`` by name; the student's logits ``[B, K]``; the student's new running statistics.
+          ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
+          unweighted values ``[B]`` by name; what the terms looked at; the student's new running statistics.
         """
         keys, version = self.view.draw(seed, step, batch["id"])
         if version is not None:
             batch = {**batch, "version": version}
-        images = self.view(batch["image"], keys, step)
+        batch = self.view.see(batch, keys, step)
         if self.view.mixes:
             labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
-            images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), images, labels)
-            batch = {**batch, "label": labels}
-        student, model_state = self._student.apply(
+            images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), batch["image"], labels)
+            batch = {**batch, "image": images, "label": labels}
+        student, model_state = self._tapped(
             {"params": params["student"], **model_state},
-            self.view.reduce(images),
+            batch,
             train=True,
             dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
             mutable=list(model_state),
         )
-        teachers = self._ask(frozen, batch, images)
+        seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name)
         values = {}
         for name, term in self.terms.items():
-            inputs = TermInputs(student, teachers, batch, params.get(name), step, axis_name)
-            values[name] = jnp.broadcast_to(term.loss(inputs), batch["id"].shape)
+            value = term.loss(seen._replace(params=params.get(name)))
+            values[name] = jnp.broadcast_to(value, batch["id"].shape)
         loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
-        return loss, (values, student.logits, model_state)
+        return loss, (values, seen, model_state)
 
     @property
-    def _student(self) -> nn.Module:
-        """The student, which returns the activations that the terms look at."""
-        taps = _union(term.student_taps for term in self.terms.values())
-        return self.student.clone(taps=taps) if taps else self.student
+    def network(self) -> Network:
+        """The student, with what it is shown."""
+        return Network(self.student, self.view, self.inputs, self.through)
 
-    def _ask(self, frozen: Tree, batch: Batch, images: jax.Array) -> dict[str, Outputs]:
+    @property
+    def _tapped(self) -> Network:
+        """The student, which returns the activations that the terms look at."""
+        return self.network.tapped(_union(term.student_taps for term in self.terms.values()))
+
+    def _ask(self, frozen: Tree, seen: Batch) -> dict[str, Outputs]:
         """The teachers' outputs."""
         answers = {}
         for name, teacher in self.teachers.items():
             taps = _union(term.teacher_taps for term in self.terms.values() if name in term.teachers)
             asked = teacher.with_taps(taps) if taps else teacher
-            answers[name] = asked(frozen[name], batch, images)
+            answers[name] = asked(frozen[name], seen)
         return answers
 
 

@@ -1,7 +1,7 @@
 """Several predictions of one example, whose disagreement says how sure a network can be."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,26 +11,44 @@ from effjax.errors import UserError, nearest
 from effjax.steps import rng
 from effjax.steps.dispatch import has_convolution
 from effjax.steps.members import over_members
-from effjax.steps.objective import Batch
+from effjax.steps.network import Batch, Network
 from effjax.steps.preflight import depends_on_first
-from effjax.steps.views import View
 
 Tree = Any
 Predict = Callable[..., Mapping[str, jax.Array]]
+
+
+class Items(NamedTuple):
+    """What of an example can be doubted: its class, or each of its boxes, words, parts.
+
+    Attributes:
+      probs: ``[M, B, I, C]``: by member, example and item, what the item may be.
+      present: booleans ``[B, I]``, false where an example has fewer items.
+    """
+
+    probs: jax.Array
+    present: jax.Array
+
+
+ItemsOf = Callable[[Tree], Items]
 
 KINDS = ("single", "ensemble", "dropout", "augmentations")
 FEATURES = "penultimate"
 
 
-def make_predictions(model: nn.Module, view: View, kind: str, *, passes: int = 25, platform: str = "cpu") -> Predict:
-    """Builds the pure function ``(variables, batch, seed=0) -> {"probs": [M, B, C], "features": [B, D]}``.
+def make_predictions(
+    network: Network, items: ItemsOf, kind: str, *, passes: int = 25, platform: str = "cpu"
+) -> Predict:
+    """Builds the pure function ``(variables, batch, seed=0) -> {"probs", "present", "features"}``.
+
+    ``probs`` is ``[M, B, I, C]``, by member, example and item; ``present`` ``[B, I]``; ``features`` ``[B, D]``.
 
     The seed is of the passes' draws: what a pass draws for an example depends on (seed, pass, id) alone, not on the
     batch.
 
     Args:
-      model: the network.
-      view: how stored images become its input; its randomness is what ``"augmentations"`` draws from.
+      network: the network, with what it is shown; the randomness of its view is what ``"augmentations"`` draws from.
+      items: from the predictions of M members, their axis first, to what can be doubted of them: a task's.
       kind: ``"single"``: one prediction; ``"ensemble"``: one of each member, the variables with the members' axis
         first; ``"dropout"``: as many passes with dropout on, each with masks of its own; ``"augmentations"``: of as
         many augmented versions of the image. Features are of the plain image, the mean over members.
@@ -51,40 +69,43 @@ def make_predictions(model: nn.Module, view: View, kind: str, *, passes: int = 2
     """
     if kind not in KINDS:
         raise UserError(f"predictions={kind!r}; {nearest(kind, KINDS)}")
+    view, tapped = network.view, network.tapped((FEATURES,))
     if kind == "augmentations" and not view.is_random:
         raise UserError("predictions='augmentations': the view has no augmentation: set view.shift, flip, crop, …")
-    tapped = model.clone(taps=(FEATURES,))
 
-    def one(variables: Tree, images: jax.Array, keys: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        outputs = tapped.apply(variables, view.reduce(images), train=False, dropout_keys=keys)
-        return jax.nn.softmax(outputs.logits.astype(jnp.float32)), outputs.taps[FEATURES].astype(jnp.float32)
+    def one(variables: Tree, seen: Batch, keys: jax.Array | None = None) -> tuple[Tree, jax.Array]:
+        outputs = tapped(variables, seen, train=False, dropout_keys=keys)
+        return outputs.preds, outputs.taps[FEATURES].astype(jnp.float32)
+
+    def found(preds: Tree, features: jax.Array) -> Mapping[str, jax.Array]:
+        return {**items(preds)._asdict(), "features": features}
 
     def pass_keys(seed: jax.Array, number: jax.Array, ids: jax.Array) -> jax.Array:
         return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
 
     def single(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        probs, features = one(variables, view(batch["image"]))
-        return {"probs": probs[None], "features": features}
+        preds, features = one(variables, view.see(batch))
+        return found(jax.tree.map(lambda x: x[None], preds), features)
 
     def ensemble(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        images = view(batch["image"])
+        seen = view.see(batch)
         own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), variables)
-        unroll = platform == "cpu" and has_convolution(one, own, images)
-        probs, features = over_members(one, (0, None), unroll=unroll)(variables, images)
-        return {"probs": probs, "features": features.mean(0)}
+        unroll = platform == "cpu" and has_convolution(one, own, seen)
+        preds, features = over_members(one, (0, None), unroll=unroll)(variables, seen)
+        return found(preds, features.mean(0))
 
     def dropout(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        images = view(batch["image"])
+        seen = view.see(batch)
         # Mapped over the masks alone: what lies before the first of them is computed once for all passes.
-        masked = jax.vmap(lambda number: one(variables, images, pass_keys(seed, number, batch["id"]))[0])
-        return {"probs": masked(jnp.arange(passes)), "features": one(variables, images)[1]}
+        masked = jax.vmap(lambda number: one(variables, seen, pass_keys(seed, number, batch["id"]))[0])
+        return found(masked(jnp.arange(passes)), one(variables, seen)[1])
 
     def augmentations(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        def augmented(number: jax.Array) -> jax.Array:
-            return one(variables, view(batch["image"], pass_keys(seed, number, batch["id"])))[0]
+        def augmented(number: jax.Array) -> Tree:
+            return one(variables, view.see(batch, pass_keys(seed, number, batch["id"])))[0]
 
-        probs = jax.vmap(augmented)(jnp.arange(passes))
-        return {"probs": probs, "features": one(variables, view(batch["image"]))[1]}
+        preds = jax.vmap(augmented)(jnp.arange(passes))
+        return found(preds, one(variables, view.see(batch))[1])
 
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": augmentations}[kind]
 
@@ -101,11 +122,11 @@ def check_dropout(model: nn.Module, variables: Tree, image: jax.Array) -> None:
       UserError: naming the network.
     """
 
-    def logits(data: jax.Array, variables: Tree, image: jax.Array) -> jax.Array:
-        return model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data)).logits
+    def predictions(data: jax.Array, variables: Tree, image: jax.Array) -> Tree:
+        return model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data)).preds
 
     data = jax.ShapeDtypeStruct(jax.random.key_data(jax.random.split(jax.random.key(0), 1)).shape, jnp.uint32)
-    if not depends_on_first(logits, data, variables, image):
+    if not depends_on_first(predictions, data, variables, image):
         raise UserError(
             f"predictions='dropout': {type(model).__name__} drops nothing (its option dropout is 0, or it has none); "
             "use predictions='ensemble', or a network with dropout"

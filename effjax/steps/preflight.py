@@ -48,20 +48,21 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, ax
 
 
 def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) -> None:
-    """Checks that every teacher answers with as many classes as the student has.
+    """Checks that every teacher of a classifier answers with as many classes as the student has.
 
     Raises:
       UserError: naming the teacher and both numbers.
     """
 
-    def logits(state, batch):
-        images = objective.view(batch["image"])
-        variables = {"params": state.params["student"], **state.model_state}
-        student = objective.student.apply(variables, objective.view.reduce(images))
-        teachers = {name: teacher(state.frozen[name], batch, images) for name, teacher in objective.teachers.items()}
-        return student.logits, {name: outputs.logits for name, outputs in teachers.items()}
+    def predictions(state, batch):
+        student = objective.network.predict({"params": state.params["student"], **state.model_state}, batch)
+        seen = objective.view.see(batch)
+        teachers = {name: teacher(state.frozen[name], seen) for name, teacher in objective.teachers.items()}
+        return student.preds, {name: outputs.preds for name, outputs in teachers.items()}
 
-    student, teachers = jax.eval_shape(logits, state, batch)
+    student, teachers = jax.eval_shape(predictions, state, batch)
+    if not isinstance(student, jax.ShapeDtypeStruct):  # of other predictions, the terms say what does not fit
+        return
     for name, teacher in teachers.items():
         if teacher.shape[-1] != student.shape[-1]:
             raise UserError(

@@ -42,7 +42,7 @@ def resize_state(state: TrainState, shapes: TrainState) -> TrainState:
         name = path_name(path)
         if POSITION_TABLE not in name.split("/") or np.shape(leaf)[2:] != shape.shape[2:] or len(shape.shape) < 3:
             raise UserError(
-                f"image_size: {name} has shape {np.shape(leaf)} and would have {shape.shape} at the other size; only a "
+                f"{name} has shape {np.shape(leaf)} and would have {shape.shape} at the other size; only a "
                 f"{POSITION_TABLE} can follow. Keep image_size the same in all stages, or take a network for any "
                 "size, such as resnet20 or vit"
             )

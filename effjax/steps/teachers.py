@@ -28,6 +28,7 @@ class NetworkTeacher:
       repeat_channels: 3 shows grey images to a teacher that has learnt from colour.
       classes: by class of the student, the teacher's classes that make it up; their probabilities are added, and what
         is left out of all is forgotten. None takes the teacher's classes as they are.
+      inputs: the features of a batch that it reads, in the order of its call.
 
     References:
       Beyer et al., `Knowledge distillation: A good teacher is patient and consistent
@@ -40,12 +41,14 @@ class NetworkTeacher:
     image_size: int | None = None
     repeat_channels: int = 1
     classes: tuple[tuple[int, ...], ...] | None = None
+    inputs: tuple[str, ...] = dataclasses.field(default=("image",), repr=False)  # stored answers are named by the repr
 
     def with_taps(self, taps: tuple[str, ...]) -> Teacher:
         return dataclasses.replace(self, module=self.module.clone(taps=taps))
 
-    def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs:
-        outputs = self.module.apply(frozen, self._as_trained(images), train=False)
+    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
+        inputs = [self._as_trained(batch[name]) if name == "image" else batch[name] for name in self.inputs]
+        outputs = self.module.apply(frozen, *inputs, train=False)
         if self.classes is None:
             return outputs
         logits = [jax.nn.logsumexp(outputs.logits[:, jnp.asarray(group)], axis=-1) for group in self.classes]
@@ -78,7 +81,7 @@ class CachedTeacher:
     def with_taps(self, taps: tuple[str, ...]) -> Teacher:
         raise UserError(f"the teacher is cached: only its logits are stored, not its activations {', '.join(taps)}")
 
-    def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs:
+    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
         return self._unpacked({name: array[_version(batch), batch["id"]] for name, array in frozen.items()})
 
     def _unpacked(self, stored: Mapping[str, jax.Array]) -> Outputs:
@@ -105,7 +108,7 @@ class StreamedTeacher(CachedTeacher):
 
     prefix: str = ""
 
-    def __call__(self, frozen: Tree, batch: Batch, images: jax.Array) -> Outputs:
+    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
         rows, version = jnp.arange(len(batch["id"])), _version(batch)
         own = {name.removeprefix(self.prefix): array for name, array in batch.items() if name.startswith(self.prefix)}
         return self._unpacked({name: array[rows, version] for name, array in own.items()})

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from effjax.errors import UserError
-from effjax.metrics import Mean, top_k_accuracy
+from effjax.metrics import Mean
 from effjax.steps.masks import path_mask, split
-from effjax.steps.objective import Batch, Objective
+from effjax.steps.objective import Batch, Objective, TermInputs
 from effjax.steps.records import update_records
 from effjax.steps.state import TrainState
 
@@ -41,7 +41,7 @@ def make_train_step(
 
     Returns:
       The step. Its metrics are sums and counts over the global batch: ``loss`` (the weighted sum), ``loss/<term>``
-      (unweighted), ``accuracy`` where the batch has integer labels, and ``grad_norm`` (before any clipping).
+      (unweighted), those of the objective's that are measured in training, and ``grad_norm`` (before any clipping).
 
     References:
       Polyak & Juditsky, `Acceleration of Stochastic Approximation by Averaging <https://doi.org/10.1137/0330046>`_.
@@ -52,11 +52,11 @@ def make_train_step(
         chosen, join = split(state.params, mask)
 
         def loss_and_metrics(chosen, model_state, part):
-            loss, (values, logits, model_state) = objective.evaluate(
+            loss, (values, seen, model_state) = objective.evaluate(
                 join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
-            metrics = _batch_metrics(objective, values, logits, part, state.step)
-            return loss, (metrics, _outcome(logits, part["label"]) if record else (), model_state)
+            outcome = objective.outcome(seen.student.preds, part) if record else ()
+            return loss, (_batch_metrics(objective, values, seen), outcome, model_state)
 
         grads, metrics, outcome, model_state = _gradients(
             loss_and_metrics, chosen, state.model_state, batch, accumulate
@@ -108,17 +108,13 @@ def _gradients(loss_and_metrics, chosen, model_state, batch, accumulate):
     return grads, metrics, jax.tree.map(lambda x: x.reshape(-1), outcome), model_state
 
 
-def _outcome(logits, labels) -> tuple[jax.Array, jax.Array]:
-    """The probability of each example's label ``[B]``, and whether it was the choice ``[B]``."""
-    probs = jax.nn.softmax(logits.astype(jnp.float32))
-    return jnp.take_along_axis(probs, labels[:, None], axis=1)[:, 0], top_k_accuracy(logits, labels) > 0.5
-
-
-def _batch_metrics(objective, values, logits, batch, step) -> dict[str, Mean]:
+def _batch_metrics(objective: Objective, values: Mapping[str, jax.Array], seen: TermInputs) -> dict[str, Mean]:
     metrics = {f"loss/{name}": Mean.empty().update(value) for name, value in values.items()}
-    weighted = sum(term.weight_at(step) * values[name] for name, term in objective.terms.items())
+    weighted = sum(term.weight_at(seen.step) * values[name] for name, term in objective.terms.items())
     metrics["loss"] = Mean.empty().update(weighted)
-    label = batch["label"]
-    if jnp.issubdtype(label.dtype, jnp.integer) and not objective.view.mixes:
-        metrics["accuracy"] = Mean.empty().update(top_k_accuracy(logits, label))
+    everywhere = jnp.ones(weighted.shape, bool)
+    for name, metric in objective.metrics.items():
+        state = metric.update(seen.student.preds, seen.batch, everywhere) if metric.in_training else None
+        if state is not None:
+            metrics[name] = state
     return metrics

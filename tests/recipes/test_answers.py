@@ -142,6 +142,13 @@ def test_what_an_earlier_version_left_half_written_is_swept(whole, tmp_path):
     assert files(tmp_path) == files(whole)
 
 
+def test_a_lock_that_a_killed_process_left_is_swept(whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (next(tmp_path.iterdir()) / LOCK_FILE).write_bytes(b"")
+    answers(tmp_path, Counted())
+    assert files(tmp_path) == files(whole)
+
+
 def test_a_disk_without_room_is_one_line_and_then_it_goes_on(whole, tmp_path):
     with pytest.raises(UserError, match=r"logits.npy.*run the same command again"), no_file_longer_than(300):
         answers(tmp_path, Counted())
@@ -156,7 +163,7 @@ def test_streamed_answers_have_the_bits_of_those_on_the_device(form):
     batch = {"id": np.array([3, 0, 3], np.int32), "version": np.array([1, 0, 2], np.int32)}
     features = {f"answers/t/{name}": array[:, batch["id"]].swapaxes(0, 1) for name, array in stored.items()}
     images = jnp.zeros((3, 4, 4, 1))
-    expected = CachedTeacher(6)(stored, batch, images).logits
+    expected = CachedTeacher(6)(stored, batch).logits
     found = StreamedTeacher(6, "answers/t/")({}, {**batch, **features}, images).logits
     np.testing.assert_array_equal(expected, found)
 

@@ -9,14 +9,15 @@ from effjax.curricula import stages
 from effjax.data.feeds import ResidentFeed
 from effjax.models import Outputs
 from effjax.runtime import Evaluator, Job, jit_backend
-from effjax.steps import Objective, View, init_state, make_eval_step, make_term
+from effjax.steps import Network, Objective, View, init_state, make_eval_step, make_term
+from effjax.tasks import CLASSIFICATION
 
 CLASSES, BATCH, STEPS = 2, 8, 24
 
 
-def answer(frozen, batch, images):
+def answer(frozen, batch):
     """A teacher that always says the same."""
-    return Outputs(jax.numpy.broadcast_to(frozen, (len(images), CLASSES)), {})
+    return Outputs(jax.numpy.broadcast_to(frozen, (len(batch["id"]), CLASSES)), {})
 
 
 def make_task(
@@ -36,14 +37,15 @@ def make_task(
     model, view = models.create("mlp", CLASSES, widths=(4,)), View()
     teachers = {"teacher": answer} if any(term.teachers for term in made.values()) else {}
     backend = backend or jit_backend()
-    step = evaluation or make_eval_step(model, view, axis_name=backend.axis_name)
+    step = evaluation or make_eval_step(Network(model, view), CLASSIFICATION.metrics, axis_name=backend.axis_name)
 
     def batches():
         rows = [source[row] for row in range(BATCH)]
         return [{**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "mask": np.ones(BATCH, bool)}]
 
+    measured = {"metrics": CLASSIFICATION.metrics, "outcome": CLASSIFICATION.outcome}
     return Job(
-        objective=Objective(student=model, terms=made, teachers=teachers, view=view),
+        objective=Objective(model, made, teachers, view, **measured),
         optimizer=optax.adam(1e-2),
         plan=stages(steps, plans or {"trainable": [[0.0, ".*"]]}),
         feed=feed or ResidentFeed({"train": source}, BATCH),

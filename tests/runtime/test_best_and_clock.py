@@ -2,6 +2,7 @@
 
 import pytest
 
+from effjax.curricula import stages
 from effjax.runtime.best import Best
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
 
@@ -70,6 +71,6 @@ def test_seconds_go_to_their_stage_and_the_loader_is_told_apart():
 def test_cost_is_predicted_and_measured():
     _, clock = make_clock({"stages": [[30.0, 0.0, 60], [40.0, 0.0, 40]], "at": []})
     # 60 steps of half a second, 40 of a whole one: 0.7 of a hundred whole ones; by pixels 0.6 · ¼ + 0.4.
-    assert describe_cost(clock, [8, 16], [60, 40]) == (
+    assert describe_cost(clock, stages(100, {"image_size": [[0, 8], [0.6, 16]]})) == (
         "cost 0.70 of a run at full size throughout; by the number of pixels 0.55"
     )

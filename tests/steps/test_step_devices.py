@@ -8,10 +8,19 @@ from toy import CLASSES, assert_close, largest_difference, make_batch, make_obje
 
 from effjax import models
 from effjax.metrics import Mean
-from effjax.steps import Flip, Shift, View, make_eval_step, make_optimizer, make_predict, make_train_step
+from effjax.steps import Flip, Network, Shift, View, make_eval_step, make_optimizer, make_predict, make_train_step
+from effjax.tasks import CLASSIFICATION
 
 BATCH = make_batch()
 AXIS = "devices"
+
+
+def eval_step(model, **options):
+    return make_eval_step(Network(model), CLASSIFICATION.metrics, **options)
+
+
+def predict(model, view=None, **options):
+    return make_predict(Network(model, view or View()), **options)
 
 
 def shards(batch, count):
@@ -76,7 +85,7 @@ def evaluation():
 
 def test_padding_does_not_count(evaluation):
     model, variables, batch = evaluation
-    states = quick_jit(make_eval_step(model, View()))(variables, batch)
+    states = quick_jit(eval_step(model))(variables, batch)
     logits = np.asarray(model.apply(variables, batch["image"][:5] / np.float32(255)).logits)
     label = batch["label"][:5]
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -88,22 +97,19 @@ def test_padding_does_not_count(evaluation):
 
 def test_evaluation_sums_over_devices(evaluation):
     model, variables, batch = evaluation
-    whole = quick_jit(make_eval_step(model, View()))(variables, batch)
-    step = make_eval_step(model, View(), axis_name=AXIS)
+    whole = quick_jit(eval_step(model))(variables, batch)
+    step = eval_step(model, axis_name=AXIS)
     assert_close(over(step, 4)(variables, shards(batch, 4)), whole)  # the last device holds padding only
-    parts = [
-        quick_jit(make_eval_step(model, View()))(variables, {k: v[i] for k, v in shards(batch, 2).items()})
-        for i in (0, 1)
-    ]
+    parts = [quick_jit(eval_step(model))(variables, {k: v[i] for k, v in shards(batch, 2).items()}) for i in (0, 1)]
     assert_close({name: parts[0][name].merge(parts[1][name]) for name in whole}, whole)
 
 
 def test_predictions_are_gathered_in_order(evaluation):
     model, variables, batch = evaluation
-    whole = quick_jit(make_predict(model, View()))(variables, batch)
+    whole = quick_jit(predict(model, View()))(variables, batch)
     logits = model.apply(variables, batch["image"] / np.float32(255)).logits
     np.testing.assert_allclose(whole, logits, rtol=1e-5, atol=1e-6)
-    gathered = over(make_predict(model, View(), axis_name=AXIS), 4)(variables, shards(batch, 4))
+    gathered = over(predict(model, View(), axis_name=AXIS), 4)(variables, shards(batch, 4))
     assert_close(gathered, whole)
 
 
@@ -111,5 +117,5 @@ def test_evaluation_neither_augments_nor_drops(evaluation):
     _, _, batch = evaluation
     model = models.create("scnn", CLASSES, width=0.125)
     variables = models.init(model, jax.random.key(0), (8, 8, 1))
-    plain = quick_jit(make_predict(model, View()))(variables, batch)
-    np.testing.assert_array_equal(quick_jit(make_predict(model, View(ops=(Flip(), Shift(2)))))(variables, batch), plain)
+    plain = quick_jit(predict(model, View()))(variables, batch)
+    np.testing.assert_array_equal(quick_jit(predict(model, View(ops=(Flip(), Shift(2)))))(variables, batch), plain)

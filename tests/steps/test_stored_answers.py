@@ -16,7 +16,7 @@ IMAGES = jnp.zeros((3, 4, 4, 1))
 
 
 def replayed(form, batch=BATCH, logits=LOGITS):
-    return CachedTeacher(logits.shape[-1])(pack_answers(jnp.asarray(logits), form), batch, IMAGES).logits
+    return CachedTeacher(logits.shape[-1])(pack_answers(jnp.asarray(logits), form), batch).logits
 
 
 @pytest.mark.parametrize(("form", "tolerance"), [("float32", 1e-6), ("float16", 2e-3)])
@@ -66,14 +66,14 @@ def test_a_teacher_sees_its_own_scale_size_and_channels():
     view = View(mean=(0.5,), std=(0.25,))
     scale = ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
     teacher = NetworkTeacher(module, view, scale=scale, image_size=8, repeat_channels=3)
-    teacher({}, {}, (pixels - 0.5) / 0.25)
+    teacher({}, {"image": (pixels - 0.5) / 0.25})
     assert module.shown.shape == (1, 8, 8, 3)
     np.testing.assert_allclose(module.shown[0, 3, 3], [0.5, 0.2, 0.1], rtol=1e-5)
 
 
 def test_classes_that_make_up_one_add_their_probabilities():
     teacher = NetworkTeacher(Recorder(), classes=((1, 2), (0,)))
-    np.testing.assert_allclose(jnp.exp(teacher({}, {}, IMAGES).logits), [[0.8, 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(jnp.exp(teacher({}, {"image": IMAGES}).logits), [[0.8, 0.2]], rtol=1e-6)
 
 
 def test_versions_are_replayed_whatever_the_step():

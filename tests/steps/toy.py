@@ -10,6 +10,7 @@ import optax
 from effjax import models
 from effjax.models import Outputs
 from effjax.steps import Objective, TrainState, View, make_term, make_train_step
+from effjax.tasks import CLASSIFICATION
 
 # What runs once is not worth optimising.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -34,8 +35,9 @@ def make_batch(size=8, shape=(8, 8, 1), seed=0):
     }
 
 
-def linear_teacher(frozen, batch, images):
+def linear_teacher(frozen, batch):
     """A teacher that is one matrix."""
+    images = batch["image"]
     return Outputs(images.reshape(len(images), -1) @ frozen, {})
 
 
@@ -55,6 +57,8 @@ def make_objective(model="mlp", terms=("ce",), *, axis_name=None, view=None, tra
         teachers={"teacher": linear_teacher} if any(term.teachers for term in terms.values()) else {},
         view=view or View(),
         trainable=trainable,
+        metrics=CLASSIFICATION.metrics,
+        outcome=CLASSIFICATION.outcome,
     )
 
 

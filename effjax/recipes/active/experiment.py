@@ -194,10 +194,14 @@ class ActiveExperiment(Experiment):
         assembled, predictors = self._made[key]
         kind, passes = query["predictions"], query["passes"]
         if (kind, passes) not in predictors:
-            view = assembled.job.objective.view
             batch = self.config["active"]["scoring_batch"]
             predictors[kind, passes] = PoolPredictor(
-                assembled.model, view, kind, backend=self.backend, batch_size=batch, passes=passes
+                assembled.job.objective.network,
+                self.datasets.task.items,
+                kind,
+                backend=self.backend,
+                batch_size=batch,
+                passes=passes,
             )
         return assembled, predictors[kind, passes]
 

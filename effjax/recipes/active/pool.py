@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +16,8 @@ from effjax.errors import UserError
 from effjax.numerics import Unusable, are_probs, check_probs
 from effjax.runtime import Backend
 from effjax.selection import RunningTopK
-from effjax.steps import View, make_predictions
+from effjax.steps import Network, make_predictions
+from effjax.steps.predictions import ItemsOf
 
 _log = logging.getLogger("effjax")
 
@@ -45,8 +45,8 @@ class PoolPredictor:
     """One network's, or one ensemble's, predictions of many examples; its programs are compiled once.
 
     Args:
-      model: the network.
-      view: how stored images become its input.
+      network: the network, with what it is shown.
+      items: what of its predictions can be doubted, see :func:`effjax.steps.make_predictions`.
       kind: of predictions, see :func:`effjax.steps.make_predictions`.
       backend: the devices.
       batch_size: examples at a time, over all devices.
@@ -56,9 +56,12 @@ class PoolPredictor:
       UserError: if there is no such kind, its passes could not differ, or the devices do not divide the batch.
     """
 
-    def __init__(self, model: nn.Module, view: View, kind: str, *, backend: Backend, batch_size: int, passes: int = 25):
+    def __init__(
+        self, network: Network, items: ItemsOf, kind: str, *, backend: Backend, batch_size: int, passes: int = 25
+    ):
         backend.check_batch_size(batch_size)
-        self._predict = make_predictions(model, view, kind, passes=passes, platform=backend.platform)
+        self._predict = make_predictions(network, items, kind, passes=passes, platform=backend.platform)
+        self._features = (*network.inputs, "id", "mask")
         self._backend, self._batch_size = backend, batch_size
         self._programs: dict[Any, Callable] = {}
 
@@ -79,7 +82,7 @@ class PoolPredictor:
 
         def predict(variables: Tree, resident: Tree, batch: Tree) -> tuple[jax.Array, jax.Array]:
             found = self._predict(variables, batch, resident["seed"])
-            return self._gathered(found["probs"], 1), self._gathered(found["features"], 0)
+            return self._gathered(_of_examples(found["probs"]), 1), self._gathered(found["features"], 0)
 
         placed, resident = self._backend.replicate(variables), self._backend.replicate({"seed": np.uint32(seed)})
         probs, features = [], []
@@ -113,7 +116,7 @@ class PoolPredictor:
         """
 
         def update(best: RunningTopK, resident: Tree, batch: Tree) -> tuple[RunningTopK, dict]:
-            probs = self._predict(resident["variables"], batch, resident["seed"])["probs"]
+            probs = _of_examples(self._predict(resident["variables"], batch, resident["seed"])["probs"])
             scores = score(probs)
             if rank is not None:
                 scores = rank(scores, batch["id"], jax.random.key(resident["seed"]))
@@ -145,7 +148,7 @@ class PoolPredictor:
         start = said = time.perf_counter()
         with eval_batches(source, self._batch_size, **where) as batches:
             for number, batch in enumerate(batches):
-                yield self._backend.shard({name: batch[name] for name in ("image", "id", "mask")}, axis=0)
+                yield self._backend.shard({name: batch[name] for name in self._features}, axis=0)
                 now = time.perf_counter()
                 if now - said > _SECONDS_BETWEEN_LINES:
                     said, done = now, (number + 1) * self._batch_size
@@ -153,3 +156,8 @@ class PoolPredictor:
                     _log.info(
                         "predicted %s of %s images, %s a second", *(f"{int(x):,}" for x in (done, len(source), speed))
                     )
+
+
+def _of_examples(probs: jax.Array) -> jax.Array:
+    """``[M, B, C]`` of ``[M, B, 1, C]``: what is asked for is a whole example, of which one thing can be doubted."""
+    return probs[:, :, 0]

@@ -29,6 +29,7 @@ from effjax.runtime import jit_backend
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, Candidates
 from effjax.steps import stack_members
 from effjax.steps.predictions import check_dropout
+from effjax.tasks import CLASSIFICATION
 
 _log = logging.getLogger("effjax")
 
@@ -116,7 +117,7 @@ def choose(
     source = source.without(out)  # a sheet of images is none
     _log.info("%s: %s images", pool, f"{len(source):,}")
     options = {"backend": jit_backend(), "batch_size": batch_size, "passes": passes}
-    predict = PoolPredictor(model, trained[0].view, kind, **options)
+    predict = PoolPredictor(trained[0].network(), CLASSIFICATION.items, kind, **options)
     free = np.setdiff1d(np.arange(len(source)), _named(without, source))
     with predictions_of(f"--runs={','.join(map(str, runs))}"):
         ids = _select(predict, variables, source, free, selector, SCORES[score], k, seed)

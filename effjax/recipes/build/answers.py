@@ -22,7 +22,7 @@ from effjax.files import StorageError
 from effjax.recipes.build.views import words_of
 from effjax.runtime import Backend
 from effjax.runtime.hosts import told
-from effjax.runtime.locks import hold
+from effjax.runtime.locks import LOCK_FILE, hold
 from effjax.steps import NetworkTeacher, View, pack_answers
 
 _log = logging.getLogger("effjax")
@@ -89,6 +89,8 @@ def stored_answers(
     facts["ids"] = len(source)
     if view.is_random:
         facts["seed"] = seed
+    if teacher.inputs != ("image",):
+        facts["inputs"] = teacher.inputs
     path = folder / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     specs = answers_shapes(_num_classes(teacher), source, view, form)
     table = Table(path, specs, source.ids(), part or _part_size(specs, len(source), batch_size))
@@ -99,6 +101,9 @@ def stored_answers(
                 answer = _Answerer(teacher, variables, view, seed, form, backend, batch_size)
                 _compute(table, missing, answer, source, max(view.replays, 1))
                 return table
+    elif _agreed((path / LOCK_FILE).exists):  # of a process that was killed when all was there
+        with contextlib.suppress(UserError), hold(path):
+            pass
     _log.info("teacher's answers: read from %s", path)
     return table
 
@@ -186,7 +191,7 @@ class _Answerer:
     def _function(self, state: Tree, _: Tree, batch: Tree) -> Tree:
         view, name = self._view, self._backend.axis_name
         keys = view.replay_keys(state["seed"], batch["version"], batch["id"]) if view.is_random else None
-        logits = self._teacher(state["frozen"], batch, view(batch["image"], keys)).logits
+        logits = self._teacher(state["frozen"], view.see(batch, keys)).logits
         found = pack_answers(logits, self._form)
         return found if name is None else jax.lax.all_gather(found, name, tiled=True)
 

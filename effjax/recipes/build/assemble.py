@@ -11,9 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from effjax.curricula import Stage
 from effjax.data.base import Source
+from effjax.data.feeds import Feed
 from effjax.data.paced import Pace
 from effjax.data.pipeline import eval_batches
 from effjax.data.tables import Lookup
@@ -22,7 +24,6 @@ from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.planning import (
-    check_resizable,
     lengths,
     make_pace,
     make_plan,
@@ -34,9 +35,9 @@ from effjax.recipes.build.teachers import TeacherSpec
 from effjax.runtime import Backend, Evaluator, Job
 from effjax.runtime.job import spec
 from effjax.steps import (
+    Network,
     Objective,
     TrainState,
-    View,
     has_convolution,
     init_records,
     init_state,
@@ -46,6 +47,7 @@ from effjax.steps import (
     over_members,
     stack_members,
 )
+from effjax.steps.settings import Subject, apply_settings, values_that
 
 Tree = Any
 
@@ -61,7 +63,7 @@ class Assembled:
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
       frozen: by teacher, the shapes of what it reads.
-      predict: ``(variables on the host, source) -> logits [N, K]`` over a whole source, in row order.
+      predict: ``(variables on the host, source) -> predictions [N, ...]`` over a whole source, in row order.
       pace: what draws from a growing share of the examples, or None.
       lookups: by teacher whose stored answers are too many for the device, where the feed looks them up.
     """
@@ -92,6 +94,53 @@ class Assembled:
         if count := self.job.members:
             shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
         self.job.check(shapes, self.frozen)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How a run's state before its first step is drawn, and what shapes the state has in each stage.
+
+    Attributes:
+      objective: of the run, which says what parameters there are.
+      optimizer: of all parameters.
+      feed: an example of whose batches says what networks read.
+      frozen: by teacher, the shapes of what it reads.
+      members: 0, or how many networks train in one program.
+      ema: whether an average of the parameters is kept.
+      num_records: of how many examples it is noted what becomes of them; 0: of none.
+    """
+
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    feed: Feed
+    frozen: Mapping[str, Tree]
+    members: int
+    ema: bool
+    num_records: int = 0
+
+    def one(self, stage: Stage, seed: jax.Array) -> TrainState:
+        """The state of one network, if the run began with this stage."""
+        objective = apply_settings(self.objective, values_that(stage.settings, "reshapes"))
+        state = init_state(objective, self.optimizer, seed, self._example(stage), frozen=self.frozen, ema=self.ema)
+        return state.replace(records=init_records(self.num_records)) if self.num_records else state
+
+    def shapes_at(self, stage: Stage) -> TrainState:
+        """The shapes of the state, of one network or of several, in a stage."""
+        shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
+        return jax.eval_shape(lambda one: together([one] * self.members), shapes) if self.members else shapes
+
+    def _example(self, stage: Stage) -> Tree:
+        """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
+        example = spec(self.feed.example(dict(stage.settings)))
+        if not self.members:
+            return example
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), example)
+
+
+def together(states: Sequence[TrainState]) -> TrainState:
+    """The state of networks that train in one program, each of which keeps what did best."""
+    state = stack_members(states)
+    return state.replace(best=state.eval_variables)
 
 
 def assemble(
@@ -131,7 +180,7 @@ def assemble(
     if each % config["accumulate"]:
         raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
-    model = make_model(config["model"], datasets.info.num_classes, axis_name)
+    task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
     pace = make_pace(config["pacing"], total)
     feed = datasets.feed(
@@ -143,9 +192,6 @@ def assemble(
         folds=bool(config["folds"]),
         lookups=list(lookups.values()),
     )
-    shape = train[0]["image"].shape
-    plan, magnitude = make_plan(key, config["plans"], total, granule, model, shape)
-    view = make_view(key, datasets.view, config, magnitude)
     objective = Objective(
         student=model,
         terms={
@@ -155,38 +201,21 @@ def assemble(
         teachers={
             teacher: one.in_step(datasets.info.num_classes, lookups.get(teacher)) for teacher, one in taught.items()
         },
-        view=view,
+        view=make_view(key, datasets.view, config),
+        inputs=task.inputs,
+        metrics=task.metrics,
+        outcome=task.outcome,
     )
+    subject = Subject(objective, train[0]["image"].shape)
+    plan, objective = make_plan(key, config["plans"], total, granule, subject)
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
-    optimizer = make_run_optimizer(config, total)
-
-    def example_at(size: int | None) -> Tree:
-        """A batch of the stages of this size, as shapes: a loader may decode its images to that size."""
-        first = next(stage for stage in plan if stage.get("image_size") == size)
-        example = spec(feed.example(dict(first.settings)))
-        if members:
-            example = spec({name: np.empty(x.shape[1:], x.dtype) for name, x in example.items()})
-        return example
-
-    def init_at(size: int | None, seed: jax.Array) -> TrainState:
-        example = example_at(size)
-        sized = dataclasses.replace(objective, view=dataclasses.replace(view, size=size))
-        state = init_state(sized, optimizer, seed, example, frozen=frozen, ema=config["ema"] > 0)
-        return state.replace(records=init_records(feed.joined.num_ids)) if config["record"] else state
-
-    def shapes_at(stage: Stage) -> TrainState:
-        shapes = jax.eval_shape(functools.partial(init_at, stage.get("image_size")), np.uint32(0))
-        return jax.eval_shape(lambda one: together([one] * members), shapes) if members else shapes
-
-    if len({stage.get("image_size") for stage in plan}) > 1:
-        for before, after in itertools.pairwise(plan):
-            check_resizable(key, shapes_at(before), shapes_at(after), members)
-    else:
-        shapes_at = None
+    drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
+    if config["record"]:
+        drawing = dataclasses.replace(drawing, num_records=feed.joined.num_ids)
     job = Job(
         objective=objective,
-        optimizer=optimizer,
+        optimizer=drawing.optimizer,
         plan=plan,
         feed=feed,
         backend=backend,
@@ -194,26 +223,43 @@ def assemble(
         evaluate_every=every,
         checkpoint_every=config["checkpoint_every"] or every,
         log_every=config["log_every"] or max(every // 10, 1),
-        evaluator=_evaluator(model, view, datasets, backend, eval_batch_size, members),
+        watch=task.watch,
+        evaluator=_evaluator(objective, datasets, backend, eval_batch_size, members),
         accumulate=config["accumulate"],
         ema_decay=config["ema"] or None,
         record=config["record"],
         members=members,
         patience=config["patience"],
-        shapes_at=shapes_at,
+        shapes_at=drawing.shapes_at if _is_reshaped(plan) else None,
         steps_per_dispatch=config["steps_per_dispatch"] or None,
     )
+    _check_transitions(key, job)
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
-    init = jax.jit(functools.partial(init_at, plan[0].get("image_size")), compiler_options=options)
-    predict = predictor(model, datasets.view, backend, eval_batch_size)
+    init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
+    predict = predictor(Network(model, datasets.view, datasets.task.inputs), backend, eval_batch_size)
     return Assembled(config, model, job, init, train, frozen, predict, pace, lookups)
 
 
-def together(states: Sequence[TrainState]) -> TrainState:
-    """The state of networks that train in one program, each of which keeps what did best."""
-    state = stack_members(states)
-    return state.replace(best=state.eval_variables)
+def _is_reshaped(plan: Sequence[Stage]) -> bool:
+    """Whether the state has other shapes in one stage than in another."""
+    return len({values_that(stage.settings, "reshapes") for stage in plan}) > 1
+
+
+def _check_transitions(key: str, job: Job) -> None:
+    """Refuses a change from stage to stage that the state cannot follow.
+
+    Raises:
+      UserError: naming what would have another shape.
+    """
+    if job.shapes_at is None:
+        return
+    for before, after in itertools.pairwise(job.plan):
+        enter = functools.partial(job.enter, stage=after, before=before, shapes=job.shapes_at(after))
+        try:
+            jax.eval_shape(enter, job.shapes_at(before))
+        except UserError as error:
+            raise UserError(f"{key}.plans.{error}") from error
 
 
 def _what_teachers_read(
@@ -244,25 +290,24 @@ def _what_teachers_read(
     return frozen, lookups
 
 
-def predictor(model: nn.Module, view, backend: Backend, batch_size: int) -> Callable[[Tree, Any], np.ndarray]:
-    """Makes ``(variables, source) -> logits [N, K]``, compiled once."""
-    predict = make_predict(model, view, axis_name=backend.axis_name)
+def predictor(network: Network, backend: Backend, batch_size: int) -> Callable[[Tree, Any], Tree]:
+    """Makes ``(variables, source) -> predictions [N, ...]``, compiled once."""
+    predict = make_predict(network, axis_name=backend.axis_name)
     programs: dict[Any, Callable] = {}
 
     def function(variables: Tree, _, batch):
         return predict(variables, batch)
 
-    def run(variables: Tree, source) -> np.ndarray:
-        variables = backend.replicate(variables)
-        logits = []
+    def run(variables: Tree, source) -> Tree:
+        variables, found = backend.replicate(variables), []
         with _batches(source, batch_size) as batches:
             for batch in batches:
                 placed = backend.shard(batch, axis=0)
-                shape = placed["image"].shape
-                if shape not in programs:
-                    programs[shape] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
-                logits.append(backend.fetch(programs[shape](variables, {}, placed)))
-        return np.concatenate(logits)[: len(source)]
+                shapes = tuple((name, array.shape) for name, array in placed.items())
+                if shapes not in programs:
+                    programs[shapes] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
+                found.append(backend.fetch(programs[shapes](variables, {}, placed)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(source)], *found)
 
     return run
 
@@ -271,17 +316,17 @@ def _batches(source, batch_size: int):
     return eval_batches(source, batch_size, process_index=jax.process_index(), process_count=jax.process_count())
 
 
-def _evaluator(
-    model: nn.Module, view: View, datasets: Datasets, backend: Backend, batch_size: int, members: int
-) -> Evaluator:
+def _evaluator(objective: Objective, datasets: Datasets, backend: Backend, batch_size: int, members: int) -> Evaluator:
     image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)
-    unroll = backend.platform == "cpu" and has_convolution(model.init, jax.random.key(0), image)
+    unroll = backend.platform == "cpu" and has_convolution(objective.student.init, jax.random.key(0), image)
 
-    def step_at(size: int | None) -> Callable:
-        step = make_eval_step(model, dataclasses.replace(view, size=size), axis_name=backend.axis_name)
+    def step_at(settings: Any) -> Callable:
+        network = apply_settings(objective, settings).network
+        step = make_eval_step(network, objective.metrics, axis_name=backend.axis_name)
         return over_members(step, (0, None), unroll=unroll) if members else step
 
     def batches():
         return _batches(datasets.validation, batch_size)
 
-    return Evaluator(step_at, backend, batches, keep=datasets.on_device, members=members)
+    on_host = {name: metric for name, metric in objective.metrics.items() if metric.on_host}
+    return Evaluator(step_at, backend, batches, keep=datasets.on_device, members=members, on_host=on_host)

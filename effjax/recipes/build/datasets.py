@@ -22,11 +22,13 @@ from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
 from effjax.steps import View
+from effjax.tasks import Task
+from effjax.tasks.classification import CLASSIFICATION
 
 
 @dataclasses.dataclass(frozen=True)
 class Datasets:
-    """An experiment's sources by role, and how a network sees their images."""
+    """An experiment's sources by role, what is learnt of them, and how a network sees their images."""
 
     train: Source
     validation: Source
@@ -35,6 +37,7 @@ class Datasets:
     on_device: bool
     on_device_mib: float
     num_workers: int
+    task: Task = CLASSIFICATION
     features: tuple[str, ...] = ()
     also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
     # Parts of the training set, and what was read of each: runs share them.
@@ -82,7 +85,7 @@ class Datasets:
           UserError: if images are to be decoded at several sizes and the set lives on the device.
         """
         common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-        common["features"] = ("image", "label", "id", *self.features)
+        common["features"] = (*self.task.features, *self.features)
         common.update(pace=pace, members=members, folds=folds)
         sources = {"train": train, **self.also}
         if lookups or not self.on_device:

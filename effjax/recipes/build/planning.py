@@ -2,26 +2,20 @@
 
 import dataclasses
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from effjax import models
 from effjax.curricula import Stage, pacing, stages
 from effjax.data.paced import Pace
 from effjax.errors import UserError, nearest
 from effjax.recipes.schema.keys import number, take
-from effjax.runtime.job import resized
-from effjax.steps import TrainState, View, make_optimizer, make_schedule
+from effjax.steps import Objective, View, make_optimizer, make_schedule
+from effjax.steps.settings import Setting, Subject, find_setting
 from effjax.steps.views import REDUCTIONS
-
-_SETTINGS = ("data", "image_size", "magnitude", "terms", "trainable")  # what a plan may change
-_UP_TO = "up to "  # in a plan of what is trained: the layers up to an activation
 
 
 def make_pace(config: Mapping[str, Any], total: int) -> Pace | None:
@@ -33,57 +27,56 @@ def make_pace(config: Mapping[str, Any], total: int) -> Pace | None:
 
 
 def make_plan(
-    key: str, plans: Mapping[str, Any], total: int, granule: int, model: nn.Module, shape: tuple[int, int, int]
-) -> tuple[tuple[Stage, ...], optax.Schedule | None]:
-    """Cuts a run into stages; the magnitude of augmentation needs no new program, and becomes a schedule.
+    key: str, plans: Mapping[str, Any], total: int, granule: int, subject: Subject
+) -> tuple[tuple[Stage, ...], Objective]:
+    """Cuts a run into stages; settings that need no new program become schedules of the objective.
+
+    Returns:
+      The stages, and the objective with the schedules applied.
 
     Raises:
       UserError: naming the setting that cannot be used.
     """
-    for setting in plans:
-        if setting not in _SETTINGS:
-            raise UserError(f"{key}.plans.{setting} is not a setting; {nearest(setting, _SETTINGS)}")
-    plans, magnitude = dict(_trainable_by_taps(plans, model, shape)), None
+    static: dict[str, Any] = {}
+    objective = subject.objective
     try:
-        if "magnitude" in plans:
-            levels = stages(total, {"magnitude": plans.pop("magnitude")}, multiple_of=granule)
-            magnitude = _piecewise([stage.start for stage in levels], [stage["magnitude"] for stage in levels])
-        plan = stages(total, plans or {"trainable": [[0.0, ".*"]]}, multiple_of=granule)
+        for name, pieces in plans.items():
+            setting, read = _read(f"{key}.plans", name, pieces, subject)
+            if setting.kind == "schedule":
+                levels = stages(total, {name: read}, multiple_of=granule)
+                schedule = _piecewise([stage.start for stage in levels], [stage[name] for stage in levels])
+                objective = setting.apply(objective, schedule)
+            else:
+                static[name] = read
+        return stages(total, static or {"trainable": [[0.0, ".*"]]}, multiple_of=granule), objective
     except ValueError as error:
         raise UserError(f"{key}.plans: {error}") from error
-    for stage in plan:
-        size = stage.get("image_size", min(shape[:2]))
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= min(shape[:2]):
-            raise UserError(f"{key}.plans.image_size: {size!r} must be a number of pixels, at most {min(shape[:2])}")
-    return plan, magnitude
 
 
-def make_view(key: str, view: View, config: Mapping[str, Any], magnitude: optax.Schedule | None) -> View:
+def _read(key: str, name: str, pieces: Iterable[Sequence[Any]], subject: Subject) -> tuple[Setting, list[Any]]:
+    """A setting, and what the values of its plan stand for."""
+    try:
+        setting = find_setting(name)
+    except UserError as error:
+        raise UserError(f"{key}.{error}") from error
+    read = [(begin, setting.read(value, subject)) for begin, value in pieces]
+    for _, value in read:
+        if problem := setting.check(value, subject):
+            raise UserError(f"{key}.{name}: {problem}")
+    return setting, read
+
+
+def make_view(key: str, view: View, config: Mapping[str, Any]) -> View:
     """The experiment's view as one run has it.
 
     Raises:
-      UserError: if there is nothing that has a magnitude, or no such reduction.
+      UserError: if there is no such reduction.
     """
-    if magnitude is not None and not view.has_magnitude:
-        raise UserError(f"{key}.plans.magnitude: config.view.operations=0: nothing has a magnitude; 2 is usual")
     allowed = (*REDUCTIONS, "loader")
     if config["reduction"] not in allowed:
         raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
     reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
-    view = dataclasses.replace(view, reduction=reduction)
-    return view if magnitude is None else view.at_magnitude(magnitude)
-
-
-def check_resizable(key: str, before: TrainState, after: TrainState, members: int) -> None:
-    """Refuses a change of size that the student cannot follow.
-
-    Raises:
-      UserError: naming a parameter whose shape would change.
-    """
-    try:
-        jax.eval_shape(lambda state: resized(state, after, members), before)
-    except UserError as error:
-        raise UserError(f"{key}.plans.image_size: {error}") from error
+    return dataclasses.replace(view, reduction=reduction)
 
 
 def _piecewise(starts: Sequence[int], values: Sequence[float]) -> optax.Schedule:
@@ -94,19 +87,6 @@ def _piecewise(starts: Sequence[int], values: Sequence[float]) -> optax.Schedule
         return jnp.asarray(values, jnp.float32)[index]
 
     return at
-
-
-def _trainable_by_taps(plans: Mapping[str, Any], model: nn.Module, shape: tuple[int, int, int]) -> Mapping[str, Any]:
-    """Makes ``"up to <tap>"`` a pattern of the student's parameters up to that activation, and of all the terms'."""
-    if "trainable" not in plans:
-        return plans
-    made = []
-    for begin, value in plans["trainable"]:
-        if isinstance(value, str) and value.startswith(_UP_TO):
-            below = models.params_up_to(model, value.removeprefix(_UP_TO), shape)
-            value = f"student/({'|'.join(map(re.escape, below))})|(?!student/).*"
-        made.append((begin, value))
-    return {**plans, "trainable": made}
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ from effjax.errors import UserError
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.views import view_of
 from effjax.runtime import checkpoints as stored
-from effjax.steps import View
+from effjax.steps import Network, View
 
 Tree = Any
 
@@ -90,6 +90,10 @@ class TrainedRun:
 
     def model(self) -> nn.Module:
         return make_model(self.identity["run"]["model"], self.identity["num_classes"])
+
+    def network(self) -> Network:
+        """The network, with what it is shown."""
+        return Network(self.model(), self.view)
 
     @property
     def view(self) -> View:

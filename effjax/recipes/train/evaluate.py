@@ -4,8 +4,8 @@ from typing import Any
 
 from effjax.recipes.build.assemble import predictor
 from effjax.recipes.build.trained import TrainedRun
-from effjax.recipes.train.results import classification_metrics
 from effjax.runtime import jit_backend
+from effjax.tasks import CLASSIFICATION
 
 
 def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_dir: str = "data") -> dict[str, Any]:
@@ -26,10 +26,10 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     """
     trained = TrainedRun.open(run, which)
     source = trained.source(split, data_dir, dataset)
-    predict = predictor(trained.model(), trained.view, jit_backend(), trained.identity["eval_batch_size"])
+    predict = predictor(trained.network(), jit_backend(), trained.identity["eval_batch_size"])
     logits = predict(trained.variables(), source)
     return {
         "step": trained.step,
         "examples": len(source),
-        **classification_metrics(logits, source.column("label")),
+        **CLASSIFICATION.measure(logits, {"label": source.column("label")}),
     }

@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import jax
 import numpy as np
 
 from effjax import metrics
@@ -46,11 +45,12 @@ def measure(experiment: TrainingExperiment, done: FinishedRun, teacher: Finished
     if is_primary():
         write_whole(done.folder / PREDICTIONS_FILE, lambda file: np.savez(file, logits=logits, labels=labels))
     teacher_logits = logits if teacher is None else test_logits(teacher)
-    measured = classification_metrics(logits, labels)
+    task = experiment.datasets.task
+    measured = task.measure(logits, {"label": labels})
     result = {
         "seed": done.seed,
         "test_accuracy": measured["accuracy"],
-        "test_accuracy_best": classification_metrics(best, labels)["accuracy"],
+        "test_accuracy_best": task.measure(best, {"label": labels})["accuracy"],
         "agreement": _mean(metrics.agreement(logits, teacher_logits)),
         "ece": measured["ece"],
         "nll": measured["nll"],
@@ -81,20 +81,10 @@ def _known(done: FinishedRun) -> dict[str, Any] | None:
     return known
 
 
-def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy, negative log-likelihood in nats and expected calibration error of logits ``[N, K]``."""
-    probs = np.asarray(jax.nn.softmax(logits))
-    return {
-        "accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
-        "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
-        "ece": float(metrics.expected_calibration_error(probs, labels)),
-    }
-
-
 def test_logits(done: FinishedRun) -> np.ndarray:
     """The logits ``[N, K]`` on the test split that :func:`measure` has left."""
     return read_arrays(done.folder / PREDICTIONS_FILE)["logits"]
 
 
-def _mean(values: jax.Array) -> float:
+def _mean(values: Any) -> float:
     return float(np.asarray(values, np.float64).mean())

@@ -1,0 +1,59 @@
+"""A network with all that lies between a stored example and its predictions."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.models import Outputs
+from effjax.steps.views import View
+
+Tree = Any
+Batch = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A module and what it is shown.
+
+    Attributes:
+      module: as :func:`effjax.models.create` makes it.
+      view: how stored images become its input.
+      inputs: the features of a batch that it reads, in the order of its call.
+      through: pure functions from its parameters to those that it computes with, in order: masks, roundings.
+    """
+
+    module: nn.Module
+    view: View = dataclasses.field(default_factory=View)
+    inputs: tuple[str, ...] = ("image",)
+    through: tuple[Callable[[Tree], Tree], ...] = ()
+
+    def tapped(self, taps: tuple[str, ...]) -> "Network":
+        """The network, which also returns these activations."""
+        return dataclasses.replace(self, module=self.module.clone(taps=taps)) if taps else self
+
+    def reads(self, seen: Batch) -> list[jax.Array]:
+        """What the module reads of a batch that :meth:`View.see` made: its features, the images reduced."""
+        return [self.view.reduce(seen[name]) if name == "image" else seen[name] for name in self.inputs]
+
+    def __call__(self, variables: Tree, seen: Batch, **options: Any) -> Any:
+        """Applies the module to a batch that :meth:`View.see` made; options are those of flax's ``apply``."""
+        params = functools.reduce(lambda params, change: change(params), self.through, variables["params"])
+        return self.module.apply({**variables, "params": params}, *self.reads(seen), **options)
+
+    def predict(self, variables: Tree, batch: Batch) -> Outputs:
+        """What is predicted of a batch as it is stored: running statistics, no dropout, no augmentation.
+
+        Returns:
+          The outputs; floats among the predictions are float32.
+        """
+        outputs = self(variables, self.view.see(batch), train=False)
+        return outputs._replace(preds=jax.tree.map(_float32, outputs.preds))
+
+
+def _float32(array: jax.Array) -> jax.Array:
+    return array.astype(jnp.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array

@@ -1,0 +1,161 @@
+"""What a plan may change as training goes on, by name. One more setting is one object and one line of the registry."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Literal, NamedTuple
+
+import optax
+
+from effjax import models
+from effjax.errors import UserError, nearest
+from effjax.steps.objective import Objective
+from effjax.steps.optimizers import restart
+from effjax.steps.resolution import resize_state
+from effjax.steps.state import TrainState
+
+Value = Any
+Values = Iterable[tuple[str, Hashable]]
+
+_UP_TO = "up to "  # in a plan of what is trained: the layers up to an activation
+
+
+class Subject(NamedTuple):
+    """What a plan's values are read and checked against.
+
+    Attributes:
+      objective: of the run, before any plan.
+      image_shape: ``(H, W, C)`` of the training images.
+    """
+
+    objective: Objective
+    image_shape: tuple[int, int, int]
+
+
+class Entry(NamedTuple):
+    """The beginning of a stage in which a setting has another value than before.
+
+    Attributes:
+      before: the value in the stage before; None where no plan named the setting.
+      value: the value from now on.
+      optimizer: the run's.
+      shapes: of one network's state in the stage that begins.
+    """
+
+    before: Value
+    value: Value
+    optimizer: optax.GradientTransformation
+    shapes: TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Something that may have another value in another stage of a run.
+
+    Attributes:
+      kind: ``"program"``: every value is compiled into a program of its own. ``"schedule"``: the values are numbers,
+        and become one schedule of the global step, traced inside the step. ``"feed"``: only what draws the batches
+        looks at it.
+      apply: from the objective and a value (of a schedule, the schedule) to the objective as it is then.
+      enter: what the beginning of a stage does to the state of one network; None: nothing.
+      read: what a value in a plan stands for.
+      check: what is wrong with a value, in words; None: nothing.
+      keeps_best: whether what was measured before the value changed may still be the best of the run.
+      evaluated: whether networks are evaluated at the stage's value, too.
+      reshapes: whether the shapes of the state may depend on it.
+    """
+
+    kind: Literal["program", "schedule", "feed"]
+    apply: Callable[[Objective, Value], Objective] = lambda objective, _: objective
+    enter: Callable[[TrainState, Entry], TrainState] | None = None
+    read: Callable[[Value, Subject], Value] = lambda value, _: value
+    check: Callable[[Value, Subject], str | None] = lambda *_: None
+    keeps_best: bool = True
+    evaluated: bool = False
+    reshapes: bool = False
+
+
+def _terms(objective: Objective, names: tuple[str, ...]) -> Objective:
+    return objective.restrict(names)
+
+
+def _trainable(objective: Objective, pattern: str) -> Objective:
+    return dataclasses.replace(objective, trainable=pattern)
+
+
+def _by_taps(value: Value, subject: Subject) -> Value:
+    """Makes ``"up to <tap>"`` a pattern of the student's parameters up to that activation, and of all the terms'."""
+    if not isinstance(value, str) or not value.startswith(_UP_TO):
+        return value
+    below = models.params_up_to(subject.objective.student, value.removeprefix(_UP_TO), subject.image_shape)
+    return f"student/({'|'.join(map(re.escape, below))})|(?!student/).*"
+
+
+def _restarted(state: TrainState, entry: Entry) -> TrainState:
+    return state.replace(opt_state=restart(entry.optimizer, state.opt_state, state.params))
+
+
+def _sized(objective: Objective, size: int) -> Objective:
+    return dataclasses.replace(objective, view=dataclasses.replace(objective.view, size=size))
+
+
+def _resized(state: TrainState, entry: Entry) -> TrainState:
+    return resize_state(state, entry.shapes)
+
+
+def _size_problem(size: Value, subject: Subject) -> str | None:
+    most = min(subject.image_shape[:2])
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
+        return f"{size!r} must be a number of pixels, at most {most}"
+    return None
+
+
+def _magnified(objective: Objective, magnitude: optax.Schedule) -> Objective:
+    return dataclasses.replace(objective, view=objective.view.at_magnitude(magnitude))
+
+
+def _magnitude_problem(_: Value, subject: Subject) -> str | None:
+    if subject.objective.view.has_magnitude:
+        return None
+    return "config.view.operations=0: nothing has a magnitude; 2 is usual"
+
+
+#: In the order in which the beginning of a stage does what they ask for.
+SETTINGS: dict[str, Setting] = {
+    "terms": Setting("program", apply=_terms),
+    "trainable": Setting("program", apply=_trainable, read=_by_taps, enter=_restarted),
+    "image_size": Setting(
+        "program",
+        apply=_sized,
+        check=_size_problem,
+        enter=_resized,
+        keeps_best=False,
+        evaluated=True,
+        reshapes=True,
+    ),
+    "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
+    "data": Setting("feed", keeps_best=False),
+}
+
+
+def find_setting(name: str) -> Setting:
+    """Returns the setting of that name.
+
+    Raises:
+      UserError: if there is none.
+    """
+    if name not in SETTINGS:
+        raise UserError(f"{name} is not a setting; {nearest(name, SETTINGS)}")
+    return SETTINGS[name]
+
+
+def apply_settings(objective: Objective, values: Values) -> Objective:
+    """The objective with settings applied: pairs of a name and a value."""
+    for name, value in values:
+        objective = SETTINGS[name].apply(objective, value)
+    return objective
+
+
+def values_that(values: Values, attribute: str) -> tuple[tuple[str, Hashable], ...]:
+    """Those of a stage's settings for which a boolean attribute of :class:`Setting` holds."""
+    return tuple((name, value) for name, value in values if getattr(SETTINGS[name], attribute))

@@ -1,0 +1,22 @@
+"""What is learnt, each task in a module of its own. One more is one module and one line here."""
+
+from effjax.errors import UserError, nearest
+from effjax.steps.predictions import Items
+from effjax.tasks.base import Spec, Task
+from effjax.tasks.classification import CLASSIFICATION
+
+__all__ = ["TASKS", "Items", "Spec", "Task", "find_task"]
+
+#: By the name in ``config.task``.
+TASKS: dict[str, Task] = {"classification": CLASSIFICATION}
+
+
+def find_task(name: str) -> Task:
+    """Returns the task of that name.
+
+    Raises:
+      UserError: if there is none.
+    """
+    if name not in TASKS:
+        raise UserError(f"config.task={name!r}; {nearest(name, TASKS)}")
+    return TASKS[name]
