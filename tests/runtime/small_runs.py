@@ -9,7 +9,8 @@ from effjax.curricula import stages
 from effjax.data.feeds import ResidentFeed
 from effjax.models import Outputs
 from effjax.runtime import Evaluator, Job, jit_backend
-from effjax.steps import Network, Objective, View, init_state, make_eval_step, make_term
+from effjax.steps import Objective, View, init_state, make_eval_step, make_term
+from effjax.steps.settings import apply_settings
 from effjax.tasks import CLASSIFICATION
 
 CLASSES, BATCH, STEPS = 2, 8, 24
@@ -37,21 +38,25 @@ def make_task(
     model, view = models.create("mlp", CLASSES, widths=(4,)), View()
     teachers = {"teacher": answer} if any(term.teachers for term in made.values()) else {}
     backend = backend or jit_backend()
-    step = evaluation or make_eval_step(Network(model, view), CLASSIFICATION.metrics, axis_name=backend.axis_name)
+    measured = {"metrics": CLASSIFICATION.metrics, "outcome": CLASSIFICATION.outcome}
+    objective = Objective(model, made, teachers, view, **measured)
+
+    def step_at(settings):
+        network = apply_settings(objective, settings).network
+        return evaluation or make_eval_step(network, CLASSIFICATION.metrics, axis_name=backend.axis_name)
 
     def batches():
         rows = [source[row] for row in range(BATCH)]
         return [{**{key: np.stack([row[key] for row in rows]) for key in rows[0]}, "mask": np.ones(BATCH, bool)}]
 
-    measured = {"metrics": CLASSIFICATION.metrics, "outcome": CLASSIFICATION.outcome}
     return Job(
-        objective=Objective(model, made, teachers, view, **measured),
+        objective=objective,
         optimizer=optax.adam(1e-2),
         plan=stages(steps, plans or {"trainable": [[0.0, ".*"]]}),
         feed=feed or ResidentFeed({"train": source}, BATCH),
         backend=backend,
         batch_size=BATCH,
-        evaluator=Evaluator(lambda size: step, backend, batches, keep=True) if validate else None,
+        evaluator=Evaluator(step_at, backend, batches, keep=True) if validate else None,
         **{"evaluate_every": 8, "checkpoint_every": 4, "log_every": 3, "steps_per_dispatch": 2, **options},
     )
 

@@ -49,6 +49,8 @@ def make_plan(
             else:
                 static[name] = read
         return stages(total, static or {"trainable": [[0.0, ".*"]]}, multiple_of=granule), objective
+    except UserError:  # which is a ValueError, and names its key
+        raise
     except ValueError as error:
         raise UserError(f"{key}.plans: {error}") from error
 
