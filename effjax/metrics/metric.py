@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class State(Protocol):
-    """What is known of the examples so far: :class:`effjax.metrics.Mean`, :class:`effjax.metrics.CalibrationBins`, …
+    """What is known of the examples so far: :class:`effjax.metrics.Mean`, :class:`effjax.metrics.CalibrationBins`.
 
     On the devices a tree of sums, which merge by addition over batches, devices and processes.
     """
