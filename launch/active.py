@@ -10,7 +10,7 @@ from absl import flags
 from . import cli, config_file
 
 _CONFIG = config_file.define("file.py or file.py:variant, of the recipe active; --config.key=value overrides a key")
-_WORKDIR = flags.DEFINE_string("workdir", None, "where ledgers, queries, checkpoints and reports are written")
+_WORKDIR = flags.DEFINE_string("workdir", "", "where ledgers, queries, checkpoints and reports are written")
 _RESULTS = flags.DEFINE_string("results", "", "a Markdown file that the table is written to besides, with its plot")
 _ONLY = flags.DEFINE_list(
     "only", [], "loops to run, and what they need, without the report: so several processes share an experiment"

@@ -15,8 +15,8 @@ from absl import flags
 
 from . import cli, flag_values
 
-_TEACHER = flags.DEFINE_string("teacher", None, "the teacher's run: a folder that holds checkpoints/")
-_STUDENTS = flags.DEFINE_list("students", None, "runs that learnt from the teacher")
+_TEACHER = flags.DEFINE_string("teacher", "", "the teacher's run: a folder that holds checkpoints/")
+_STUDENTS = flags.DEFINE_list("students", [], "runs that learnt from the teacher")
 _CONTROLS = flags.DEFINE_list("controls", [], "the same networks trained without a teacher; two or more show chance")
 _FOREIGN = flags.DEFINE_string("foreign", "", "a run whose attack is the control; else the last of the controls")
 _SPLIT = flags.DEFINE_string("split", "test", "of the dataset that the teacher was trained on")
@@ -38,7 +38,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "of every random draw", lower_bound=0, u
 _EXPERIMENT = flags.DEFINE_string("experiment", "", "an experiment's folder: the runs are then its runs' names")
 _SEEDS = flags.DEFINE_list("seeds", [], "of the experiment, two or more")
 _RESULTS = flags.DEFINE_string("results", "", "with --experiment, a Markdown file for the table")
-_OUT = flags.DEFINE_string("out", None, "the folder to write to")
+_OUT = flags.DEFINE_string("out", "", "the folder to write to")
 
 
 def main() -> None:

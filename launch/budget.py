@@ -11,7 +11,7 @@ from absl import flags
 from . import cli, config_file, flag_values
 
 _CONFIG = config_file.define("file.py or file.py:variant")
-_RUN = flags.DEFINE_string("run", None, "the run of the config that is to follow the curriculum")
+_RUN = flags.DEFINE_string("run", "", "the run of the config that is to follow the curriculum")
 _COST = flags.DEFINE_float("cost", None, "of the run, over one of as many steps at full size, e.g. 0.7")
 flag_values.above_0("cost")
 _WORKDIR = flags.DEFINE_string("workdir", "/tmp/effjax_budget", "any folder that can be written")
@@ -22,6 +22,7 @@ flags.adopt_module_key_flags(cli)
 def main() -> None:
     from effjax.recipes.train.budget import plan_for_budget
 
+    assert _COST.value is not None  # it is required
     found = plan_for_budget(config_file.read(_CONFIG), _WORKDIR.value, _RUN.value, _COST.value)
     full = max(found["seconds"])
     for size, seconds in sorted(found["seconds"].items()):

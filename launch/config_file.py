@@ -64,7 +64,9 @@ class _Parser(flags.ArgumentParser):
 
 def _run(file: str) -> types.ModuleType:
     loader = SourceFileLoader("config_file", file)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec  # a loader of files has one
+    module = importlib.util.module_from_spec(spec)
     sys.modules[loader.name] = module  # where classes that the file defines look for themselves
     loader.exec_module(module)
     return module

@@ -23,7 +23,7 @@ from effjax.reports.contact_sheet import contact_sheet
 from . import cli
 
 _NAMES = f"{', '.join(builders.NAMES)}, a TFDS name or folder:/path"
-_DATASET = flags.DEFINE_string("dataset", None, _NAMES)
+_DATASET = flags.DEFINE_string("dataset", "", _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
 _SIZE = flags.DEFINE_integer("image_size", 0, "decode images to squares of so many pixels; 0: as stored", lower_bound=0)

@@ -9,7 +9,7 @@ from absl import flags
 
 from . import cli
 
-_RUN = flags.DEFINE_string("run", None, "a run's folder, which holds checkpoints/")
+_RUN = flags.DEFINE_string("run", "", "a run's folder, which holds checkpoints/")
 _SPLIT = flags.DEFINE_string("split", "validation", "of the dataset that the run was trained on")
 _DATASET = flags.DEFINE_string("dataset", "", "another dataset with the same classes")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "where datasets are prepared")

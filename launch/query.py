@@ -12,9 +12,9 @@ from absl import flags
 
 from . import cli
 
-_RUNS = flags.DEFINE_list("runs", None, "folders of trained runs, each with checkpoints/; several are an ensemble")
-_POOL = flags.DEFINE_string("pool", None, "a folder of images, of any depth")
-_OUT = flags.DEFINE_string("out", None, "the folder to write to")
+_RUNS = flags.DEFINE_list("runs", [], "folders of trained runs, each with checkpoints/; several are an ensemble")
+_POOL = flags.DEFINE_string("pool", "", "a folder of images, of any depth")
+_OUT = flags.DEFINE_string("out", "", "the folder to write to")
 _K = flags.DEFINE_integer("k", 50, "how many images to choose", lower_bound=1, upper_bound=2**31 - 1)
 _SCORE = flags.DEFINE_string(
     "score", "entropy", "entropy, least_confidence, margin, bald, variation_ratio, consistency"

@@ -61,6 +61,7 @@ class RollCall:
     def _call(self) -> None:
         """Process 0: takes all in, and says who has not come."""
         end = time.monotonic() + self._start
+        assert self._listener  # of process 0
         while len(self._peers) < self._count - 1:
             self._listener.settimeout(max(end - time.monotonic(), 0.01))
             try:

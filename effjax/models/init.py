@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.core
 import jax.numpy as jnp
 
 

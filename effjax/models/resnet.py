@@ -60,7 +60,7 @@ class ResNet(nn.Module):
         x = images.astype(self.dtype)
         if self.stem == "imagenet":
             x = nn.relu(norm("stem_norm")(conv(channels[0], 7, 2, name="stem_conv")(x)))
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         else:
             x = nn.relu(norm("stem_norm")(conv(channels[0], 3, name="stem_conv")(x)))
         taps.keep("stem", x)

@@ -122,7 +122,7 @@ class _Block(nn.Module):
         return x + skip(y, self.drop_path, dropout_keys, name="drop_path2")
 
     def _attend(self, x: jax.Array) -> jax.Array:
-        (height, width), grid = self.window, x.shape[1:3]
+        (height, width), grid = self.window, (x.shape[1], x.shape[2])
         # A grid of one window has nothing to be shifted to.
         rows, columns = (w // 2 if self.shifted and g > w else 0 for g, w in zip(grid, self.window, strict=True))
         windows = _to_windows(jnp.roll(x, (-rows, -columns), (1, 2)), self.window)

@@ -39,7 +39,7 @@ def plot_accuracies(
         error = None if spread is None else 100 * spread
         axis.errorbar(values.mean(), row, xerr=error, fmt="D", color="C0", markersize=5, capsize=3)
     if control in summary:
-        mean = 100 * np.mean([seed[key] for seed in summary[control]["seeds"]])
+        mean = float(100 * np.mean([seed[key] for seed in summary[control]["seeds"]]))
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
     axis.invert_yaxis()

@@ -8,6 +8,7 @@ import numpy as np
 
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from effjax.reports.figures import grid, png, wrapped
 
@@ -33,7 +34,7 @@ def queried_classes(counts: Mapping[str, np.ndarray], class_names: Sequence[str]
                 axis.text(round_, class_, f"{count:.0f}", ha="center", va="center", color=ink, fontsize=6)
         axis.set_title(wrapped(label, 50), size="small")
         axis.set_yticks(range(len(class_names)), class_names, fontsize="x-small")
-        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(axis="x", labelsize="x-small")
     figure.supxlabel("round", size="small")
     return png(figure)

@@ -8,6 +8,7 @@ import numpy as np
 
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
+from matplotlib.ticker import PercentFormatter
 
 from effjax.reports.active_curves import MeanCurve, column, mean_curve
 from effjax.reports.figures import colours, grid, png, wrapped
@@ -90,7 +91,7 @@ def _overview(figure, curves: Mapping[str, MeanCurve], labels, control, x_title:
         for line, curve in zip(axis.get_lines(), curves.values(), strict=True):
             _band(axis, curve, line.get_color())
     axis.set(xlabel=x_title, ylabel=y_title)
-    axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     _tidy(axis)
     _legend(figure, axis)
     return axis
@@ -119,7 +120,7 @@ def _panel(axis, seeds, curve: MeanCurve, control: MeanCurve, x: str, y: str) ->
     axis.plot(control.at, control.mean, **_CONTROL, linewidth=1.4)
     _band(axis, curve, _OWN)
     axis.plot(curve.at, curve.mean, color=_OWN, marker=".", markersize=3)
-    axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     _tidy(axis)
 
 

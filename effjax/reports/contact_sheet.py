@@ -45,5 +45,5 @@ def picture(pixels: np.ndarray) -> Image.Image:
 def fitted(image: Image.Image, cell: int) -> Image.Image:
     """The image scaled to fit a square of side ``cell``; a small one is enlarged without smoothing."""
     scale = cell / max(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
-    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)

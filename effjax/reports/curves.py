@@ -8,6 +8,7 @@ import numpy as np
 
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
+from matplotlib.ticker import PercentFormatter
 
 from effjax.files import write_whole
 from effjax.reports.figures import colours, png
@@ -65,6 +66,6 @@ def _zoom(axis, metric: str) -> None:
     margin = 0.15 * (ends.max() - ends.min() + 1e-3)
     if metric.endswith("accuracy"):
         axis.set_ylim(ends.min() - margin, min(ends.max() + margin, 1.0))
-        axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:
         axis.set_ylim(0, ends.max() + margin)

@@ -45,8 +45,8 @@ class Estimate:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
         """The mean and the standard deviation of values; of a single one, no deviation."""
-        values = np.asarray(values, np.float64)
-        return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+        found = np.asarray(values, np.float64)
+        return cls(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None)
 
     def percent(self, sign: str = "") -> str:
         """The estimate in percent, e.g. ``95.13 ± 0.25 %``."""

@@ -52,7 +52,7 @@ class Foreign(NamedTuple):
 
 _TORCHVISION = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
 _INPUTS = dict.fromkeys(("resnet18", "resnet34", "resnet50"), _TORCHVISION) | {
-    f"efficientnet_lite{i}": InputSpec((127 / 255,) * 3, (128 / 255,) * 3, size)
+    f"efficientnet_lite{i}": InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), size)
     for i, size in enumerate((224, 240, 260, 280, 300))
 }
 
