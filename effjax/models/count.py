@@ -38,9 +38,13 @@ def _count(jaxpr: Jaxpr) -> int:
     return sum(_count_equation(equation) for equation in jaxpr.eqns)
 
 
+def _shape(operand: Any) -> tuple[int, ...]:
+    return operand.aval.shape  # of arrays; what else there is has none
+
+
 def _count_equation(equation: JaxprEqn) -> int:
-    output = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
-    shapes = [operand.aval.shape for operand in equation.invars[:2]]
+    output = math.prod(_shape(equation.outvars[0])) if equation.outvars else 0
+    shapes = [_shape(operand) for operand in equation.invars[:2]]
     match equation.primitive.name:
         case "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -70,7 +71,7 @@ def shifted_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     for i, j in itertools.product(range(size), repeat=2):
         shifted = padded[:, _taps(i, rows, stride), _taps(j, columns, stride)]
         total = total + shifted * kernel[i, j, 0]
-    return total
+    return cast(jax.Array, total)
 
 
 def _forward(x, kernel, stride):
@@ -97,7 +98,7 @@ def _image_gradient(x, kernel, gradient, stride):
     total, (height, width) = 0.0, x.shape[1:3]
     for i, j in itertools.product(range(size), repeat=2):
         total = total + spread[:, i : i + height, j : j + width] * kernel[size - 1 - i, size - 1 - j, 0]
-    return total
+    return cast(jax.Array, total)
 
 
 def _kernel_gradient(x, kernel, gradient, stride):

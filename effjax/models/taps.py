@@ -7,7 +7,7 @@ non-linearity, never after it), and lets a path that matches nothing go unnotice
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -102,7 +102,7 @@ def params_up_to(module: nn.Module, tap: str, image_shape: tuple[int, int, int])
     tapped = module.clone(taps=(re.escape(tap),))
 
     def activation(params, variables, images):
-        return tapped.apply({"params": params, **variables}, images).taps[tap]
+        return cast(Outputs, tapped.apply({"params": params, **variables}, images)).taps[tap]
 
     jaxpr = jax.make_jaxpr(activation)(params, variables, images).jaxpr
     needed = {id(var) for var in jaxpr.outvars}

@@ -34,11 +34,11 @@ def plot_accuracies(
         values = 100 * np.array([seed[key] for seed in run["seeds"]])
         axis.plot(values, np.full(len(values), row), "o", color="C0", alpha=0.35, markersize=5, markeredgewidth=0)
         spread = None
-        if control in summary and run is not summary[control]:
+        if control is not None and control in summary and run is not summary[control]:
             spread = Estimate.paired(run["seeds"], summary[control]["seeds"], key).spread
         error = None if spread is None else 100 * spread
         axis.errorbar(values.mean(), row, xerr=error, fmt="D", color="C0", markersize=5, capsize=3)
-    if control in summary:
+    if control is not None and control in summary:
         mean = float(100 * np.mean([seed[key] for seed in summary[control]["seeds"]]))
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])

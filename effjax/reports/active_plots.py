@@ -43,24 +43,25 @@ def learning_curves(
     """
     curves = {name: mean_curve(run["seeds"], x, y) for name, run in summary.items()}
     others = [name for name in summary if name != control]
-    rows = -(-len(others) // _MOST_COLUMNS) if control in summary else 0
+    compared = control if control in summary else None
+    rows = -(-len(others) // _MOST_COLUMNS) if compared else 0
     heights = [_HEIGHT, _PANEL * rows] if rows else [_HEIGHT]
     figure = plt.figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
     values = np.concatenate([column(seed["rounds"], y) for run in summary.values() for seed in run["seeds"]])
     _cut(_overview(parts[0], curves, labels, control, titles[x], titles[y]), values)
-    if rows:
+    if compared and rows:
         columns = -(-len(others) // rows)
         panels = list(parts[1].subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for axis, name in zip(panels, others, strict=False):
-            _panel(axis, summary[name]["seeds"], curves[name], curves[control], x, y)
+            _panel(axis, summary[name]["seeds"], curves[name], curves[compared], x, y)
             axis.set_title(wrapped(labels.get(name) or name, 32), size="small")
         _cut(panels[0], values)  # they share their axes
         for axis in panels[len(others) - columns :]:  # those with nothing below them
             axis.tick_params(labelbottom=True)
         for axis in panels[len(others) :]:
             axis.axis("off")
-        parts[1].supxlabel(f"each against {labels.get(control) or control} (dashed)", size="small", color="0.35")
+        parts[1].supxlabel(f"each against {labels.get(compared) or compared} (dashed)", size="small", color="0.35")
     return png(figure)
 
 

@@ -55,7 +55,7 @@ def results(found: Scores, labels: Mapping[str, str], control: str | None, split
     rows = []
     for name, run in found.items():
         seeds = run["seeds"]
-        other = found[control]["seeds"] if control in found and name != control else []
+        other = found[control]["seeds"] if control is not None and control in found and name != control else []
         known = seeds[0]["area"] is not None
         rows.append(
             (
@@ -81,7 +81,7 @@ def efficiency(found: Scores, labels: Mapping[str, str], control: str | None, le
       control: the run that others are compared with, seed by seed; None compares none.
       levels: of accuracy.
     """
-    compared = control in found
+    compared = control if control in found else None
     headers = ["run"]
     for level in levels:
         headers += [f"labels for {100 * level:g} %", *([f"saved at {100 * level:g} %"] if compared else [])]
@@ -91,7 +91,7 @@ def efficiency(found: Scores, labels: Mapping[str, str], control: str | None, le
         for level in levels:
             cells.append(_needed(run["seeds"], level))
             if compared:
-                cells.append("" if name == control else _saved(run["seeds"], found[control]["seeds"], level))
+                cells.append("" if name == control else _saved(run["seeds"], found[compared]["seeds"], level))
         rows.append(cells)
     return Table(headers, rows)
 

@@ -3,14 +3,20 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypedDict
 
 import numpy as np
 
 from effjax.reports import analysis_plots as plots
 from effjax.reports.pages import Page, data_url
 
-Interval: TypeAlias = Mapping[str, float | None]
+
+class Interval(TypedDict):
+    """What a report shows of a value: the ends are None where one training says nothing of them."""
+
+    value: float
+    low: float | None
+    high: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +159,12 @@ def _with_interval(interval: Interval | None, unit: str, sign: str = "") -> str:
     if interval is None:
         return "–"
     value = _number(interval["value"], unit, sign) + (" %" if unit == "share" and not sign else "")
-    if interval["low"] is None:
+    if interval["low"] is None or interval["high"] is None:
         return value
     return f"{value}  [{_number(interval['low'], unit, sign)}, {_number(interval['high'], unit, sign)}]"
 
 
 def _excludes_zero(interval: Interval | None) -> bool:
-    return interval is not None and interval["low"] is not None and (interval["low"] > 0 or interval["high"] < 0)
+    if interval is None or interval["low"] is None or interval["high"] is None:
+        return False
+    return interval["low"] > 0 or interval["high"] < 0

@@ -24,7 +24,9 @@ def differences(measures: Sequence[Measure]) -> bytes:
         found = [(y, row["difference"]) for y, m in enumerate(lines) for row in m["rows"] if row["network"] == network]
         found = [(y + offset, difference) for y, difference in found if difference]
         low, value, high = (100 * np.array([d[end] for _, d in found]) for end in ("low", "value", "high"))
-        style = {"color": "0.6", "fmt": "s", "markersize": 4} if role == "control" else {"color": f"C{i}", "fmt": "o"}
+        style: dict[str, Any] = (
+            {"color": "0.6", "fmt": "s", "markersize": 4} if role == "control" else {"color": f"C{i}", "fmt": "o"}
+        )
         style["label"] = f"{network} ({role})"
         axis.errorbar(value, [y for y, _ in found], xerr=[value - low, high - value], **style)
     axis.axvline(0, color="0.3", linewidth=1)

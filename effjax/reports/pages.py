@@ -72,7 +72,8 @@ class Page:
           shows: what it shows, for those who do not see it.
           results: the Markdown file of the page; None or empty for none.
         """
-        first, *rest = self._paragraphs()
+        assert self.table is not None  # a page with none has nothing to publish
+        first, *rest = self._paragraphs(self.table)
         write_text(folder / TABLE_FILE, "\n\n".join([first, *rest]) + "\n")
         print(self.table.text())
         if not results:
@@ -82,9 +83,9 @@ class Page:
         write_text(path, "\n\n".join([f"# {self.title}", first, f"![{shows}]({beside.name})", *rest]) + "\n")
         _log.info("wrote %s and %s", path, beside)
 
-    def _paragraphs(self) -> list[str]:
+    def _paragraphs(self, main: Table) -> list[str]:
         further = (part for table, note in self.further for part in (table.markdown(), note))
-        return [self.table.markdown(), *further, *self.notes, *(f"{name}: {x}" for name, x in self.facts.items())]
+        return [main.markdown(), *further, *self.notes, *(f"{name}: {x}" for name, x in self.facts.items())]
 
 
 def data_url(png: bytes) -> str:

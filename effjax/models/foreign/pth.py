@@ -87,7 +87,7 @@ def _open_zip(data: bytes) -> tuple[Any, Fetch]:
         raise Refused("it was written by a big-endian machine")
     value = Reader(io.BytesIO(contents[f"{roots[0]}/data.pkl"])).next()
 
-    def fetch(storage: Storage) -> bytes:
+    def fetch(storage: Storage) -> bytes | memoryview:
         stored = contents.get(f"{roots[0]}/data/{storage.key}", b"")
         return _checked(stored, storage)
 
