@@ -15,17 +15,22 @@ from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
 _MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seal", "seconds", "facts")
-_NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|md|lock))(/|$)")
+_NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|lock))(/|$)")
+_PROVENANCE = re.compile(r"^(command|hardware|versions): ")
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """By path relative to the folder, a digest of what the file says. Pictures and pages count as there or not."""
+    """By path relative to the folder, a digest of what the file says. Pictures and pages count as there or not.
+
+    A checkpoint counts as four: ``…/checkpoints/12/params``, ``model`` (with it all that predicts), ``training`` (the
+    optimiser's state, step, records) and ``notes``.
+    """
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_dir():
             if path.parent.name == "checkpoints" and path.name.isdigit():
-                found[name] = _checkpoint(path)
+                found |= {f"{name}/{part}": digest for part, digest in _checkpoint(path).items()}
         elif "/checkpoints/" in f"/{name}" or re.search(r"(^|/)events/|\.cut-\d+$", name):
             continue
         elif _NOT_COMPARED.search(name):
@@ -35,16 +40,21 @@ def snapshot(folder: Path) -> dict[str, str]:
     return found
 
 
-def _checkpoint(path: Path) -> str:
-    digest = hashlib.sha256()
+def _checkpoint(path: Path) -> dict[str, str]:
     if not (path / "model" / "_METADATA").exists():
-        return "half deleted"
+        return {"model": "half deleted"}
     with ocp.StandardCheckpointer() as reader:
-        for item in ("model", "training"):
-            for name, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(path / item)):
-                digest.update(jax.tree_util.keystr(name).encode() + np.asarray(leaf).tobytes())
-    notes = stored.read_meta(path.parent, int(path.name))
-    digest.update(json.dumps(_steady(dict(notes)), sort_keys=True).encode())
+        model, training = (reader.restore(path / item) for item in ("model", "training"))
+    notes = _steady(dict(stored.read_meta(path.parent, int(path.name))))
+    arrays = {"params": model["params"], "model": model, "training": training}
+    found = {part: _tree(tree) for part, tree in arrays.items()}
+    return found | {"notes": hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).hexdigest()}
+
+
+def _tree(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for name, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        digest.update(jax.tree_util.keystr(name).encode() + np.asarray(leaf).tobytes())
     return digest.hexdigest()
 
 
@@ -55,6 +65,8 @@ def _file(path: Path) -> str:
     elif path.name == "ledger.jsonl":
         lines = [_steady(json.loads(line)) for line in data.splitlines()]
         data = json.dumps(lines, sort_keys=True).encode()
+    elif path.suffix == ".md":
+        data = "\n".join(line for line in data.decode().splitlines() if not _PROVENANCE.match(line)).encode()
     elif path.suffix == ".npz":  # a zip holds the time of day
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             data = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
