@@ -19,12 +19,24 @@ if TYPE_CHECKING:
         models,
         selection,
         steps,
+        tasks,
         uncertainty,
     )
 
 __version__ = "0.1.0"
 
-__all__ = ["analysis", "curricula", "images", "losses", "metrics", "models", "selection", "steps", "uncertainty"]
+__all__ = [
+    "analysis",
+    "curricula",
+    "images",
+    "losses",
+    "metrics",
+    "models",
+    "selection",
+    "steps",
+    "tasks",
+    "uncertainty",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,12 +18,12 @@ class DatasetInfo:
     """What is known of a source without reading its examples.
 
     Attributes:
-        name: as given to ``load``.
-        split: as given to ``load``.
-        num_examples: how many rows the source has.
-        class_names: in the order of the labels.
-        features: what an example has, by name: ``image`` and ``id``, mostly ``label``, and whatever else. A feature
-            that is ragged here is stored, but not read: nobody has said how many of its entries fit.
+      name: as given to ``load``.
+      split: as given to ``load``.
+      num_examples: how many rows the source has.
+      class_names: in the order of the labels.
+      features: what an example has, by name: ``image`` and ``id``, mostly ``label``, and whatever else. A feature
+        that is ragged here is stored, but not read: nobody has said how many of its entries fit.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Source(Protocol):
         """One feature of all rows, ``[N, …]``, read without decoding an image.
 
         Raises:
-            UserError: if there is no such feature, or it is the image.
+          UserError: if there is no such feature, or it is the image.
         """
         ...
 
@@ -90,11 +90,11 @@ class Subset:
         """Makes the subset.
 
         Args:
-            source: a whole split, whose rows are its ids, or another subset.
-            ids: ``[n]`` global ids, all of them in ``source``, none twice.
+          source: a whole split, whose rows are its ids, or another subset.
+          ids: ``[n]`` global ids, all of them in ``source``, none twice.
 
         Raises:
-            ValueError: for an id that the source does not have, or has been given twice.
+          ValueError: for an id that the source does not have, or has been given twice.
         """
         ids = np.asarray(ids)
         if ids.ndim != 1 or not (np.issubdtype(ids.dtype, np.integer) or ids.size == 0):
@@ -153,11 +153,11 @@ class Mapped:
         """Makes the source.
 
         Args:
-            source: a whole split.
-            changes: by feature, a function from what the source has there (None if nothing) and the global ids to the
-                values: of one example, and of a column ``[N, …]`` with ids ``[N]``. They can be pickled.
-            class_names: of the classes then; None: the source's.
-            specs: of features that look otherwise than in the source.
+          source: a whole split.
+          changes: by feature, a function from what the source has there (None if nothing) and the global ids to the
+            values: of one example, and of a column ``[N, …]`` with ids ``[N]``. They can be pickled.
+          class_names: of the classes then; None: the source's.
+          specs: of features that look otherwise than in the source.
         """
         self.source, self._changes = source, dict(changes)
         names = source.info.class_names if class_names is None else tuple(class_names)

@@ -35,13 +35,13 @@ def check_files(
     """Reads every image once, in threads.
 
     Args:
-        folder: that the paths are relative to.
-        paths: of the images.
-        cache_dir: where to remember them; None remembers nothing.
-        name: of what is remembered, for a person who looks there.
+      folder: that the paths are relative to.
+      paths: of the images.
+      cache_dir: where to remember them; None remembers nothing.
+      name: of what is remembered, for a person who looks there.
 
     Raises:
-        UserError: naming those that cannot be read.
+      UserError: naming those that cannot be read.
     """
     cache_file = _cache_file(cache_dir, folder, name)
     known = _read_cache(cache_file)

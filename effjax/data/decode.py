@@ -35,19 +35,19 @@ def decode_image(
     """Decodes an image completely.
 
     Args:
-        file: the encoded bytes, or the path of the file.
-        channels: 1 (grey), 3 (RGB) or 4 (RGBA); the image is converted. Grey of 16 bits is scaled to 8: 65,535 is 255.
-        image_size: None keeps the image as it is. Otherwise the shorter side is resized to so many pixels (bicubic,
-            anti-aliased), and the centre square is cut out. A JPEG at least three times as large is then decoded at
-            ½, ¼ or ⅛ of its size, which is faster.
-        upright: whether the picture is turned as the camera notes in EXIF that it was held.
+      file: the encoded bytes, or the path of the file.
+      channels: 1 (grey), 3 (RGB) or 4 (RGBA); the image is converted. Grey of 16 bits is scaled to 8: 65,535 is 255.
+      image_size: None keeps the image as it is. Otherwise the shorter side is resized to so many pixels (bicubic,
+        anti-aliased), and the centre square is cut out. A JPEG at least three times as large is then decoded at
+        ½, ¼ or ⅛ of its size, which is faster.
+      upright: whether the picture is turned as the camera notes in EXIF that it was held.
 
     Returns:
-        ``[H, W, channels]`` uint8.
+      ``[H, W, channels]`` uint8.
 
     Raises:
-        OSError: if the image cannot be read to its end.
-        ValueError: if its pixels are no numbers of 8 or 16 bits.
+      OSError: if the image cannot be read to its end.
+      ValueError: if its pixels are no numbers of 8 or 16 bits.
     """
     with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
         reduced = None if image_size is None else _reduce_before_decoding(image, image_size)

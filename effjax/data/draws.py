@@ -15,11 +15,11 @@ def uniforms(key: tuple[int, int], count: int) -> np.ndarray:
     """Independent uniform draws, a function of the key alone.
 
     Args:
-        key: two integers in [0, 2^64), e.g. a seed and a counter.
-        count: how many draws.
+      key: two integers in [0, 2^64), e.g. a seed and a counter.
+      count: how many draws.
 
     Returns:
-        ``[count]`` float64 in [0, 1), multiples of 2^-53.
+      ``[count]`` float64 in [0, 1), multiples of 2^-53.
     """
     return (_words(key, count) >> np.uint64(11)) * 2.0**-53
 
@@ -28,10 +28,10 @@ def permutation(key: tuple[int, int], count: int) -> np.ndarray:
     """A uniformly random order of ``range(count)``, a function of the key alone.
 
     Args:
-        key: two integers in [0, 2^64), e.g. a seed and an epoch.
-        count: how many positions.
+      key: two integers in [0, 2^64), e.g. a seed and an epoch.
+      count: how many positions.
 
     Returns:
-        ``[count]`` int64.
+      ``[count]`` int64.
     """
     return np.argsort(_words(key, count), kind="stable")

@@ -20,9 +20,9 @@ class Layout(NamedTuple):
     """Where the classes of an image folder lie.
 
     Attributes:
-        root: the folder.
-        splits: the classes of each split that there is, or None: ``root`` holds the classes themselves.
-        classes: those of a folder without splits.
+      root: the folder.
+      splits: the classes of each split that there is, or None: ``root`` holds the classes themselves.
+      classes: those of a folder without splits.
     """
 
     root: pathlib.Path
@@ -37,11 +37,11 @@ def folder_layout(root: str | pathlib.Path, split: str = "") -> Layout:
     if images lie right in one of them. Otherwise they are splits if all hold folders of the same names.
 
     Args:
-        root: the folder.
-        split: that is asked for.
+      root: the folder.
+      split: that is asked for.
 
     Raises:
-        UserError: if there are no images so laid out.
+      UserError: if there are no images so laid out.
     """
     root = pathlib.Path(root).expanduser().absolute()
     below = {name: _folders(path) for name, path in (_folders(root) if root.is_dir() else {}).items()}
@@ -59,7 +59,7 @@ def split_folder(layout: Layout, split: str) -> str:
     """The folder of a split, which may also be called as others call it: ``validation``, ``val``.
 
     Raises:
-        UserError: if there is none.
+      UserError: if there is none.
     """
     if (found := _found(layout, split)) is not None:
         return found
@@ -77,7 +77,7 @@ def check_classes(layout: Layout, split: str) -> None:
     """Refuses splits with different classes, by the names of their folders.
 
     Raises:
-        UserError: naming the classes.
+      UserError: naming the classes.
     """
     splits = layout.splits or {}
     for other, classes in splits.items():
@@ -92,7 +92,7 @@ def check_shares(shares: Sequence[float], key: str = "config.data.split") -> Non
     """Refuses shares of train, validation and test that cannot be.
 
     Raises:
-        UserError: naming the key.
+      UserError: naming the key.
     """
     numbers = isinstance(shares, tuple | list) and len(shares) == len(PARTS)
     if not numbers or not all(_is_share(share) for share in shares) or sum(shares) <= 0:
@@ -108,7 +108,7 @@ def part_name(layout: Layout, split: str) -> str:
     """One of ``PARTS`` or ``WHOLE``, which may also be called as others call it.
 
     Raises:
-        UserError: if it is none of them.
+      UserError: if it is none of them.
     """
     name = (*_usual(split), split)[0]
     if name in (*PARTS, WHOLE):

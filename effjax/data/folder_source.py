@@ -24,9 +24,9 @@ class FolderSource:
     """One split of an image folder. Global ids number the files in the order of their sorted paths.
 
     Attributes:
-        root: the folder.
-        paths: of the files below it, by id.
-        digests: of their contents, ``[N]`` bytes.
+      root: the folder.
+      paths: of the files below it, by id.
+      digests: of their contents, ``[N]`` bytes.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class FolderSource:
         """Lists the split and reads every file once, in threads.
 
         Args:
-            root: the folder that holds ``split/class/*.jpg``, or ``class/*.jpg``; images may lie deeper, too.
-            split: the name of a folder in it; where there are only classes, one of the parts that they are drawn into,
-                ``train``, ``validation`` or ``test``, or ``all``.
-            image_size: as in ``load``.
-            cache_dir: where to remember which files have been read, so that the next start reads only new and
-                changed ones; None remembers nothing.
-            shares: of the parts that a folder without splits is drawn into.
+          root: the folder that holds ``split/class/*.jpg``, or ``class/*.jpg``; images may lie deeper, too.
+          split: the name of a folder in it; where there are only classes, one of the parts that they are drawn into,
+            ``train``, ``validation`` or ``test``, or ``all``.
+          image_size: as in ``load``.
+          cache_dir: where to remember which files have been read, so that the next start reads only new and
+            changed ones; None remembers nothing.
+          shares: of the parts that a folder without splits is drawn into.
 
         Raises:
-            UserError: no such split, a class folder without images, splits with different classes, unreadable or
-                truncated images (all of them in one message), or sizes that differ without an ``image_size``.
+          UserError: no such split, a class folder without images, splits with different classes, unreadable or
+            truncated images (all of them in one message), or sizes that differ without an ``image_size``.
         """
         layout = folder_layout(root, split)
         root, self.divided = layout.root, layout.splits is None

@@ -19,8 +19,8 @@ class Found(NamedTuple):
     """The files below a folder, relative to it and sorted, but for what systems leave there.
 
     Attributes:
-        images: by their extension, or their first bytes where they have none.
-        others: the rest.
+      images: by their extension, or their first bytes where they have none.
+      others: the rest.
     """
 
     images: list[str]

@@ -13,10 +13,10 @@ class Joined:
     """Sources one after the other. Rows and global ids go on from one to the next; those of the first stay as they are.
 
     Args:
-        sources: of the same classes, and images of one shape.
+      sources: of the same classes, and images of one shape.
 
     Raises:
-        UserError: if classes or shapes differ.
+      UserError: if classes or shapes differ.
     """
 
     def __init__(self, sources: Sequence[Source]):

@@ -18,11 +18,11 @@ class Pace:
     """Examples by difficulty, and a pacing function.
 
     Attributes:
-        share: from progress in [0, 1] to the share of the examples that may be drawn, see
-            :func:`effjax.curricula.pacing`.
-        order: ``"curriculum"`` (easy first), ``"anti-curriculum"`` (hard first), or ``"random"``, by the run's seed.
-        total_steps: the length of the run.
-        difficulty: by global id ``[num_ids]``, higher is harder; set once it is known. Not looked at in random order.
+      share: from progress in [0, 1] to the share of the examples that may be drawn, see
+        :func:`effjax.curricula.pacing`.
+      order: ``"curriculum"`` (easy first), ``"anti-curriculum"`` (hard first), or ``"random"``, by the run's seed.
+      total_steps: the length of the run.
+      difficulty: by global id ``[num_ids]``, higher is harder; set once it is known. Not looked at in random order.
     """
 
     share: Callable[[float], float]
@@ -38,10 +38,10 @@ class Pace:
         """What a run draws.
 
         Args:
-            rows: ``[n]`` rows of the source to draw from.
-            ids: ``[n]`` their global ids.
-            batch_size: examples a step.
-            seed: the run's.
+          rows: ``[n]`` rows of the source to draw from.
+          ids: ``[n]`` their global ids.
+          batch_size: examples a step.
+          seed: the run's.
         """
         starts = sorted({round(i * self.total_steps / _LEVELS) for i in range(_LEVELS)})
         sizes = [max(round(self.share(start / self.total_steps) * len(rows)), 1) for start in starts]

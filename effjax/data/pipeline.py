@@ -42,23 +42,23 @@ def train_batches(
     is: batch ``t`` holds the rows ``sampler.rows(t)``.
 
     Args:
-        source: where examples are read.
-        sampler: which examples a step takes; its ``batch_size`` is that of all processes together.
-        start_step: the first step.
-        stop_step: the step after the last.
-        num_workers: processes that read; 0 reads in this process's threads. Starting them takes seconds, so they are
-            for images that take long to decode.
-        num_threads: threads in each reading process; 0 reads when the batch is asked for.
-        process_index: of this host.
-        process_count: hosts that share the batch, each a contiguous part of it.
-        transform: applied to each example before batching; can be pickled, if there are workers.
+      source: where examples are read.
+      sampler: which examples a step takes; its ``batch_size`` is that of all processes together.
+      start_step: the first step.
+      stop_step: the step after the last.
+      num_workers: processes that read; 0 reads in this process's threads. Starting them takes seconds, so they are
+        for images that take long to decode.
+      num_threads: threads in each reading process; 0 reads when the batch is asked for.
+      process_index: of this host.
+      process_count: hosts that share the batch, each a contiguous part of it.
+      transform: applied to each example before batching; can be pickled, if there are workers.
 
     Returns:
-        An iterator of ``{"image": uint8 [b, H, W, C], "label": int32 [b], "id": int32 [b], …}`` with
-        ``b = sampler.batch_size / process_count``; close it (or use it in ``with``) to release what reads.
+      An iterator of ``{"image": uint8 [b, H, W, C], "label": int32 [b], "id": int32 [b], …}`` with
+      ``b = sampler.batch_size / process_count``; close it (or use it in ``with``) to release what reads.
 
     Raises:
-        UserError: if the processes do not divide the batch; while reading, if its images differ in size.
+      UserError: if the processes do not divide the batch; while reading, if its images differ in size.
     """
     local = local_batch_size(sampler.batch_size, process_count)
     mine = slice(process_index * local, (process_index + 1) * local)
@@ -77,18 +77,18 @@ def eval_batches(
     """All examples once, in row order, over all processes together.
 
     Args:
-        source: where examples are read.
-        batch_size: of all processes together.
-        num_threads: that read ahead; 0 reads when the batch is asked for.
-        process_index: of this host.
-        process_count: hosts that share each batch, each a contiguous part of it.
+      source: where examples are read.
+      batch_size: of all processes together.
+      num_threads: that read ahead; 0 reads when the batch is asked for.
+      process_index: of this host.
+      process_count: hosts that share each batch, each a contiguous part of it.
 
     Returns:
-        An iterator of batches as in ``train_batches`` with ``"mask"`` bool ``[b]``: False for the zeros that fill up
-        the last batch. Every process gets the same number of batches.
+      An iterator of batches as in ``train_batches`` with ``"mask"`` bool ``[b]``: False for the zeros that fill up
+      the last batch. Every process gets the same number of batches.
 
     Raises:
-        UserError: if the processes do not divide the batch; while reading, if its images differ in size.
+      UserError: if the processes do not divide the batch; while reading, if its images differ in size.
     """
     local = local_batch_size(batch_size, process_count)
     read = _EvalReader(source, batch_size, local, process_index * local)
@@ -112,7 +112,7 @@ def stack(examples: list[Example]) -> dict[str, np.ndarray]:
     """Makes a batch of examples: every array gets a first axis.
 
     Raises:
-        UserError: if images differ in size.
+      UserError: if images differ in size.
     """
     sizes = {example["image"].shape for example in examples}
     if len(sizes) > 1:
@@ -128,10 +128,10 @@ class BatchIterator:
         """Starts nothing yet; the first ``next`` does.
 
         Args:
-            read: makes batch ``i`` of ``range(count)``; can be pickled, if there are workers.
-            count: how many batches.
-            num_workers: reading processes, or 0.
-            num_threads: reading threads in each process, or 0.
+          read: makes batch ``i`` of ``range(count)``; can be pickled, if there are workers.
+          count: how many batches.
+          num_workers: reading processes, or 0.
+          num_threads: reading threads in each process, or 0.
         """
         self._read, self._count, self._next = read, count, 0
         self._num_workers, self._num_threads = num_workers, num_threads
@@ -175,8 +175,8 @@ class BatchIterator:
         """Starts reading processes anew if one of them was killed: a batch is a function of its number.
 
         Raises:
-            UserError: if they are killed again and again.
-            RuntimeError: if it is another error.
+          UserError: if they are killed again and again.
+          RuntimeError: if it is another error.
         """
         code = workers.exit_code(error)
         if code is None:

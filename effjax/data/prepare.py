@@ -20,15 +20,15 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     """Prepares a dataset as array_record, unless it is there. May be killed at any time and called again.
 
     Args:
-        name: one of ``builders.NAMES``, or any other TFDS name, ``name[/config][:version]``.
-        data_dir: the folder to write into; it is created.
-        download: allows TFDS to download the dataset. Those of ``builders.NAMES`` need no network.
+      name: one of ``builders.NAMES``, or any other TFDS name, ``name[/config][:version]``.
+      data_dir: the folder to write into; it is created.
+      download: allows TFDS to download the dataset. Those of ``builders.NAMES`` need no network.
 
     Returns:
-        The prepared dataset's folder.
+      The prepared dataset's folder.
 
     Raises:
-        UserError: if there is no such dataset, it would have to be downloaded, or the folder cannot be written.
+      UserError: if there is no such dataset, it would have to be downloaded, or the folder cannot be written.
     """
     base, _, _ = parse_name(name)
     if found := prepared_dir(name, data_dir):

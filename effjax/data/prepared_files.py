@@ -22,14 +22,14 @@ def open_prepared(directory: pathlib.Path, again: str) -> Any:
     """Opens a prepared dataset as TFDS does, once it is clear that this imports nothing else.
 
     Args:
-        directory: of the dataset.
-        again: what to do about damage.
+      directory: of the dataset.
+      again: what to do about damage.
 
     Returns:
-        A ``tfds.core.DatasetBuilder`` that only reads.
+      A ``tfds.core.DatasetBuilder`` that only reads.
 
     Raises:
-        UserError: if a file is damaged, or names a class that is not TFDS's own.
+      UserError: if a file is damaged, or names a class that is not TFDS's own.
     """
     import tensorflow_datasets as tfds  # takes most of a second
 
@@ -62,7 +62,7 @@ def check_digests(directory: pathlib.Path, again: str) -> None:
     Records have checksums of their own, which are looked at as they are read: of these files, the size is compared.
 
     Raises:
-        UserError: naming a file that is not what it was.
+      UserError: naming a file that is not what it was.
     """
     noted = directory / DIGESTS_FILE
     if not noted.exists():

@@ -24,13 +24,13 @@ def as_arrays(source: Source) -> dict[str, np.ndarray]:
     """Reads a whole source.
 
     Args:
-        source: whose images have one size.
+      source: whose images have one size.
 
     Returns:
-        ``{"image": uint8 [N, H, W, C], "label": int32 [N], "id": int32 [N], …}`` in row order.
+      ``{"image": uint8 [N, H, W, C], "label": int32 [N], "id": int32 [N], …}`` in row order.
 
     Raises:
-        UserError: if images differ in size.
+      UserError: if images differ in size.
     """
     if source.info.image_shape is None:
         raise UserError(

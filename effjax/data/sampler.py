@@ -17,17 +17,15 @@ class Sampler:
     Every epoch visits every example exactly once, in an order that is a function of the seed and the epoch's number.
 
     Attributes:
-        num_examples: rows of the source.
-        batch_size: examples a step, over all processes.
-        seed: decides the orders; not negative.
-        shuffle: False visits the rows in order.
-        stream: samplers of one seed and different streams have unrelated orders.
+      num_examples: rows of the source.
+      batch_size: examples a step, over all processes.
+      seed: decides the orders; not negative.
+      stream: samplers of one seed and different streams have unrelated orders.
     """
 
     num_examples: int
     batch_size: int
     seed: int
-    shuffle: bool = True
     stream: int = 0
 
     def __post_init__(self):
@@ -42,10 +40,10 @@ class Sampler:
         """The rows of one step's batch.
 
         Args:
-            step: the global step, from 0.
+          step: the global step, from 0.
 
         Returns:
-            ``[batch_size]`` int64 positions in the source.
+          ``[batch_size]`` int64 positions in the source.
         """
         epoch, start = divmod(step * self.batch_size, self.num_examples)
         parts, missing = [], self.batch_size
@@ -57,8 +55,6 @@ class Sampler:
         return np.concatenate(parts)
 
     def _order(self, epoch: int) -> np.ndarray:
-        if not self.shuffle:
-            return _in_order(self.num_examples)
         return _shuffled(self.seed, (self.stream << 32) + epoch, self.num_examples)
 
 
@@ -67,8 +63,8 @@ class Among:
     """Draws from some rows of a source only.
 
     Attributes:
-        chosen: ``[n]`` the rows.
-        sampler: over positions in ``chosen``.
+      chosen: ``[n]`` the rows.
+      sampler: over positions in ``chosen``.
     """
 
     chosen: np.ndarray
@@ -90,10 +86,10 @@ class PacedSampler:
     Within a level, epochs over the rows of that level follow one another as in :class:`Sampler`.
 
     Attributes:
-        ranking: ``[N]`` rows, those first that come first.
-        levels: ``(first step, number of rows)``, in order, the first at step 0.
-        batch_size: examples a step, over all processes.
-        seed: decides the orders.
+      ranking: ``[N]`` rows, those first that come first.
+      levels: ``(first step, number of rows)``, in order, the first at step 0.
+      batch_size: examples a step, over all processes.
+      seed: decides the orders.
     """
 
     ranking: np.ndarray
@@ -113,8 +109,3 @@ class PacedSampler:
 @functools.lru_cache(maxsize=4)
 def _shuffled(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     return draws.permutation((seed, epoch), num_examples)
-
-
-@functools.lru_cache(maxsize=4)
-def _in_order(num_examples: int) -> np.ndarray:
-    return np.arange(num_examples)

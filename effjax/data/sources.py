@@ -35,27 +35,27 @@ def load(
     """Opens a split for reading. Nothing is downloaded or prepared here.
 
     Args:
-        name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
-            ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
-            splits here, ``root/class/*.jpg``.
-        split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
-            split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
-            other datasets, it is a stretch of the records.
-        data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
-            have been checked; None remembers nothing.
-        image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
-            the shorter side is resized, the centre cut out. Positions in the image, such as boxes, stay as stored.
-        shares: of train, validation and test in a folder that is not divided into splits.
-        padded: of a TFDS dataset, by feature (or group of features) of which each example has as many as it happens to
-            have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry; without a
-            number here they are not read.
+      name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
+        ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
+        splits here, ``root/class/*.jpg``.
+      split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
+        split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
+        other datasets, it is a stretch of the records.
+      data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
+        have been checked; None remembers nothing.
+      image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
+        the shorter side is resized, the centre cut out. Positions in the image, such as boxes, stay as stored.
+      shares: of train, validation and test in a folder that is not divided into splits.
+      padded: of a TFDS dataset, by feature (or group of features) of which each example has as many as it happens to
+        have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry; without a
+        number here they are not read.
 
     Returns:
-        The source, see ``base.Source``.
+      The source, see ``base.Source``.
 
     Raises:
-        UserError: for an unknown name or split, an unprepared dataset (with the command that prepares it), or an
-            image folder that cannot be trained on (with all its broken files).
+      UserError: for an unknown name or split, an unprepared dataset (with the command that prepares it), or an
+        image folder that cannot be trained on (with all its broken files).
     """
     if image_size is not None and image_size < 1:
         raise UserError(f"image_size is {image_size}, but must be a positive number of pixels")

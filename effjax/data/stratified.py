@@ -15,11 +15,11 @@ def drawing_order(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     It is a function of the names: a file that is added moves few of the others from one part to another.
 
     Args:
-        labels: ``[N]``.
-        names: of the examples, all different.
+      labels: ``[N]``.
+      names: of the examples, all different.
 
     Returns:
-        ``[N]`` int64 positions.
+      ``[N]`` int64 positions.
     """
     drawn = [hashlib.blake2b(os.fsencode(name), key=_SEED, digest_size=8).digest() for name in names]
     draw = np.array([int.from_bytes(digest, "big") for digest in drawn], np.uint64)

@@ -33,10 +33,10 @@ def parse_name(name: str) -> tuple[str, str | None, str | None]:
     """Takes a TFDS name apart: ``name[/config][:version]``.
 
     Returns:
-        ``(name, config or None, version pattern or None)``.
+      ``(name, config or None, version pattern or None)``.
 
     Raises:
-        UserError: if it is no such name.
+      UserError: if it is no such name.
     """
     match = _NAME.fullmatch(name)
     if not match:
@@ -48,14 +48,14 @@ def prepared_dir(name: str, data_dir: str | pathlib.Path) -> pathlib.Path | None
     """Where a dataset lies prepared. A preparation that was killed leaves nothing that is found here.
 
     Args:
-        name: a TFDS name, with config and version pattern if wanted.
-        data_dir: the folder that the datasets are prepared in.
+      name: a TFDS name, with config and version pattern if wanted.
+      data_dir: the folder that the datasets are prepared in.
 
     Returns:
-        The newest version's folder, or None if the dataset is not prepared.
+      The newest version's folder, or None if the dataset is not prepared.
 
     Raises:
-        UserError: if no config was named and several are prepared.
+      UserError: if no config was named and several are prepared.
     """
     base, config, version = parse_name(name)
     if base in builders.NAMES:
@@ -130,14 +130,14 @@ class TfdsSource:
         """Opens the split.
 
         Args:
-            name: of the dataset, for messages.
-            split: a split's name.
-            directory: as ``prepared_dir`` finds it.
-            image_size: as in ``load``.
-            padded: as in ``load``.
+          name: of the dataset, for messages.
+          split: a split's name.
+          directory: as ``prepared_dir`` finds it.
+          image_size: as in ``load``.
+          padded: as in ``load``.
 
         Raises:
-            UserError: for an unknown split, a dataset without images or classes, or a feature that cannot be padded.
+          UserError: for an unknown split, a dataset without images or classes, or a feature that cannot be padded.
         """
         self._name, self._directory, self._split, self._image_size = name, directory, split, image_size
         self._columns: dict[str, np.ndarray] = {}

@@ -26,25 +26,25 @@ class UnlabelledFolder:
     """Every image below a folder. Global ids number the files in the order of their sorted paths, or as they are given.
 
     Attributes:
-        paths: relative to the folder, by id.
-        gone: ids whose file is not there, or not as it was: such an example is black, and nobody should look at it.
-        parts: how many ids were given at each start; all at once if nothing else is known.
-        broken: what could not be read so far: ids, and why. Such an example is black, for one bad file among a million
-            must not end a pass; whoever uses a result looks here.
+      paths: relative to the folder, by id.
+      gone: ids whose file is not there, or not as it was: such an example is black, and nobody should look at it.
+      parts: how many ids were given at each start; all at once if nothing else is known.
+      broken: what could not be read so far: ids, and why. Such an example is black, for one bad file among a million
+        must not end a pass; whoever uses a result looks here.
     """
 
     def __init__(self, root: str | pathlib.Path, *, image_size: int, channels: int, class_names: Collection[str]):
         """Lists the folder; reads no image.
 
         Args:
-            root: the folder.
-            image_size: each image is decoded to a square of so many pixels: the shorter side is resized, the centre cut
-                out.
-            channels: 1 (grey) or 3 (RGB).
-            class_names: of the classes that the images may be of.
+          root: the folder.
+          image_size: each image is decoded to a square of so many pixels: the shorter side is resized, the centre cut
+            out.
+          channels: 1 (grey) or 3 (RGB).
+          class_names: of the classes that the images may be of.
 
         Raises:
-            UserError: if there is no such folder, or no image in it.
+          UserError: if there is no such folder, or no image in it.
         """
         self.root = pathlib.Path(root).expanduser()
         if not self.root.is_dir():
@@ -84,7 +84,7 @@ class UnlabelledFolder:
         """The same images but for those in one folder, which need not be below this one.
 
         Raises:
-            UserError: if nothing is left, or it is the folder itself.
+          UserError: if nothing is left, or it is the folder itself.
         """
         root, folder = self.root.resolve(), pathlib.Path(folder).resolve()
         if not folder.is_relative_to(root):
@@ -122,12 +122,12 @@ class UnlabelledFolder:
         """The whole picture for people, and what of it the network sees.
 
         Args:
-            id_: the example.
-            most: its longer side is made smaller to so many pixels.
+          id_: the example.
+          most: its longer side is made smaller to so many pixels.
 
         Returns:
-            uint8 ``[H, W, 3]``, and left, top, right and bottom of the centre square in it. Of a file that cannot be
-            read, or is gone, the black square that stands for it.
+          uint8 ``[H, W, 3]``, and left, top, right and bottom of the centre square in it. Of a file that cannot be
+          read, or is gone, the black square that stands for it.
         """
         try:
             if int(id_) in self.gone:

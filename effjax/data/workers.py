@@ -17,7 +17,7 @@ def begin(parent: int, _index: int, _count: int) -> None:
     where it can stop, and reads until then.
 
     Args:
-        parent: the process that the batches are for. If it is killed, nobody else tells its readers.
+      parent: the process that the batches are for. If it is killed, nobody else tells its readers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

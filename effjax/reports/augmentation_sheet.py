@@ -24,13 +24,13 @@ def augmentation_sheet(
     operations go one way in even columns and the other way in odd ones.
 
     Args:
-        images: uint8 ``[B, H, W, 1 or 3]``, a column each; at least two, so that there is something to mix.
-        seed: of all draws.
-        magnitudes: of RandAugment, a row each.
-        cell: the side of a picture on the page, in pixels.
+      images: uint8 ``[B, H, W, 1 or 3]``, a column each; at least two, so that there is something to mix.
+      seed: of all draws.
+      magnitudes: of RandAugment, a row each.
+      cell: the side of a picture on the page, in pixels.
 
     Returns:
-        The page, RGB.
+      The page, RGB.
     """
     pixels = jnp.asarray(images, jnp.float32) / 255
     key = jax.random.key(seed)

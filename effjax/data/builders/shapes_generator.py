@@ -1,8 +1,8 @@
 """Rectangles, ellipses and triangles, drawn to the settings of the first curriculum-learning paper.
 
 References:
-    Bengio et al., Curriculum learning, ICML 2009, section 5.1, https://dl.acm.org/doi/10.1145/1553374.1553380
-    The authors' GeomShapes / BasicShapes data: www.iro.umontreal.ca/~lisa/ptwiki/BabyAIShapesDatasets
+  Bengio et al., Curriculum learning, ICML 2009, section 5.1, https://dl.acm.org/doi/10.1145/1553374.1553380
+  The authors' GeomShapes / BasicShapes data: www.iro.umontreal.ca/~lisa/ptwiki/BabyAIShapesDatasets
 """
 
 import dataclasses
@@ -31,16 +31,16 @@ class Shape:
     """One drawing and the numbers it was drawn from. Lengths are in image sides, angles in radians.
 
     Attributes:
-        image: ``[32, 32]`` uint8, two grey levels, no anti-aliasing.
-        label: index into ``CLASSES``.
-        area: of the shape before it is cut into pixels, as a fraction of the image.
-        elongation: width / height before rotation (a triangle's base / height).
-        peak: where a triangle's tip stands above its base, 0 … 1; 0.5 for the other classes, which have none.
-        angle: of rotation.
-        foreground: grey level 0…7 of the shape.
-        background: grey level 0…7 of the rest.
-        box: ``(width, height)`` of the rotated shape's bounding box.
-        corner: ``(x, y)`` of the bounding box's corner next to the image's origin.
+      image: ``[32, 32]`` uint8, two grey levels, no anti-aliasing.
+      label: index into ``CLASSES``.
+      area: of the shape before it is cut into pixels, as a fraction of the image.
+      elongation: width / height before rotation (a triangle's base / height).
+      peak: where a triangle's tip stands above its base, 0 … 1; 0.5 for the other classes, which have none.
+      angle: of rotation.
+      foreground: grey level 0…7 of the shape.
+      background: grey level 0…7 of the rest.
+      box: ``(width, height)`` of the rotated shape's bounding box.
+      corner: ``(x, y)`` of the bounding box's corner next to the image's origin.
     """
 
     image: np.ndarray
@@ -59,13 +59,13 @@ def draw(variant: str, seed: int, split: str, index: int) -> Shape:
     """Draws example ``index`` of a split: a function of its arguments alone, so any subset can be drawn again.
 
     Args:
-        variant: "basic" (squares, circles, isosceles triangles as high as wide) or "geom" (any elongation, any peak).
-        seed: of the whole dataset.
-        split: "train", "validation" or "test".
-        index: the example's place in the split, in [0, 2^32).
+      variant: "basic" (squares, circles, isosceles triangles as high as wide) or "geom" (any elongation, any peak).
+      seed: of the whole dataset.
+      split: "train", "validation" or "test".
+      index: the example's place in the split, in [0, 2^32).
 
     Returns:
-        The drawing with its geometry.
+      The drawing with its geometry.
     """
     stream = (VARIANTS.index(variant) * len(SPLITS) + SPLITS.index(split)) * 2**32 + index
     u = draws.uniforms((seed, stream), _DRAWS)
@@ -110,14 +110,14 @@ def bounding_box(label: int, width: float, height: float, peak: float, angle: fl
     """The rotated shape's extent around the point it turns about.
 
     Args:
-        label: index into ``CLASSES``.
-        width: before rotation, in image sides.
-        height: before rotation, in image sides.
-        peak: where a triangle's tip stands above its base, 0 … 1.
-        angle: in radians.
+      label: index into ``CLASSES``.
+      width: before rotation, in image sides.
+      height: before rotation, in image sides.
+      peak: where a triangle's tip stands above its base, 0 … 1.
+      angle: in radians.
 
     Returns:
-        ``(low, high)``, each ``[2]``: x and y of the box's two corners.
+      ``(low, high)``, each ``[2]``: x and y of the box's two corners.
     """
     cos, sin = np.cos(angle), np.sin(angle)
     if label == _ELLIPSE:

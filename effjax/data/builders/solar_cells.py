@@ -44,10 +44,10 @@ def split_indices(cells: list[Cell]) -> dict[str, np.ndarray]:
     """The fixed split, 70 / 10 / 20 % of every (grade, cell type).
 
     Args:
-        cells: as ``read_cells`` returns them.
+      cells: as ``read_cells`` returns them.
 
     Returns:
-        ``{"train": [1836], "validation": [263], "test": [525]}`` positions in ``cells``.
+      ``{"train": [1836], "validation": [263], "test": [525]}`` positions in ``cells``.
     """
     strata = np.array([2 * cell.grade + CELL_TYPES.index(cell.cell_type) for cell in cells])
     return stratified_split(strata, lambda n: {"validation": round(0.1 * n), "test": round(0.2 * n)}, SEED)

@@ -11,13 +11,13 @@ def stratified_split(strata: np.ndarray, held_out: Callable[[int], dict[str, int
     """Divides examples into train and held-out splits, stratum by stratum.
 
     Args:
-        strata: ``[N]`` the stratum of each example (any sortable values).
-        held_out: maps a stratum's size to the number of its examples in each held-out split; the rest is "train".
-        seed: decides who goes where, and the order within each split.
+      strata: ``[N]`` the stratum of each example (any sortable values).
+      held_out: maps a stratum's size to the number of its examples in each held-out split; the rest is "train".
+      seed: decides who goes where, and the order within each split.
 
     Returns:
-        ``{split: int64 [n]}``: disjoint, together all of ``range(N)``. Each split is in random order, so that its
-        beginning is a sample of the split rather than one class.
+      ``{split: int64 [n]}``: disjoint, together all of ``range(N)``. Each split is in random order, so that its
+      beginning is a sample of the split rather than one class.
     """
     values, codes = np.unique(strata, return_inverse=True)
     chosen: dict[str, list[np.ndarray]] = {"train": []}

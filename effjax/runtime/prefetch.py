@@ -7,7 +7,7 @@ from typing import Any
 _NONE = object()
 
 
-class Ahead:
+class Prefetch:
     """An iterator whose first element is fetched in a background thread, from the moment this is made.
 
     Args:
@@ -16,7 +16,7 @@ class Ahead:
 
     def __init__(self, blocks: Iterator[Any]):
         self._blocks = blocks
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._first = self._thread.submit(next, blocks, _NONE)
 
     def __iter__(self) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from small_runs import BATCH, make_task, start
 
 from effjax.data.feeds import StreamFeed
 from effjax.runtime import fit
-from effjax.runtime.ahead import Ahead
+from effjax.runtime.prefetch import Prefetch
 
 
 def counting(closed, count=3):
@@ -21,14 +21,14 @@ def counting(closed, count=3):
 
 def test_nothing_is_lost_or_doubled():
     closed = []
-    assert list(Ahead(counting(closed))) == [0, 1, 2]
-    assert list(Ahead(counting(closed, 0))) == []
+    assert list(Prefetch(counting(closed))) == [0, 1, 2]
+    assert list(Prefetch(counting(closed, 0))) == []
     assert closed == [True, True]
 
 
 def test_readers_are_given_back_unused():
     closed = []
-    Ahead(counting(closed)).close()
+    Prefetch(counting(closed)).close()
     assert closed == [True]
 
 
@@ -38,7 +38,7 @@ def test_what_fails_in_the_background_is_said():
         yield
 
     with pytest.raises(OSError, match="cannot read"):
-        list(Ahead(broken()))
+        list(Prefetch(broken()))
 
 
 def test_a_stage_is_opened_before_it_begins(tmp_path):
