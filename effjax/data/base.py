@@ -34,6 +34,7 @@ class DatasetInfo:
 
     @property
     def num_classes(self) -> int:
+        """How many classes there are."""
         return len(self.class_names)
 
     @property

@@ -91,6 +91,7 @@ class Feed:
 
     @property
     def local_size(self) -> int:
+        """The examples of a step that this process reads."""
         return local_batch_size(self.batch_size, self.process_count)
 
     @property

@@ -207,8 +207,10 @@ class Ledger:
         return set(range(self.round + 1)) - {last[id_] for id_ in labels}
 
     def labels(self, before: int | None = None) -> dict[int, int]:
-        """The labels by id, in the order they came, corrections in the place of what they correct; of rounds before
-        one, if given."""
+        """The labels by id, in the order they came, corrections in the place of what they correct.
+
+        Of rounds before one, if given.
+        """
         found: dict[int, int] = {}
         for entry in self.entries:
             if before is not None and entry.round >= before:

@@ -30,6 +30,7 @@ class Chain:
         self._hash = hashlib.sha256()
 
     def copy(self) -> "Chain":
+        """A chain that goes on by itself."""
         other = Chain()
         other.lines, other.size, other.checked, other._hash = self.lines, self.size, self.checked, self._hash.copy()
         return other

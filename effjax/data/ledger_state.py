@@ -94,6 +94,7 @@ class State:
         self._asked: set[int] = set()  # in the last round
 
     def copy(self) -> "State":
+        """A state that goes on by itself."""
         other = State()
         other.round, other.waiting, other.answers = self.round, dict(self.waiting), dict(self.answers)
         other._asked = set(self._asked)

@@ -212,7 +212,7 @@ def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, A
 
 
 def read_meta(directory: str | Path, step: int) -> Mapping[str, Any]:
-    """Reads the notes beside a checkpoint: ``identity`` (config and stages), ``best``, …
+    """Reads the notes beside a checkpoint: ``identity`` (config and stages), ``best`` and more.
 
     Raises:
       DamagedCheckpoint: if they cannot be read, or are not what was written.

@@ -29,6 +29,7 @@ class Clock:
         self._began: float | None = None
 
     def start(self) -> None:
+        """The clock runs from here on."""
         self._began = self._now()
 
     def stop(self, stage: int) -> None:
@@ -50,6 +51,7 @@ class Clock:
             yield block
 
     def steps(self, stage: int, count: int) -> None:
+        """Notes steps of a stage that have been made."""
         self.stages[stage][2] += count
 
     def mark(self, step: int) -> None:
@@ -58,9 +60,11 @@ class Clock:
 
     @property
     def seconds(self) -> float:
+        """Of all stages."""
         return sum(stage[0] for stage in self.stages)
 
     def seconds_a_step(self, stage: int) -> float:
+        """Of one stage."""
         seconds, _, steps = self.stages[stage]
         return seconds / max(steps, 1)
 

@@ -90,6 +90,7 @@ class Holder:
         return started_at(self.pid) != self.started
 
     def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
         return self.is_gone() is False and self.pid == os.getpid()
 
     def __str__(self) -> str:

@@ -90,8 +90,11 @@ def _cluster_has_several_processes() -> bool:
 
 
 def _tpu_hosts() -> str:
-    """The hosts of the TPU slice that this one belongs to, with commas: from the environment, or, on a Cloud TPU VM
-    that one has logged in to, from its metadata server, where JAX has them from too."""
+    """The hosts of the TPU slice that this one belongs to, with commas.
+
+    From the environment, or, on a Cloud TPU VM that one has logged in to, from its metadata server, where JAX has them
+    from too.
+    """
     named = os.environ.get("TPU_PROCESS_ADDRESSES") or os.environ.get("TPU_WORKER_HOSTNAMES")
     if named or "TPU_SKIP_MDS_QUERY" in os.environ or importlib.util.find_spec("libtpu") is None:
         return named or ""

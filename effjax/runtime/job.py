@@ -106,6 +106,7 @@ class Job:
 
     @property
     def total_steps(self) -> int:
+        """How many steps the run has."""
         return self.plan[-1].stop
 
     @property

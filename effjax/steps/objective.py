@@ -74,6 +74,7 @@ class Term:
     init: Callable[[jax.Array, TermInputs], Tree] | None = None
 
     def weight_at(self, step: jax.Array) -> jax.Array | float:
+        """The weight at a step."""
         return self.weight(step) if callable(self.weight) else self.weight
 
 

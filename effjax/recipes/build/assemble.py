@@ -265,8 +265,9 @@ def _check_transitions(key: str, job: Job) -> None:
 def _what_teachers_read(
     key: str, config: Mapping[str, Any], taught: Mapping[str, TeacherSpec], train: Source, datasets: Datasets
 ) -> tuple[dict[str, Tree], dict[str, Lookup]]:
-    """What teachers read inside the step, as shapes: their variables, or their stored answers; and, of answers that are
-    too many to be kept on the device, the lookups that add them to each batch.
+    """What teachers read inside the step, as shapes: their variables, or their stored answers.
+
+    And, of answers that are too many to be kept on the device, the lookups that add them to each batch.
 
     Raises:
       UserError: if answers are stored and there are examples that they are not about.

@@ -113,6 +113,7 @@ def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int
 
 
 def make_run_optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:
+    """The optimiser that a run's config describes, over ``total`` steps."""
     options, schedule = dict(config["optimizer"]), dict(config["schedule"])
     peak = number(take(options, "learning_rate", "optimizer"), "optimizer.learning_rate")
     rate = make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))

@@ -44,8 +44,9 @@ class Said(NamedTuple):
 
 
 class LabelStudioOracle(FolderOracle):
-    """Writes pictures, ``tasks.json`` and ``label_config.xml``; reads the project's export, ``annotations.json`` or
-    ``annotations.csv``.
+    """Writes pictures, ``tasks.json`` and ``label_config.xml``; reads the project's export.
+
+    The export is ``annotations.json`` or ``annotations.csv``.
 
     One project may hold the tasks of all rounds. Its export may lie in any round's folder: of each task the newest
     answer counts, and another than before is a correction.
