@@ -43,7 +43,8 @@ def plot_accuracies(
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
     axis.invert_yaxis()
-    axis.set_xlabel(f"test accuracy, {'best' if key.endswith('best') else 'last'} (%)")
+    metric, best = key.removesuffix("_best").replace("/", " "), key.endswith("_best")
+    axis.set_xlabel(f"{metric}, {'best' if best else 'last'} (%)")
     bar = "; bar: 95 % interval of the difference to the dashed control" if control in summary else ""
     figure.suptitle(f"dots: seeds; diamond: mean{bar}", fontsize="small", color="0.35")
     axis.grid(alpha=0.25, axis="x")

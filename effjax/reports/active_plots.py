@@ -75,7 +75,7 @@ def calibration_curves(summary: Mapping[str, Any], labels: Mapping[str, str], co
       split: ``"test"`` or ``"validation"``.
     """
     figure, axes = grid(2, 2, _WIDTH / 2, 4.0, sharey=True)
-    panels = {f"{split}_ece": "as trained", f"{split}_ece_scaled": "with the temperature fitted on validation"}
+    panels = {f"{split}/ece": "as trained", f"{split}/ece_scaled": "with the temperature fitted on validation"}
     for axis, (key, title) in zip(axes, panels.items(), strict=True):
         _lines(axis, {name: mean_curve(run["seeds"], "labels", key) for name, run in summary.items()}, labels, control)
         axis.set(title=title, xlabel="labels")

@@ -28,8 +28,8 @@ def scores(summary: Mapping[str, Any], split: str, levels: Sequence[float]) -> d
         seeds = []
         for seed in run["seeds"]:
             last = seed["rounds"][-1]
-            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}_accuracy"))
-            values = {key: last[f"{split}_{key}"] for key in ("accuracy", "ece", "ece_scaled", "nll")}
+            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}/accuracy"))
+            values = {key: last[f"{split}/{key}"] for key in ("accuracy", "ece", "ece_scaled", "nll")}
             values["area"] = None if covered is None else area(labels, accuracy, *covered)
             values["needed"] = {level: labels_needed(labels, accuracy, level) for level in levels}
             seeds.append({"seed": seed["seed"], "labels": last["labels"], **values})

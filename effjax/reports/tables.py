@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit  # of scipy.stats the import alone takes a second
 
-_HEADERS = ("run", "parameters", "MFLOPs/image", "test acc. last", "best", "agreement", "ECE", "Δ last", "Δ best")
 CONFIDENCE = 0.95
 
 
@@ -77,12 +76,6 @@ class Table:
 
         return "\n".join([join(lines[0]), "  ".join("-" * width for width in widths), *map(join, lines[1:])])
 
-    def without(self, header: str) -> "Table":
-        """All columns but one."""
-        at = self.headers.index(header)
-        headers, *rows = ([*line[:at], *line[at + 1 :]] for line in (self.headers, *self.rows))
-        return Table(headers, rows)
-
     def markdown(self) -> str:
         """The table in Markdown, numbers to the right."""
         lines = [self.headers, ("---", *["---:"] * (len(self.headers) - 1)), *self.rows]
@@ -97,7 +90,14 @@ def averaged_over(seeds: Sequence[int]) -> str:
 
 
 def results(
-    summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, *, agreement: bool = True
+    summary: Mapping[str, Any],
+    labels: Mapping[str, str],
+    control: str | None,
+    watch: str = "accuracy",
+    heading: str = "acc.",
+    columns: Mapping[str, str] | None = None,
+    *,
+    agreement: bool = True,
 ) -> Table:
     """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
@@ -105,11 +105,18 @@ def results(
       summary: by run ``params``, ``mflops`` and ``seeds``.
       labels: what the table calls the runs.
       control: the run that others are compared with, seed by seed; None compares none.
+      watch: the metric that runs are judged by, a share.
+      heading: of its column; "" is its name.
+      columns: metrics that are shown besides, with their headings.
       agreement: whether there are teachers that runs may agree with.
     """
-    rows = [_row(name, run, labels, summary, control) for name, run in summary.items()]
-    table = Table(_HEADERS, rows)
-    return table if agreement else table.without("agreement")
+    columns = {"ece": "ECE"} if columns is None else columns
+    agrees = agreement and all("agreement" in seed for run in summary.values() for seed in run["seeds"])
+    head = ("run", "parameters", "MFLOPs/image", f"test {heading or watch} last", "best")
+    head = (*head, *["agreement"] * agrees, *columns.values(), "Δ last", "Δ best")
+    return Table(
+        head, [_row(name, run, labels, summary, control, watch, columns, agrees) for name, run in summary.items()]
+    )
 
 
 def claims(
@@ -182,19 +189,17 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _row(name, run, labels, summary, control) -> tuple[str, ...]:
-    seeds = run["seeds"]
+def _row(name, run, labels, summary, control, watch, columns, agrees) -> tuple[str, ...]:
+    seeds, keys = run["seeds"], (f"test/{watch}", f"test/{watch}_best")
     compared = control is not None and control in summary and name != control
+    agreement = [f"{100 * Estimate.over_seeds(seeds, 'agreement').mean:.2f} %"] if agrees else []
+    gains = (Estimate.paired(seeds, summary[control]["seeds"], key).percent("+") if compared else "" for key in keys)
     return (
         labels.get(name) or name,
         f"{run['params']:,}",
         f"{run['mflops']:.2f}",
-        Estimate.over_seeds(seeds, "test_accuracy").percent(),
-        Estimate.over_seeds(seeds, "test_accuracy_best").percent(),
-        f"{100 * Estimate.over_seeds(seeds, 'agreement').mean:.2f} %",
-        f"{Estimate.over_seeds(seeds, 'ece').mean:.4f}",
-        *(
-            Estimate.paired(seeds, summary[control]["seeds"], key).percent("+") if compared else ""
-            for key in ("test_accuracy", "test_accuracy_best")
-        ),
+        *(Estimate.over_seeds(seeds, key).percent() for key in keys),
+        *agreement,
+        *(f"{Estimate.over_seeds(seeds, f'test/{metric}').mean:.4f}" for metric in columns),
+        *gains,
     )

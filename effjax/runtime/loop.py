@@ -287,9 +287,11 @@ class _Loop:
             means = {name: total / count for name, (total, count) in sorted(self.window.items())}
             self.window = {}
             self.writer.scalars(step, {f"train/{name}": value for name, value in means.items()})
-            shown = {"loss": means["loss"], **({"acc": means["accuracy"]} if "accuracy" in means else {})}
+            watch = self.job.watch
+            name = {"accuracy": "acc"}.get(watch, watch)
+            shown = {"loss": means["loss"], **({name: means[watch]} if watch in means else {})}
             if self.best.value is not None:
-                shown["best val acc"] = self.best.value
+                shown[f"best val {name}"] = self.best.value
             self.progress.update(step, shown)
             self.writer.speeds(step, {"speed/images_per_second": self.progress.images_per_second})
 

@@ -1,8 +1,9 @@
 """What is learnt, each task in a module of its own. One more is one module and one line here."""
 
 from effjax.errors import UserError, nearest
+from effjax.specs import Spec
 from effjax.steps.predictions import Items
-from effjax.tasks.base import Spec, Task
+from effjax.tasks.base import Task
 from effjax.tasks.classification import CLASSIFICATION
 
 __all__ = ["TASKS", "Items", "Spec", "Task", "find_task"]

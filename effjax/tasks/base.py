@@ -2,33 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
 
+from effjax.images.targets import Kind
 from effjax.metrics import Metric
+from effjax.specs import Spec
 from effjax.steps.objective import Outcome
 from effjax.steps.predictions import Items
 
 Tree = Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """What a target of an example looks like, once it is padded.
-
-    Attributes:
-      dtype: of the array.
-      shape: of one example's, padding included.
-      padding: what is written where there is nothing.
-      moves: how the target follows the pixels where the view moves them; "" if it does not.
-    """
-
-    dtype: Any
-    shape: tuple[int, ...] = ()
-    padding: float = 0
-    moves: Literal["", "boxes", "points", "masks"] = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +23,14 @@ class Task:
     Attributes:
       name: as configs say it.
       inputs: the features that networks read, in the order of their call.
-      targets: the features that they learn, by name.
+      targets: the features that they learn, by name: type, padded shape, padding.
       metrics: what is measured of predictions, by name.
       watch: the metric that says which network is best; higher is better.
       measure: from the predictions on a whole set and its targets, numpy, to what results and tables say of it.
       items: from the predictions of M members, their axis first, to what uncertainty looks at.
+      label: what tables call the watched metric; "" calls it by its name.
+      columns: what tables show besides it: by metric, the heading.
+      moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
       outcome: see :class:`effjax.steps.Objective`; None where there is nothing to record of an example.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       of_classes: whether an example is of one of the dataset's classes, and that is what is learnt: then tables speak
@@ -56,6 +44,9 @@ class Task:
     watch: str
     measure: Callable[[Tree, Mapping[str, np.ndarray]], Mapping[str, float]]
     items: Callable[[Tree], Items]
+    label: str = ""
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)
     outcome: Outcome | None = None
     head: Callable[[], nn.Module] | None = None
     of_classes: bool = False

@@ -9,8 +9,9 @@ import numpy as np
 from effjax import metrics
 from effjax.losses import cross_entropy
 from effjax.metrics import CalibrationBins, Mean, Metric
+from effjax.specs import Spec
 from effjax.steps.predictions import Items
-from effjax.tasks.base import Spec, Task
+from effjax.tasks.base import Task
 
 Batch = Mapping[str, jax.Array]
 
@@ -70,6 +71,8 @@ CLASSIFICATION = Task(
     },
     watch="accuracy",
     measure=_measure,
+    label="acc.",
+    columns={"ece": "ECE"},
     items=_items,
     outcome=_outcome,
     of_classes=True,

@@ -60,6 +60,6 @@ def test_a_best_that_is_gone_is_said_and_the_run_ends(undisturbed, tmp_path, dat
     assert f"checkpoints/{best}, is gone: the last, 400, counts as it" in err
     found, whole = (json.loads((run / "result.json").read_text()) for run in (tmp_path / RUN, undisturbed))
     assert (found["best_step"], found["lost_best"]) == (400, best)
-    assert found["test_accuracy_best"] == found["test_accuracy"] == whole["test_accuracy"]
+    assert found["test/accuracy_best"] == found["test/accuracy"] == whole["test/accuracy"]
     assert found["params_sha256"] == whole["params_sha256"]
     assert f"the last counts as the best: student, seed 0 (step {best})" in (tmp_path / "table.md").read_text()

@@ -26,7 +26,7 @@ def test_summary_says_what_it_must(plain):
         assert run["mflops"] > 0
         assert [seed["seed"] for seed in run["seeds"]] == [0, 1]
         for seed in run["seeds"]:
-            assert {"test_accuracy", "test_accuracy_best", "agreement", "ece", "params_sha256"} <= set(seed)
+            assert {"test/accuracy", "test/accuracy_best", "agreement", "test/ece", "params_sha256"} <= set(seed)
             variables = read_variables(plain / name / f"seed_{seed['seed']}" / "checkpoints", 8)
             assert params_sha256(variables["params"]) == seed["params_sha256"]
     assert summary["teacher"]["seeds"][0]["agreement"] == 1.0
@@ -76,5 +76,5 @@ def test_evaluate_agrees_with_the_summary(plain, data_dir):
     )
     found = json.loads(done.stdout)
     assert found["examples"] == 1000
-    assert found["accuracy"] == pytest.approx(seed["test_accuracy"], abs=1e-9)
+    assert found["accuracy"] == pytest.approx(seed["test/accuracy"], abs=1e-9)
     assert found["ece"] == pytest.approx(seed["ece"], abs=1e-6)

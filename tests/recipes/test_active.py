@@ -28,7 +28,7 @@ def test_every_round_has_more_labels_of_other_examples(whole):
     assert [round_["labels"] for round_ in rounds] == [COUNT, 2 * COUNT, 3 * COUNT]
     asked = [line["id"] for line in entries(workdir / "bald" / "seed_0")[1:] if line["event"] == "asked"]
     assert len(set(asked)) == len(asked) == 3 * COUNT
-    for key in ("validation_accuracy", "test_accuracy", "test_nll", "test_ece", "test_ece_scaled", "temperature"):
+    for key in ("validation/accuracy", "test/accuracy", "test/nll", "test/ece", "test/ece_scaled", "temperature"):
         assert all(np.isfinite(round_[key]) for round_ in rounds)
 
 

@@ -103,8 +103,8 @@ def test_the_test_split_is_compared_after_all_rounds(outliers):
         folder = workdir / "guessed" / "seed_0" / f"round_{round_['round']:02d}"
         probs = np.load(folder / "test_probs.npy")
         assert probs.shape == (1000, 10)
-        assert "test_accuracy" not in json.loads((folder / "result.json").read_text())
-        assert json.loads((folder / "test.json").read_text())["test_accuracy"] == round_["test_accuracy"]
+        assert "test/accuracy" not in json.loads((folder / "result.json").read_text())
+        assert json.loads((folder / "test.json").read_text())["test/accuracy"] == round_["test/accuracy"]
 
 
 def test_a_stream_passes_by_once_and_keeps_its_budget(tmp_path, data_dir):
@@ -193,7 +193,7 @@ def test_warm_starts_go_on_from_the_round_before(tmp_path, data_dir):
     config.runs.a.optimizer = {"name": "sgd", "learning_rate": 0.0}
     config.active.start = "warm"
     rounds = run(config, tmp_path)["a"]
-    assert rounds[0]["validation_nll"] == pytest.approx(rounds[1]["validation_nll"])  # nothing was learnt since
+    assert rounds[0]["validation/nll"] == pytest.approx(rounds[1]["validation/nll"])  # nothing was learnt since
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_round_in_which_everything_was_skipped_is_followed_by_another(home):
     summary = active.main(config.to_dict(), home / "work")  # three rounds of six have brought labels
     rounds = summary["mine"]["seeds"][0]["rounds"]
     assert [(one["round"], one["labels"]) for one in rounds] == [(2, 4), (3, 4), (4, 7), (5, 10)]
-    assert np.isfinite([one["test_accuracy"] for one in rounds]).all()
+    assert np.isfinite([one["test/accuracy"] for one in rounds]).all()
 
 
 def test_what_was_asked_again_is_corrected_there(home):

@@ -9,7 +9,7 @@ LABELS, ACCURACY = np.array([10.0, 20.0, 40.0]), np.array([0.5, 0.7, 0.8])
 
 
 def seed(labels, accuracy):
-    return {"rounds": [{"labels": x, "test_accuracy": y} for x, y in zip(labels, accuracy, strict=True)]}
+    return {"rounds": [{"labels": x, "test/accuracy": y} for x, y in zip(labels, accuracy, strict=True)]}
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def test_shared_range():
 
 
 def test_mean_curve_over_unequal_rounds():
-    curve = mean_curve([seed([10, 20, 40], ACCURACY), seed([10, 30], [0.6, 0.8])], "labels", "test_accuracy")
+    curve = mean_curve([seed([10, 20, 40], ACCURACY), seed([10, 30], [0.6, 0.8])], "labels", "test/accuracy")
     np.testing.assert_allclose(curve.at, [10, 20, 30])  # what both cover
     np.testing.assert_allclose(curve.mean, [0.55, 0.7, 0.775])
     np.testing.assert_allclose(curve.half, 12.7062 * np.array([0.05, 0.0, 0.025]), rtol=1e-5, atol=1e-12)
 
 
 def test_one_seed_has_a_line_without_an_interval():
-    curve = mean_curve([seed(LABELS, ACCURACY)], "labels", "test_accuracy")
+    curve = mean_curve([seed(LABELS, ACCURACY)], "labels", "test/accuracy")
     np.testing.assert_array_equal(curve.mean, ACCURACY)
     assert curve.half is None
 
 
 def test_seeds_that_share_nothing_have_no_mean():
-    assert mean_curve([seed([1], [0.5]), seed([2], [0.5])], "labels", "test_accuracy").at.size == 0
+    assert mean_curve([seed([1], [0.5]), seed([2], [0.5])], "labels", "test/accuracy").at.size == 0

@@ -13,7 +13,7 @@ from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.pages import Page, thumbnail
 from effjax.reports.tables import Table
 
-TITLES = {"labels": "labels", "test_accuracy": "test accuracy"}
+TITLES = {"labels": "labels", "test/accuracy": "test accuracy"}
 
 
 def summary(runs, seeds=2, rounds=3):
@@ -22,7 +22,7 @@ def summary(runs, seeds=2, rounds=3):
 
     def one():
         return [
-            {"round": r, "labels": 10 * (r + 1), **{f"test_{key}": rng.random() for key in keys}} for r in range(rounds)
+            {"round": r, "labels": 10 * (r + 1), **{f"test/{key}": rng.random() for key in keys}} for r in range(rounds)
         ]
 
     return {name: {"seeds": [{"seed": s, "rounds": one()} for s in range(seeds)]} for name in runs}
@@ -36,7 +36,7 @@ def drawn(png):
 @pytest.mark.parametrize(("runs", "seeds", "rounds"), [("ab", 2, 3), ("a", 1, 1), ("abcdefghijklmn", 1, 2)])
 def test_curves_are_drawn_whatever_there_is(runs, seeds, rounds):
     found = summary(runs, seeds, rounds)
-    assert drawn(learning_curves(found, {}, "a", "labels", "test_accuracy", TITLES)).std() > 5
+    assert drawn(learning_curves(found, {}, "a", "labels", "test/accuracy", TITLES)).std() > 5
     assert drawn(calibration_curves(found, {}, "a", "test")).std() > 5
 
 
@@ -45,7 +45,7 @@ def test_every_run_has_a_panel_beside_the_control(monkeypatch):
     plot, set_title = Axes.plot, Axes.set_title
     monkeypatch.setattr(Axes, "plot", lambda axis, *a, **k: lines.append((axis, k)) or plot(axis, *a, **k))
     monkeypatch.setattr(Axes, "set_title", lambda axis, text, **k: titles.append(text) or set_title(axis, text, **k))
-    learning_curves(summary("abcdefg"), {"b": "run b"}, "a", "labels", "test_accuracy", TITLES)
+    learning_curves(summary("abcdefg"), {"b": "run b"}, "a", "labels", "test/accuracy", TITLES)
     assert titles == ["run b", *"cdefg"]
     dashed = [(axis, style) for axis, style in lines if style.get("linestyle") == "--"]
     assert len({axis for axis, _ in dashed}) == 1 + 6  # in the first panel and in each of the others
@@ -56,9 +56,9 @@ def test_every_run_has_a_panel_beside_the_control(monkeypatch):
 def test_the_band_of_two_seeds_does_not_flatten_the_curves(monkeypatch):
     axes = []
     monkeypatch.setattr(active_plots, "png", lambda figure: axes.extend(figure.axes))
-    rounds = [[{"labels": 10 * r, "test_accuracy": a + r / 10} for r in range(4)] for a in (0.3, 0.5)]  # 0.3 to 0.8
+    rounds = [[{"labels": 10 * r, "test/accuracy": a + r / 10} for r in range(4)] for a in (0.3, 0.5)]  # 0.3 to 0.8
     found = {name: {"seeds": [{"seed": i, "rounds": r} for i, r in enumerate(rounds)]} for name in "ab"}
-    learning_curves(found, {}, "a", "labels", "test_accuracy", TITLES)
+    learning_curves(found, {}, "a", "labels", "test/accuracy", TITLES)
     assert len(axes) == 2
     for axis in axes:
         np.testing.assert_allclose(axis.get_ylim(), (0.05, 1.05))  # the band: 0.4 ± 1.27 at the left
@@ -66,7 +66,7 @@ def test_the_band_of_two_seeds_does_not_flatten_the_curves(monkeypatch):
 
 def test_without_a_control_there_is_one_panel():
     with_control, without = (
-        drawn(learning_curves(summary("abc"), {}, control, "labels", "test_accuracy", TITLES))
+        drawn(learning_curves(summary("abc"), {}, control, "labels", "test/accuracy", TITLES))
         for control in ("a", None)
     )
     assert without.shape[0] < with_control.shape[0]
@@ -103,7 +103,7 @@ def test_page_is_one_file_with_everything_in_it(tmp_path):
     image = np.zeros((4, 4, 1), np.uint8)
     shown, png = (
         active.Shown(image, "<b>seven</b>"),
-        learning_curves(summary("a"), {}, None, "labels", "test_accuracy", TITLES),
+        learning_curves(summary("a"), {}, None, "labels", "test/accuracy", TITLES),
     )
     examples = [
         active.Asked(shown, 0.25, active.Shown(image, "one"), 1.5, True),

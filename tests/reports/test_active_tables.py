@@ -10,7 +10,7 @@ def run(*accuracies, labels=(10, 20, 40), seeds=None):
 
     def one(number, values):
         rounds = [
-            {"round": r, "labels": n, "test_accuracy": a, **{f"test_{key}": 0.1 * a for key in keys}}
+            {"round": r, "labels": n, "test/accuracy": a, **{f"test/{key}": 0.1 * a for key in keys}}
             for r, (n, a) in enumerate(zip(labels, values, strict=False))
         ]
         return {"seed": number, "rounds": rounds}

@@ -16,7 +16,7 @@ from effjax.reports.training import Opinion, write_report
 
 def run(accuracies, params=10):
     seeds = [
-        {"seed": i, "test_accuracy": a, "test_accuracy_best": a, "agreement": 0.5, "ece": 0.1}
+        {"seed": i, "test/accuracy": a, "test/accuracy_best": a, "agreement": 0.5, "test/ece": 0.1}
         for i, a in enumerate(accuracies)
     ]
     return {"params": params, "mflops": 0.5, "seeds": seeds}
@@ -24,17 +24,17 @@ def run(accuracies, params=10):
 
 def test_estimates_by_hand():
     ours, control = run([0.90, 0.94])["seeds"], run([0.90, 0.90])["seeds"]
-    mean = tables.Estimate.over_seeds(ours, "test_accuracy")
+    mean = tables.Estimate.over_seeds(ours, "test/accuracy")
     assert math.isclose(mean.mean, 0.92)
     assert math.isclose(mean.spread, 0.02 * math.sqrt(2))  # sample standard deviation
-    difference = tables.Estimate.paired(ours, control, "test_accuracy")
+    difference = tables.Estimate.paired(ours, control, "test/accuracy")
     assert math.isclose(difference.mean, 0.02)
     assert math.isclose(difference.spread, 12.7062 * 0.02, rel_tol=1e-5)  # t of one degree of freedom, standard error
 
 
 def test_pairs_are_by_seed_not_by_position():
     control = run([0.1, 0.2, 0.3])["seeds"]
-    assert tables.Estimate.paired(control[::-1], control, "test_accuracy").mean == 0
+    assert tables.Estimate.paired(control[::-1], control, "test/accuracy").mean == 0
 
 
 def test_one_seed_has_no_spread():
@@ -54,10 +54,10 @@ def test_control_has_no_difference_and_markdown_is_whole():
 def test_claims_are_judged_by_their_interval_and_by_how_many_there_are():
     summary = {"a": run([0.5, 0.6, 0.7]), "b": run([0.51, 0.61, 0.705]), "c": run([0.4, 0.8, 0.6])}
     made = [("b beats a", "b", "a"), ("a b", "a", "b"), ("c a", "c", "a")]
-    rows = tables.claims(summary, {"b": "bee"}, made, "test_accuracy").rows
+    rows = tables.claims(summary, {"b": "bee"}, made, "test/accuracy").rows
     assert [row[-1] for row in rows] == ["holds, by itself", "the opposite holds, by itself", "not told apart"]
     assert rows[0][:4] == ("b beats a", "bee − a", "+0.83 ± 0.72 %", "0.113")  # 4.3027 · 0.2887 / √3; 3 · 0.0377
-    alone = tables.claims(summary, {}, made[:1], "test_accuracy").rows[0]
+    alone = tables.claims(summary, {}, made[:1], "test/accuracy").rows[0]
     assert alone[3:] == ("0.038", "holds")
 
 
@@ -75,7 +75,7 @@ def test_holms_correction_by_hand():
 
 
 def test_accuracies_are_drawn(tmp_path):
-    plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a", "test_accuracy")
+    plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a", "test/accuracy")
     with Image.open(tmp_path / "a.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
 
@@ -115,7 +115,7 @@ def test_boxes_have_the_quartiles_of_the_seeds(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(Axes, "boxplot", lambda axis, values, **options: drawn.update(values=values, **options))
     seeds = [0.5, 0.6, 0.7, 0.8]
-    plot_boxes(tmp_path / "b.png", {"a": run(seeds), "b": run(seeds)}, {"a": "first"}, "a", "test_accuracy")
+    plot_boxes(tmp_path / "b.png", {"a": run(seeds), "b": run(seeds)}, {"a": "first"}, "a", "test/accuracy")
     np.testing.assert_allclose(drawn["values"][0], [50, 40, 30, 20])  # errors, in percent
     assert drawn["tick_labels"] == ["first", "b"]
     assert (tmp_path / "b.png").stat().st_size > 1000

@@ -140,7 +140,7 @@ class Loop:
     def why_over(self) -> str:
         """Why no further round follows; empty where one does."""
         active, labels = self.active, len(self.ledger.labels())
-        accuracies, patience = [round_["validation_accuracy"] for round_ in self.measured], active["patience"]
+        accuracies, patience = [round_["validation/accuracy"] for round_ in self.measured], active["patience"]
         if self.ledger.round + 1 - len(self.ledger.fruitless()) >= active["rounds"]:
             return f"these were all of config.active.rounds={active['rounds']}"
         if not len(self._free()):

@@ -114,7 +114,7 @@ def _ceilings(whole: Mapping[str, str], summary: Mapping[str, Any], split: str) 
     """What the labels of the whole pool would have given."""
     return [
         f"With all {summary[name]['seeds'][0]['rounds'][0]['labels']:,} labels of the pool ({label}): "
-        + tables.Estimate.of([s["rounds"][0][f"{split}_accuracy"] for s in summary[name]["seeds"]]).percent()
+        + tables.Estimate.of([s["rounds"][0][f"{split}/accuracy"] for s in summary[name]["seeds"]]).percent()
         for name, label in whole.items()
     ]
 
@@ -223,7 +223,7 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
 
 
 def _pictures(measured, labels, control, split: str, folders, firsts, maps, datasets: Datasets) -> Pictures:
-    accuracy = f"{split}_accuracy"
+    accuracy = f"{split}/accuracy"
     titles = {"labels": "labels", "cost": "cost", accuracy: f"{split} accuracy"}
     ledgers = {
         labels[name]: [ledger for folder in several if (ledger := folder.ledger()) and ledger.labels()]

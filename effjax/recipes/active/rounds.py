@@ -127,9 +127,9 @@ class Rounds:
 
 def _measures(role: str, probs: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
     """Of mean predictions ``[N, C]``: accuracy, and likelihood and calibration as they are and with the temperature."""
-    found = {f"{role}_accuracy": float((probs.argmax(-1) == labels).mean())}
+    found = {f"{role}/accuracy": float((probs.argmax(-1) == labels).mean())}
     for name, t in (("", 1.0), ("_scaled", temperature)):
-        found[f"{role}_nll{name}"], found[f"{role}_ece{name}"] = map(float, _calibration(probs, labels, t))
+        found[f"{role}/nll{name}"], found[f"{role}/ece{name}"] = map(float, _calibration(probs, labels, t))
     return found
 
 

@@ -180,7 +180,7 @@ def assemble(
     if each % config["accumulate"]:
         raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
-    task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name)
+    task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
     pace = make_pace(config["pacing"], total)
     feed = datasets.feed(

@@ -12,34 +12,56 @@ from effjax.data.checked_files import digest_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.errors import UserError
+from effjax.errors import UserError, nearest
+from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
 
 
-def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any]) -> None:
+def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any], task: Task) -> None:
     """Refuses data that no network can be trained on; warns of images that are trained on and measured by.
 
     Args:
       splits: ``train`` and what is measured by.
       settings: ``config.data``.
+      task: what is learnt.
 
     Raises:
-      UserError: for one class, splits of other classes or channels, or a class that nothing in a folder shows.
+      UserError: for a feature that the task learns and the data has not, one class,
+        splits of other classes or channels, or a class that nothing in a folder shows.
     """
     train, name = splits["train"], settings["name"]
-    if train.info.num_classes < 2:
+    for role, source in splits.items():
+        _check_features(source, task, f"{name} ({role})")
+    if task.of_classes and train.info.num_classes < 2:
         raise UserError(f"{name} has one class only ({train.info.class_names[0]}): there is nothing to tell apart")
     for role in (role for role in splits if role != "train"):
         _check_alike(splits[role], train, role, name)
         _warn_of_overlap(train, splits[role], role)
-    if isinstance(_stored(train), FolderSource):  # of others, labels are read from the records, which takes time
+    if task.of_classes and isinstance(
+        _stored(train), FolderSource
+    ):  # of others, labels are read from the records, which takes time
         counts = np.bincount(train.column("label"), minlength=train.info.num_classes)
         empty = [name for name, count in zip(train.info.class_names, counts, strict=True) if not count]
         if empty:
             raise UserError(
                 f"{name}: config.data.train={settings['train']!r} has no image of {named(empty)}; "
                 "add some, or take a larger part"
+            )
+
+
+def _check_features(source: Source, task: Task, name: str) -> None:
+    """Refuses a source that has not what networks read and learn, or has it in another shape."""
+    found = source.info.features
+    targets = {} if isinstance(source, UnlabelledFolder) else task.targets
+    for feature in (*task.inputs, *targets):
+        if feature not in found:
+            raise UserError(f"{name} has no {feature!r}, which the task {task.name!r} needs; {nearest(feature, found)}")
+    for feature, spec in targets.items():
+        if found[feature].shape != spec.shape:
+            raise UserError(
+                f"{name}: {feature!r} has shape {found[feature].shape}, the task {task.name!r} learns {spec.shape}; "
+                "config.data.padded makes room for features of differing length"
             )
 
 

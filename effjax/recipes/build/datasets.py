@@ -22,8 +22,7 @@ from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
 from effjax.steps import View
-from effjax.tasks import Task
-from effjax.tasks.classification import CLASSIFICATION
+from effjax.tasks import CLASSIFICATION, Task, find_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     Raises:
       UserError: if a set is unknown or unprepared, or the view does not fit its channels.
     """
-    settings = config["data"]
+    settings, task = config["data"], find_task(config["task"])
     common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings), "padded": settings["padded"]}
     splits = {
         role: load(settings["name"], settings[role], settings["dir"], **common)
@@ -120,16 +119,17 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
     if settings["pool"]:
         splits["train"] = _unlabelled(settings, splits["validation"].info)
-    check_data(splits, settings)
+    check_data(splits, settings, task)
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
-    view = view_of(config["view"])
+    view = dataclasses.replace(view_of(config["view"]), moves=task.moves)
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))
         if shape is not None and channels not in (1, shape[-1]):
             raise UserError(f"config.view.{name} has {channels} values; the images have {shape[-1]} channels")
-    features = ("image", *settings["features"])
+    arrays = (name for name, spec in task.targets.items() if spec.shape)
+    features = (*task.inputs, *arrays, *settings["features"])
     size = sum(nbytes(source, features) for source in (splits["train"], *also.values()))
     on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
     return Datasets(
@@ -138,6 +138,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         on_device=on_device,
         on_device_mib=settings["on_device_mib"],
         num_workers=settings["num_workers"],
+        task=task,
         features=tuple(settings["features"]),
         also=also,
     )

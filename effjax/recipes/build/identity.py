@@ -32,6 +32,8 @@ def identity(
     """
     facts = {"seed": seed, "run": beyond_defaults(run, Run), **own}
     facts.setdefault("data", data_facts(config["data"], "also", "label_noise", "padded"))
+    if config["task"] != "classification":
+        facts["task"] = config["task"]
     facts |= {"view": beyond_defaults(config["view"], View), "eval_batch_size": config["eval_batch_size"]}
     return plain({**facts, "num_classes": info.num_classes, "class_names": info.class_names})
 

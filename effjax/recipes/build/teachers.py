@@ -88,7 +88,7 @@ def make_teacher(
       UserError: if the teacher does not fit the data: other classes, a scale of its input that nobody has told.
     """
     if source["run"]:
-        module = make_model(runs[source["run"]]["model"], datasets.info.num_classes)
+        module = make_model(runs[source["run"]]["model"], datasets.info.num_classes, task=datasets.task)
         seed = source["seeds"][0] if source["seeds"] else None
         made = NetworkTeacher(module, datasets.view), lambda done: done(source["run"], seed, source["step"])
     elif source["checkpoint"]:
@@ -98,6 +98,10 @@ def make_teacher(
     network, load = made
     if source["image_size"]:
         network = dataclasses.replace(network, image_size=source["image_size"])
+    if source["cached"] and not datasets.task.of_classes:
+        raise UserError(
+            f"{key}.cached={source['cached']!r}: only what teachers say of classes can be stored: leave it empty"
+        )
     if source["cached"] and datasets.view.is_random and not datasets.view.replays:
         raise UserError(
             f"{key}.cached={source['cached']!r}, but config.view is random (shift, flip) and draws anew at every step: "

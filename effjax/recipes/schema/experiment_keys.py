@@ -84,6 +84,7 @@ class Experiment:
     """Runs that share data, over several seeds."""
 
     recipe: str = key("distill", _SOME, "`distill`, or `active` for labelling loops")
+    task: str = key("classification", _SOME, "what is learnt, one of `effjax.tasks`")
     title: str = key("", text(), "of the report")
     control: str = key(
         "", text(), "the run that others are compared with; empty: the first that has no teacher and is none"

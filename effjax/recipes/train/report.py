@@ -50,8 +50,9 @@ def report(
     title = config["title"] or f"{'Distillation' if taught else 'Training'} on {experiment.datasets.info.name}"
     labels = {name: config["runs"][name]["label"] or name for name in summary}
     notes = _notes(experiment, labels, reference, control, taught)
-    main = tables.results(summary, labels, control, agreement=taught)
-    key = "test_accuracy" if config["judge"] == "last" else "test_accuracy_best"
+    task = experiment.datasets.task
+    main = tables.results(summary, labels, control, task.watch, task.label, task.columns, agreement=taught)
+    key = f"test/{task.watch}" if config["judge"] == "last" else f"test/{task.watch}_best"
     further = _further_tables(config, summary, labels, key)
     if costs := cost_table(experiment, finished, labels, control):
         further.append((costs, COST_NOTE))
@@ -59,12 +60,13 @@ def report(
     series = {
         name: [read_metrics(finished[name, seed].last.folder) for seed in experiment.seeds_of(name)] for name in labels
     }
-    panels = {"validation/accuracy": "validation accuracy", "train/loss/ce": "training cross-entropy"}
+    panels = {f"validation/{task.watch}": f"validation {task.watch}"}
+    panels |= {"train/loss/ce": "training cross-entropy"} if task.of_classes else {"train/loss": "training loss"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
     plot(folder / ACCURACIES_FILE, summary, labels, control, key)
-    page = Page(title, _lead(summary, labels, control), provenance(), main, notes, further, config)
-    page.publish(folder, folder / ACCURACIES_FILE, "test accuracy by run", results)
+    page = Page(title, _lead(summary, labels, control, task.watch), provenance(), main, notes, further, config)
+    page.publish(folder, folder / ACCURACIES_FILE, f"test {task.watch} by run", results)
     write_report(
         folder / REPORT_FILE,
         page,
@@ -88,7 +90,7 @@ def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> lis
     return further
 
 
-def _lead(summary, labels, control) -> str:
+def _lead(summary, labels, control, watch: str) -> str:
     """The gains, if they are few enough to be read in a sentence."""
     if control not in summary:
         return ""
@@ -96,9 +98,9 @@ def _lead(summary, labels, control) -> str:
     if not 0 < len(alike) <= _MOST_IN_A_SENTENCE:
         return ""
     seeds = summary[control]["seeds"]
-    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, "test_accuracy").percent("+") for name in alike)
+    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, f"test/{watch}").percent("+") for name in alike)
     parts = (f"{labels[name]}: {gain}" for name, gain in zip(alike, gains, strict=True))
-    return f"Test accuracy against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
+    return f"Test {watch} against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
 
 
 def _shown(summary, reference: str, control: str | None) -> list[str]:
@@ -123,10 +125,11 @@ def _notes(experiment: TrainingExperiment, labels, reference, control, taught: b
         (
             "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
             f"({labels.get(reference, reference)} for runs without). "
-            if taught
+            if taught and experiment.datasets.task.of_classes
             else ""
         )
-        + "ECE: expected calibration error, 15 bins. A multiply-add is two FLOPs."
+        + ("ECE: expected calibration error, 15 bins. " if experiment.datasets.task.of_classes else "")
+        + "A multiply-add is two FLOPs."
         + (
             f" Δ: difference to {labels.get(control, control)}, by seed, ± half its 95 % interval (Student's t)."
             if control
@@ -149,6 +152,8 @@ def _lost(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
 def _opinions(experiment: TrainingExperiment, finished, labels, names: Sequence[str]) -> list[Opinion]:
     """The test images on which the first network, the teacher, is least sure, for the first seed."""
     seed, test = experiment.seeds[0], experiment.datasets.test
+    if not experiment.datasets.task.of_classes:
+        return []
     probs = {name: np.asarray(jax.nn.softmax(test_logits(finished[name, seed]))) for name in names}
     teacher = probs[names[0]]
     entropy = -(teacher * np.log(np.maximum(teacher, 1e-12))).sum(-1)
