@@ -55,9 +55,10 @@ def main() -> None:
 
 def _check(splits: dict[str, Source], name: str) -> None:
     from effjax.recipes.build.data_checks import check_data
+    from effjax.tasks import CLASSIFICATION
 
     try:
-        check_data(splits, {"name": name, "train": "train"})
+        check_data(splits, {"name": name, "train": "train"}, CLASSIFICATION)
     except UserError as error:
         print(f"  {printable(str(error))}")
 
