@@ -3,7 +3,7 @@
 import json
 
 from effjax.recipes import schema
-from effjax.recipes.active.loop import LEDGER_FILE
+from effjax.recipes.active.folder import LEDGER_FILE
 
 ROUNDS, COUNT = 3, 10
 

@@ -11,7 +11,8 @@ from PIL import Image
 from effjax.data.ledger import Ledger
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
-from effjax.recipes.active.loop import LEDGER_FILE, Waiting
+from effjax.recipes.active.folder import LEDGER_FILE
+from effjax.recipes.active.loop import Waiting
 
 CLASSES = ("cat", "dog")
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from effjax.data.ledger_state import (
     LABELLED,
     NAMED,
     SKIPPED,
+    TAG,
     UNLABELABLE,
     Entry,
+    Question,
     State,
     entry_of,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "Entry",
     "File",
     "Ledger",
+    "Question",
 ]
 
 _log = logging.getLogger("effjax")
@@ -52,16 +55,26 @@ class Answer(NamedTuple):
     Attributes:
       id: the example's global id.
       event: ``"labelled"``, ``"skipped"`` or ``"unlabelable"``.
-      label: the class, for ``"labelled"``.
+      answer: for ``"labelled"``, any JSON but null: a class's number, boxes, a text.
       who: who said so, if it was not the one who is named for all.
-      seconds: how long it took; None where nobody knows.
+      seconds: how long it took by the clock; None where nobody knows.
+      item: what of the example was asked about, any JSON; None for all of it.
+      kind: of the question, as it was asked.
+      cost: what it counts for in a budget, in seconds; None where it says nothing.
     """
 
     id: int
     event: str
-    label: int | None = None
+    answer: Any = None
     who: str = ""
     seconds: float | None = None
+    item: Any = None
+    kind: str = TAG
+    cost: float | None = None
+
+    @property
+    def question(self) -> Question:
+        return Question.of(self.id, self.item, self.kind)
 
 
 class File(NamedTuple):
@@ -107,6 +120,9 @@ class Ledger:
         scores: Sequence[float | None],
         when: str,
         files: Sequence[File | None] | None = None,
+        *,
+        items: Sequence[Any] | None = None,
+        kind: str = TAG,
     ) -> None:
         """Notes that examples were chosen.
 
@@ -116,17 +132,23 @@ class Ledger:
           scores: why each was chosen.
           when: ISO 8601, UTC.
           files: of examples of a folder.
+          items: what of each example is asked about, any JSON, None for all of it; None: whole examples.
+          kind: what people are asked to do, one of :data:`effjax.data.ledger_state.KINDS`.
 
         Raises:
           UserError: if one was asked before and not skipped, twice in this batch, or the round before is still open.
         """
         if open_ids := self.open():
             raise UserError(f"{self.path}: {len(open_ids)} examples of round {self.round} have no answer yet")
-        parts = zip(ids, scores, files or [None] * len(ids), strict=True)
+        nothing = [None] * len(ids)
+        parts = zip(ids, scores, files or nothing, items or nothing, strict=True)
         self._append(
             [
-                Entry(round_, int(i), ASKED, None if s is None else float(s), when=when, **_of_file(file))
-                for i, s, file in parts
+                Entry(
+                    *(round_, int(i), ASKED, None if s is None else float(s)),
+                    **{"when": when, **_of_file(file), "item": self._json(i, item), "kind": kind},
+                )
+                for i, s, file, item in parts
             ]
         )
 
@@ -142,14 +164,9 @@ class Ledger:
           UserError: if an example is not open, or an answer is none of the allowed.
         """
         answers = [Answer(*answer) for answer in answers]
-        if len({answer.id for answer in answers}) != len(answers):
+        if len({answer.question for answer in answers}) != len(answers):
             raise UserError(f"{self.path}: two answers for one example")
-        self._append(
-            [
-                Entry(self.round, int(a.id), a.event, None, a.label, a.who or who, when, seconds=a.seconds)
-                for a in answers
-            ]
-        )
+        self._append([self._said(self.round, a.event, a, who, when) for a in answers])
 
     def correct(self, answers: Iterable[Answer | tuple], who: str, when: str) -> None:
         """Notes other answers to what has been answered before.
@@ -160,16 +177,7 @@ class Ledger:
           UserError: if an example has no answer yet, or an answer is none of the allowed.
         """
         round_ = self.round + (not self.open())
-        self._append(
-            [
-                Entry(
-                    *(round_, int(a.id), CORRECTED, None, a.label, a.who or who, when),
-                    seconds=a.seconds,
-                    instead="" if a.event == LABELLED else a.event,
-                )
-                for a in (Answer(*answer) for answer in answers)
-            ]
-        )
+        self._append([self._said(round_, CORRECTED, Answer(*answer), who, when) for answer in answers])
 
     def name(self, files: Mapping[int, File], when: str) -> None:
         """Notes the files of examples that were asked for before ledgers noted any."""
@@ -189,41 +197,58 @@ class Ledger:
         """What was asked in a round, in the order it was asked."""
         return [entry.id for entry in self.entries if entry.event == ASKED and entry.round == round_]
 
-    def last_asked(self) -> dict[int, int]:
-        """By id, the last round in which it was asked for."""
-        return {entry.id: entry.round for entry in self.entries if entry.event == ASKED}
+    def last_asked(self) -> dict[Question, int]:
+        """By question, the last round in which it was asked."""
+        return {entry.question: entry.round for entry in self.entries if entry.event == ASKED}
+
+    def waiting(self) -> list[Question]:
+        """What waits for an answer, in the order it was asked."""
+        return list(self._state.waiting)
 
     def open(self) -> list[int]:
         """The examples that wait for an answer, in the order they were asked."""
-        return list(self._state.waiting)
+        return list(dict.fromkeys(question.id for question in self._state.waiting))
 
-    def answers(self) -> dict[int, tuple[str, int | None]]:
-        """By id, the event and the label that hold now; what waits for an answer has none."""
+    def answers(self) -> dict[Question, tuple[str, Any]]:
+        """By question, the event and the answer that hold now; what waits for an answer has none."""
         return dict(self._state.answers)
 
     def fruitless(self) -> set[int]:
         """The rounds that have brought no label: everything was skipped, or cannot be labelled."""
-        last, labels = self.last_asked(), self.labels()
-        return set(range(self.round + 1)) - {last[id_] for id_ in labels}
+        last = self.last_asked()
+        return set(range(self.round + 1)) - {last[question] for question in self.learnt()}
 
-    def labels(self, before: int | None = None) -> dict[int, int]:
-        """The labels by id, in the order they came, corrections in the place of what they correct.
+    def labels(self, before: int | None = None) -> dict[int, Any]:
+        """By id, the answers to what was asked about whole examples; order and arguments as :meth:`learnt`."""
+        return {question.id: answer for question, answer in self.learnt(before).items() if not question.item}
 
-        Of rounds before one, if given.
+    def learnt(self, before: int | None = None) -> dict[Question, Any]:
+        """The answers by question, in the order they came, corrections in the place of what they correct.
+
+        Args:
+          before: only of rounds before this one.
         """
-        found: dict[int, int] = {}
-        for entry in self.entries:
-            if before is not None and entry.round >= before:
-                continue
-            if entry.event in (LABELLED, CORRECTED) and entry.label is not None:
-                found[entry.id] = entry.label
+        found: dict[Question, Any] = {}
+        for entry in self._before(before):
+            if entry.event in (LABELLED, CORRECTED) and entry.answer is not None:
+                found[entry.question] = entry.answer
             elif entry.event == CORRECTED:
-                found.pop(entry.id, None)
+                found.pop(entry.question, None)
         return found
 
+    def costs(self, before: int | None = None) -> tuple[float, int]:
+        """What answers say that they cost, together, and how many of the labels that hold have said so.
+
+        Args:
+          before: only of rounds before this one.
+        """
+        said = {entry.question: entry.cost for entry in self._before(before) if entry.cost is not None}
+        total = sum(entry.cost for entry in self._before(before) if entry.cost is not None)
+        return total, len(said.keys() & self.learnt(before).keys())
+
     def taken(self) -> set[int]:
-        """What must not be asked again: labelled, unlabelable, or waiting."""
-        return self._state.taken()
+        """The examples that must not be asked for again: labelled, unlabelable, or waiting."""
+        return {question.id for question in self._state.taken()}
 
     def files(self) -> dict[int, File | None]:
         """By id, the file of everything that was asked; None where the ledger does not say."""
@@ -235,6 +260,23 @@ class Ledger:
                 found.setdefault(entry.id, None)
         return found
 
+    def _before(self, round_: int | None) -> Iterator[Entry]:
+        return (entry for entry in self.entries if round_ is None or entry.round < round_)
+
+    def _said(self, round_: int, event: str, a: Answer, who: str, when: str) -> Entry:
+        """The entry for an answer, or for a correction to it."""
+        instead = a.event if event == CORRECTED and a.event != LABELLED else ""
+        answer, item = self._json(a.id, a.answer), self._json(a.id, a.item)
+        said = {"seconds": a.seconds, "instead": instead, "item": item, "kind": a.kind, "cost": a.cost}
+        return Entry(round_, int(a.id), event, None, answer, a.who or who, when, **said)
+
+    def _json(self, id_: int, value: Any) -> Any:
+        """A value as it is read again."""
+        try:
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.path}: example {id_}: {value!r} cannot be written as JSON ({error})") from error
+
     def _append(self, entries: Sequence[Entry]) -> None:
         """One write, and on the disk before anything else happens; nothing where an entry cannot follow."""
         if not entries:
@@ -242,7 +284,7 @@ class Ledger:
         state = self._state.copy()
         try:
             for entry in entries:
-                state.add(entry)
+                state.add(entry_of(entry.as_json()))  # as it will be read
         except ValueError as error:
             raise UserError(f"{self.path}: {error}") from error
         entries = [dataclasses.replace(entry, size=len(entries)) for entry in entries]

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE, File, Ledger
+from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE, Answer, File, Ledger, Question
 from effjax.errors import UserError
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
@@ -190,7 +190,7 @@ def test_a_correction_holds_from_the_round_that_waits_on(path):
     ledger.ask(2, [11], [None], WHEN)
     again = Ledger(path, IDENTITY)
     assert again.entries == ledger.entries
-    assert again.answers()[5] == (UNLABELABLE, None)
+    assert again.answers()[Question(5)] == (UNLABELABLE, None)
     with pytest.raises(UserError, match="example 11 has no answer yet that could be corrected"):
         again.correct([(11, LABELLED, 0)], "bob", WHEN)
 
@@ -215,7 +215,7 @@ def old(path):
 
 def test_an_old_ledger_is_read_as_before_and_goes_on(old):
     ledger, before = Ledger(old), old.read_bytes()
-    found = [(e.round, e.id, e.event, e.score, e.label, e.who) for e in ledger.entries]
+    found = [(e.round, e.id, e.event, e.score, e.answer, e.who) for e in ledger.entries]
     assert found == OLD_ENTRIES
     assert list(ledger.labels().items()) == [(3, 1), (7, 0), (5, 2), (8, 0), (12, 1)]
     assert ledger.open() == [1, 2]
@@ -255,9 +255,112 @@ def test_a_damaged_old_ledger_is_refused_or_read_but_never_cut_in_the_middle(old
         assert not isinstance(read(old), str)
 
 
+CLASSES_OF_FORMAT_2 = {3: 0, 5: 2, 12: 1}
+
+
+def test_a_ledger_of_classes_is_written_to_the_byte_as_before_there_were_other_answers(path):
+    """The golden was written when a label was the only answer; the same acts give the same file, and it goes on."""
+    golden = (GOLDENS / "ledger_of_format_2.jsonl").read_bytes()
+    when = [f"2026-01-0{day}T00:00:00+00:00" for day in range(1, 9)]
+    ledger = Ledger(path, {"seed": 0, "data": {"name": "folder:fotos", "classes": ["0", "1", "é"]}})
+    files = [File("day0/ü.jpg", 3, "ab" * 32), File("b.jpg", None, "cd" * 16), None]
+    ledger.ask(0, [7, 3, 12], [None] * 3, when[0], files)
+    ledger.answer([Answer(3, LABELLED, 1, "bob", 2.5), (7, LABELLED, 0), (12, SKIPPED)], "ann", when[1])
+    ledger.ask(1, [5, 9, 8, 12], [0.5, 0.25, 1e-07, 2], when[2])
+    ledger.answer([(9, UNLABELABLE, None)], "unreadable file", when[2])
+    ledger.correct([Answer(3, LABELLED, 0, "cid", 1), Answer(7, UNLABELABLE)], "ann", when[3])
+    ledger.answer([(5, LABELLED, 2), (8, LABELLED, 0)], "bob", when[3])
+    ledger.name({5: File("c.jpg", 9, "ef" * 32)}, when[4])
+    ledger.answer([(12, LABELLED, 1)], "bob", when[4])
+    ledger.correct([(8, SKIPPED)], "ann", when[5])
+    ledger.ask(2, [1, 2, 8], [0.75, float("inf"), None], when[6])
+    assert path.read_bytes() == golden
+    put(path, golden)
+    ledger = Ledger(path)
+    assert ledger.labels() == CLASSES_OF_FORMAT_2
+    assert (ledger.open(), ledger.costs()) == ([1, 2, 8], (0, 0))
+    ledger.answer([(1, LABELLED, {"boxes": []}), (2, LABELLED, 4)], "ann", when[7])
+    assert path.read_bytes().startswith(golden)
+    assert Ledger(path).labels() == {**CLASSES_OF_FORMAT_2, 1: {"boxes": []}, 2: 4}
+
+
+JSON_ANSWERS = [
+    {"boxes": [[0.1, 0.2, 1]], "classes": ["càr"]}, "a dog, running", "", [], True, False, 0.5, -1, [[]], {"label": 3},
+]  # fmt: skip
+
+
+def test_an_answer_is_any_json_and_a_class_is_called_label(path):
+    ledger = Ledger(path, IDENTITY)
+    ids = range(len(JSON_ANSWERS))
+    ledger.ask(0, [*ids, 99], [None] * (len(ids) + 1), WHEN)
+    ledger.answer([*((i, LABELLED, answer) for i, answer in enumerate(JSON_ANSWERS)), (99, LABELLED, 7)], "ann", WHEN)
+    ledger.correct([(1, LABELLED, "a cat"), (3, SKIPPED)], "ann", WHEN)
+    expected = {i: answer for i, answer in enumerate(JSON_ANSWERS) if i != 3} | {1: "a cat", 99: 7}
+    again = Ledger(path)
+    assert json.dumps(again.labels()) == json.dumps(ledger.labels()) == json.dumps(expected)
+    lines = [json.loads(line) for line in path.read_text().splitlines()[-len(ids) - 3 :]]
+    assert [line["answer"] for line in lines[: len(ids)]] == JSON_ANSWERS
+    last = [{key: line.get(key) for key in ("label", "answer", "instead")} for line in lines[len(ids) :]]
+    assert last == [
+        {"label": 7, "answer": None, "instead": None},
+        {"label": None, "answer": "a cat", "instead": None},
+        {"label": None, "answer": None, "instead": SKIPPED},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(5, LABELLED, {1, 2}), r"example 5: \{1, 2\} cannot be written as JSON"),
+        (Answer(5, LABELLED, [float("nan")]), r"example 5: \[nan\] cannot be written as JSON"),
+        (Answer(5, LABELLED, 1, cost=-1.0), "cost=-1.0 cannot be"),
+        (Answer(5, LABELLED, 1, kind="guess"), "kind='guess' cannot be"),
+        (Answer(5, LABELLED, 1, item={"box": 0}), r'example 5, tag \{"box": 0\} is not waiting'),
+        (Answer(5, LABELLED, 1, kind="verify"), "example 5, verify is not waiting"),
+    ],
+)
+def test_answers_that_cannot_be_are_refused(path, answer, message):
+    ledger = filled(path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=message):
+        ledger.answer([answer], "ann", WHEN)
+    assert path.read_bytes() == before
+
+
+def test_parts_of_an_example_are_asked_about_one_by_one(path):
+    ledger = Ledger(path, IDENTITY)
+    left, right = {"box": [0, 0, 0.5, 1]}, {"box": [0.5, 0, 1, 1]}
+    ledger.ask(0, [4, 4, 6], [0.5, 0.25, 0.125], WHEN, items=[left, right, None], kind="verify")
+    assert ledger.open() == [4, 6]
+    assert ledger.waiting() == [
+        Question.of(4, left, "verify"),
+        Question.of(4, right, "verify"),
+        Question.of(6, None, "verify"),
+    ]
+    yes = Answer(4, LABELLED, True, item=right, kind="verify", cost=1.5)
+    ledger.answer([yes, Answer(6, LABELLED, False, kind="verify", cost=2)], "ann", WHEN)
+    ledger.answer([Answer(4, SKIPPED, item=left, kind="verify", cost=0.5)], "ann", WHEN)
+    ledger.correct([yes._replace(answer=False)], "bob", WHEN)
+    ledger.ask(1, [4], [1.0], WHEN, items=[right], kind="correct")  # another question about the same box
+    again = Ledger(path)
+    assert again.entries == ledger.entries
+    assert again.learnt() == {yes.question: False, Question.of(6, None, "verify"): False}
+    assert again.labels() == {6: False}  # of whole examples
+    assert again.answers()[Question.of(4, left, "verify")] == (SKIPPED, None)
+    assert again.taken() == {4, 6}
+    assert again.costs(before=1) == (4.0, 2)
+    assert again.costs() == (5.5, 2)  # the correction took as long again
+    again.answer([Answer(4, LABELLED, [0, 0, 1, 1], item=right, kind="correct")], "ann", WHEN)
+    with pytest.raises(UserError, match=r'example 4, verify \{"box": \[0.5, 0, 1, 1\]\} was asked before'):
+        again.ask(2, [4], [1.0], WHEN, items=[right], kind="verify")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ({"round": 0, "id": 1, "event": "labelled", "answer": 3}, "answer=3 cannot be"),
+        ({"round": 0, "id": 1, "event": "labelled", "answer": None}, "answer=None cannot be"),
+        ({"round": 0, "id": 1, "event": "labelled", "answer": [3], "label": 3}, "it has two answers"),
         ({"round": 0, "id": 1, "event": "asked", "size": 0}, "size=0 cannot be"),
         ({"round": 0, "id": 1, "event": "asked", "size": True}, "size=True cannot be"),
         ({"round": "0", "id": 1, "event": "asked"}, "round='0' cannot be"),

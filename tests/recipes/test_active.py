@@ -12,7 +12,8 @@ from effjax.data.ledger import Ledger
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
-from effjax.recipes.active.loop import LEDGER_FILE, Waiting
+from effjax.recipes.active.folder import LEDGER_FILE
+from effjax.recipes.active.loop import Waiting
 
 
 @pytest.fixture(scope="module")

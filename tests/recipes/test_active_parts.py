@@ -12,7 +12,8 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
 from effjax.recipes.active import loop as labelling
-from effjax.recipes.active.loop import LEDGER_FILE
+from effjax.recipes.active.answers import ClassAnswers
+from effjax.recipes.active.folder import LEDGER_FILE, LoopFolder
 from effjax.recipes.active.streaming import Stream
 
 POOL = 200
@@ -143,9 +144,7 @@ def test_a_stream_goes_on_where_its_pool_grows_and_passes_over_what_is_gone(tmp_
         passed.extend(ids.tolist())
         return np.full(len(ids), 9.0)
 
-    def folder(round_):
-        return tmp_path / str(round_)
-
+    folder = LoopFolder(tmp_path)
     first, _ = grown.next_round(0, folder, None, 3)
     assert first == alone.order[[0, 2, 3]].tolist()
     for round_ in range(1, 9):
@@ -215,6 +214,31 @@ def test_when_it_ends(tmp_path, data_dir, settings, labels):
     rounds = run(config, tmp_path)["a"]
     assert [round_["labels"] for round_ in rounds] == labels
     assert [round_["cost"] for round_ in rounds] == [n * settings.get("cost_per_label", 1.0) for n in labels]
+
+
+class Dear(ClassAnswers):
+    """Sevens take six seconds each; of the others nobody knows."""
+
+    def cost(self, answer):
+        return 6.0 if answer == 7 else None
+
+
+def test_a_budget_counts_what_answers_say_that_they_cost(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(active, "answers_of", lambda info: Dear(info.class_names))
+    config = small(data_dir, a=schema.query(selector="random"))
+    config.active.update(rounds=9, budget=70.0, cost_per_label=2.0)
+    rounds = run(config, tmp_path)["a"]
+    said = entries(tmp_path / "a" / "seed_0")[1:]
+    sevens = [[e["cost"] for e in said if e.get("label") == 7 and e["round"] <= r["round"]] for r in rounds]
+    assert sevens[-1]
+    assert set(sevens[-1]) == {6.0}
+    assert not any("cost" in e for e in said if e.get("label") != 7)
+    assert [r["cost"] for r in rounds] == [
+        2.0 * (r["labels"] - len(c)) + sum(c) for r, c in zip(rounds, sevens, strict=True)
+    ]
+    assert (
+        rounds[-2]["cost"] + 2 <= 70 < rounds[-1]["cost"] + 2
+    )  # as much as it pays for, by what is expected of an answer
 
 
 def test_more_rounds_may_follow_later(tmp_path, data_dir):

@@ -9,10 +9,12 @@ import pytest
 from conftest import ArraySource
 from PIL import Image
 
+from effjax.data.labelled import labelled
 from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE
 from effjax.errors import UserError
+from effjax.recipes.active.answers import ClassAnswers, parse_answer
 from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
-from effjax.recipes.active.oracles.base import parse_label
+from effjax.specs import Spec
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (17, 3, 250)
@@ -43,25 +45,25 @@ def fill(path, labels, **changes):
 
 
 def plain(answers):
-    return [(answer.id, answer.event, answer.label) for answer in answers]
+    return [(answer.id, answer.event, answer.answer) for answer in answers]
 
 
 @pytest.fixture
 def asked(tmp_path):
     """An oracle that has asked in round 2, and the table to fill in."""
-    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle = FolderOracle(tmp_path, ClassAnswers(CLASSES))
     oracle.ask(2, queries())
     return oracle, tmp_path / "round_02" / "labels.csv"
 
 
 def test_the_dataset_answers_at_once():
-    oracle = DatasetOracle(ArraySource(10))
+    oracle = DatasetOracle(ArraySource(10), ClassAnswers(("even", "odd")))
     assert plain(oracle.answers(0, [3, 8, 9], {3, 8})) == [(3, LABELLED, 1), (8, LABELLED, 0)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_folder_is_filled_in_by_hand(tmp_path, channels):
-    oracle = FolderOracle(tmp_path / "queries", CLASSES)
+    oracle = FolderOracle(tmp_path / "queries", ClassAnswers(CLASSES))
     asked = queries(channels)
     oracle.ask(2, asked)
     folder = tmp_path / "queries" / "round_02"
@@ -76,8 +78,46 @@ def test_a_folder_is_filled_in_by_hand(tmp_path, channels):
     assert plain(oracle.answers(2, IDS, IDS)) == expected
 
 
+class Boxes:
+    """Where the things in an image are: any number of boxes, written as JSON."""
+
+    choices, hint, spec = (), "boxes, [[y0, x0, y1, x1], …]", Spec(np.float32, (2, 4), 0)
+
+    def parse(self, text):
+        boxes = json.loads(text)
+        if problem := self.problem(boxes):
+            raise ValueError(problem)
+        return boxes
+
+    def problem(self, boxes):
+        fits = isinstance(boxes, list) and all(isinstance(box, list) and len(box) == 4 for box in boxes)
+        return None if fits else f"{boxes!r} are no boxes"
+
+    def read(self, boxes):
+        return {"boxes": self.spec.padded(np.reshape(boxes, (-1, 4)))}
+
+
+def test_answers_that_are_no_classes_are_written_freely(tmp_path):
+    oracle = FolderOracle(tmp_path, Boxes())
+    oracle.ask(2, queries())
+    path = tmp_path / "round_02" / "labels.csv"
+    assert "write boxes, [[y0, x0, y1, x1], …], or skip or unlabelable, into the column label" in oracle.how_to_go_on(2)
+    fill(path, {17: "[[0, 0.25, 0.5, 1]]", 3: "Unlabelable", 250: "[]"})
+    answers = oracle.answers(2, IDS, IDS)
+    assert plain(answers) == [(17, LABELLED, [[0, 0.25, 0.5, 1]]), (3, UNLABELABLE, None), (250, LABELLED, [])]
+    known = labelled(
+        ArraySource(300), {a.id: Boxes().read(a.answer) for a in answers if a.event == LABELLED}, {"boxes": Boxes.spec}
+    )
+    np.testing.assert_array_equal(known.column("boxes"), [[[0, 0.25, 0.5, 1], [0] * 4], [[0] * 4] * 2])
+    fill(path, {17: "dog", 3: "[[1, 2]]", 250: "[]"})
+    with pytest.raises(UserError, match=r"nothing was taken over; .*id 17: .*; .*id 3: \[\[1, 2\]\] are no boxes"):
+        oracle.answers(2, IDS, IDS)
+    with pytest.raises(UserError, match="there people choose from classes"):
+        LabelStudioOracle(tmp_path, Boxes())
+
+
 def test_photos_have_their_paths_and_numbers(tmp_path):
-    oracle = FolderOracle(tmp_path, CLASSES)
+    oracle = FolderOracle(tmp_path, ClassAnswers(CLASSES))
     oracle.ask(0, queries(paths=PATHS))
     folder = tmp_path / "round_00"
     assert sorted(path.name for path in (folder / "images").iterdir()) == ["17.jpg", "250.jpg", "3.jpg"]
@@ -122,7 +162,7 @@ def test_a_spreadsheet_saves_it_in_its_own_way(asked, encoding, delimiter):
     ],
 )
 def test_labels_as_people_write_them(classes, written, label):
-    assert parse_label(written, classes) == (LABELLED, label)
+    assert parse_answer(written, ClassAnswers(tuple(classes))) == (LABELLED, label)
 
 
 def test_labels_that_may_mean_several_are_refused():
@@ -130,9 +170,9 @@ def test_labels_that_may_mean_several_are_refused():
         with pytest.raises(
             ValueError, match=f"'{written}' may be any of {', '.join(classes)}: write it as it is there"
         ):
-            parse_label(written, classes)
-    assert parse_label("SKIP", ("cat",)) == (SKIPPED, None)
-    assert parse_label("skip", ("Skip",)) == (SKIPPED, None)
+            parse_answer(written, ClassAnswers(tuple(classes)))
+    assert parse_answer("SKIP", ClassAnswers(("cat",))) == (SKIPPED, None)
+    assert parse_answer("skip", ClassAnswers(("Skip",))) == (SKIPPED, None)
 
 
 def test_a_table_that_is_no_text_is_refused(asked):
@@ -244,7 +284,7 @@ def _choice(name):
 @pytest.fixture
 def studio(tmp_path):
     """Label Studio's oracle, which has asked in round 0; its tasks; and how to put an export into a round's folder."""
-    oracle = LabelStudioOracle(tmp_path / "mine" / "seed_0" / "queries", CLASSES)
+    oracle = LabelStudioOracle(tmp_path / "mine" / "seed_0" / "queries", ClassAnswers(CLASSES))
     oracle.ask(0, queries(paths=PATHS))
     tasks = json.loads((oracle.round_folder(0) / "tasks.json").read_text())
 
@@ -268,7 +308,7 @@ def test_label_studio_there_and_back(studio):
     assert '<Header value="$path"/>' in config
     assert oracle.answers(0, IDS, IDS) == []
     put(exported(tasks, ["dog", None, ["cow", "cow"]]))
-    assert oracle.answers(0, IDS, IDS) == [
+    assert [answer[:5] for answer in oracle.answers(0, IDS, IDS)] == [
         (17, LABELLED, 1, "annotator 1", 2.5),
         (3, SKIPPED, None, "annotator 1", 2.5),
         (250, LABELLED, 2, "annotator 1", 2.5),
@@ -312,7 +352,7 @@ def test_short_exports_are_read_too(studio, kind):
         text = table.getvalue()
     put(text, name=kind)
     assert plain(oracle.answers(0, IDS, IDS)) == [(17, LABELLED, 1), (250, LABELLED, 2)]  # one is still open
-    assert oracle.answers(0, IDS, IDS)[0][3:] == ("annotator 1", 2.5)
+    assert oracle.answers(0, IDS, IDS)[0][3:5] == ("annotator 1", 2.5)
 
 
 def test_one_project_for_all_rounds(studio):

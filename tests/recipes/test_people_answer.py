@@ -12,6 +12,7 @@ from effjax.data.base import Subset
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError
 from effjax.recipes.active import experiment as active
+from effjax.recipes.active.answers import ClassAnswers
 from effjax.recipes.active.checks import check_ledger
 
 
@@ -144,7 +145,7 @@ def test_what_was_asked_again_is_corrected_there(home):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"label": 1', '"label": 7', r"example \d+: label 7 is not in folder:.*/pool"),
+        ('"label": 1', '"label": 7', r"example \d+: label 7 is none of the 2 classes: the file is damaged"),
         (
             '"id": 0,',
             '"id": 400,',
@@ -169,8 +170,8 @@ def test_a_ledger_without_checksums_that_speaks_of_what_is_not_there(home, old, 
 def test_a_ledger_of_other_data(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     ledger.ask(0, [3, 12], [None, None], "")
-    check_ledger(ledger, ArraySource(20))
+    check_ledger(ledger, ArraySource(20), ClassAnswers(("even", "odd")))
     with pytest.raises(
         UserError, match="example 12: it is not in memory/train: the file is damaged, or the data are not"
     ):
-        check_ledger(ledger, Subset(ArraySource(20), [1, 3, 5]))
+        check_ledger(ledger, Subset(ArraySource(20), [1, 3, 5]), ClassAnswers(("even", "odd")))

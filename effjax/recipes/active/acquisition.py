@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +27,6 @@ Tree = Any
 SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
 OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio"), "selector": ("batch_bald",)}
-QUERIES_FILE, REMOVED_FILE = "queries.json", "removed.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Acquisition:
             return np.asarray(score(probs))
 
         stream = Stream(self.query["stream"], self.rounds.seed, _in_parts(self.pool), getattr(self.pool, "gone", ()))
-        return Choice(*stream.next_round(round_, self.rounds.path, scores_of if len(labelled) else None, count))
+        return Choice(*stream.next_round(round_, self.rounds.folder, scores_of if len(labelled) else None, count))
 
     def _without_outliers(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> np.ndarray:
         """What is left of the free examples without those that look unlearnable."""
@@ -152,7 +152,7 @@ class Acquisition:
                 f"{count} are to be asked for: remove fewer, or end the loop earlier"
             )
         facts = {"by": outliers["by"], "share": share, "source": outliers["source"], "ids": removed.tolist()}
-        self._write(round_, REMOVED_FILE, facts)
+        self._write(self.rounds.folder.removed_file(round_), facts)
         return left
 
     def _guessed_map(self, round_: int, free: np.ndarray, labelled: Sequence[int]) -> selection.DatasetMap:
@@ -179,13 +179,12 @@ class Acquisition:
             }
             for number, (id_, row) in enumerate(zip(choice.ids, rows, strict=True))
         ]
-        self._write(round_, QUERIES_FILE, noted)
+        self._write(self.rounds.folder.queries_file(round_), noted)
         return choice
 
-    def _write(self, round_: int, name: str, value: Any) -> None:
-        folder = self.rounds.path(round_)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / name, value)
+    def _write(self, path: Path, value: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
 
 
 def _in_parts(pool: Source) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from effjax.data.base import Source
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes.active.acquisition import query_problems
+from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import Assembled
 from effjax.recipes.build.datasets import Datasets
@@ -79,7 +80,7 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
                 yield (f"{key}.query.outliers.run={outliers['run']!r} must be a run without a query, with record=True")
 
 
-def check_ledger(ledger: Ledger, pool: Source) -> None:
+def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:
     """Refuses a ledger of examples or labels that there are not: one without checksums may be damaged unnoticed.
 
     Raises:
@@ -99,12 +100,12 @@ def check_ledger(ledger: Ledger, pool: Source) -> None:
             )
     known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), pool.ids())
     for entry, is_known in zip(ledger.entries, known, strict=True):
-        if not is_known or (entry.label is not None and entry.label >= pool.info.num_classes):
-            said = f"label {entry.label}" if is_known else "it"
+        problem = None if entry.answer is None else answers.problem(entry.answer)
+        if not is_known or problem:
+            said = problem if is_known else f"it is not in {pool.info.name}/{pool.info.split}"
             raise UserError(
-                f"{ledger.path}: example {entry.id}: {said} is not in {pool.info.name}/{pool.info.split}: the file is "
-                "damaged, or the data are not those it was written for; put back what has changed, or begin a new loop "
-                "with another --workdir"
+                f"{ledger.path}: example {entry.id}: {said}: the file is damaged, or the data are not those it was "
+                "written for; put back what has changed, or begin a new loop with another --workdir"
             )
 
 

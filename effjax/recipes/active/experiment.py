@@ -15,8 +15,10 @@ from effjax.data.cached import cached
 from effjax.data.ledger import Ledger
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
+from effjax.recipes.active.answers import AnswerFormat, answers_of
 from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
-from effjax.recipes.active.loop import Loop, Waiting, make_ledger, run_loops
+from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.loop import Loop, Waiting, run_loops
 from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.active.pool_numbers import name_files, numbered_pool
@@ -112,6 +114,7 @@ class ActiveExperiment(Experiment):
         data = self.config["data"]
         self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
         watched_ids(self.config)  # says now what it cannot find later
+        self.answers: AnswerFormat = answers_of(self.datasets.info)
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)
 
@@ -144,19 +147,19 @@ class ActiveExperiment(Experiment):
         query = run["query"] or schema.query(selector="random").to_dict()
         if not run["query"]:
             active.update(initial=len(pool), rounds=1, budget=0.0)
-        folders = [self.folder(name, seed) for seed in seeds]
+        folders = [LoopFolder(self.folder(name, seed)) for seed in seeds]
         identities = [self._identity(name, seed, active) for seed in seeds]
-        ledgers = [make_ledger(folder, own) for folder, own in zip(folders, identities, strict=True)]
+        ledgers = [Ledger(folder.ledger_file, own) for folder, own in zip(folders, identities, strict=True)]
         barrier(f"{folders} read")  # before one process writes to them
         for ledger in ledgers:
-            check_ledger(ledger, pool)
+            check_ledger(ledger, pool, self.answers)
             if self.config["data"]["pool"]:
                 name_files(ledger, pool)
         labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
         assembled, predict = self._make(name)
         trainer = Trainer(
             name=name,
-            folder=self.folder(name, None) if together else folders[0],
+            folder=LoopFolder(self.folder(name, None)) if together else folders[0],
             assembled=assembled,
             pool=pool,
             capacity=min(most_labels(active, query, len(pool)) * len(seeds), len(pool)),
@@ -164,13 +167,15 @@ class ActiveExperiment(Experiment):
             identity={**identities[0], "seed": list(seeds)} if together else identities[0],
             seeds=seeds,
             labels_of=labels_of,
+            answers=self.answers,
             together=together,
         )
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
             rounds = Rounds(seed, folder, trainer, i, self.datasets, predict, labels_of[i])
             acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
-            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, self._oracle(bool(run["query"]), folder)))
+            oracle = self._oracle(bool(run["query"]), folder)
+            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers))
         return loops
 
     def _make(self, name: str) -> tuple[Assembled, PoolPredictor]:
@@ -223,12 +228,12 @@ class ActiveExperiment(Experiment):
             facts["run"]["query"] = beyond_defaults(facts["run"]["query"], Query)
         return facts
 
-    def _oracle(self, is_loop: bool, folder: Path) -> Oracle:
+    def _oracle(self, is_loop: bool, folder: LoopFolder) -> Oracle:
         kind = self.config["active"]["oracle"] if is_loop else "dataset"
         if kind == "dataset":
-            return DatasetOracle(self.datasets.train)
+            return DatasetOracle(self.datasets.train, self.answers)
         made = FolderOracle if kind == "folder" else LabelStudioOracle
-        return made(folder / "queries", self.datasets.info.class_names)
+        return made(folder.questions, self.answers)
 
 
 def _cached(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
@@ -248,9 +253,9 @@ def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) ->
     return dataclasses.replace(datasets, train=numbered_pool(datasets.train, workdir, settings["pool"]))
 
 
-def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, int]:
-    """The labels that a round trains on; what is gone cannot be trained on."""
-    return {id_: label for id_, label in ledger.labels(before=round_ + 1).items() if id_ not in gone}
+def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, Any]:
+    """The answers that a round trains on; what is gone cannot be trained on."""
+    return {id_: answer for id_, answer in ledger.labels(before=round_ + 1).items() if id_ not in gone}
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.

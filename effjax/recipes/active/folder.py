@@ -1,8 +1,8 @@
-"""What a labelling loop has left in its folder. Whatever is not there is None or empty."""
+"""The folder of a labelling loop: the one place that knows what its files are called, and reads them."""
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,72 @@ import numpy as np
 
 from effjax.data.ledger import Ledger
 from effjax.files import read_arrays, read_json
-from effjax.recipes.active.loop import LEDGER_FILE
+from effjax.recipes.build.experiment import run_folder
 
-PROBS_FILE, QUERIES_FILE, MAP_FILE, REMOVED_FILE = "test_probs.npy", "queries.json", "map.npz", "removed.json"
+LEDGER_FILE = "ledger.jsonl"
+RESULT_FILE = "result.json"
+ANEW = f"remove the {RESULT_FILE} beside it, then run the same command again: the round is trained and measured anew"
 
 
 @dataclasses.dataclass(frozen=True)
 class LoopFolder:
-    """The folder of one loop: a run of one seed."""
+    """The folder of one loop, a run of one seed; or of several that train together, which has their networks only.
+
+    In it lie the ledger, what people are asked (``queries``), and a folder for each round. What is not there is None
+    or empty to those who read it.
+    """
 
     path: Path
+
+    @classmethod
+    def of(cls, workdir: Path, name: str, seed: int) -> "LoopFolder":
+        """That of a run of an experiment."""
+        return cls(run_folder(workdir, name, seed))
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.path / LEDGER_FILE
+
+    @property
+    def questions(self) -> Path:
+        """What people are handed; a folder a round, like those of :meth:`round`, lies in it."""
+        return self.path / "queries"
+
+    def round(self, round_: int) -> Path:
+        """What a round has made."""
+        return self.path / round_name(round_)
+
+    def result_file(self, round_: int) -> Path:
+        """What a round measured on validation; where it is, the round is done."""
+        return self.round(round_) / RESULT_FILE
+
+    def test_file(self, round_: int) -> Path:
+        """What it measured on the test split."""
+        return self.round(round_) / "test.json"
+
+    def test_probs_file(self, round_: int) -> Path:
+        """Its answers on the test split."""
+        return self.round(round_) / "test_probs.npy"
+
+    def map_file(self, round_: int) -> Path:
+        """The dataset map of what it trained on."""
+        return self.round(round_) / "map.npz"
+
+    def queries_file(self, round_: int) -> Path:
+        """What was chosen, and why."""
+        return self.round(round_) / "queries.json"
+
+    def removed_file(self, round_: int) -> Path:
+        """What was left out as unlearnable."""
+        return self.round(round_) / "removed.json"
+
+    def stream_file(self, round_: int) -> Path:
+        """Where a stream stands after it."""
+        return self.round(round_) / "stream.npz"
+
+    def checkpoints(self, round_: int) -> Path:
+        """Its networks."""
+        return self.round(round_) / "checkpoints"
 
     def ledger(self) -> Ledger | None:
         """What was asked and answered.
@@ -27,38 +83,67 @@ class LoopFolder:
         Raises:
           UserError: if the file is damaged.
         """
-        path = self.path / LEDGER_FILE
-        return Ledger(path) if path.exists() else None
+        return Ledger(self.ledger_file) if self.ledger_file.exists() else None
+
+    def result(self, round_: int) -> dict[str, Any] | None:
+        """What a round measured on validation."""
+        return _read(self.result_file(round_))
 
     def queries(self, round_: int) -> dict[int, Mapping[str, Any]]:
         """By global id, ``score``, ``nearest`` and ``distance`` of what was asked in a round."""
-        found = self._json(round_, QUERIES_FILE) or []
-        return {query["id"]: query for query in found}
+        return {query["id"]: query for query in _read(self.queries_file(round_)) or []}
+
+    def map(self, round_: int) -> Mapping[str, np.ndarray] | None:
+        """Of what a round trained on: ``id``, ``label``, ``confidence``, ``variability``, ``correctness``."""
+        return _read(self.map_file(round_))
 
     def last_map(self) -> tuple[int, Mapping[str, np.ndarray]] | None:
-        """The last round with a dataset map; ``id``, ``label``, ``confidence``, ``variability``, ``correctness``."""
-        rounds = self._rounds_with(MAP_FILE)
-        if not rounds:
-            return None
-        return rounds[-1], read_arrays(self._folder(rounds[-1]) / MAP_FILE)
+        """The last round with a dataset map, and the map."""
+        rounds = [round_ for round_ in self._rounds() if self.map_file(round_).exists()]
+        return (rounds[-1], self.map(rounds[-1])) if rounds else None
 
     def removed(self) -> Mapping[str, Any] | None:
         """What was removed last: ``by``, ``share``, ``source``, ``ids``."""
-        rounds = self._rounds_with(REMOVED_FILE)
-        return self._json(rounds[-1], REMOVED_FILE) if rounds else None
+        rounds = [round_ for round_ in self._rounds() if self.removed_file(round_).exists()]
+        return _read(self.removed_file(rounds[-1])) if rounds else None
 
     def test_probs(self, round_: int) -> np.ndarray | None:
         """Probabilities on the test split, ``[N, C]``, before temperature scaling."""
-        path = self._folder(round_) / PROBS_FILE
-        return read_arrays(path) if path.exists() else None
+        return _read(self.test_probs_file(round_))
 
-    def _folder(self, round_: int) -> Path:
-        return self.path / f"round_{round_:02d}"
+    def shown(self) -> set[int]:
+        """The rounds in which people have been handed something."""
+        return set(_rounds_in(self.questions))
 
-    def _rounds_with(self, file: str) -> list[int]:
-        found = (re.fullmatch(r"round_(\d+)", path.parent.name) for path in self.path.glob(f"round_*/{file}"))
-        return sorted(int(match[1]) for match in found if match)
+    def picture(self, round_: int, id_: int) -> Path:
+        """Of an example, as people were shown it in a round before there were photos."""
+        return self.questions / round_name(round_) / "images" / f"{id_}.png"
 
-    def _json(self, round_: int, file: str) -> Any:
-        path = self._folder(round_) / file
-        return read_json(path) if path.exists() else None
+    def _rounds(self) -> list[int]:
+        return sorted(_rounds_in(self.path))
+
+
+def loop_folders(workdir: Path) -> list[LoopFolder]:
+    """The folders of all loops of an experiment that have asked something, in order."""
+    return [LoopFolder(path.parent) for path in sorted(workdir.glob(f"*/seed_*/{LEDGER_FILE}"))]
+
+
+def pool_numbers_folder(workdir: Path) -> Path:
+    """Where an experiment notes the numbers of its pool's files."""
+    return workdir / "pool_files"
+
+
+def round_name(round_: int) -> str:
+    """What a round's folder is called, whoever's it is."""
+    return f"round_{round_:02d}"
+
+
+def _rounds_in(folder: Path) -> Iterator[int]:
+    found = (re.fullmatch(r"round_(\d+)", path.name) for path in folder.glob("round_*"))
+    return (int(match[1]) for match in found if match)
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        return None
+    return read_json(path) if path.suffix == ".json" else read_arrays(path, ANEW)

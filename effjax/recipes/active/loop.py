@@ -5,15 +5,15 @@ import datetime
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from effjax.data.base import Source, Subset, available_ids
-from effjax.data.ledger import ASKED, SKIPPED, UNLABELABLE, Answer, Ledger
+from effjax.data.ledger import ASKED, LABELLED, SKIPPED, UNLABELABLE, Answer, Ledger
 from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
+from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.oracles import Oracle, Query
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of
@@ -23,7 +23,6 @@ from effjax.runtime.hosts import barrier, is_primary
 
 _log = logging.getLogger("effjax")
 
-LEDGER_FILE = "ledger.jsonl"
 #: Who has answered where no person could.
 UNREADABLE, GONE = "unreadable file", "no file"
 
@@ -43,6 +42,7 @@ class Loop:
       pool: where examples are read.
       active: how many, how often, see :func:`effjax.recipes.schema.active`.
       oracle: who answers.
+      answers: what an answer is, what it says and costs.
       measured: what each round so far has measured.
     """
 
@@ -52,6 +52,7 @@ class Loop:
     pool: Source
     active: Mapping[str, Any]
     oracle: Oracle
+    answers: AnswerFormat
     measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     _trained: int = 0
 
@@ -64,7 +65,7 @@ class Loop:
         for number in range(self._trained, round_ + 1):
             if self.rounds.labels_of(number):  # people may have skipped everything so far
                 measured = self.rounds.train(number)
-                self.measured.append({**measured, "cost": measured["labels"] * self.active["cost_per_label"]})
+                self.measured.append({**measured, "cost": self._cost(measured["labels"], number + 1)})
             self._trained = number + 1
 
     def collect(self) -> None:
@@ -85,7 +86,7 @@ class Loop:
         waiting = set(ids)
         found = self.oracle.answers(round_, self.ledger.asked_in(round_), waiting)
         found = [answer for answer in found if answer.id in waiting]
-        self.ledger.answer(found, self.oracle.who, now())
+        self.ledger.answer(self._priced(found), self.oracle.who, now())
         if left := self.ledger.open():
             said = f"{len(found)} answers are taken over, {len(left)} are still to come: " if found else ""
             raise Waiting(f"{self.who}, round {round_}: {said}{self.oracle.how_to_go_on(round_)}")
@@ -124,18 +125,39 @@ class Loop:
         found: list[Answer] = []
         for round_ in range(ledger.round + 1):
             for answer in self.oracle.answers(round_, ledger.asked_in(round_), ()):
-                if last[answer.id] == round_:
-                    now_said = answers.get(answer.id)  # None while it waits: no correction
-                    found += [answer] if now_said not in (None, (answer.event, answer.label)) else []
+                if last[answer.question] == round_:
+                    now_said = answers.get(answer.question)  # None while it waits: no correction
+                    found += [answer] if now_said not in (None, (answer.event, answer.answer)) else []
                 elif answer.event != SKIPPED:  # what was asked again had been skipped
                     raise UserError(
                         f"{self.who}: example {answer.id} was skipped in round {round_} and asked again in round "
-                        f"{last[answer.id]}: correct it there, and leave it skipped in round {round_}"
+                        f"{last[answer.question]}: correct it there, and leave it skipped in round {round_}"
                     )
         for answer in found:
             path = path_of(self.pool, answer.id)
             _log.info("%s: corrected: example %d%s", self.who, answer.id, f" ({path})" if path else "")
-        ledger.correct(found, self.oracle.who, now())
+        ledger.correct(self._priced(found), self.oracle.who, now())
+
+    def _priced(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers with what they cost, where the oracle has not said so and the task does.
+
+        Raises:
+          UserError: if one is no answer.
+        """
+        found = []
+        for answer in answers:
+            if answer.event == LABELLED:
+                if problem := self.answers.problem(answer.answer):
+                    raise UserError(f"{self.who}: {answer.question}: {problem}")
+                cost = self.answers.cost(answer.answer) if answer.cost is None else answer.cost
+                answer = answer._replace(cost=cost)
+            found.append(answer)
+        return found
+
+    def _cost(self, labels: int, before: int | None = None) -> float:
+        """What so many labels cost: what answers say of themselves, and config.active.cost_per_label for the others."""
+        said, number = self.ledger.costs(before)
+        return max(labels - number, 0) * self.active["cost_per_label"] + said
 
     def why_over(self) -> str:
         """Why no further round follows; empty where one does."""
@@ -145,7 +167,7 @@ class Loop:
             return f"these were all of config.active.rounds={active['rounds']}"
         if not len(self._free()):
             return "nothing is left to be asked"
-        if active["budget"] and (labels + 1) * active["cost_per_label"] > active["budget"]:
+        if active["budget"] and self._cost(labels + 1) > active["budget"]:
             return f"config.active.budget={active['budget']} is spent"
         if active["target"] and accuracies and accuracies[-1] >= active["target"]:
             return f"config.active.target={active['target']} is reached"
@@ -166,7 +188,9 @@ class Loop:
             free = others if len(others) else free
         count = min(active["per_round"] if labelled else active["initial"], len(free))
         if active["budget"]:
-            count = min(count, int(active["budget"] / active["cost_per_label"]) - len(self.ledger.labels()))
+            said, number = self.ledger.costs()
+            unsaid = len(self.ledger.labels()) - number
+            count = min(count, int((active["budget"] - said) / active["cost_per_label"]) - unsaid)
         choice = self.acquisition.choose(round_, free, labelled, count)
         if not choice.ids:
             return False
@@ -213,11 +237,6 @@ def run_loops(loops: Sequence[Loop]) -> None:
             if not loop.ask():
                 _log.info("%s: over after %d rounds: the stream has ended", loop.who, len(loop.measured))
                 return
-
-
-def make_ledger(folder: Path, identity: Mapping[str, Any]) -> Ledger:
-    """The ledger of a loop in its folder."""
-    return Ledger(folder / LEDGER_FILE, identity)
 
 
 def now() -> str:

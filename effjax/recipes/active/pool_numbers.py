@@ -16,12 +16,12 @@ from effjax.data.ledger import UNLABELABLE, Ledger
 from effjax.data.pool_files import Numbers, number_files, placed, read_numbers
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError
-from effjax.recipes.active.loop import LEDGER_FILE, UNREADABLE, now
+from effjax.recipes.active.folder import LoopFolder, loop_folders, pool_numbers_folder
+from effjax.recipes.active.loop import UNREADABLE, now
 from effjax.runtime.hosts import barrier, is_primary
 
 _log = logging.getLogger("effjax")
 
-POOL_FOLDER = "pool_files"
 # What was listed before ledgers noted names.
 _OLD_EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -39,10 +39,10 @@ def numbered_pool(pool: UnlabelledFolder, workdir: Path, name: str) -> Unlabelle
     Raises:
       UserError: if ledgers contradict each other, or one without names of files may be of other files.
     """
-    folder = workdir / POOL_FOLDER
+    folder = pool_numbers_folder(workdir)
     pool = pool.without(workdir)  # what loops write there shows images of the pool
     if is_primary():
-        ledgers = [Ledger(path) for path in sorted(workdir.glob(f"*/seed_*/{LEDGER_FILE}"))]
+        ledgers = [loop.ledger() for loop in loop_folders(workdir)]
         ledgers = [ledger for ledger in ledgers if ledger.identity.get("data", {}).get("pool") == name]
         numbers = _number(pool, folder, ledgers, name)
     barrier(f"{folder} numbered")
@@ -161,13 +161,12 @@ def _adopt(
 def _unproved(ledger: Ledger, pool: UnlabelledFolder) -> str:
     """What of a ledger's questions is not what the pool has under their numbers; empty if all is."""
     unreadable = {entry.id for entry in ledger.entries if entry.event == UNLABELABLE and entry.who == UNREADABLE}
-    waiting, queries = set(ledger.open()), ledger.path.parent / "queries"
-    shown = {int(path.name[6:]) for path in queries.glob("round_[0-9]*") if path.name[6:].isdigit()}
-    files = ledger.files()
-    for id_, round_ in ledger.last_asked().items():
+    waiting, folder = set(ledger.open()), LoopFolder(ledger.path.parent)
+    shown, files = folder.shown(), ledger.files()
+    for (id_, _, _), round_ in ledger.last_asked().items():
         if files[id_] is not None or id_ in unreadable or (id_ in waiting and round_ not in shown):
             continue
-        copy = queries / f"round_{round_:02d}" / "images" / f"{id_}.png"
+        copy = folder.picture(round_, id_)
         if not copy.exists():
             return f"{copy} is missing, by which {ledger.path} could be checked"
         if id_ >= len(pool) or not _same(copy, pool[id_]["image"]):

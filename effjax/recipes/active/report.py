@@ -9,6 +9,7 @@ from typing import Any
 
 from effjax.files import write_whole
 from effjax.recipes.active import sections
+from effjax.recipes.active.answers import answers_of
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.watch import watched_ids, watched_table
@@ -68,11 +69,10 @@ def report(
     whole = _with_all_labels(config, summary)
     notes = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)]
     folders = {
-        name: [LoopFolder(workdir / name / f"seed_{seed['seed']}") for seed in run["seeds"]]
-        for name, run in measured.items()
+        name: [LoopFolder.of(workdir, name, seed["seed"]) for seed in run["seeds"]] for name, run in measured.items()
     }
     firsts = {labels[name]: several[0] for name, several in folders.items()}
-    whole_folders = {label: LoopFolder(workdir / name / f"seed_{config['seed']}") for name, label in whole.items()}
+    whole_folders = {label: LoopFolder.of(workdir, name, config["seed"]) for name, label in whole.items()}
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
     name_of = functools.partial(path_of, datasets.train)
     class_names = datasets.info.class_names
@@ -87,7 +87,7 @@ def report(
         so_far="" if final else _so_far(config, workdir, summary),
         split=split,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, name_of, class_names),
+        asked=sections.asked(firsts, image_of, name_of, answers_of(datasets.info).show),
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )
 
@@ -161,7 +161,7 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
         name: [
             (seed["seed"], ledger)
             for seed in run["seeds"]
-            if (ledger := LoopFolder(workdir / name / f"seed_{seed['seed']}").ledger())
+            if (ledger := LoopFolder.of(workdir, name, seed["seed"]).ledger())
         ]
         for name, run in measured.items()
     }
@@ -213,7 +213,7 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
     waiting = []
     for name, run in summary.items():
         for seed in run["seeds"]:
-            ledger = LoopFolder(workdir / name / f"seed_{seed['seed']}").ledger()
+            ledger = LoopFolder.of(workdir, name, seed["seed"]).ledger()
             if ledger and (count := len(ledger.open())):
                 waiting.append(
                     f"{_labels(config, summary)[name]} seed {seed['seed']}, round {ledger.round}: {count} labels"

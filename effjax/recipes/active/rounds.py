@@ -12,7 +12,8 @@ import numpy as np
 from effjax import metrics, selection
 from effjax.data.base import Source
 from effjax.errors import UserError
-from effjax.files import read_arrays, read_json, write_whole
+from effjax.files import read_arrays, write_whole
+from effjax.recipes.active.folder import ANEW, LoopFolder
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.trainer import LabelsOf, Trainer
 from effjax.recipes.build.datasets import Datasets
@@ -21,9 +22,6 @@ from effjax.runtime.hosts import barrier, is_primary
 
 Tree = Any
 
-RESULT_FILE, TEST_FILE, TEST_PROBS_FILE, MAP_FILE = "result.json", "test.json", "test_probs.npy", "map.npz"
-_ANEW = f"remove the {RESULT_FILE} beside it, then run the same command again: the round is trained and measured anew"
-
 
 @dataclasses.dataclass(frozen=True)
 class Rounds:
@@ -31,7 +29,7 @@ class Rounds:
 
     Attributes:
       seed: of every draw.
-      folder: the loop's: a folder a round lies in it.
+      folder: the loop's.
       trainer: what trains, this loop alone or several together.
       loop: which of the trainer's loops this is.
       datasets: the pool (``train``), validation and test sets.
@@ -40,7 +38,7 @@ class Rounds:
     """
 
     seed: int
-    folder: Path
+    folder: LoopFolder
     trainer: Trainer
     loop: int
     datasets: Datasets
@@ -52,9 +50,6 @@ class Rounds:
         """Of the run in the config, for messages."""
         return self.trainer.name
 
-    def path(self, round_: int) -> Path:
-        return self.folder / f"round_{round_:02d}"
-
     def train(self, round_: int) -> dict[str, Any]:
         """Trains on the labels there are, and measures on validation; what is done is not done again.
 
@@ -64,22 +59,21 @@ class Rounds:
         Raises:
           UserError: if there is no label.
         """
-        result = self.path(round_) / RESULT_FILE
-        if result.exists():
-            return read_json(result)
+        if known := self.folder.result(round_):
+            return known
         variables = self.trainer.train(round_, self.loop)
-        self.path(round_).mkdir(parents=True, exist_ok=True)
+        self.folder.round(round_).mkdir(parents=True, exist_ok=True)
         with predictions_of(f"{self.name} seed {self.seed}, the network of round {round_}"):
             measured = {"round": round_, "labels": len(self.labels_of(round_)), **self._validate(variables)}
             probs, _ = self.predict(variables, self.datasets.test, self.seed)
         # The answers are kept, the labels of the test split are not looked at: see `test`.
-        _save(self.path(round_) / TEST_PROBS_FILE, lambda file: np.save(file, probs.mean(0)))
+        _save(self.folder.test_probs_file(round_), lambda file: np.save(file, probs.mean(0)))
         if self.trainer.assembled.config["record"]:
             self._map(round_)
-        write_json(result, measured)
+        write_json(self.folder.result_file(round_), measured)
         if round_:  # its network has done its work; what it said is in the files
             self.trainer.forget(round_ - 1, self.loop)
-        barrier(f"{result}")
+        barrier(f"{self.folder.result_file(round_)}")
         return measured
 
     def variables(self, round_: int) -> Tree:
@@ -92,9 +86,9 @@ class Rounds:
         Args:
           measured: what :meth:`train` returned.
         """
-        probs = read_arrays(self.path(measured["round"]) / TEST_PROBS_FILE, _ANEW)
+        probs = read_arrays(self.folder.test_probs_file(measured["round"]), ANEW)
         found = _measures("test", probs, self.datasets.test.column("label"), measured["temperature"])
-        write_json(self.path(measured["round"]) / TEST_FILE, found)
+        write_json(self.folder.test_file(measured["round"]), found)
         return {**measured, **found}
 
     def recorded_map(self, round_: int) -> tuple[np.ndarray, selection.DatasetMap]:
@@ -103,10 +97,9 @@ class Rounds:
         Raises:
           UserError: if nothing was recorded.
         """
-        path = self.path(round_) / MAP_FILE
-        if not path.exists():
+        found = self.folder.map(round_)
+        if found is None:
             raise UserError(f"config.runs.{self.name}.record must be True: outliers are found on its dataset map")
-        found = read_arrays(path, _ANEW)
         return found["id"], selection.DatasetMap(*(found[name] for name in selection.DatasetMap._fields))
 
     def _validate(self, variables: Tree) -> dict[str, float]:
@@ -122,7 +115,7 @@ class Rounds:
         ids = np.fromiter(labels, np.int32)
         mapped = selection.map_of_records(self.trainer.records(round_, self.loop), ids)
         arrays = {"id": ids, "label": np.fromiter(labels.values(), np.int32), **mapped._asdict()}
-        _save(self.path(round_) / MAP_FILE, lambda file: np.savez(file, **arrays))
+        _save(self.folder.map_file(round_), lambda file: np.savez(file, **arrays))
 
 
 def _measures(role: str, probs: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:

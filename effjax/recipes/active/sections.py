@@ -30,7 +30,7 @@ def asked(
     folders: Mapping[str, LoopFolder],
     image_of: Callable[[int], np.ndarray],
     name_of: Callable[[int], str],
-    class_names: Sequence[str],
+    show: Callable[[Any], str],
 ) -> dict[str, list[AskedRound]]:
     """What loops asked for, round by round; as much of it as a page can hold.
 
@@ -38,7 +38,7 @@ def asked(
       folders: by run, a loop's.
       image_of: see :func:`images_by_id`.
       name_of: from global id to what is said of an image besides its label; may be empty.
-      class_names: in the order of the labels.
+      show: an answer in words.
     """
     ledgers = {name: ledger for name, folder in folders.items() if (ledger := folder.ledger()) and ledger.entries}
     if not ledgers:
@@ -47,9 +47,7 @@ def asked(
     examples, rounds = how_many(image, [ledger.round + 1 for ledger in ledgers.values()])
     return {
         name: [
-            _asked_round(
-                *(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, class_names, examples)
-            )
+            _asked_round(*(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, show, examples))
             for round_ in np.unique(np.linspace(0, ledger.round, min(rounds, ledger.round + 1)).round())
         ]
         for name, ledger in ledgers.items()
@@ -63,8 +61,8 @@ def class_counts(ledgers: Sequence[Ledger], num_classes: int) -> np.ndarray:
     for ledger in ledgers:
         loops[: ledger.round + 1] += 1
         asked = ledger.last_asked()
-        for id_, label in ledger.labels().items():
-            counts[asked[id_], label] += 1
+        for question, label in ledger.learnt().items():
+            counts[asked[question], label] += 1
     return counts / loops[:, None]
 
 
@@ -140,11 +138,11 @@ def reliability(
     return bins
 
 
-def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, class_names, most: int) -> AskedRound:
-    scores = {e.id: e.score for e in ledger.entries if e.event == ASKED and e.round == round_}
-    last, holds = ledger.last_asked(), ledger.answers()
+def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, most: int) -> AskedRound:
+    entries = [entry for entry in ledger.entries if entry.event == ASKED and entry.round == round_]
+    scores, last, holds = {entry.id: entry.score for entry in entries}, ledger.last_asked(), ledger.answers()
     # What was skipped may have been asked again since: its answer is shown there.
-    answers = {id_: holds.get(id_) if last[id_] == round_ else (SKIPPED, None) for id_ in scores}
+    answers = {e.id: holds.get(e.question) if last[e.question] == round_ else (SKIPPED, None) for e in entries}
     corrected = {entry.id for entry in ledger.entries if entry.event == CORRECTED}
     known = ledger.labels(before=round_)
 
@@ -152,17 +150,17 @@ def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, class_
         if answers[id_] is None:
             said = _WAITING
         else:
-            event, label = answers[id_]
-            said = class_names[label] if event == LABELLED else event
+            event, answer = answers[id_]
+            said = show(answer) if event == LABELLED else event
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
 
     def one(id_: int) -> Asked:
         query = queries.get(id_, {})
         near = query.get("nearest")
-        neighbour = Shown(image_of(near), class_names[known[near]]) if near in known else None
-        label = answers[id_][1] if answers[id_] else None
-        differs = neighbour is not None and label is not None and label != known[near]
+        neighbour = Shown(image_of(near), show(known[near])) if near in known else None
+        answer = answers[id_][1] if answers[id_] else None
+        differs = neighbour is not None and answer is not None and answer != known[near]
         return Asked(Shown(image_of(id_), said(id_)), scores[id_], neighbour, query.get("distance"), differs)
 
     events = Counter(answer[0] if answer else _WAITING for answer in answers.values())

@@ -13,10 +13,10 @@ import numpy as np
 from effjax.data import draws
 from effjax.errors import UserError, nearest
 from effjax.files import read_arrays, write_whole
+from effjax.recipes.active.folder import LoopFolder
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.selection import streams
 
-STATE_FILE = "stream.npz"
 _ORDER = 2**40  # beyond all epochs: the stream's order is no epoch's
 
 
@@ -41,7 +41,7 @@ class Stream:
     def next_round(
         self,
         round_: int,
-        folder: Callable[[int], Path],
+        folder: LoopFolder,
         scores_of: Callable[[np.ndarray], np.ndarray] | None,
         count: int,
     ) -> tuple[list[int], list[float] | None]:
@@ -49,17 +49,17 @@ class Stream:
 
         Args:
           round_: the round that is chosen for.
-          folder: from a round to its folder, where the policy's state after it is kept.
+          folder: the loop's, where the policy's state after each round is kept.
           scores_of: from global ids to their scores by the network of the round before; None where there is none yet.
           count: how many examples a round asks for on average; without scores, exactly.
 
         Returns:
           Global ids and their scores, in the order they came; none where the stream has ended.
         """
-        position, state = self._load(folder(round_ - 1)) if round_ else (0, self.policy.start)
+        position, state = self._load(folder.stream_file(round_ - 1)) if round_ else (0, self.policy.start)
         if scores_of is None:
             rows = position + np.flatnonzero(~np.isin(self.order[position:], self._gone))[:count]
-            self._save(folder(round_), int(rows[-1]) + 1 if len(rows) else len(self.order), state)
+            self._save(folder.stream_file(round_), int(rows[-1]) + 1 if len(rows) else len(self.order), state)
             return self.order[rows].tolist(), None
         ids: list[int] = []
         scores: list[float] = []
@@ -73,20 +73,19 @@ class Stream:
             state, queries = jax.lax.scan(self.policy.step, state, jnp.asarray(found, jnp.float32))
             asked = np.asarray(queries)
             ids, scores = passing[asked].tolist(), found[asked].tolist()
-        self._save(folder(round_), position, state)
+        self._save(folder.stream_file(round_), position, state)
         return ids, scores
 
-    def _save(self, folder: Path, position: int, state: Any) -> None:
+    def _save(self, path: Path, position: int, state: Any) -> None:
         if is_primary():
-            self._write(folder, position, state)
-        barrier(f"{folder / STATE_FILE}")
+            self._write(path, position, state)
+        barrier(f"{path}")
 
-    def _write(self, folder: Path, position: int, state: Any) -> None:
+    def _write(self, path: Path, position: int, state: Any) -> None:
         leaves = {f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))}
-        write_whole(folder / STATE_FILE, lambda file: np.savez(file, position=position, **leaves))
+        write_whole(path, lambda file: np.savez(file, position=position, **leaves))
 
-    def _load(self, folder: Path) -> tuple[int, Any]:
-        path = folder / STATE_FILE
+    def _load(self, path: Path) -> tuple[int, Any]:
         if not path.exists():
             raise UserError(f"{path} is missing: it says where the stream stands; restore it, or start the loop anew")
         found = read_arrays(path, "it says where the stream stands; restore it, or start the loop anew")

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,19 @@ from effjax.data.feeds import ChosenFeed
 from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
+from effjax.recipes.active.answers import AnswerFormat
+from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.build.assemble import Assembled
 from effjax.runtime import Job, fit
 from effjax.runtime import checkpoints as stored
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
-from effjax.specs import Spec
 from effjax.steps import TrainState, member_of
 
 _log = logging.getLogger("effjax")
 
 Tree = Any
-LabelsOf = Callable[[int], Mapping[int, int]]
+LabelsOf = Callable[[int], Mapping[int, Any]]
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ class Trainer:
 
     Attributes:
       name: of the run in the config, for messages.
-      folder: that a folder a round lies in.
+      folder: the loop's, or that of all that train together.
       assembled: what trains; with several loops, it has a member for each.
       pool: where labelled examples are read.
       capacity: the most labelled examples there will ever be: the arrays on the device have room for so many from the
@@ -44,12 +44,13 @@ class Trainer:
       warm: whether a round starts from the parameters of the round before.
       identity: what makes the loops what they are.
       seeds: of the loops.
-      labels_of: of each loop, from a round to the labels that it trains on, by global id.
+      labels_of: of each loop, from a round to the answers that it trains on, by global id.
+      answers: what is learnt from an answer.
       together: whether each network of the program is a loop's; otherwise all are of the one loop.
     """
 
     name: str
-    folder: Path
+    folder: LoopFolder
     assembled: Assembled
     pool: Source
     capacity: int
@@ -57,12 +58,10 @@ class Trainer:
     identity: Mapping[str, Any]
     seeds: Sequence[int]
     labels_of: Sequence[LabelsOf]
+    answers: AnswerFormat
     together: bool
     _last: tuple[int, Tree] | None = None
     _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
-
-    def path(self, round_: int) -> Path:
-        return self.folder / f"round_{round_:02d}"
 
     def train(self, round_: int, loop: int = 0) -> Tree:
         """A loop's network after a round, on the host; all loops' are trained where that has not been done.
@@ -80,20 +79,20 @@ class Trainer:
 
     def records(self, round_: int, loop: int = 0) -> Mapping[str, np.ndarray]:
         """What the training of a loop's network has recorded of each example."""
-        folder = self.path(round_) / "checkpoints"
+        folder = self.folder.checkpoints(round_)
         return self._own(stored.read_records(folder, stored.steps(folder)[-1]), loop)
 
     def forget(self, round_: int, loop: int = 0) -> None:
         """Throws the checkpoints of a round away, once every loop has said so."""
         self._forgotten.setdefault(round_, set()).add(loop)
         if len(self._forgotten[round_]) == len(self.seeds) and is_primary():
-            shutil.rmtree(self.path(round_) / "checkpoints", ignore_errors=True)
+            shutil.rmtree(self.folder.checkpoints(round_), ignore_errors=True)
 
     def _all(self, round_: int) -> Tree:
         """The variables of all loops' networks after a round that has been trained."""
         if self._last is not None and self._last[0] == round_:
             return self._last[1]
-        folder = self.path(round_) / "checkpoints"
+        folder = self.folder.checkpoints(round_)
         if not stored.is_finished(folder, self.assembled.job.total_steps):  # never trained, forgotten, or half again
             return self._fit(round_)
         return stored.read_variables(folder, stored.steps(folder)[-1])
@@ -118,7 +117,7 @@ class Trainer:
         fitted = fit(
             dataclasses.replace(self.assembled.job, feed=self._feed(labels)),
             state,
-            workdir=self.path(round_),
+            workdir=self.folder.round(round_),
             identity={**self.identity, "round": round_, "labels": digest},
             keep=1,
             label=f"{self.name} {who} round {round_} ({len(labels[0]):,} labels)",
@@ -127,7 +126,7 @@ class Trainer:
 
     def _forget_other_labels(self, round_: int, digest: str) -> None:
         """Throws away what an interrupted training has left if it had other labels: files may be gone since."""
-        folder = self.path(round_) / "checkpoints"
+        folder = self.folder.checkpoints(round_)
         try:
             found = dict(stored.read_meta(folder, stored.steps(folder)[-1])["identity"])
         except Exception:  # there is none, or whoever reads it says what is wrong with it
@@ -148,10 +147,10 @@ class Trainer:
             return list(self.seeds)
         return [self.seeds[0] * members + m for m in range(members)] if members else self.seeds[0]
 
-    def _feed(self, labels: Sequence[Mapping[int, int]]) -> ChosenFeed:
+    def _feed(self, labels: Sequence[Mapping[int, Any]]) -> ChosenFeed:
         """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
-        union = {id_: {"label": label} for own in labels for id_, label in own.items()}
-        known = labelled(self.pool, union, {"label": Spec(np.int32)})
+        union = {id_: self.answers.read(answer) for own in labels for id_, answer in own.items()}
+        known = labelled(self.pool, union, self.answers.specs)
         arrays = as_arrays(known)
         room = self.capacity - len(known)
         arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}

@@ -45,7 +45,7 @@ class Experiment:
 
     def folder(self, name: str, seed: int | None) -> Path:
         """A run's folder of a seed; None: the one of all seeds, where they train in one program."""
-        return self.workdir / name / ("together" if seed is None else f"seed_{seed}")
+        return run_folder(self.workdir, name, seed)
 
     def make_all(self, names: Iterable[str], make: Callable[[str], None]) -> None:
         """Makes all runs before any is trained: a mistake in the last costs nothing.
@@ -58,3 +58,8 @@ class Experiment:
             with noted(found, f"config.runs.{name}"):
                 make(name)
         refuse(found)
+
+
+def run_folder(workdir: Path, name: str, seed: int | None) -> Path:
+    """A run's folder in that of its experiment; arguments as :meth:`Experiment.folder`."""
+    return workdir / name / ("together" if seed is None else f"seed_{seed}")

@@ -37,7 +37,9 @@ class Active:
     )
     oracle: str = key("dataset", one_of("dataset", "folder", "label_studio"), "who answers")
     budget: float = key(0.0, number(0, 1e15), "what all labels may cost; 0: no limit")
-    cost_per_label: float = key(1.0, number(0, 1e15, above=True), "of one label")
+    cost_per_label: float = key(
+        1.0, number(0, 1e15, above=True), "of a label whose answer does not say what it costs, in the unit of `budget`"
+    )
     target: float = key(0.0, fraction(), "the validation accuracy to stop at; 0: none")
     patience: int = key(
         0, whole(0, LONG), "the loop ends after so many rounds without a better validation accuracy; 0: it does not"

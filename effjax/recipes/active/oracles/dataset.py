@@ -2,8 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from effjax.data.base import Source
 from effjax.data.ledger import LABELLED, Answer
+from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.oracles.base import Query
 
 
@@ -11,20 +14,26 @@ class DatasetOracle:
     """Answers at once, and rightly.
 
     Args:
-      source: with labels, read by global id.
+      source: with the targets, read by global id.
+      answers: what an answer is.
     """
 
     who, may_correct = "dataset", False
 
-    def __init__(self, source: Source):
-        self._labels = dict(zip(source.ids().tolist(), source.column("label").tolist(), strict=True))
+    def __init__(self, source: Source, answers: AnswerFormat):
+        self._ids, self._answers = source.ids(), answers
+        self._order = np.argsort(self._ids, kind="stable")
+        self._targets = {name: source.column(name) for name in answers.specs}
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Nothing to hand over."""
 
     def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
-        """Returns the labels of what waits for them."""
-        return [Answer(id_, LABELLED, self._labels[id_]) for id_ in asked if id_ in waiting]
+        """Returns the answers to what waits for them."""
+        ids = [id_ for id_ in asked if id_ in waiting]
+        rows = self._order[np.searchsorted(self._ids, ids, sorter=self._order)]
+        targets = ({name: column[row] for name, column in self._targets.items()} for row in rows)
+        return [Answer(id_, LABELLED, self._answers.write(one)) for id_, one in zip(ids, targets, strict=True)]
 
     def how_to_go_on(self, round_: int) -> str:
         return ""

@@ -6,12 +6,15 @@ import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from effjax.data.ledger import Answer
 from effjax.files import spreadsheet_safe, storage, write_text
-from effjax.recipes.active.oracles.base import NO_LABEL, Query, parse_label, raise_all, user_name, whole_number
+from effjax.recipes.active.answers import NO_LABEL, AnswerFormat, parse_answer, whole_number
+from effjax.recipes.active.folder import round_name
+from effjax.recipes.active.oracles.base import Query, raise_all, user_name
 from effjax.recipes.active.oracles.tables import read_table
 from effjax.reports.contact_sheet import fitted, picture
 from effjax.reports.numbered_sheet import numbered_sheet
@@ -26,17 +29,17 @@ class FolderOracle:
 
     Args:
       folder: that holds the rounds' folders.
-      class_names: in the order of the labels.
+      answers: what people are to write, and what it means.
     """
 
     may_correct = True
 
-    def __init__(self, folder: str | Path, class_names: Sequence[str]):
-        self.folder, self.class_names = Path(folder), tuple(class_names)
+    def __init__(self, folder: str | Path, answers: AnswerFormat):
+        self.folder, self.format = Path(folder), answers
         self.who = user_name()
 
     def round_folder(self, round_: int) -> Path:
-        return self.folder / f"round_{round_:02d}"
+        return self.folder / round_name(round_)
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Writes the folder, whole or not at all; one that is there is somebody's work and stays as it is.
@@ -94,7 +97,7 @@ class FolderOracle:
     def how_to_go_on(self, round_: int) -> str:
         folder = self.round_folder(round_)
         return (
-            f"write a class ({', '.join(self.class_names)}), or {' or '.join(NO_LABEL)}, into the column label of "
+            f"write {self.format.hint}, or {' or '.join(NO_LABEL)}, into the column label of "
             f"{folder / LABELS_FILE} for each image of {folder / SHEET_FILE}"
         )
 
@@ -110,9 +113,9 @@ class FolderOracle:
             raise ValueError(f"id {id_} comes twice")
         return id_
 
-    def _parse(self, label: str, id_: int) -> tuple[str, int | None]:
+    def _parse(self, label: str, id_: int) -> tuple[str, Any]:
         try:
-            return parse_label(label, self.class_names)
+            return parse_answer(label, self.format)
         except ValueError as error:
             raise ValueError(f"id {id_}: {error}") from error
 

@@ -11,7 +11,8 @@ from xml.sax.saxutils import quoteattr
 from effjax.data.ledger import SKIPPED, Answer
 from effjax.errors import UserError
 from effjax.files import storage, write_text
-from effjax.recipes.active.oracles.base import NO_LABEL, Query, parse_label, raise_all, whole_number
+from effjax.recipes.active.answers import NO_LABEL, AnswerFormat, parse_answer, whole_number
+from effjax.recipes.active.oracles.base import Query, raise_all
 from effjax.recipes.active.oracles.folder import FolderOracle, image_file
 from effjax.recipes.active.oracles.tables import read_table
 
@@ -54,11 +55,19 @@ class LabelStudioOracle(FolderOracle):
     Args:
       folder: that holds the rounds' folders. Label Studio serves it as a local storage; its parent is the root
         (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT), for a storage must lie below that.
-      class_names: in the order of the labels.
+      answers: what people choose from, and what it means.
+
+    Raises:
+      UserError: if people do not choose from anything.
 
     References:
       `Label Studio's task and export format <https://labelstud.io/guide/task_format>`_.
     """
+
+    def __init__(self, folder: str | Path, answers: AnswerFormat):
+        super().__init__(folder, answers)
+        if not answers.choices:
+            raise UserError("config.active.oracle='label_studio': there people choose from classes; else take 'folder'")
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Writes the folder, and the two files that Label Studio imports, if they are not there."""
@@ -78,7 +87,7 @@ class LabelStudioOracle(FolderOracle):
             }
             for query in queries
         ]
-        choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in (*self.class_names, *NO_LABEL))
+        choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in (*self.format.choices, *NO_LABEL))
         config = (
             '<View>\n  <Header value="$path"/>\n  <Image name="image" value="$image"/>\n'
             f'  <Choices name="label" toName="image">{choices}\n  </Choices>\n</View>\n'
@@ -146,12 +155,12 @@ class LabelStudioOracle(FolderOracle):
 
     def _answer(self, id_: int, said: Sequence[Said]) -> list[Answer]:
         """The one answer of all who have said something; none where nobody has. Whoever skips it has no opinion."""
-        answers: dict[tuple[str, int | None], Answer] = {}
+        answers: dict[str, Answer] = {}
         texts: list[str] = []
         for one in said:
             for choice in one.choices:
-                event, label = parse_label(choice, self.class_names)
-                answers.setdefault((event, label), Answer(id_, event, label, one.who, one.seconds))
+                event, answer = parse_answer(choice, self.format)
+                answers.setdefault(json.dumps([event, answer]), Answer(id_, event, answer, one.who, one.seconds))
                 texts.append(f"{one.who or 'somebody'} says {choice!r}")
         if len(answers) > 1:
             raise ValueError(f"{', '.join(dict.fromkeys(texts))}: let them agree, and export again")
