@@ -227,12 +227,12 @@ def test_the_ledger_alone_is_enough(again):
 def test_a_ledger_of_before_is_adopted_where_nothing_has_moved(again):
     home, config = again, pool_config(again)
     asks(config, home)
-    before = [(e.id, e.event, e.label) for e in ledger_of(home).entries]
+    before = [(e.id, e.event, e.answer) for e in ledger_of(home).entries]
     as_it_was_before(home)
     paint(home / "pool" / "zz_dog.png", 50)  # after all others: no number moves
     second = asks(config, home)
     ledger = ledger_of(home)
-    assert [(e.id, e.event, e.label) for e in ledger.entries][: len(before)] == before
+    assert [(e.id, e.event, e.answer) for e in ledger.entries][: len(before)] == before
     assert all(file is not None for file in ledger.files().values())
     assert all_right(home)
     paint(home / "pool" / "a_dog.png", 51)  # now the names are there
