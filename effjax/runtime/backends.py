@@ -14,8 +14,8 @@ import numpy as np
 
 from effjax.errors import UserError, nearest
 from effjax.runtime.hosts import barrier
+from effjax.typing import PyTree
 
-Tree = Any
 AXIS = "batch"
 
 # jaxlib 0.10 hands unpadded convolutions on CPU to a library that runs them on one core: a training step of a small
@@ -55,7 +55,7 @@ class Backend(abc.ABC):
             fitting = f"{above}" if below <= 0 else f"{below} or {above}"
             raise UserError(f"batch_size={batch_size} is not a multiple of the {count} devices; use {fitting}")
 
-    def replicate(self, tree: Tree) -> Tree:
+    def replicate(self, tree: PyTree) -> PyTree:
         """Puts every array whole on every device. Copies: what comes in stays valid when the result is donated."""
         return jax.tree.map(self._replicate, tree)
 
@@ -63,7 +63,7 @@ class Backend(abc.ABC):
         host = np.array(array)  # a fresh copy, since on CPU a device array may share the host's memory
         return jax.make_array_from_process_local_data(self._replicated, host, host.shape)
 
-    def fetch(self, tree: Tree) -> Tree:
+    def fetch(self, tree: PyTree) -> PyTree:
         """Copies replicated arrays to the host, as numpy."""
         return jax.tree.map(lambda x: np.array(x.addressable_data(0) if isinstance(x, jax.Array) else x), tree)
 
@@ -82,11 +82,11 @@ class Backend(abc.ABC):
             return lowered.compile()  # a jaxlib that no longer knows the option
 
     @abc.abstractmethod
-    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+    def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         """Places this process's part of a batch; ``axis`` is the one that examples lie along."""
 
     @abc.abstractmethod
-    def compile(self, function: Callable, state: Tree, resident: Tree, inputs: Tree, *, axis: int, donate: bool):
+    def compile(self, function: Callable, state: PyTree, resident: PyTree, inputs: PyTree, *, axis: int, donate: bool):
         """Compiles ``function`` ahead of its first call.
 
         Args:
@@ -110,7 +110,7 @@ class JitBackend(Backend):
     def _sharding(self, axis: int) -> jax.NamedSharding:
         return jax.NamedSharding(self.mesh, jax.P(*([None] * axis), AXIS))
 
-    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+    def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         sharding = self._sharding(axis)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), inputs)
 
@@ -129,7 +129,7 @@ class PmapBackend(Backend):
 
     axis_name = AXIS
 
-    def shard(self, inputs: Tree, *, axis: int) -> Tree:
+    def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         sharding = jax.NamedSharding(self.mesh, jax.P(AXIS))
         local = len([d for d in self.devices if d.process_index == jax.process_index()])
 
@@ -154,7 +154,7 @@ class PmapBackend(Backend):
             return self._compiled(mapped.lower(*_shapes(args)))
         return self._compiled(mapped.lower(*self._local_stand_ins(*args)))
 
-    def _local_stand_ins(self, state: Tree, resident: Tree, inputs: Tree) -> Tree:
+    def _local_stand_ins(self, state: PyTree, resident: PyTree, inputs: PyTree) -> PyTree:
         """Arrays of this process alone: with several processes ``pmap`` takes no shapes in their stead."""
         local = len([d for d in self.devices if d.process_index == jax.process_index()])
         whole = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (state, resident))
@@ -177,7 +177,7 @@ class _Together:
         return self._program(*args)
 
 
-def _shapes(tree: Tree) -> Tree:
+def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 

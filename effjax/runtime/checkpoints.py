@@ -25,10 +25,10 @@ from effjax.runtime.preservation import NewestAndTheirBest
 from effjax.runtime.stragglers import ignore_save_threads, ignore_stragglers
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 
 _DROPPED = "dropped"  # where a checkpoint goes that is kept no longer
 
@@ -226,8 +226,8 @@ def read_meta(directory: str | Path, step: int) -> Mapping[str, Any]:
 
 
 def _read_item(
-    directory: str | Path, step: int, name: str, notes: Mapping[str, Any], template: Tree | None = None
-) -> Mapping[str, Tree]:
+    directory: str | Path, step: int, name: str, notes: Mapping[str, Any], template: PyTree | None = None
+) -> Mapping[str, PyTree]:
     """Reads the arrays of a checkpoint's part; without a template, as they were written."""
     part = Path(directory).absolute() / str(step) / name
     with _reading(part), ocp.StandardCheckpointer() as reader:
@@ -252,7 +252,7 @@ def _reading(part: Path) -> Iterator[None]:
 
 def read_variables(
     directory: str | Path, step: int, *, member: int | None = None, best: bool = False
-) -> Mapping[str, Tree]:
+) -> Mapping[str, PyTree]:
     """Reads a student's variables for evaluation, as numpy arrays, whatever trained it.
 
     Args:
@@ -339,17 +339,17 @@ def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], direct
         )
 
 
-def _model_item(state: TrainState) -> dict[str, Tree]:
+def _model_item(state: TrainState) -> dict[str, PyTree]:
     item = {"params": state.params, "model_state": state.model_state, "ema": state.ema if state.ema != () else {}}
     return item if state.best == () else {**item, "best": state.best}
 
 
-def _training_item(state: TrainState) -> dict[str, Tree]:
+def _training_item(state: TrainState) -> dict[str, PyTree]:
     item = {"step": state.step, "seed": state.seed, "opt_state": _named_leaves(state.opt_state)}
     return item if state.records == () else {**item, "records": dict(state.records)}
 
 
-def _named_leaves(tree: Tree) -> dict[str, Any]:
+def _named_leaves(tree: PyTree) -> dict[str, Any]:
     """An optimiser's state as a flat mapping: its own containers are optax's business, not the file's."""
     return {path_name(path).replace("/", "."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
@@ -364,7 +364,7 @@ def _steps_in(directory: Path) -> list[int]:
     return sorted(ocp.utils.checkpoint_steps(directory)) if directory.is_dir() else []
 
 
-def _host(tree: Tree) -> Tree:
+def _host(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
 
 

@@ -9,13 +9,12 @@ import jax
 import numpy as np
 
 from effjax.steps.masks import path_name
-
-Tree = Any
+from effjax.typing import PyTree
 
 _HASHES, _SEAL = "hashes", "seal"
 
 
-def tree_sha256(tree: Tree) -> str:
+def tree_sha256(tree: PyTree) -> str:
     """Hashes arrays with their paths, types and shapes; containers without arrays do not count."""
     digest = hashlib.sha256()
     leaves = [(path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
@@ -25,7 +24,7 @@ def tree_sha256(tree: Tree) -> str:
     return digest.hexdigest()
 
 
-def sealed(notes: Mapping[str, Any], items: Mapping[str, Tree]) -> dict[str, Any]:
+def sealed(notes: Mapping[str, Any], items: Mapping[str, PyTree]) -> dict[str, Any]:
     """Adds to a checkpoint's notes the hashes of its items, and one of the notes themselves.
 
     Args:
@@ -44,7 +43,7 @@ def is_intact(notes: Mapping[str, Any]) -> bool:
     return notes[_SEAL] == _json_sha256({key: value for key, value in notes.items() if key != _SEAL})
 
 
-def holds(notes: Mapping[str, Any], name: str, item: Tree) -> bool:
+def holds(notes: Mapping[str, Any], name: str, item: PyTree) -> bool:
     """Whether an item is the one that was saved under this name; where the notes do not say, it passes."""
     hashes = notes.get(_HASHES)
     return hashes is None or hashes.get(name) == tree_sha256(item)

@@ -11,8 +11,7 @@ from effjax.metrics.metric import computed
 from effjax.runtime.backends import Backend
 from effjax.steps import member_of
 from effjax.steps.evaluate import KEPT
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 class Evaluator:
@@ -41,10 +40,10 @@ class Evaluator:
     ):
         self._step, self._backend, self._batches, self._keep = step, backend, batches, keep
         self._members, self._on_host = members, on_host or {}
-        self._placed: list[Tree] | None = None
+        self._placed: list[PyTree] | None = None
         self._programs: dict[Hashable, Callable] = {}
 
-    def prepare(self, variables: Tree, settings: Hashable = ()) -> None:
+    def prepare(self, variables: PyTree, settings: Hashable = ()) -> None:
         """Compiles ahead of the first call, for variables of these shapes and a stage of these settings."""
         if settings not in self._programs:
             batch, step = next(iter(self._iterate())), self._step(settings)
@@ -54,7 +53,7 @@ class Evaluator:
 
             self._programs[settings] = self._backend.compile(function, variables, {}, batch, axis=0, donate=False)
 
-    def __call__(self, variables: Tree, settings: Hashable = ()) -> dict[str, Any]:
+    def __call__(self, variables: PyTree, settings: Hashable = ()) -> dict[str, Any]:
         """Returns the metrics of ``variables`` (replicated on the devices) by name: numbers, or one a member."""
         self.prepare(variables, settings)
         merged: list[dict[str, Any]] = [{} for _ in range(self._members or 1)]
@@ -78,7 +77,7 @@ class Evaluator:
             state = metric.update(preds, batch, batch["mask"].astype(bool))
             so_far[name] = so_far[name].merge(state) if name in so_far else state
 
-    def _iterate(self) -> Iterable[Tree]:
+    def _iterate(self) -> Iterable[PyTree]:
         if self._placed is not None:
             return self._placed
         placed = (self._backend.shard(batch, axis=0) for batch in self._batches())

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -26,8 +26,7 @@ from effjax.steps import (
 )
 from effjax.steps.axes import on_axis
 from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 class Feed(Protocol):
@@ -42,12 +41,12 @@ class Feed(Protocol):
     def example(self, settings: Mapping[str, Hashable] = ...) -> Mapping[str, np.ndarray]:
         """A batch of this process in a stage of these settings, for its shapes."""
 
-    def block_example(self, length: int, settings: Mapping[str, Hashable] = ...) -> Tree:
+    def block_example(self, length: int, settings: Mapping[str, Hashable] = ...) -> PyTree:
         """What :meth:`blocks` yields, for its shapes."""
 
     def blocks(
         self, settings: Mapping[str, Hashable], seeds: int | Sequence[int], start: int, stop: int, length: int
-    ) -> Iterator[Tree]:
+    ) -> Iterator[PyTree]:
         """Yields, for every ``length`` steps from ``start`` to ``stop``, this process's inputs ``[length, B, ...]``.
 
         They are a function of seed and step alone: rows of ``resident`` as ``{"row": int32 [length, B]}``, or batches;
@@ -147,7 +146,7 @@ class Job:
     def _over_members(self, function: Callable[[TrainState], TrainState], state: TrainState) -> TrainState:
         return over_members(function, (0,), unroll=True)(state) if self.members else function(state)
 
-    def check(self, state: TrainState, frozen: Mapping[str, Tree]) -> None:
+    def check(self, state: TrainState, frozen: Mapping[str, PyTree]) -> None:
         """Checks, once for all seeds, that every stage's terms act and its teachers fit.
 
         Args:
@@ -206,7 +205,7 @@ class Job:
             self._unrolled[key] = self.backend.platform == "cpu" and convolutions
         return self._lengths[key]
 
-    def compile(self, stage: Stage, state: TrainState, resident: Tree, inputs: Tree) -> Callable:
+    def compile(self, stage: Stage, state: TrainState, resident: PyTree, inputs: PyTree) -> Callable:
         """Compiles a stage's program for arrays of these shapes."""
         _, unroll = self.block_at(stage, state)
         step = self.step_at(stage, unroll_members=self._unrolled[self.program_key(stage)])
@@ -217,20 +216,20 @@ class Job:
 def _together(step: Callable, unroll: bool) -> Callable:
     """A step of several networks; their teachers are the same ones, and what these read is there once."""
 
-    def one(frozen: Tree, state: TrainState, batch: Tree) -> tuple[TrainState, Tree]:
+    def one(frozen: PyTree, state: TrainState, batch: PyTree) -> tuple[TrainState, PyTree]:
         new, metrics = step(state.replace(frozen=frozen), batch)
         return new.replace(frozen={}), metrics
 
     members = over_members(one, (None, 0, 0), unroll=unroll)
 
-    def together(state: TrainState, batch: Tree) -> tuple[TrainState, Tree]:
+    def together(state: TrainState, batch: PyTree) -> tuple[TrainState, PyTree]:
         new, metrics = members(state.frozen, state.replace(frozen={}), batch)
         return new.replace(frozen=state.frozen), metrics
 
     return together
 
 
-def spec(tree: Tree) -> Tree:
+def spec(tree: PyTree) -> PyTree:
     """Shapes and types for arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
@@ -248,6 +247,6 @@ def _one_state(state: TrainState) -> TrainState:
     return _one(state.replace(frozen={})).replace(frozen=state.frozen)
 
 
-def _one(tree: Tree) -> Tree:
+def _one(tree: PyTree) -> PyTree:
     """The shapes of one member's part."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x)[1:], x.dtype), tree)

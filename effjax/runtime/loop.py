@@ -28,10 +28,10 @@ from effjax.runtime.prefetch import Prefetch
 from effjax.runtime.progress import Progress
 from effjax.runtime.writers import Writer, mend_metrics
 from effjax.steps import TrainState
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 
 _STEPS_IN_FLIGHT = 16  # more, unanswered, and the all-reduce of virtual CPU devices hangs
 
@@ -62,7 +62,7 @@ def fit(
     *,
     workdir: str | Path,
     identity: Mapping[str, Any],
-    frozen: Mapping[str, Callable[[], Tree]] | None = None,
+    frozen: Mapping[str, Callable[[], PyTree]] | None = None,
     keep: int = 2,
     label: str = "train",
 ) -> Fitted:
@@ -344,7 +344,7 @@ class _Loop:
     def _fetch(self) -> TrainState:
         return self.job.backend.fetch(self.state.replace(frozen={}))
 
-    def _teachers(self, stage: Stage) -> dict[str, Tree]:
+    def _teachers(self, stage: Stage) -> dict[str, PyTree]:
         """What the teachers of a stage read; a teacher that no term needs any more is let go."""
         return {name: self.frozen[name] for name in self.job.objective_at(stage).teachers}
 
@@ -352,7 +352,7 @@ class _Loop:
         return state.replace(frozen=self._teachers(stage))
 
 
-def _chosen(improved: np.ndarray, new: Tree, old: Tree) -> Tree:
+def _chosen(improved: np.ndarray, new: PyTree, old: PyTree) -> PyTree:
     """By member, the new or the old."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:

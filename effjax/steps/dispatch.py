@@ -1,15 +1,13 @@
 """Many steps in one program: the host then dispatches once a block, not once a step."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 
 from effjax.steps.objective import Batch
 from effjax.steps.state import TrainState
 from effjax.steps.train import Metrics, Step
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 def make_block(step: Step, *, unroll: bool):
@@ -26,7 +24,7 @@ def make_block(step: Step, *, unroll: bool):
       is empty and the inputs are the batches themselves.
     """
 
-    def block(state: TrainState, resident: Mapping[str, jax.Array], inputs: Tree) -> tuple[TrainState, Metrics]:
+    def block(state: TrainState, resident: Mapping[str, jax.Array], inputs: PyTree) -> tuple[TrainState, Metrics]:
         def body(state: TrainState, one: Batch) -> tuple[TrainState, Metrics]:
             if resident:
                 one = {name: array[one["row"]] for name, array in resident.items()}
@@ -40,7 +38,7 @@ def make_block(step: Step, *, unroll: bool):
     return block
 
 
-def has_convolution(function, *args: Tree) -> bool:
+def has_convolution(function, *args: PyTree) -> bool:
     """Whether ``function`` runs a convolution. Only traces it; ``args`` may be shapes."""
     return any(eqn.primitive.name == "conv_general_dilated" for eqn in _equations(jax.make_jaxpr(function)(*args)))
 

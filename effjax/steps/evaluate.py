@@ -7,9 +7,9 @@ import jax
 
 from effjax.metrics import Metric
 from effjax.steps.network import Batch, Network
+from effjax.typing import PyTree
 
-Tree = Any
-EvalStep = Callable[[Tree, Batch], Mapping[str, Any]]
+EvalStep = Callable[[PyTree, Batch], Mapping[str, Any]]
 
 
 KEPT = ""  # beside the names of metrics, the name of what those on the host are measured of
@@ -23,11 +23,11 @@ class Kept(NamedTuple):
       batch: without what it read.
     """
 
-    preds: Tree
+    preds: PyTree
     batch: Batch
 
 
-def make_predict(network: Network, *, axis_name: str | None = None) -> Callable[[Tree, Batch], Tree]:
+def make_predict(network: Network, *, axis_name: str | None = None) -> Callable[[PyTree, Batch], PyTree]:
     """Builds ``(variables, batch) -> predictions``: running statistics, no dropout, no augmentation.
 
     Args:
@@ -38,7 +38,7 @@ def make_predict(network: Network, *, axis_name: str | None = None) -> Callable[
       The function. A classifier's predictions are its logits ``[B, K]``, float32.
     """
 
-    def predict(variables: Tree, batch: Batch) -> Tree:
+    def predict(variables: PyTree, batch: Batch) -> PyTree:
         preds = network.predict(variables, batch).preds
         return preds if axis_name is None else jax.lax.all_gather(preds, axis_name, tiled=True)
 
@@ -59,7 +59,7 @@ def make_eval_step(network: Network, metrics: Mapping[str, Metric], *, axis_name
       (:class:`Kept`), of the global batch.
     """
 
-    def step(variables: Tree, batch: Batch) -> Mapping[str, Any]:
+    def step(variables: PyTree, batch: Batch) -> Mapping[str, Any]:
         preds, where = network.predict(variables, batch).preds, batch["mask"].astype(bool)
         states: dict[str, Any] = {}
         for name, metric in metrics.items():

@@ -6,8 +6,7 @@ from typing import Any
 import jax
 
 from effjax.errors import UserError, nearest
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 def path_name(path: tuple[Any, ...]) -> str:
@@ -15,7 +14,7 @@ def path_name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def path_mask(params: Tree, pattern: str, *, key: str) -> Tree:
+def path_mask(params: PyTree, pattern: str, *, key: str) -> PyTree:
     """Marks the parameters whose path the pattern fully matches.
 
     Args:
@@ -40,7 +39,7 @@ def path_mask(params: Tree, pattern: str, *, key: str) -> Tree:
     return mask
 
 
-def split(params: Tree, mask: Tree) -> tuple[list[jax.Array], Any]:
+def split(params: PyTree, mask: PyTree) -> tuple[list[jax.Array], Any]:
     """Takes the marked leaves out of a tree.
 
     Returns:
@@ -49,7 +48,7 @@ def split(params: Tree, mask: Tree) -> tuple[list[jax.Array], Any]:
     leaves, treedef = jax.tree.flatten(params)
     flags = treedef.flatten_up_to(mask)
 
-    def join(chosen: list[jax.Array]) -> Tree:
+    def join(chosen: list[jax.Array]) -> PyTree:
         replaced = iter(chosen)
         return treedef.unflatten([next(replaced) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)])
 

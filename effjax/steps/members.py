@@ -1,14 +1,12 @@
 """Several networks in one program: the same pure function, mapped over their states."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from effjax.steps.dispatch import has_convolution
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: bool) -> Callable:
@@ -26,7 +24,7 @@ def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: b
     if not unroll:
         return jax.vmap(function, in_axes=tuple(in_axes))
 
-    def unrolled(*args: Tree) -> Tree:
+    def unrolled(*args: PyTree) -> PyTree:
         mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
         count = jax.tree.leaves(mapped)[0].shape[0]
         results = []
@@ -38,7 +36,7 @@ def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: b
     return unrolled
 
 
-def ensemble_apply(apply: Callable[[Tree, Tree], Tree], params: Tree, inputs: Tree) -> Tree:
+def ensemble_apply(apply: Callable[[PyTree, PyTree], PyTree], params: PyTree, inputs: PyTree) -> PyTree:
     """Runs every member of an ensemble on the same inputs, the way that is fast on the default backend.
 
     Args:
@@ -54,11 +52,11 @@ def ensemble_apply(apply: Callable[[Tree, Tree], Tree], params: Tree, inputs: Tr
     return over_members(apply, (0, None), unroll=unroll)(params, inputs)
 
 
-def stack_members(trees: Sequence[Tree]) -> Tree:
+def stack_members(trees: Sequence[PyTree]) -> PyTree:
     """Makes one tree of several of the same structure, the members' axis first."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def member_of(tree: Tree, member: int) -> Tree:
+def member_of(tree: PyTree, member: int) -> PyTree:
     """One member's part of a tree."""
     return jax.tree.map(lambda x: x[member], tree)

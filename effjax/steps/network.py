@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -11,9 +11,7 @@ import jax.numpy as jnp
 
 from effjax.models import Outputs
 from effjax.steps.views import View
-
-Tree = Any
-Batch = Mapping[str, jax.Array]
+from effjax.typing import Batch, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Network:
     module: nn.Module
     view: View = dataclasses.field(default_factory=View)
     inputs: tuple[str, ...] = ("image",)
-    through: tuple[Callable[[Tree], Tree], ...] = ()
+    through: tuple[Callable[[PyTree], PyTree], ...] = ()
 
     def tapped(self, taps: tuple[str, ...]) -> "Network":
         """The network, which also returns these activations."""
@@ -40,12 +38,12 @@ class Network:
         """What the module reads of a batch that :meth:`View.see` made: its features, the images reduced."""
         return [self.view.reduce(seen[name]) if name == "image" else seen[name] for name in self.inputs]
 
-    def __call__(self, variables: Tree, seen: Batch, **options: Any) -> Any:
+    def __call__(self, variables: PyTree, seen: Batch, **options: Any) -> Any:
         """Applies the module to a batch that :meth:`View.see` made; options are those of flax's ``apply``."""
         params = functools.reduce(lambda params, change: change(params), self.through, variables["params"])
         return self.module.apply({**variables, "params": params}, *self.reads(seen), **options)
 
-    def predict(self, variables: Tree, batch: Batch) -> Outputs:
+    def predict(self, variables: PyTree, batch: Batch) -> Outputs:
         """What is predicted of a batch as it is stored: running statistics, no dropout, no augmentation.
 
         Returns:

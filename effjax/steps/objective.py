@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -17,10 +17,9 @@ from effjax.models import Outputs
 from effjax.steps import rng
 from effjax.steps.network import Network
 from effjax.steps.views import View
+from effjax.typing import Batch, PyTree
 
-Tree = Any
-Batch = Mapping[str, jax.Array]
-Outcome = Callable[[Tree, Batch], tuple[jax.Array, jax.Array]]
+Outcome = Callable[[PyTree, Batch], tuple[jax.Array, jax.Array]]
 
 
 class TermInputs(NamedTuple):
@@ -38,7 +37,7 @@ class TermInputs(NamedTuple):
     student: Outputs
     teachers: Mapping[str, Outputs]
     batch: Batch
-    params: Tree
+    params: PyTree
     step: jax.Array
     axis_name: str | None = None
 
@@ -46,7 +45,7 @@ class TermInputs(NamedTuple):
 class Teacher(Protocol):
     """A frozen teacher: reads what the state holds for it and answers for a batch, as the view shows it."""
 
-    def __call__(self, frozen: Tree, batch: Batch) -> Outputs: ...
+    def __call__(self, frozen: PyTree, batch: Batch) -> Outputs: ...
 
     def with_taps(self, taps: tuple[str, ...]) -> "Teacher":
         """The same teacher, which also returns these activations. Only called with at least one."""
@@ -71,7 +70,7 @@ class Term:
     teachers: tuple[str, ...] = ()
     student_taps: tuple[str, ...] = ()
     teacher_taps: tuple[str, ...] = ()
-    init: Callable[[jax.Array, TermInputs], Tree] | None = None
+    init: Callable[[jax.Array, TermInputs], PyTree] | None = None
 
     def weight_at(self, step: jax.Array) -> jax.Array | float:
         """The weight at a step."""
@@ -103,7 +102,7 @@ class Objective:
     inputs: tuple[str, ...] = ("image",)
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     outcome: Outcome | None = None
-    through: tuple[Callable[[Tree], Tree], ...] = ()
+    through: tuple[Callable[[PyTree], PyTree], ...] = ()
 
     def __post_init__(self):
         if not self.terms:
@@ -132,7 +131,7 @@ class Objective:
             teachers={name: teacher for name, teacher in self.teachers.items() if name in needed},
         )
 
-    def init(self, key: jax.Array, batch: Batch, frozen: Mapping[str, Tree]) -> tuple[dict[str, Tree], Tree]:
+    def init(self, key: jax.Array, batch: Batch, frozen: Mapping[str, PyTree]) -> tuple[dict[str, PyTree], PyTree]:
         """Draws the parameters, the terms' own included, and the model state.
 
         Of ``batch`` and ``frozen`` only shapes and types matter, and ``frozen`` only to terms with parameters.
@@ -154,7 +153,7 @@ class Objective:
                     params[name] = drawn
         return params, variables
 
-    def _shapes(self, variables: Tree, batch: Batch, frozen: Mapping[str, Tree]) -> TermInputs:
+    def _shapes(self, variables: PyTree, batch: Batch, frozen: Mapping[str, PyTree]) -> TermInputs:
         """What the terms will look at, as shapes."""
 
         def forward(variables, batch, frozen):
@@ -167,15 +166,15 @@ class Objective:
 
     def evaluate(
         self,
-        params: Tree,
-        model_state: Tree,
-        frozen: Tree,
+        params: PyTree,
+        model_state: PyTree,
+        frozen: PyTree,
         batch: Batch,
         seed: jax.Array,
         step: jax.Array,
         *,
         axis_name: str | None = None,
-    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], TermInputs, Tree]]:
+    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], TermInputs, PyTree]]:
         """Runs the networks and the terms on one training batch.
 
         Returns:
@@ -215,7 +214,7 @@ class Objective:
         """The student, which returns the activations that the terms look at."""
         return self.network.tapped(_union(term.student_taps for term in self.terms.values()))
 
-    def _ask(self, frozen: Tree, seen: Batch) -> dict[str, Outputs]:
+    def _ask(self, frozen: PyTree, seen: Batch) -> dict[str, Outputs]:
         """The teachers' outputs."""
         answers = {}
         for name, teacher in self.teachers.items():

@@ -8,8 +8,8 @@ import jax
 
 from effjax import images as ops
 from effjax.images.targets import Kind, Size, follow
+from effjax.typing import Batch
 
-Batch = Mapping[str, jax.Array]
 Schedule = Callable[[jax.Array], jax.Array | float]
 
 SCALES = ("any", "unit", "normalised")  # of pixels: as they are stored; in [0, 1]; as a network sees them

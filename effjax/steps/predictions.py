@@ -1,7 +1,7 @@
 """Several predictions of one example, whose disagreement says how sure a network can be."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,8 +13,8 @@ from effjax.steps.dispatch import has_convolution
 from effjax.steps.members import over_members
 from effjax.steps.network import Batch, Network
 from effjax.steps.preflight import depends_on_first
+from effjax.typing import PyTree
 
-Tree = Any
 Predict = Callable[..., Mapping[str, jax.Array]]
 
 
@@ -30,7 +30,7 @@ class Items(NamedTuple):
     present: jax.Array
 
 
-ItemsOf = Callable[[Tree], Items]
+ItemsOf = Callable[[PyTree], Items]
 
 KINDS = ("single", "ensemble", "dropout", "augmentations")
 FEATURES = "penultimate"
@@ -73,35 +73,35 @@ def make_predictions(
     if kind == "augmentations" and not view.is_random:
         raise UserError("predictions='augmentations': the view has no augmentation: set view.shift, flip, crop, …")
 
-    def one(variables: Tree, seen: Batch, keys: jax.Array | None = None) -> tuple[Tree, jax.Array]:
+    def one(variables: PyTree, seen: Batch, keys: jax.Array | None = None) -> tuple[PyTree, jax.Array]:
         outputs = tapped(variables, seen, train=False, dropout_keys=keys)
         return outputs.preds, outputs.taps[FEATURES].astype(jnp.float32)
 
-    def found(preds: Tree, features: jax.Array) -> Mapping[str, jax.Array]:
+    def found(preds: PyTree, features: jax.Array) -> Mapping[str, jax.Array]:
         return {**items(preds)._asdict(), "features": features}
 
     def pass_keys(seed: jax.Array, number: jax.Array, ids: jax.Array) -> jax.Array:
         return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
 
-    def single(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
+    def single(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         preds, features = one(variables, view.see(batch))
         return found(jax.tree.map(lambda x: x[None], preds), features)
 
-    def ensemble(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
+    def ensemble(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         seen = view.see(batch)
         own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), variables)
         unroll = platform == "cpu" and has_convolution(one, own, seen)
         preds, features = over_members(one, (0, None), unroll=unroll)(variables, seen)
         return found(preds, features.mean(0))
 
-    def dropout(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
+    def dropout(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
         seen = view.see(batch)
         # Mapped over the masks alone: what lies before the first of them is computed once for all passes.
         masked = jax.vmap(lambda number: one(variables, seen, pass_keys(seed, number, batch["id"]))[0])
         return found(masked(jnp.arange(passes)), one(variables, seen)[1])
 
-    def augmentations(variables: Tree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        def augmented(number: jax.Array) -> Tree:
+    def augmentations(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
+        def augmented(number: jax.Array) -> PyTree:
             return one(variables, view.see(batch, pass_keys(seed, number, batch["id"])))[0]
 
         preds = jax.vmap(augmented)(jnp.arange(passes))
@@ -110,7 +110,7 @@ def make_predictions(
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": augmentations}[kind]
 
 
-def check_dropout(model: nn.Module, variables: Tree, image: jax.Array) -> None:
+def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array) -> None:
     """Refuses Monte-Carlo dropout of a network that drops nothing: all its passes would be alike.
 
     Args:
@@ -122,7 +122,7 @@ def check_dropout(model: nn.Module, variables: Tree, image: jax.Array) -> None:
       UserError: naming the network.
     """
 
-    def predictions(data: jax.Array, variables: Tree, image: jax.Array) -> Tree:
+    def predictions(data: jax.Array, variables: PyTree, image: jax.Array) -> PyTree:
         return model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data)).preds
 
     data = jax.ShapeDtypeStruct(jax.random.key_data(jax.random.split(jax.random.key(0), 1)).shape, jnp.uint32)

@@ -1,7 +1,6 @@
 """Checks before the first step: what is on must act."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -10,8 +9,7 @@ from effjax.steps.axes import on_axis
 from effjax.steps.masks import path_mask, split
 from effjax.steps.objective import Batch, Objective, blame
 from effjax.steps.state import TrainState
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, axis_name: str | None = None) -> None:
@@ -71,7 +69,7 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) ->
             )
 
 
-def _depends(term, chosen: list[jax.Array], *args: Tree) -> bool:
+def _depends(term, chosen: list[jax.Array], *args: PyTree) -> bool:
     """Whether the gradient of ``term`` in ``chosen`` is anything but a structural zero."""
 
     def pulled_back(cotangent, chosen, *args):
@@ -82,7 +80,7 @@ def _depends(term, chosen: list[jax.Array], *args: Tree) -> bool:
     return depends_on_first(pulled_back, loss, chosen, *args)
 
 
-def depends_on_first(function: Callable, *args: Tree) -> bool:
+def depends_on_first(function: Callable, *args: PyTree) -> bool:
     """Whether what a function returns is computed from its first argument, one array; only traces it."""
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
     reached = {jaxpr.invars[0]}

@@ -1,7 +1,6 @@
 """What a run carries from step to step."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import flax.struct
 import jax
@@ -9,8 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from effjax.steps.objective import Objective
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @flax.struct.dataclass
@@ -33,16 +31,16 @@ class TrainState:
 
     step: jax.Array
     seed: jax.Array
-    params: Mapping[str, Tree]
-    model_state: Tree
+    params: Mapping[str, PyTree]
+    model_state: PyTree
     opt_state: optax.OptState
-    ema: Tree = ()
-    records: Tree = ()
-    best: Tree = ()
-    frozen: Mapping[str, Tree] = flax.struct.field(default_factory=dict)
+    ema: PyTree = ()
+    records: PyTree = ()
+    best: PyTree = ()
+    frozen: Mapping[str, PyTree] = flax.struct.field(default_factory=dict)
 
     @property
-    def eval_variables(self) -> Mapping[str, Tree]:
+    def eval_variables(self) -> Mapping[str, PyTree]:
         """The student's variables for evaluation: the averaged parameters where an average is kept."""
         params = self.ema if self.ema != () else self.params
         return {"params": params["student"], **self.model_state}
@@ -54,7 +52,7 @@ def init_state(
     seed: int | jax.Array,
     batch: Mapping[str, jax.Array],
     *,
-    frozen: Mapping[str, Tree] | None = None,
+    frozen: Mapping[str, PyTree] | None = None,
     ema: bool = False,
 ) -> TrainState:
     """Draws the parameters and sets the optimiser up.

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,8 +11,7 @@ from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps.objective import Batch, Teacher
 from effjax.steps.views import View
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +44,7 @@ class NetworkTeacher:
     def with_taps(self, taps: tuple[str, ...]) -> Teacher:
         return dataclasses.replace(self, module=self.module.clone(taps=taps))
 
-    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
+    def __call__(self, frozen: PyTree, batch: Batch) -> Outputs:
         inputs = [self._as_trained(batch[name]) if name == "image" else batch[name] for name in self.inputs]
         outputs = self.module.apply(frozen, *inputs, train=False)
         if self.classes is None:
@@ -81,7 +79,7 @@ class CachedTeacher:
     def with_taps(self, taps: tuple[str, ...]) -> Teacher:
         raise UserError(f"the teacher is cached: only its logits are stored, not its activations {', '.join(taps)}")
 
-    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
+    def __call__(self, frozen: PyTree, batch: Batch) -> Outputs:
         return self._unpacked({name: array[_version(batch), batch["id"]] for name, array in frozen.items()})
 
     def _unpacked(self, stored: Mapping[str, jax.Array]) -> Outputs:
@@ -108,7 +106,7 @@ class StreamedTeacher(CachedTeacher):
 
     prefix: str = ""
 
-    def __call__(self, frozen: Tree, batch: Batch) -> Outputs:
+    def __call__(self, frozen: PyTree, batch: Batch) -> Outputs:
         rows, version = jnp.arange(len(batch["id"])), _version(batch)
         own = {name.removeprefix(self.prefix): array for name, array in batch.items() if name.startswith(self.prefix)}
         return self._unpacked({name: array[rows, version] for name, array in own.items()})

@@ -1,7 +1,6 @@
 """The one pure training step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,6 @@ from effjax.steps.state import TrainState
 
 Metrics = Mapping[str, Mean]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-Tree = Any
 
 
 def make_train_step(

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -12,8 +11,7 @@ from effjax.metrics import Metric
 from effjax.specs import Spec
 from effjax.steps.objective import Outcome
 from effjax.steps.predictions import Items
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Task:
     targets: Mapping[str, Spec]
     metrics: Mapping[str, Metric]
     watch: str
-    measure: Callable[[Tree, Mapping[str, np.ndarray]], Mapping[str, float]]
-    items: Callable[[Tree], Items]
+    measure: Callable[[PyTree, Mapping[str, np.ndarray]], Mapping[str, float]]
+    items: Callable[[PyTree], Items]
     label: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)

@@ -12,8 +12,7 @@ from effjax.metrics import CalibrationBins, Mean, Metric
 from effjax.specs import Spec
 from effjax.steps.predictions import Items
 from effjax.tasks.base import Task
-
-Batch = Mapping[str, jax.Array]
+from effjax.typing import Batch
 
 
 def _accuracy(logits: jax.Array, batch: Batch, where: jax.Array) -> Mean | None:

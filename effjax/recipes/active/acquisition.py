@@ -19,10 +19,10 @@ from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
 from effjax.recipes.build.writing import write_json
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 
 SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
@@ -110,11 +110,11 @@ class Acquisition:
         """The seed of what a round's passes draw."""
         return (self.rounds.seed * 2**16 + round_) % 2**32
 
-    def _choice(self, variables: Tree, ids: np.ndarray, score: Callable, seed: int) -> Choice:
+    def _choice(self, variables: PyTree, ids: np.ndarray, score: Callable, seed: int) -> Choice:
         probs, _ = self.predict(variables, Subset(self.pool, ids), seed)
         return Choice(ids.tolist(), np.asarray(score(probs)).tolist())
 
-    def _features(self, variables: Tree, ids: Sequence[int], seed: int) -> np.ndarray:
+    def _features(self, variables: PyTree, ids: Sequence[int], seed: int) -> np.ndarray:
         return self.predict(variables, Subset(self.pool, np.asarray(ids)), seed)[1]
 
     def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:

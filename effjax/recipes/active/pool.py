@@ -18,10 +18,10 @@ from effjax.runtime import Backend
 from effjax.selection import RunningTopK
 from effjax.steps import Network, make_predictions
 from effjax.steps.predictions import ItemsOf
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 Score = Callable[[jax.Array], jax.Array]
 Rank = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -65,7 +65,7 @@ class PoolPredictor:
         self._backend, self._batch_size = backend, batch_size
         self._programs: dict[Any, Callable] = {}
 
-    def __call__(self, variables: Tree, source: Source, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, variables: PyTree, source: Source, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Predicts a source that fits into memory.
 
         Args:
@@ -80,7 +80,7 @@ class PoolPredictor:
           Unusable: if they are no probabilities.
         """
 
-        def predict(variables: Tree, resident: Tree, batch: Tree) -> tuple[jax.Array, jax.Array]:
+        def predict(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, jax.Array]:
             found = self._predict(variables, batch, resident["seed"])
             return self._gathered(_of_examples(found["probs"]), 1), self._gathered(found["features"], 0)
 
@@ -96,7 +96,7 @@ class PoolPredictor:
         return found, np.concatenate(features)[: len(source)]
 
     def top(
-        self, variables: Tree, source: Source, k: int, score: Score, rank: Rank | None = None, seed: int = 0
+        self, variables: PyTree, source: Source, k: int, score: Score, rank: Rank | None = None, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Finds the k highest scores of a source of any size: only they are kept, beside one batch.
 
@@ -115,7 +115,7 @@ class PoolPredictor:
           Unusable: if a score is not finite, or was taken of what are no probabilities.
         """
 
-        def update(best: RunningTopK, resident: Tree, batch: Tree) -> tuple[RunningTopK, dict]:
+        def update(best: RunningTopK, resident: PyTree, batch: PyTree) -> tuple[RunningTopK, dict]:
             probs = _of_examples(self._predict(resident["variables"], batch, resident["seed"])["probs"])
             scores = score(probs)
             if rank is not None:
@@ -136,7 +136,7 @@ class PoolPredictor:
         name = self._backend.axis_name
         return array if name is None else jax.lax.all_gather(array, name, axis=axis, tiled=True)
 
-    def _program(self, name, function, state: Tree, resident: Tree, batch: Tree, *, donate: bool) -> Callable:
+    def _program(self, name, function, state: PyTree, resident: PyTree, batch: PyTree, *, donate: bool) -> Callable:
         key = (name, batch["image"].shape)
         if key not in self._programs:
             self._programs[key] = self._backend.compile(function, state, resident, batch, axis=0, donate=donate)

@@ -30,10 +30,10 @@ from effjax.selection.registry import RANDOM, RANKS, SELECTORS, Candidates
 from effjax.steps import stack_members
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import CLASSIFICATION
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 
 QUERIES_FILE, SHEET_FILE = "queries.csv", "sheet.png"
 _SHOWN, _CELL = 64, 192  # pictures on the sheet, and the side of one
@@ -137,7 +137,7 @@ def check_choice(score: str, selector: str) -> None:
             raise UserError(f"--{flag}={value}; {nearest(value, allowed)}")
 
 
-def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, Tree, int]:
+def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, PyTree, int]:
     """The model, its variables and how many networks they are of; of several, the members' axis first."""
     for other in trained[1:]:
         for fact in ("class_names", "view"):
@@ -154,10 +154,10 @@ def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, Tree, int]:
     return trained[0].model(), together, len(trained)
 
 
-def _channels(model: nn.Module, variables: Tree, size: int, view) -> int:
+def _channels(model: nn.Module, variables: PyTree, size: int, view) -> int:
     """The channels of the images that the variables fit."""
 
-    def shapes(tree: Tree) -> Any:
+    def shapes(tree: PyTree) -> Any:
         return jax.tree.map(lambda x: x.shape, tree)
 
     for channels in (1, 3):

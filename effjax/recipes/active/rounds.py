@@ -19,8 +19,7 @@ from effjax.recipes.active.trainer import LabelsOf, Trainer
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.writing import write_json
 from effjax.runtime.hosts import barrier, is_primary
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Rounds:
         barrier(f"{self.folder.result_file(round_)}")
         return measured
 
-    def variables(self, round_: int) -> Tree:
+    def variables(self, round_: int) -> PyTree:
         """The network of a round, on the host."""
         return self.trainer.variables(round_, self.loop)
 
@@ -102,7 +101,7 @@ class Rounds:
             raise UserError(f"config.runs.{self.name}.record must be True: outliers are found on its dataset map")
         return found["id"], selection.DatasetMap(*(found[name] for name in selection.DatasetMap._fields))
 
-    def _validate(self, variables: Tree) -> dict[str, float]:
+    def _validate(self, variables: PyTree) -> dict[str, float]:
         """Accuracy, likelihood and calibration, and the temperature that suits the validation set best."""
         source: Source = self.datasets.validation
         probs, _ = self.predict(variables, source, self.seed)

@@ -23,10 +23,10 @@ from effjax.runtime import checkpoints as stored
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
 from effjax.steps import TrainState, member_of
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 LabelsOf = Callable[[int], Mapping[int, Any]]
 
 
@@ -60,10 +60,10 @@ class Trainer:
     labels_of: Sequence[LabelsOf]
     answers: AnswerFormat
     together: bool
-    _last: tuple[int, Tree] | None = None
+    _last: tuple[int, PyTree] | None = None
     _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
 
-    def train(self, round_: int, loop: int = 0) -> Tree:
+    def train(self, round_: int, loop: int = 0) -> PyTree:
         """A loop's network after a round, on the host; all loops' are trained where that has not been done.
 
         Raises:
@@ -73,7 +73,7 @@ class Trainer:
             self._last = round_, self._fit(round_)
         return self._own(self._last[1], loop)
 
-    def variables(self, round_: int, loop: int = 0) -> Tree:
+    def variables(self, round_: int, loop: int = 0) -> PyTree:
         """The same, read where it has been kept; trained again where it has not, which gives the same bits."""
         return self._own(self._all(round_), loop)
 
@@ -88,7 +88,7 @@ class Trainer:
         if len(self._forgotten[round_]) == len(self.seeds) and is_primary():
             shutil.rmtree(self.folder.checkpoints(round_), ignore_errors=True)
 
-    def _all(self, round_: int) -> Tree:
+    def _all(self, round_: int) -> PyTree:
         """The variables of all loops' networks after a round that has been trained."""
         if self._last is not None and self._last[0] == round_:
             return self._last[1]
@@ -97,10 +97,10 @@ class Trainer:
             return self._fit(round_)
         return stored.read_variables(folder, stored.steps(folder)[-1])
 
-    def _own(self, tree: Tree, loop: int) -> Tree:
+    def _own(self, tree: PyTree, loop: int) -> PyTree:
         return member_of(tree, loop) if self.together else tree
 
-    def _fit(self, round_: int) -> Tree:
+    def _fit(self, round_: int) -> PyTree:
         labels = [labels_of(round_) for labels_of in self.labels_of]
         for seed, own in zip(self.seeds, labels, strict=True):
             if not own:
@@ -169,7 +169,7 @@ class Trainer:
         )
 
 
-def _warm(state: TrainState, variables: Tree, job: Job) -> TrainState:
+def _warm(state: TrainState, variables: PyTree, job: Job) -> TrainState:
     """A fresh start but for the parameters: what the round before has learnt, at its last image size."""
     rest = {name: value for name, value in variables.items() if name != "params"}
     warm = state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)

@@ -16,8 +16,7 @@ from effjax import analysis, models
 from effjax.data.base import Source
 from effjax.errors import UserError
 from effjax.recipes.build.trained import TrainedRun
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 class Network:
@@ -65,24 +64,24 @@ class Network:
 # Programs of the architecture, not of the network: seeds and students of one kind share them.
 
 
-def _apply(model: nn.Module, variables: Tree, scale, pixels: jax.Array) -> models.Outputs:
+def _apply(model: nn.Module, variables: PyTree, scale, pixels: jax.Array) -> models.Outputs:
     mean, std = scale
     return model.apply(variables, (pixels - mean) / std, train=False)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _answer(model: nn.Module, variables: Tree, scale, pixels: jax.Array) -> jax.Array:
+def _answer(model: nn.Module, variables: PyTree, scale, pixels: jax.Array) -> jax.Array:
     return _apply(model, variables, scale, pixels).logits.astype(jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _attack_step(model: nn.Module, variables: Tree, scale, pixels, labels, origin, epsilon, size) -> jax.Array:
+def _attack_step(model: nn.Module, variables: PyTree, scale, pixels, labels, origin, epsilon, size) -> jax.Array:
     answer = functools.partial(_answer, model, variables, scale)
     return analysis.fgsm_step(answer, pixels, labels, origin, epsilon=epsilon, step_size=size)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look(model: nn.Module, variables: Tree, scale, pixels, labels) -> tuple[jax.Array, dict[str, jax.Array]]:
+def _look(model: nn.Module, variables: PyTree, scale, pixels, labels) -> tuple[jax.Array, dict[str, jax.Array]]:
     shape = pixels.shape[1:]
     evidence = _last_maps(model, shape)
     layers = [path for path in models.tap_paths(model, shape) if "/" not in path]

@@ -24,10 +24,10 @@ from effjax.runtime import Backend
 from effjax.runtime.hosts import told
 from effjax.runtime.locks import LOCK_FILE, hold
 from effjax.steps import NetworkTeacher, View, pack_answers
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 
 _SECONDS_BETWEEN_LINES = 10.0
 # A part is what a kill costs at most and what is in memory at once: a 256th of the examples, or 4,096 answers.
@@ -49,7 +49,7 @@ def stored_answers(
     folder: Path,
     facts: Mapping[str, Any],
     teacher: NetworkTeacher,
-    variables: Tree,
+    variables: PyTree,
     source: Source,
     view: View,
     seed: int,
@@ -158,7 +158,9 @@ def _compute(table: Table, missing: Sequence[int], answer: "_Answerer", source: 
 class _Answerer:
     """Computes a teacher's answers; its program is compiled once."""
 
-    def __init__(self, teacher: NetworkTeacher, variables: Tree, view: View, seed: int, form: str, backend, batch_size):
+    def __init__(
+        self, teacher: NetworkTeacher, variables: PyTree, view: View, seed: int, form: str, backend, batch_size
+    ):
         self._teacher, self._view, self._form = teacher, view, form
         self._backend, self._batch_size = backend, batch_size
         self._state = backend.replicate({"frozen": variables, "seed": np.uint32(seed)})
@@ -188,7 +190,7 @@ class _Answerer:
             self._program = self._backend.compile(self._function, self._state, {}, placed, axis=0, donate=False)
         return self._backend.fetch(self._program(self._state, {}, placed))
 
-    def _function(self, state: Tree, _: Tree, batch: Tree) -> Tree:
+    def _function(self, state: PyTree, _: PyTree, batch: PyTree) -> PyTree:
         view, name = self._view, self._backend.axis_name
         keys = view.replay_keys(state["seed"], batch["version"], batch["id"]) if view.is_random else None
         logits = self._teacher(state["frozen"], view.see(batch, keys)).logits

@@ -48,8 +48,7 @@ from effjax.steps import (
     stack_members,
 )
 from effjax.steps.settings import Subject, apply_settings, values_that
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +72,8 @@ class Assembled:
     job: Job
     init: Callable[[jax.Array], TrainState]
     train: Source
-    frozen: Mapping[str, Tree]
-    predict: Callable[[Tree, Any], np.ndarray]
+    frozen: Mapping[str, PyTree]
+    predict: Callable[[PyTree, Any], np.ndarray]
     pace: Pace | None = None
     lookups: Mapping[str, Lookup] = dataclasses.field(default_factory=dict)
 
@@ -113,7 +112,7 @@ class Drawing:
     objective: Objective
     optimizer: optax.GradientTransformation
     feed: Feed
-    frozen: Mapping[str, Tree]
+    frozen: Mapping[str, PyTree]
     members: int
     ema: bool
     num_records: int = 0
@@ -129,7 +128,7 @@ class Drawing:
         shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
         return jax.eval_shape(lambda one: together([one] * self.members), shapes) if self.members else shapes
 
-    def _example(self, stage: Stage) -> Tree:
+    def _example(self, stage: Stage) -> PyTree:
         """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
         example = spec(self.feed.example(dict(stage.settings)))
         if not self.members:
@@ -264,7 +263,7 @@ def _check_transitions(key: str, job: Job) -> None:
 
 def _what_teachers_read(
     key: str, config: Mapping[str, Any], taught: Mapping[str, TeacherSpec], train: Source, datasets: Datasets
-) -> tuple[dict[str, Tree], dict[str, Lookup]]:
+) -> tuple[dict[str, PyTree], dict[str, Lookup]]:
     """What teachers read inside the step, as shapes: their variables, or their stored answers.
 
     And, of answers that are too many to be kept on the device, the lookups that add them to each batch.
@@ -291,15 +290,15 @@ def _what_teachers_read(
     return frozen, lookups
 
 
-def predictor(network: Network, backend: Backend, batch_size: int) -> Callable[[Tree, Any], Tree]:
+def predictor(network: Network, backend: Backend, batch_size: int) -> Callable[[PyTree, Any], PyTree]:
     """Makes ``(variables, source) -> predictions [N, ...]``, compiled once."""
     predict = make_predict(network, axis_name=backend.axis_name)
     programs: dict[Any, Callable] = {}
 
-    def function(variables: Tree, _, batch):
+    def function(variables: PyTree, _, batch):
         return predict(variables, batch)
 
-    def run(variables: Tree, source) -> Tree:
+    def run(variables: PyTree, source) -> PyTree:
         variables, found = backend.replicate(variables), []
         with _batches(source, batch_size) as batches:
             for batch in batches:

@@ -1,15 +1,14 @@
 """Naming parameters by their bytes."""
 
 import hashlib
-from typing import Any
 
 import jax
 import numpy as np
 
-Tree = Any
+from effjax.typing import PyTree
 
 
-def params_sha256(variables: Tree) -> str:
+def params_sha256(variables: PyTree) -> str:
     """Hashes parameters by their bytes, in the order of their paths."""
     digest = hashlib.sha256()
     for path, leaf in sorted(jax.tree_util.tree_leaves_with_path(variables), key=lambda item: str(item[0])):

@@ -1,7 +1,5 @@
 """Starting a run from weights that were trained elsewhere."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -12,8 +10,7 @@ from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
-
-Tree = Any
+from effjax.typing import PyTree
 
 _SHIPPED = "shipped"
 
@@ -54,7 +51,7 @@ def start_from(state: TrainState, assembled: Assembled, datasets: Datasets, key:
     return state.replace(params=params, model_state=fitted, ema=ema), params_sha256(loaded.variables)
 
 
-def _for_grey(variables: Tree) -> Tree:
+def _for_grey(variables: PyTree) -> PyTree:
     """Adds the first layer's kernels up over the colours: what grey, written three times, would give."""
 
     def fold(path, leaf):
@@ -64,7 +61,7 @@ def _for_grey(variables: Tree) -> Tree:
     return jax.tree_util.tree_map_with_path(fold, variables)
 
 
-def _fit(path, own: np.ndarray, variables: Tree, key: str) -> np.ndarray:
+def _fit(path, own: np.ndarray, variables: PyTree, key: str) -> np.ndarray:
     name, found = path_name(path), variables
     for part in name.split("/"):
         found = found.get(part) if isinstance(found, dict) else None

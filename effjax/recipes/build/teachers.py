@@ -17,8 +17,7 @@ from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.trained import TrainedRun
 from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
 from effjax.steps.objective import Teacher
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +33,8 @@ class TeacherSpec:
     """
 
     network: NetworkTeacher
-    shapes: Tree
-    load: Callable[[Callable[[str, int | None, str], Tree]], Tree]
+    shapes: PyTree
+    load: Callable[[Callable[[str, int | None, str], PyTree]], PyTree]
     cached: str = ""
 
     def in_step(self, num_classes: int, lookup: Lookup | None = None) -> Teacher:

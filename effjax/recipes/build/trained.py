@@ -18,8 +18,7 @@ from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.views import view_of
 from effjax.runtime import checkpoints as stored
 from effjax.steps import Network, View
-
-Tree = Any
+from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ class TrainedRun:
         """What it was trained as: ``run``, ``data``, ``view``, ``num_classes``, …."""
         return stored.read_meta(self.folder / "checkpoints", self.step)["identity"]
 
-    def variables(self) -> Tree:
+    def variables(self) -> PyTree:
         """The student's variables, on the host."""
         return stored.read_variables(self.folder / "checkpoints", self.step, member=self.member, best=self.best)
 

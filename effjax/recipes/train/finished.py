@@ -7,8 +7,7 @@ from typing import Any
 
 from effjax.recipes.build.assemble import Assembled
 from effjax.recipes.build.trained import TrainedRun
-
-Tree = Any
+from effjax.typing import PyTree
 
 RESULT_FILE = "result.json"
 
@@ -41,6 +40,6 @@ class FinishedRun:
     clock: Mapping[str, Any]
     lost_best: int | None = None
 
-    def variables(self, which: str = "last") -> Tree:
+    def variables(self, which: str = "last") -> PyTree:
         """The student's variables at the ``"last"`` or ``"best"`` step, on the host."""
         return (self.last if which == "last" else self.best).variables()

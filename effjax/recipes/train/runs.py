@@ -28,10 +28,10 @@ from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
 from effjax.runtime import Fitted, fit
+from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
-Tree = Any
 #: By run and seed.
 Finished = Mapping[tuple[str, int], FinishedRun]
 
@@ -146,10 +146,10 @@ class TrainingExperiment(Experiment):
 
     def _read_by_teachers(
         self, name: str, seed: int, done: Finished
-    ) -> tuple[dict[str, Callable[[], Tree]], dict[str, str]]:
+    ) -> tuple[dict[str, Callable[[], PyTree]], dict[str, str]]:
         """By teacher, what computes what it reads, and the hash of its parameters."""
 
-        def variables_of(run: str, other: int | None, step: str) -> Tree:
+        def variables_of(run: str, other: int | None, step: str) -> PyTree:
             return done[run, seed if other is None else other].variables(step)
 
         variables = {teacher: spec.load(variables_of) for teacher, spec in self._teachers[name].items()}
@@ -196,7 +196,7 @@ class TrainingExperiment(Experiment):
                 label=f"{name} {which}",
             )
 
-    def _frozen(self, name: str, teacher: str, seed: int, variables: Tree, sha: str) -> Tree:
+    def _frozen(self, name: str, teacher: str, seed: int, variables: PyTree, sha: str) -> PyTree:
         """What the teacher reads inside the step: its variables, or its answers on the training set.
 
         Answers that are too many for the device are looked up for each batch instead.
