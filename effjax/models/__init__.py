@@ -9,11 +9,13 @@
 from effjax.models.count import count_params, flops
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
+from effjax.models.layers import Classifier
 from effjax.models.registry import NAMES, create, options
 from effjax.models.taps import Outputs, params_up_to, tap_paths
 
 __all__ = [
     "NAMES",
+    "Classifier",
     "Outputs",
     "count_params",
     "create",

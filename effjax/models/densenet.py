@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from effjax.models.layers import Dropout, batch_norm, check_inputs, classify, conv_no_bias
+from effjax.models.layers import Dropout, batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
 
@@ -23,6 +23,7 @@ class DenseNet(nn.Module):
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``block1``, … (the concatenated features), ``transition1``, …, ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Huang et al, 2017, Densely Connected Convolutional Networks, https://arxiv.org/abs/1608.06993
@@ -35,6 +36,7 @@ class DenseNet(nn.Module):
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
@@ -45,17 +47,19 @@ class DenseNet(nn.Module):
         conv = partial(conv_no_bias, dtype=self.dtype)
         x = conv(2 * self.growth, 3, name="stem_conv")(images.astype(self.dtype))
         taps.keep("stem", x)
+        maps = {}
         for i in (1, 2, 3):
             layers = (self.depth - 4) // 6
             x = _Block(norm, conv, layers, self.growth, self.dropout, name=f"block{i}")(x, dropout_keys)
             taps.keep(f"block{i}", x)
+            maps[f"stride{2 ** (i - 1)}"] = x
             if i < 3:
                 half = x.shape[-1] // 2
                 x = _Layer(norm, conv, half, 1, self.dropout, name=f"transition{i}")(x, dropout_keys)
                 x = nn.avg_pool(x, (2, 2), (2, 2))
                 taps.keep(f"transition{i}", x)
-        x = nn.relu(norm("head_norm")(x)).mean((1, 2))
-        return classify(x, self.num_classes, taps, nn.initializers.lecun_normal())
+        maps["stride4"] = x = nn.relu(norm("head_norm")(x))
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
 class _Block(nn.Module):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.depthwise import DepthwiseConv
-from effjax.models.layers import Dropout, check_inputs, classify
+from effjax.models.layers import Dropout, check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
 # Of each stage: blocks, kernel, stride, expansion, channels, before scaling.
@@ -39,6 +39,7 @@ class EfficientNetLite(nn.Module):
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``head`` (before
         pooling), ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Tan & Le, 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
@@ -53,6 +54,7 @@ class EfficientNetLite(nn.Module):
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
@@ -64,16 +66,19 @@ class EfficientNetLite(nn.Module):
         x = conv(32, 3, 2, name="stem_conv")(images.astype(self.dtype))
         x = nn.relu6(norm("stem_norm")(x))
         taps.keep("stem", x)
+        maps, reduced = {}, 2
         for i, (depth, kernel, stride, expansion, channels) in enumerate(_STAGES, start=1):
             if 1 < i < len(_STAGES):
                 depth = math.ceil(depth * self.depth_factor)
             channels = round_channels(channels * self.width_factor)
             x = _Stage(conv, norm, depth, channels, kernel, stride, expansion, name=f"stage{i}")(x, taps)
             taps.keep(f"stage{i}", x)
+            reduced *= stride
+            maps[f"stride{reduced}"] = x
         x = nn.relu6(norm("head_norm")(conv(1280, 1, name="head_conv")(x)))
         taps.keep("head", x)
         features = Dropout(self.dropout, name="dropout")(x.mean((1, 2)), dropout_keys)
-        return classify(features, self.num_classes, taps, nn.initializers.lecun_normal())
+        return predict(self, maps, features, taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
 class LargeEfficientNetLite(EfficientNetLite):

@@ -1,8 +1,10 @@
-"""The layers that the models share: dropout by example, batch normalisation, pooling, the classifier."""
+"""The layers that the models share: dropout by example, batch normalisation, pooling, the head."""
 
+import dataclasses
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -115,12 +117,53 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return windows.max((2, 4))
 
 
-def classify(features: jax.Array, num_classes: int, taps: Taps, kernel_init: Callable) -> Outputs:
-    """Ends a model: a linear classifier on ``features``, which are kept as the tap "penultimate".
+class Classifier(nn.Dense):
+    """The head that a model has by itself: a linear classifier of the penultimate features.
 
-    It computes in float32 whatever the model computes in: it costs next to nothing, and small differences
-    between logits are what distillation learns from.
+    It computes in float32 whatever the model computes in: it costs next to nothing, and small differences between
+    logits are what distillation learns from.
     """
-    taps.keep("penultimate", features)
-    classifier = nn.Dense(num_classes, dtype=jnp.float32, kernel_init=kernel_init, name="classifier")
-    return Outputs(classifier(features), taps.collect())
+
+    dtype: jnp.dtype = jnp.float32
+
+    def __call__(
+        self, features: Mapping[str, jax.Array], train: bool = False, dropout_keys: jax.Array | None = None
+    ) -> jax.Array:
+        """Maps the penultimate features ``[B, D]`` to logits ``[B, K]``."""
+        return super().__call__(features["penultimate"])
+
+
+def head_field() -> Any:
+    """The field ``head`` of a model. Its words leave it out: by these, what was made of classifiers is found again."""
+    return dataclasses.field(default=None, repr=False)
+
+
+def predict(
+    model: nn.Module,
+    maps: Mapping[str, jax.Array],
+    penultimate: jax.Array,
+    taps: Taps,
+    kernel_init: Callable,
+    train: bool,
+    dropout_keys: jax.Array | None,
+) -> Outputs:
+    """Ends a model: its head, or a linear classifier, predicts from what the backbone has found.
+
+    Args:
+      model: it has the fields ``num_classes`` and ``head``.
+      maps: feature maps ``[B, h, w, C]``, finest first, by stride: ``stride8`` is an eighth of the image's size.
+      penultimate: ``[B, D]``, kept as the tap of this name.
+      taps: of the model.
+      kernel_init: of the classifier.
+      train: as the model was called.
+      dropout_keys: as the model was called.
+
+    Returns:
+      The outputs.
+    """
+    taps.keep("penultimate", penultimate)
+    head = model.head
+    if head is None:
+        head = Classifier(model.num_classes, kernel_init=kernel_init, name="classifier")
+    preds = head({**maps, "penultimate": penultimate}, train=train, dropout_keys=dropout_keys)
+    return Outputs(preds, taps.collect())

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from effjax.models.layers import Dropout, check_inputs, classify
+from effjax.models.layers import Dropout, check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
 ACTIVATIONS = {
@@ -30,6 +30,7 @@ class Mlp(nn.Module):
       dropout: the probability of dropping a hidden unit.
       dtype: what the hidden layers compute in; parameters and logits are float32.
       taps: paths to return: ``dense1``, …, after the non-linearity and before dropout, and ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Glorot & Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks (the
@@ -42,6 +43,7 @@ class Mlp(nn.Module):
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
@@ -54,4 +56,4 @@ class Mlp(nn.Module):
             x = ACTIVATIONS[self.activation](x)
             taps.keep(f"dense{i}", x)
             x = Dropout(self.dropout, name=f"dropout{i}")(x, dropout_keys)
-        return classify(x, self.num_classes, taps, init)
+        return predict(self, {}, x, taps, init, train, dropout_keys)

@@ -7,7 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, nearest, shown
 from effjax.models.densenet import DenseNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.mlp import Mlp
@@ -59,11 +59,11 @@ def options(name: str) -> dict[str, Any]:
     if name not in _MODELS:
         raise UserError(f"model {name!r} is unknown; {nearest(name, NAMES)}")
     model = _MODELS[name]
-    fixed = {"num_classes", "parent", "name", *model.keywords}
+    fixed = {"num_classes", "head", "parent", "name", *model.keywords}
     return {field.name: field.default for field in dataclasses.fields(model.func) if field.name not in fixed}
 
 
-def create(name: str, num_classes: int, **given: Any) -> nn.Module:
+def create(name: str, num_classes: int, *, head: nn.Module | None = None, **given: Any) -> nn.Module:
     """Makes a model; two calls with equal arguments make equal (and equally hashed) modules.
 
     Every model is called as ``module.apply(variables, images, train=False, dropout_keys=None)`` and returns
@@ -74,7 +74,12 @@ def create(name: str, num_classes: int, **given: Any) -> nn.Module:
 
     Args:
       name: one of ``NAMES``.
-      num_classes: K.
+      num_classes: K, of the classifier.
+      head: what predicts in the classifier's place, a flax module; its parameters lie at ``head``. It is called as
+        ``head(features, train=train, dropout_keys=dropout_keys)`` and returns any tree of predictions ``[B, ...]``.
+        ``features`` are the penultimate ones, ``{"penultimate": [B, D]}``, and the backbone's feature maps
+        ``[B, h, w, C]`` by stride, finest first: of an EfficientNet-Lite ``stride2`` to ``stride32``, of a vision
+        transformer the one of its patches, of a perceptron none.
       **given: what ``options(name)`` lists, as its module documents it; in every model ``dtype`` ("float32" or
         "bfloat16", what is computed in) and ``taps`` (paths, or regular expressions, of the activations to
         return; ``tap_paths`` lists them).
@@ -88,8 +93,10 @@ def create(name: str, num_classes: int, **given: Any) -> nn.Module:
     defaults = options(name)
     if not isinstance(num_classes, int) or num_classes < 1:
         raise UserError(f"num_classes={num_classes!r}: allowed: a whole number above 0")
+    if head is not None and not isinstance(head, nn.Module):
+        raise UserError(f"head={shown(head)}: allowed: a flax module, or None for a classifier")
     for option in given:
         if option not in defaults:
             raise UserError(f"model {name!r} has no option {option!r}; {nearest(option, defaults)}")
     checked = {option: check_option(option, value, defaults[option]) for option, value in given.items()}
-    return _MODELS[name](num_classes=num_classes, **checked)
+    return _MODELS[name](num_classes=num_classes, head=head, **checked)

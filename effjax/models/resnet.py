@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from effjax.models.layers import batch_norm, check_inputs, classify, conv_no_bias
+from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
 STEMS = ("cifar", "imagenet")
@@ -32,6 +32,7 @@ class ResNet(nn.Module):
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       He et al, 2016, Deep Residual Learning for Image Recognition, https://arxiv.org/abs/1512.03385
@@ -48,6 +49,7 @@ class ResNet(nn.Module):
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
@@ -64,12 +66,15 @@ class ResNet(nn.Module):
         else:
             x = nn.relu(norm("stem_norm")(conv(channels[0], 3, name="stem_conv")(x)))
         taps.keep("stem", x)
+        maps, reduced = {}, 4 if self.stem == "imagenet" else 1
         stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
             stride = 1 if i == 1 else 2
             x = stage(depth=depth, channels=stage_channels, stride=stride, name=f"stage{i}")(x, taps)
             taps.keep(f"stage{i}", x)
-        return classify(x.mean((1, 2)), self.num_classes, taps, nn.initializers.lecun_normal())
+            reduced *= stride
+            maps[f"stride{reduced}"] = x
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
 class CifarResNet(ResNet):

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from effjax.models.layers import Dropout, check_inputs, classify, max_pool_2x2
+from effjax.models.layers import Dropout, check_inputs, head_field, max_pool_2x2, predict
 from effjax.models.taps import Outputs, Taps
 
 
@@ -20,6 +20,7 @@ class Scnn(nn.Module):
       dtype: what the hidden layers compute in; parameters and logits are float32.
       taps: paths to return: ``conv1``, ``conv2``, ``dense1``, after the non-linearity and before pooling or
         dropout, and ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Beluch et al, 2018, The power of ensembles for active learning in image classification,
@@ -32,6 +33,7 @@ class Scnn(nn.Module):
     dropout: tuple[float, float] = (0.25, 0.5)
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
@@ -45,9 +47,11 @@ class Scnn(nn.Module):
         taps.keep("conv1", x)
         x = nn.relu(conv(more_channels, name="conv2")(x))
         taps.keep("conv2", x)
+        maps = {"stride1": x}
         x = Dropout(self.dropout[0], name="dropout1")(max_pool_2x2(x), dropout_keys)
+        maps["stride2"] = x
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(units, dtype=self.dtype, kernel_init=init, name="dense1")(x))
         taps.keep("dense1", x)
         x = Dropout(self.dropout[1], name="dropout2")(x, dropout_keys)
-        return classify(x, self.num_classes, taps, init)
+        return predict(self, maps, x, taps, init, train, dropout_keys)

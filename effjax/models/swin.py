@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.errors import UserError
-from effjax.models.layers import check_inputs, classify
+from effjax.models.layers import check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, dense_init, skip, token_init
 
@@ -32,6 +32,7 @@ class Swin(nn.Module):
         first (stochastic depth).
       dtype: what is computed in; parameters and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Liu et al, 2021, Swin Transformer: Hierarchical Vision Transformer using Shifted Windows,
@@ -47,6 +48,7 @@ class Swin(nn.Module):
     drop_path: float = 0.2
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     def __post_init__(self):
         if self.dim % self.heads:
@@ -63,13 +65,16 @@ class Swin(nn.Module):
         x = cut_into_patches(images.astype(self.dtype), self.patch)
         x = norm(name="stem_norm")(nn.Dense(self.dim, dtype=self.dtype, name="embed")(x))
         taps.keep("stem", x)
+        maps = {}
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)).tolist())
         for i, depth in enumerate(self.depths, start=1):
             rates_of_stage = tuple(next(rates) for _ in range(depth))
             stage = _Stage(self.heads * 2 ** (i - 1), window, rates_of_stage, i > 1, self.dtype, name=f"stage{i}")
             x = stage(x, taps, dropout_keys)
             taps.keep(f"stage{i}", x)
-        return classify(norm(name="norm")(x).mean((1, 2)), self.num_classes, taps, token_init)
+            maps[f"stride{self.patch * 2 ** (i - 1)}"] = x
+        maps[f"stride{self.patch * 2 ** (i - 1)}"] = x = norm(name="norm")(x)
+        return predict(self, maps, x.mean((1, 2)), taps, token_init, train, dropout_keys)
 
     def _window(self, images: jax.Array) -> Window:
         """The grid of the last stage."""

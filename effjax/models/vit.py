@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError
-from effjax.models.layers import check_inputs, classify
+from effjax.models.layers import check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, token_init
 
@@ -32,6 +32,7 @@ class Vit(nn.Module):
       dtype: what is computed in; parameters and logits are float32.
       taps: paths to return: ``stem`` (the patches with their positions), ``block1``, … as maps ``[B, h, w, dim]``
         without the class token, and ``penultimate``, the class token after the last normalisation.
+      head: what predicts; see :func:`effjax.models.create`.
 
     References:
       Dosovitskiy et al, 2021, An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11929
@@ -48,6 +49,7 @@ class Vit(nn.Module):
     drop_path: float = 0.0
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
 
     def __post_init__(self):
         if self.dim % self.heads:
@@ -69,9 +71,10 @@ class Vit(nn.Module):
         for i in range(1, self.blocks + 1):
             rate = self.drop_path * (i - 1) / max(self.blocks - 1, 1)
             x = _Block(self.heads, self.mlp_ratio, rate, self.dtype, name=f"block{i}")(x, dropout_keys)
-            taps.keep(f"block{i}", x[:, 1:].reshape(batch, height, width, dim))
+            grid = x[:, 1:].reshape(batch, height, width, dim)
+            taps.keep(f"block{i}", grid)
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, 0])
-        return classify(x, self.num_classes, taps, token_init)
+        return predict(self, {f"stride{self.patch}": grid}, x, taps, token_init, train, dropout_keys)
 
     def _patches(self, images: jax.Array) -> jax.Array:
         """Cuts images into patches, embeds these and adds their positions: ``[B, h, w, dim]``."""

@@ -40,6 +40,7 @@ def test_resnets_differ_in_stem_and_shortcut():
         ("densnet", 10, {}, ["'densnet'", "resnet8", "did you mean 'densenet'"]),
         ("scnn", 10, {"widht": 2}, ["'scnn'", "'widht'", "did you mean 'width'"]),
         ("scnn", 0, {}, ["num_classes=0"]),
+        ("scnn", 10, {"head": "boxes"}, ["head='boxes'", "a flax module"]),
         ("scnn", 10, {"width": 0}, ["width=0", "above 0"]),
         ("scnn", 10, {"width": True}, ["width=True"]),
         ("scnn", 10, {"dropout": 0.5}, ["dropout=0.5", "2 numbers"]),

@@ -1,0 +1,170 @@
+"""A head in the classifier's place reads feature maps by stride; without one, no parameter is called otherwise."""
+
+import hashlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax import models
+
+# By model: how many variables there are, and a hash of their paths and shapes, from before there were heads. Whoever
+# changes one makes the checkpoints of that model unreadable.
+VARIABLES = {
+    "mlp": (8, "7f37d3858cc3c904"),
+    "scnn": (8, "27c46b24d92f7254"),
+    "resnet8": (37, "9e04144d81cc3479"),
+    "resnet20": (97, "a4ff838b4540f867"),
+    "resnet32": (157, "c3c3ff988f7e02ef"),
+    "resnet56": (277, "705b79c40f1b0d10"),
+    "resnet110": (547, "3c13627d52a58499"),
+    "resnet18": (102, "6e33ee36c4f07a8f"),
+    "resnet34": (182, "aa387114b9f7af4e"),
+    "resnet50": (267, "cd5e092d9bd82b24"),
+    "densenet": (497, "48e68bcfa331edaf"),
+    "vit": (81, "fc997ecc119febf9"),
+    "deit_tiny": (153, "1debdb5a43626002"),
+    "deit_small": (153, "32016cb0b4344bec"),
+    "swin_tiny": (173, "f2fa92aabdffdbed"),
+    "efficientnet_lite0": (247, "9948cbd8e825a520"),
+    "efficientnet_lite1": (322, "7edc4a3fb34bdc5b"),
+    "efficientnet_lite2": (322, "ee247003c6075f3a"),
+    "efficientnet_lite3": (367, "3a25d2e5b17bbe2b"),
+    "efficientnet_lite4": (457, "d4a956b944391d52"),
+}
+SHAPES = {"mlp": (6, 6, 1), "scnn": (12, 12, 1), "densenet": (8, 8, 3), "swin_tiny": (224, 224, 3)}
+# Of images of 32×32 pixels: by model its options and, by stride, the maps [h, w, C]; and the tap that equals one.
+MAPS = {
+    "mlp": ({"widths": (5,)}, {}, ()),
+    "scnn": ({"width": 0.125}, {"stride1": (28, 28, 8), "stride2": (14, 14, 8)}, ("stride1", "conv2")),
+    "resnet8": (
+        {"width": 0.25},
+        {"stride1": (32, 32, 4), "stride2": (16, 16, 8), "stride4": (8, 8, 16)},
+        ("stride2", "stage2"),
+    ),
+    "resnet18": (
+        {"width": 0.0625},
+        {"stride4": (8, 8, 4), "stride8": (4, 4, 8), "stride16": (2, 2, 16), "stride32": (1, 1, 32)},
+        ("stride32", "stage4"),
+    ),
+    "densenet": (
+        {"depth": 10, "growth": 2},
+        {"stride1": (32, 32, 6), "stride2": (16, 16, 5), "stride4": (8, 8, 4)},
+        ("stride2", "block2"),
+    ),
+    "vit": ({"dim": 12, "blocks": 2}, {"stride4": (8, 8, 12)}, ("stride4", "block2")),
+    "swin_tiny": (
+        {"patch": 2, "dim": 6},
+        {"stride2": (16, 16, 6), "stride4": (8, 8, 12), "stride8": (4, 4, 24), "stride16": (2, 2, 48)},
+        ("stride8", "stage3"),
+    ),
+    "efficientnet_lite0": (
+        {},
+        {
+            "stride2": (16, 16, 16),
+            "stride4": (8, 8, 24),
+            "stride8": (4, 4, 40),
+            "stride16": (2, 2, 112),
+            "stride32": (1, 1, 320),
+        },
+        ("stride16", "stage5"),
+    ),
+}
+
+
+NAMES = []  # of what the last head was given
+
+
+class Everything(nn.Module):
+    """Returns all that a head is given, in order (JAX sorts dictionaries)."""
+
+    @nn.compact
+    def __call__(self, features, train=False, dropout_keys=None):
+        NAMES[:] = features
+        return [*features.values()]
+
+
+class Heatmap(nn.Module):
+    """A value for each place of the finest map, and one for the image."""
+
+    width: int = 3
+
+    @nn.compact
+    def __call__(self, features, train=False, dropout_keys=None):
+        finest = features[next(iter(features))]
+        finest = nn.BatchNorm(use_running_average=not train, name="norm")(finest)
+        score = nn.Dense(1, name="score")(features["penultimate"])
+        return {"heat": nn.Conv(self.width, (1, 1), name="heat")(finest), "score": score[:, 0]}
+
+
+def paths(variables):
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
+
+
+def shapes(module, image_shape):
+    return jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_variables_are_called_as_ever(name):
+    shape = SHAPES.get(name, (224, 224, 3) if name.startswith("deit") else (32, 32, 3))
+    found = paths(shapes(models.create(name, 5), shape))
+    text = "\n".join(f"{path} {size}" for path, size in sorted(found.items()))
+    assert (len(found), hashlib.sha256(text.encode()).hexdigest()[:16]) == VARIABLES[name]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_head_reads_the_maps_by_stride_finest_first(name):
+    options, maps, same = MAPS[name]
+    taps = {"penultimate": "penultimate", **({same[0]: same[1]} if same else {})}
+    module = models.create(name, 5, head=Everything(), taps=tuple(taps.values()), **options)
+    images, variables = jnp.zeros((1, 32, 32, 3)), shapes(module, (32, 32, 3))
+    jaxpr, outputs = jax.make_jaxpr(module.apply, return_shape=True)(variables, images)
+    assert [*maps, "penultimate"] == NAMES
+    assert [found.shape[1:] for found in outputs.preds[:-1]] == [*maps.values()]
+    # What the backbone is made of does not depend on what reads it.
+    classifier = paths(shapes(models.create(name, 5, **options), (32, 32, 3)))
+    assert paths(variables) == {path: size for path, size in classifier.items() if "/classifier/" not in path}
+    # They are the very activations that taps name.
+    computed = jax.tree.unflatten(jax.tree.structure(outputs), jaxpr.jaxpr.outvars)
+    for feature, tap in taps.items():
+        assert computed.preds[NAMES.index(feature)] is computed.taps[tap]
+
+
+def test_a_head_predicts_a_tree_and_learns_with_the_backbone():
+    module = models.create("resnet8", 5, head=Heatmap(), width=0.25)
+    images = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    variables = models.init(module, jax.random.key(1), (16, 16, 3))
+    assert "classifier" not in variables["params"]
+    assert set(variables["params"]["head"]) == {"norm", "score", "heat"}
+
+    def loss(params):
+        outputs, new = module.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+        return (outputs.preds["heat"] ** 2).mean() + outputs.preds["score"].sum(), (outputs, new)
+
+    gradients, (outputs, new) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    assert jax.tree.map(jnp.shape, outputs.preds) == {"heat": (2, 16, 16, 3), "score": (2,)}
+    assert (gradients["stem_conv"]["kernel"] != 0).any()
+    assert (new["batch_stats"]["head"]["norm"]["mean"] != 0).any()  # it is told that it trains
+
+
+def test_heads_are_part_of_what_makes_models_equal_but_not_of_their_words():
+    one, same, other = (models.create("mlp", 3, head=Heatmap(width)) for width in (1, 1, 2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    # Stored answers are found by the words.
+    assert repr(one) == repr(models.create("mlp", 3))
+    assert "head" not in models.options("mlp")
+
+
+def test_the_classifier_is_a_head_too():
+    features = {"penultimate": jnp.ones((2, 4), jnp.bfloat16)}
+    head = models.Classifier(3, name="classifier")
+    variables = head.init(jax.random.key(0), features)
+    logits = head.apply(variables, features)
+    assert logits.dtype == jnp.float32
+    np.testing.assert_allclose(logits, np.tile(variables["params"]["kernel"].sum(0), (2, 1)), rtol=1e-6)
