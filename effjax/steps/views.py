@@ -122,10 +122,6 @@ class View:
             seen = dict(op(_purpose(keys, number), seen, moves, step))
         return {**seen, "image": self._scaled(seen["image"], scale, "normalised")}
 
-    def __call__(self, images: jax.Array, keys: jax.Array | None = None, step: jax.Array | int = 0) -> jax.Array:
-        """The same of images alone: uint8 ``[B, H, W, C]`` to float32 ``[B, H, W, C]``."""
-        return self.see({"image": images}, keys, step)["image"]
-
     def _numbered(self) -> Iterator[tuple[Operation, int]]:
         """The operations, each with what is folded into its keys: of a kind that comes again, something else."""
         seen = collections.Counter()

@@ -48,6 +48,7 @@ def start(folder, stop_at):
 def test_it_is_numpys_own_file_and_holds_what_the_teacher_says(whole):
     table = answers(whole, Counted())
     (folder,) = whole.iterdir()
+    assert folder.name == "0f8e4e353a32d6bf02b6d11c"  # golden: under another name, what lies on disks is not found
     stored = np.load(folder / "logits.npy")
     assert stored.shape == (1, COUNT, 2)
     assert np.isnan(stored[:, 0]).all()  # an id that the source does not have

@@ -121,7 +121,8 @@ def test_scores_are_those_of_all_in_memory(trained, pool, tmp_path, data_dir):
     chosen = choose(trained["single"], pool, tmp_path, **{**SETTINGS, "k": IMAGES})
     network, source = TrainedRun.open(trained["single"][0]), load("digits", "test", data_dir)
     images = np.stack([source[row]["image"] for row in range(IMAGES)])
-    logits = network.model().apply(network.variables(), network.view(images), train=False).logits
+    seen = network.view.see({"image": images})["image"]
+    logits = network.model().apply(network.variables(), seen, train=False).logits
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = np.asarray(uncertainty.entropy(probs[None]))
     for one in chosen:

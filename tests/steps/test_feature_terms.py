@@ -71,7 +71,7 @@ def test_hint_is_the_loss_on_the_regressed_activation(teacher_variables):
     loss, (values, _, _) = quick_jit(objective.evaluate)(
         state.params, state.model_state, state.frozen, BATCH, state.seed, state.step
     )
-    images = objective.view(BATCH["image"])
+    images = objective.view.see(BATCH)["image"]
     # The dropout of S-CNN lies behind the guided layer, so its activation is that of evaluation.
     own = STUDENT.clone(taps=("conv1",)).apply({"params": state.params["student"]}, images).taps["conv1"]
     target = TEACHER.clone(taps=("stage2",)).apply(teacher_variables, images).taps["stage2"]

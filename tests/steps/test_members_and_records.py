@@ -41,7 +41,7 @@ def test_what_all_members_share_is_not_mapped():
 @pytest.mark.parametrize("model", ["mlp", "scnn"])
 def test_an_ensemble_answers_as_its_members_do(model):
     objective, batch = make_objective(model), make_batch()
-    images = objective.view(batch["image"])
+    images = objective.view.see(batch)["image"]
     states = [init_state(objective, optax.sgd(0.1), seed, batch) for seed in range(3)]
     variables = [state.eval_variables for state in states]
 
@@ -69,7 +69,7 @@ def test_the_step_records_what_it_sees_before_it_learns(accumulate):
     state = init_state(objective, optimizer, 0, batch).replace(records=init_records(1000))
     step = quick_jit(make_train_step(objective, optimizer, record=True, accumulate=accumulate))
     new, metrics = step(state, batch)
-    logits = objective.student.apply(state.eval_variables, objective.view(batch["image"])).logits
+    logits = objective.student.apply(state.eval_variables, objective.view.see(batch)["image"]).logits
     probs = np.asarray(jax.nn.softmax(logits))[np.arange(8), batch["label"]]
     np.testing.assert_allclose(new.records["prob"][batch["id"]], probs, rtol=1e-5)
     assert int(new.records["seen"].sum()) == 8

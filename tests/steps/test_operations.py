@@ -107,8 +107,8 @@ def test_without_keys_targets_stay():
 def test_an_operation_that_comes_again_draws_again():
     image = np.zeros((200, 9, 9, 1), np.uint8)
     image[:, 4, 4] = 255
-    seen = View(ops=(Shift(1), Shift(1)))(image, jax.random.split(jax.random.key(0), 200))
-    rows = np.argwhere(np.asarray(seen)[..., 0])[:, 1]
+    seen = View(ops=(Shift(1), Shift(1))).see({"image": image}, jax.random.split(jax.random.key(0), 200))
+    rows = np.argwhere(np.asarray(seen["image"])[..., 0])[:, 1]
     assert set(rows.tolist()) == {2, 3, 4, 5, 6}  # by the same draw twice, 2, 4 and 6 alone
 
 

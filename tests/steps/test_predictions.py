@@ -21,13 +21,13 @@ def predictions(model, view, kind, **options):
 
 def network(name, seed=0, **options):
     model = models.create(name, CLASSES, **options)
-    return model, quick_jit(model.init)(jax.random.key(seed), View()(BATCH["image"]))
+    return model, quick_jit(model.init)(jax.random.key(seed), View().see(BATCH)["image"])
 
 
 def test_a_single_prediction_and_its_features():
     model, variables = network("scnn", width=0.125)
     found = quick_jit(predictions(model, View(), "single"))(variables, BATCH)
-    outputs = model.clone(taps=("penultimate",)).apply(variables, View()(BATCH["image"]))
+    outputs = model.clone(taps=("penultimate",)).apply(variables, View().see(BATCH)["image"])
     np.testing.assert_allclose(found["probs"][:, :, 0], jax.nn.softmax(outputs.logits)[None], atol=1e-6)
     np.testing.assert_allclose(found["features"], outputs.taps["penultimate"], atol=1e-6)
 
@@ -55,7 +55,7 @@ def test_passes_with_dropout_have_masks_of_their_own_by_id():
     again = predict(variables, {name: array[order] for name, array in BATCH.items()})["probs"][:, :, 0]
     np.testing.assert_allclose(again, probs[:, order], atol=1e-6)
     keys = rng.example_keys(rng.purpose_key(0, 2, "predict/dropout"), BATCH["id"])
-    third = model.apply(variables, View()(BATCH["image"]), dropout_keys=keys).logits
+    third = model.apply(variables, View().see(BATCH)["image"], dropout_keys=keys).logits
     np.testing.assert_allclose(probs[2], jax.nn.softmax(third), atol=1e-6)
     other = predict(variables, BATCH, 1)["probs"][:, :, 0]
     assert not np.allclose(other, probs)

@@ -59,7 +59,7 @@ def test_batch_statistics_over_devices_make_the_global_step():
     apply = quick_jit(
         lambda images: alone.student.apply(variables, images, train=True, mutable=["batch_stats"])[0].logits
     )
-    images = alone.view(BATCH["image"])
+    images = alone.view.see(BATCH)["image"]
     assert largest_difference(apply(images)[:4], apply(images[:4])) > 1e-2
 
 
