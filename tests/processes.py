@@ -13,10 +13,16 @@ CACHE = REPOSITORY / ".cache" / "xla"
 
 
 def train(
-    variant: str, workdir, data_dir, *arguments: str, devices: int = 1, launcher: str = "launch.train"
+    variant: str,
+    workdir,
+    data_dir,
+    *arguments: str,
+    devices: int = 1,
+    launcher: str = "launch.train",
+    configs: str = "tests/small_configs.py",
 ) -> subprocess.Popen:
     """Starts a launcher on one of the tests' configs, with so many virtual CPU devices."""
-    command = [sys.executable, "-m", launcher, f"--config=tests/small_configs.py:{variant}"]
+    command = [sys.executable, "-m", launcher, f"--config={configs}:{variant}"]
     command += [f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}

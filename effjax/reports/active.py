@@ -88,7 +88,7 @@ class Pictures:
 
     learning: bytes
     costs: bytes | None
-    calibration: bytes
+    calibration: bytes | None
     reliability: bytes | None
     classes: bytes | None
     maps: bytes | None
@@ -100,6 +100,7 @@ def write_active(
     *,
     so_far: str,
     split: str,
+    watch: str,
     pictures: Pictures,
     asked: Mapping[str, Sequence[AskedRound]],
     extremes: Mapping[str, Extremes],
@@ -110,7 +111,8 @@ def write_active(
       path: the file to write.
       page: what it says of any experiment.
       so_far: what is said on top of loops that are not over; empty if all are.
-      split: what the accuracies are of, ``"test"`` or ``"validation"``.
+      split: what is measured, ``"test"`` or ``"validation"``.
+      watch: the metric that runs are judged by.
       pictures: the plots.
       asked: by run, what it asked for.
       extremes: by run, the ends of its dataset map.
@@ -121,6 +123,7 @@ def write_active(
         "active.html",
         so_far=so_far,
         split=split,
+        watch=watch,
         plots={name: data_url(png) if png else "" for name, png in plots.items()},
         asked={name: [_round(round_) for round_ in rounds] for name, rounds in asked.items()},
         extremes={

@@ -6,20 +6,25 @@ from typing import Any
 from effjax.reports.active_curves import area, column, labels_needed, shared_range
 from effjax.reports.tables import Estimate, Table
 
+_OF_CLASSES = ("ece", "ece_scaled", "nll")
+
 Scores = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
-def scores(summary: Mapping[str, Any], split: str, levels: Sequence[float]) -> dict[str, dict[str, Any]]:
+def scores(
+    summary: Mapping[str, Any], split: str, levels: Sequence[float], watch: str = "accuracy"
+) -> dict[str, dict[str, Any]]:
     """What tables say of each seed of each run.
 
     Args:
       summary: by run ``seeds``, each with its ``seed`` and ``rounds``, one at least.
       split: ``"test"`` or ``"validation"``: which values of the rounds are meant.
-      levels: of accuracy.
+      levels: of what is watched.
+      watch: the metric that runs are judged by, a share.
 
     Returns:
-      By run ``seeds``, each with its ``seed``; ``labels``, ``accuracy``, ``ece``, ``ece_scaled`` and ``nll``
-      of its last round; ``area``, its mean accuracy over the labels that all seeds of all runs cover
+      By run ``seeds``, each with its ``seed``; ``labels``, ``watched`` and, of classes, ``ece``, ``ece_scaled`` and
+      ``nll`` of its last round; ``area``, the mean of what is watched over the labels that all seeds of all runs cover
       (None if there are none); and ``needed``, by level the labels that it takes (None where it is not reached).
     """
     covered = covered_labels(summary)
@@ -28,8 +33,9 @@ def scores(summary: Mapping[str, Any], split: str, levels: Sequence[float]) -> d
         seeds = []
         for seed in run["seeds"]:
             last = seed["rounds"][-1]
-            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}/accuracy"))
-            values = {key: last[f"{split}/{key}"] for key in ("accuracy", "ece", "ece_scaled", "nll")}
+            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}/{watch}"))
+            values: dict[str, Any] = {"watched": last[f"{split}/{watch}"]}
+            values |= {key: last[f"{split}/{key}"] for key in _OF_CLASSES if f"{split}/{key}" in last}
             values["area"] = None if covered is None else area(labels, accuracy, *covered)
             values["needed"] = {level: labels_needed(labels, accuracy, level) for level in levels}
             seeds.append({"seed": seed["seed"], "labels": last["labels"], **values})
@@ -42,16 +48,19 @@ def covered_labels(summary: Mapping[str, Any]) -> tuple[float, float] | None:
     return shared_range([seed["rounds"] for run in summary.values() for seed in run["seeds"]])
 
 
-def results(found: Scores, labels: Mapping[str, str], control: str | None, split: str) -> Table:
+def results(found: Scores, labels: Mapping[str, str], control: str | None, split: str, heading: str = "acc.") -> Table:
     """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
     Args:
       found: of :func:`scores`.
       labels: what the table calls the runs.
       control: the run that others are compared with, seed by seed; None compares none.
-      split: what the accuracy is of.
+      split: what is measured.
+      heading: what is watched, in short.
     """
-    headers = ("run", "labels", f"{split} acc.", "Δ acc.", "area", "Δ area", "ECE", "ECE scaled", "NLL")
+    calibrated = all(key in seed for run in found.values() for seed in run["seeds"] for key in _OF_CLASSES)
+    headers = ("run", "labels", f"{split} {heading}", f"Δ {heading}", "area", "Δ area")
+    headers += ("ECE", "ECE scaled", "NLL") if calibrated else ()
     rows = []
     for name, run in found.items():
         seeds = run["seeds"]
@@ -61,12 +70,12 @@ def results(found: Scores, labels: Mapping[str, str], control: str | None, split
             (
                 labels.get(name) or name,
                 f"{_mean(seeds, 'labels'):.0f}",
-                Estimate.over_seeds(seeds, "accuracy").percent(),
-                _difference(seeds, other, "accuracy"),
+                Estimate.over_seeds(seeds, "watched").percent(),
+                _difference(seeds, other, "watched"),
                 Estimate.over_seeds(seeds, "area").percent() if known else "",
                 _difference(seeds, other, "area") if known else "",
-                *(f"{_mean(seeds, key):.4f}" for key in ("ece", "ece_scaled")),
-                f"{_mean(seeds, 'nll'):.3f}",
+                *([f"{_mean(seeds, key):.4f}" for key in ("ece", "ece_scaled")] if calibrated else []),
+                *([f"{_mean(seeds, 'nll'):.3f}"] if calibrated else []),
             )
         )
     return Table(headers, rows)

@@ -3,10 +3,11 @@
 from effjax.errors import UserError, nearest
 from effjax.specs import Spec
 from effjax.steps.predictions import Items
+from effjax.tasks.answers import AnswerFormat
 from effjax.tasks.base import Task
 from effjax.tasks.classification import CLASSIFICATION
 
-__all__ = ["TASKS", "Items", "Spec", "Task", "find_task"]
+__all__ = ["TASKS", "AnswerFormat", "Items", "Spec", "Task", "find_task"]
 
 #: By the name in ``config.task``.
 TASKS: dict[str, Task] = {"classification": CLASSIFICATION}

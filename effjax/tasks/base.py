@@ -1,7 +1,7 @@
 """What is learnt: all that the rest of the package does not know about labels."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import numpy as np
@@ -11,6 +11,7 @@ from effjax.metrics import Metric
 from effjax.specs import Spec
 from effjax.steps.objective import Outcome
 from effjax.steps.predictions import Items
+from effjax.tasks.answers import AnswerFormat
 from effjax.typing import PyTree
 
 
@@ -26,6 +27,7 @@ class Task:
       watch: the metric that says which network is best; higher is better.
       measure: from the predictions on a whole set and its targets, numpy, to what results and tables say of it.
       items: from the predictions of M members, their axis first, to what uncertainty looks at.
+      answers: from the names of the dataset's classes to how answers are written, kept and learnt.
       label: what tables call the watched metric; "" calls it by its name.
       columns: what tables show besides it: by metric, the heading.
       moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
@@ -42,6 +44,7 @@ class Task:
     watch: str
     measure: Callable[[PyTree, Mapping[str, np.ndarray]], Mapping[str, float]]
     items: Callable[[PyTree], Items]
+    answers: Callable[[Sequence[str]], AnswerFormat]
     label: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)

@@ -11,6 +11,7 @@ from effjax.losses import cross_entropy
 from effjax.metrics import CalibrationBins, Mean, Metric
 from effjax.specs import Spec
 from effjax.steps.predictions import Items
+from effjax.tasks.answers import ClassAnswers
 from effjax.tasks.base import Task
 from effjax.typing import Batch
 
@@ -73,6 +74,7 @@ CLASSIFICATION = Task(
     label="acc.",
     columns={"ece": "ECE"},
     items=_items,
+    answers=lambda class_names: ClassAnswers(tuple(class_names)),
     outcome=_outcome,
     of_classes=True,
 )

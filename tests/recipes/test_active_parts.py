@@ -12,9 +12,9 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
 from effjax.recipes.active import loop as labelling
-from effjax.recipes.active.answers import ClassAnswers
 from effjax.recipes.active.folder import LEDGER_FILE, LoopFolder
 from effjax.recipes.active.streaming import Stream
+from effjax.tasks.answers import ClassAnswers
 
 POOL = 200
 

@@ -12,9 +12,10 @@ from PIL import Image
 from effjax.data.labelled import labelled
 from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE
 from effjax.errors import UserError
-from effjax.recipes.active.answers import ClassAnswers, parse_answer
+from effjax.recipes.active.answers import parse_answer
 from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
 from effjax.specs import Spec
+from effjax.tasks.answers import ClassAnswers
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (17, 3, 250)

@@ -12,8 +12,8 @@ from effjax.data.base import Subset
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError
 from effjax.recipes.active import experiment as active
-from effjax.recipes.active.answers import ClassAnswers
 from effjax.recipes.active.checks import check_ledger
+from effjax.tasks.answers import ClassAnswers
 
 
 @pytest.fixture(scope="module")

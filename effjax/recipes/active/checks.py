@@ -11,11 +11,11 @@ from effjax.data.base import Source
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes.active.acquisition import query_problems
-from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import Assembled
 from effjax.recipes.build.datasets import Datasets
 from effjax.steps.predictions import check_dropout
+from effjax.tasks import AnswerFormat
 
 
 def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -15,10 +15,10 @@ from effjax.data.cached import cached
 from effjax.data.ledger import Ledger
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
-from effjax.recipes.active.answers import AnswerFormat, answers_of
 from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.loop import Loop, Waiting, run_loops
+from effjax.recipes.active.measures import ClassMeasures, Measures, TaskMeasures
 from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.active.pool_numbers import name_files, numbered_pool
@@ -36,6 +36,7 @@ from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
 from effjax.recipes.schema.loop_keys import Query
 from effjax.runtime.hosts import barrier, is_primary
+from effjax.tasks import AnswerFormat
 
 SUMMARY_FILE = "summary.json"
 
@@ -114,7 +115,7 @@ class ActiveExperiment(Experiment):
         data = self.config["data"]
         self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
         watched_ids(self.config)  # says now what it cannot find later
-        self.answers: AnswerFormat = answers_of(self.datasets.info)
+        self.answers: AnswerFormat = self.datasets.task.answers(self.datasets.info.class_names)
         self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)
 
@@ -172,7 +173,7 @@ class ActiveExperiment(Experiment):
         )
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
-            rounds = Rounds(seed, folder, trainer, i, self.datasets, predict, labels_of[i])
+            rounds = Rounds(seed, folder, trainer, i, predict, self._measures(trainer, predict), labels_of[i])
             acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
             oracle = self._oracle(bool(run["query"]), folder)
             loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers))
@@ -209,6 +210,12 @@ class ActiveExperiment(Experiment):
                 passes=passes,
             )
         return assembled, predictors[kind, passes]
+
+    def _measures(self, trainer: Trainer, predict: PoolPredictor) -> Measures:
+        task = self.datasets.task
+        if task.of_classes:
+            return ClassMeasures(self.datasets, predict)
+        return TaskMeasures(task, self.datasets, trainer.assembled.predict, trainer.networks_of)
 
     def _full_map(self, query: Mapping[str, Any], seed: int):
         """Reads the map that a run without a query has recorded of the whole pool, when it is asked for."""

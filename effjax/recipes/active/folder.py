@@ -57,6 +57,10 @@ class LoopFolder:
         """Its answers on the test split."""
         return self.round(round_) / "test_probs.npy"
 
+    def test_predictions_file(self, round_: int) -> Path:
+        """The same of what are no classes."""
+        return self.round(round_) / "test_predictions.npz"
+
     def map_file(self, round_: int) -> Path:
         """The dataset map of what it trained on."""
         return self.round(round_) / "map.npz"
@@ -87,7 +91,9 @@ class LoopFolder:
 
     def result(self, round_: int) -> dict[str, Any] | None:
         """What a round measured on validation."""
-        return _read(self.result_file(round_))
+        found = _read(self.result_file(round_))
+        # An earlier version wrote a split and a metric with another sign between them.
+        return found and {re.sub(r"^(validation|test)_", r"\1/", name): value for name, value in found.items()}
 
     def queries(self, round_: int) -> dict[int, Mapping[str, Any]]:
         """By global id, ``score``, ``nearest`` and ``distance`` of what was asked in a round."""

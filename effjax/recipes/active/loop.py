@@ -13,13 +13,13 @@ from effjax.data.base import Source, Subset, available_ids
 from effjax.data.ledger import ASKED, LABELLED, SKIPPED, UNLABELABLE, Answer, Ledger
 from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
-from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.oracles import Oracle, Query
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of
 from effjax.reports.numbered_sheet import enlarged
 from effjax.runtime import Interrupted
 from effjax.runtime.hosts import barrier, is_primary
+from effjax.tasks import AnswerFormat
 
 _log = logging.getLogger("effjax")
 
@@ -162,16 +162,17 @@ class Loop:
     def why_over(self) -> str:
         """Why no further round follows; empty where one does."""
         active, labels = self.active, len(self.ledger.labels())
-        accuracies, patience = [round_["validation/accuracy"] for round_ in self.measured], active["patience"]
+        watched, patience = f"validation/{self.rounds.watch}", active["patience"]
+        reached = [round_[watched] for round_ in self.measured]
         if self.ledger.round + 1 - len(self.ledger.fruitless()) >= active["rounds"]:
             return f"these were all of config.active.rounds={active['rounds']}"
         if not len(self._free()):
             return "nothing is left to be asked"
         if active["budget"] and self._cost(labels + 1) > active["budget"]:
             return f"config.active.budget={active['budget']} is spent"
-        if active["target"] and accuracies and accuracies[-1] >= active["target"]:
+        if active["target"] and reached and reached[-1] >= active["target"]:
             return f"config.active.target={active['target']} is reached"
-        if patience and len(accuracies) > patience and max(accuracies[:-patience]) >= max(accuracies[-patience:]):
+        if patience and len(reached) > patience and max(reached[:-patience]) >= max(reached[-patience:]):
             return f"nothing got better in config.active.patience={patience} rounds"
         return ""
 

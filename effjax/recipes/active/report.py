@@ -9,7 +9,6 @@ from typing import Any
 
 from effjax.files import write_whole
 from effjax.recipes.active import sections
-from effjax.recipes.active.answers import answers_of
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.watch import watched_ids, watched_table
@@ -22,10 +21,15 @@ from effjax.reports.analysis_plots import reliability
 from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
 from effjax.selection.registry import RANDOM
+from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
 
 CURVES_FILE = "learning_curves.png"
+_CALIBRATION = (
+    "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature that "
+    "fits the validation split best."
+)
 _MOST_IN_A_SENTENCE = 4
 
 
@@ -61,13 +65,14 @@ def report(
     control = _control(config)
     labels = _labels(config, measured)
     levels = config["active"].get("levels", ())
-    scores = active_tables.scores(measured, split, levels)
-    main = active_tables.results(scores, labels, control, split)
+    task = datasets.task
+    scores = active_tables.scores(measured, split, levels, task.watch)
+    main = active_tables.results(scores, labels, control, split, task.label or task.watch)
     further = _further(config, scores, labels, control, levels)
     if watched := watched_ids(config):
         further.append(_watched(config, workdir, measured, watched, labels, control))
     whole = _with_all_labels(config, summary)
-    notes = [*_notes(config, measured, labels, control, split), *_ceilings(whole, summary, split)]
+    notes = [*_notes(measured, labels, control, split, task), *_ceilings(whole, summary, f"{split}/{task.watch}")]
     folders = {
         name: [LoopFolder.of(workdir, name, seed["seed"]) for seed in run["seeds"]] for name, run in measured.items()
     }
@@ -80,14 +85,15 @@ def report(
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
     page = Page(title, _lead(scores, labels, control), provenance(), main, notes, further, config)
-    page.publish(workdir, workdir / CURVES_FILE, f"{split} accuracy by the number of labels", results)
+    page.publish(workdir, workdir / CURVES_FILE, f"{split} {task.watch} by the number of labels", results)
     write_active(
         workdir / REPORT_FILE,
         page,
         so_far="" if final else _so_far(config, workdir, summary),
         split=split,
+        watch=task.watch,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, name_of, answers_of(datasets.info).show),
+        asked=sections.asked(firsts, image_of, name_of, task.answers(class_names).show),
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )
 
@@ -110,11 +116,11 @@ def _with_all_labels(config: Mapping[str, Any], summary: Mapping[str, Any]) -> d
     }
 
 
-def _ceilings(whole: Mapping[str, str], summary: Mapping[str, Any], split: str) -> list[str]:
+def _ceilings(whole: Mapping[str, str], summary: Mapping[str, Any], key: str) -> list[str]:
     """What the labels of the whole pool would have given."""
     return [
         f"With all {summary[name]['seeds'][0]['rounds'][0]['labels']:,} labels of the pool ({label}): "
-        + tables.Estimate.of([s["rounds"][0][f"{split}/accuracy"] for s in summary[name]["seeds"]]).percent()
+        + tables.Estimate.of([s["rounds"][0][key] for s in summary[name]["seeds"]]).percent()
         for name, label in whole.items()
     ]
 
@@ -172,26 +178,21 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
     return watched_table(ledgers, ids, labels, control), note
 
 
-def _notes(config, measured, labels, control: str | None, split: str) -> list[str]:
+def _notes(measured, labels, control: str | None, split: str, task: Task) -> list[str]:
     seeds = sorted({s["seed"] for run in measured.values() for s in run["seeds"]})
     looked = "looked at once, after all loops" if split == "test" else "not looked at"
     covered = active_tables.covered_labels(measured)
+    compared = f"Δ: difference to {labels.get(control)}, by seed, ± half its 95 % interval (Student's t)."
     area = "There is no number of labels that all loops cover, and so no area."
     if covered:
         area = (
-            f"Area: the mean accuracy from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops cover (the "
+            f"Area: the mean {task.watch} from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops cover (the "
             "area under the learning curve by the trapezoidal rule, divided by that range)."
         )
     return [
-        f"{tables.averaged_over(seeds)} Labels, accuracy, ECE, NLL: after the last round. {area} "
-        f"The test split was {looked}.",
-        "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature "
-        "that fits the validation split best."
-        + (
-            f" Δ: difference to {labels[control]}, by seed, ± half its 95 % interval (Student's t)."
-            if control in measured
-            else ""
-        ),
+        f"{tables.averaged_over(seeds)} Labels, {task.watch}{', ECE, NLL' if task.of_classes else ''}: after the last "
+        f"round. {area} The test split was {looked}.",
+        " ".join([_CALIBRATION] * task.of_classes + [compared] * (control in measured)),
     ]
 
 
@@ -218,13 +219,14 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
                 waiting.append(
                     f"{_labels(config, summary)[name]} seed {seed['seed']}, round {ledger.round}: {count} labels"
                 )
-    said = "The loops are not over: these are accuracies on the validation split, so far."
+    said = "The loops are not over: this is what they measure on the validation split, so far."
     return said + (f" Waiting for people: {'; '.join(waiting)}." if waiting else "")
 
 
 def _pictures(measured, labels, control, split: str, folders, firsts, maps, datasets: Datasets) -> Pictures:
-    accuracy = f"{split}/accuracy"
-    titles = {"labels": "labels", "cost": "cost", accuracy: f"{split} accuracy"}
+    task = datasets.task
+    watched = f"{split}/{task.watch}"
+    titles = {"labels": "labels", "cost": "cost", watched: f"{split} {task.watch}"}
     ledgers = {
         labels[name]: [ledger for folder in several if (ledger := folder.ledger()) and ledger.labels()]
         for name, several in folders.items()
@@ -232,14 +234,16 @@ def _pictures(measured, labels, control, split: str, folders, firsts, maps, data
     counts = {
         label: sections.class_counts(several, datasets.info.num_classes)
         for label, several in ledgers.items()
-        if several
+        if several and task.of_classes
     }
     last = {labels[name]: run["seeds"][0]["rounds"][-1] for name, run in measured.items()}
-    bins = sections.reliability(firsts, last, datasets.test.column("label")) if split == "test" else {}
+    bins = {}
+    if split == "test" and task.of_classes:
+        bins = sections.reliability(firsts, last, datasets.test.column("label"))
     return Pictures(
-        learning=learning_curves(measured, labels, control, "labels", accuracy, titles),
-        costs=learning_curves(measured, labels, control, "cost", accuracy, titles) if _costs_differ(measured) else None,
-        calibration=calibration_curves(measured, labels, control, split),
+        learning=learning_curves(measured, labels, control, "labels", watched, titles),
+        costs=learning_curves(measured, labels, control, "cost", watched, titles) if _costs_differ(measured) else None,
+        calibration=calibration_curves(measured, labels, control, split) if task.of_classes else None,
         reliability=reliability(bins) if bins else None,
         classes=queried_classes(counts, datasets.info.class_names) if counts else None,
         maps=dataset_maps(maps) if maps else None,

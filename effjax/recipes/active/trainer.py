@@ -15,7 +15,6 @@ from effjax.data.feeds import ChosenFeed
 from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
-from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.build.assemble import Assembled
 from effjax.runtime import Job, fit
@@ -23,6 +22,7 @@ from effjax.runtime import checkpoints as stored
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
 from effjax.steps import TrainState, member_of
+from effjax.tasks import AnswerFormat
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -81,6 +81,11 @@ class Trainer:
         """What the training of a loop's network has recorded of each example."""
         folder = self.folder.checkpoints(round_)
         return self._own(stored.read_records(folder, stored.steps(folder)[-1]), loop)
+
+    def networks_of(self, variables: PyTree) -> list[PyTree]:
+        """The variables of each network of a loop, from those of all that :meth:`train` returned."""
+        members = 0 if self.together else self.assembled.job.members
+        return [member_of(variables, member) for member in range(members)] if members else [variables]
 
     def forget(self, round_: int, loop: int = 0) -> None:
         """Throws the checkpoints of a round away, once every loop has said so."""

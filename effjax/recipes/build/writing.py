@@ -1,8 +1,9 @@
 """Files of an experiment, which the primary process alone writes."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from effjax import files
 from effjax.runtime.hosts import is_primary
@@ -16,3 +17,9 @@ def write_json(path: Path, value: Any) -> None:
         return
     files.write_json(path, value)
     _log.info("wrote %s", path)
+
+
+def write_primary(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Writes a file whole or not at all; only the primary process does."""
+    if is_primary():
+        files.write_whole(path, write)

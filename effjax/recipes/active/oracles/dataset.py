@@ -6,8 +6,8 @@ import numpy as np
 
 from effjax.data.base import Source
 from effjax.data.ledger import LABELLED, Answer
-from effjax.recipes.active.answers import AnswerFormat
 from effjax.recipes.active.oracles.base import Query
+from effjax.tasks import AnswerFormat
 
 
 class DatasetOracle:

@@ -12,12 +12,13 @@ import numpy as np
 
 from effjax.data.ledger import Answer
 from effjax.files import spreadsheet_safe, storage, write_text
-from effjax.recipes.active.answers import NO_LABEL, AnswerFormat, parse_answer, whole_number
+from effjax.recipes.active.answers import NO_LABEL, parse_answer, whole_number
 from effjax.recipes.active.folder import round_name
 from effjax.recipes.active.oracles.base import Query, raise_all, user_name
 from effjax.recipes.active.oracles.tables import read_table
 from effjax.reports.contact_sheet import fitted, picture
 from effjax.reports.numbered_sheet import numbered_sheet
+from effjax.tasks import AnswerFormat
 
 LABELS_FILE, SHEET_FILE = "labels.csv", "sheet.png"
 _COLUMNS = ("round", "id", "image", "path", "label", "note")

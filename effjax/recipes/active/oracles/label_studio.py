@@ -11,10 +11,11 @@ from xml.sax.saxutils import quoteattr
 from effjax.data.ledger import SKIPPED, Answer
 from effjax.errors import UserError
 from effjax.files import storage, write_text
-from effjax.recipes.active.answers import NO_LABEL, AnswerFormat, parse_answer, whole_number
+from effjax.recipes.active.answers import NO_LABEL, parse_answer, whole_number
 from effjax.recipes.active.oracles.base import Query, raise_all
 from effjax.recipes.active.oracles.folder import FolderOracle, image_file
 from effjax.recipes.active.oracles.tables import read_table
+from effjax.tasks import AnswerFormat
 
 TASKS_FILE, CONFIG_FILE = "tasks.json", "label_config.xml"
 #: What may be exported: JSON, JSON-MIN; CSV; TSV.

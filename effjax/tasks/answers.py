@@ -1,0 +1,84 @@
+"""What people answer: from what they write to JSON, which the ledger keeps, and from JSON to what is learnt."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from effjax.specs import Spec
+
+
+class AnswerFormat(Protocol):
+    """How a task's answers are written, kept and learnt.
+
+    Attributes:
+      specs: of the features that an answer becomes.
+      choices: the words that people choose from; none where they write freely.
+      hint: what people are to write.
+    """
+
+    specs: Mapping[str, Spec]
+    choices: Sequence[str]
+    hint: str
+
+    def parse(self, text: str) -> Any:
+        """The JSON for what a person wrote; where there are choices, for one of them.
+
+        Raises:
+          ValueError: if it is none, saying what is allowed.
+        """
+
+    def problem(self, answer: Any) -> str | None:
+        """What is wrong with an answer in JSON; None if nothing is."""
+
+    def read(self, answer: Any) -> Mapping[str, Any]:
+        """What is learnt from an answer, by feature, as :attr:`specs` say."""
+
+    def write(self, targets: Mapping[str, np.ndarray]) -> Any:
+        """The answer that gives these targets, for a dataset that answers by itself."""
+
+    def show(self, answer: Any) -> str:
+        """An answer in words."""
+
+    def cost(self, answer: Any) -> float | None:
+        """What an answer counts for in a budget, in seconds; None: as much as any, ``config.active.cost_per_label``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassAnswers:
+    """One of some classes, kept as its number.
+
+    Attributes:
+      choices: the classes, in the order of the labels.
+    """
+
+    choices: tuple[str, ...]
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        return {"label": Spec(np.int32)}
+
+    @property
+    def hint(self) -> str:
+        return f"a class ({', '.join(self.choices)})"
+
+    def parse(self, text: str) -> int:
+        return self.choices.index(text)
+
+    def problem(self, answer: Any) -> str | None:
+        if type(answer) is int and 0 <= answer < len(self.choices):
+            return None
+        return f"label {answer!r} is none of the {len(self.choices)} classes"
+
+    def read(self, answer: int) -> dict[str, int]:
+        return {"label": answer}
+
+    def write(self, targets: Mapping[str, np.ndarray]) -> int:
+        return int(targets["label"])
+
+    def show(self, answer: int) -> str:
+        return self.choices[answer]
+
+    def cost(self, answer: int) -> None:
+        return None
