@@ -29,7 +29,6 @@ from effjax.runtime import jit_backend
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, Candidates
 from effjax.steps import stack_members
 from effjax.steps.predictions import check_dropout
-from effjax.tasks import CLASSIFICATION
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -117,7 +116,7 @@ def choose(
     source = source.without(out)  # a sheet of images is none
     _log.info("%s: %s images", pool, f"{len(source):,}")
     options = {"backend": jit_backend(), "batch_size": batch_size, "passes": passes}
-    predict = PoolPredictor(trained[0].network(), CLASSIFICATION.items, kind, **options)
+    predict = PoolPredictor(trained[0].network(), trained[0].task.items, kind, **options)
     free = np.setdiff1d(np.arange(len(source)), _named(without, source))
     with predictions_of(f"--runs={','.join(map(str, runs))}"):
         ids = _select(predict, variables, source, free, selector, SCORES[score], k, seed)

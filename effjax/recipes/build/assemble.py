@@ -211,6 +211,8 @@ def assemble(
         feed.rows(dict(stage.settings))  # an unknown source is said now
     drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
     if config["record"]:
+        if task.outcome is None:
+            raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
         drawing = dataclasses.replace(drawing, num_records=feed.joined.num_ids)
     job = Job(
         objective=objective,

@@ -18,6 +18,7 @@ from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.views import view_of
 from effjax.runtime import checkpoints as stored
 from effjax.steps import Network, View
+from effjax.tasks import CLASSIFICATION, Task, find_task
 from effjax.typing import PyTree
 
 
@@ -87,12 +88,17 @@ class TrainedRun:
         """What its training has recorded of each example, by global id."""
         return stored.read_records(self.folder / "checkpoints", self.step)
 
+    @property
+    def task(self) -> Task:
+        """What it has learnt."""
+        return find_task(self.identity.get("task", CLASSIFICATION.name))
+
     def model(self) -> nn.Module:
-        return make_model(self.identity["run"]["model"], self.identity["num_classes"])
+        return make_model(self.identity["run"]["model"], self.identity["num_classes"], task=self.task)
 
     def network(self) -> Network:
         """The network, with what it is shown."""
-        return Network(self.model(), self.view)
+        return Network(self.model(), self.view, self.task.inputs)
 
     @property
     def view(self) -> View:

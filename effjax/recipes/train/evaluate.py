@@ -5,7 +5,6 @@ from typing import Any
 from effjax.recipes.build.assemble import predictor
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import jit_backend
-from effjax.tasks import CLASSIFICATION
 
 
 def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_dir: str = "data") -> dict[str, Any]:
@@ -19,7 +18,7 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
       data_dir: where datasets are prepared.
 
     Returns:
-      ``step``, ``examples``, ``accuracy``, ``nll`` and ``ece``.
+      ``step``, ``examples`` and what the task measures: of classes ``accuracy``, ``nll`` and ``ece``.
 
     Raises:
       UserError: if there is no checkpoint or dataset, or the dataset has other classes.
@@ -27,9 +26,9 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     trained = TrainedRun.open(run, which)
     source = trained.source(split, data_dir, dataset)
     predict = predictor(trained.network(), jit_backend(), trained.identity["eval_batch_size"])
-    logits = predict(trained.variables(), source)
+    targets = {name: source.column(name) for name in trained.task.targets}
     return {
         "step": trained.step,
         "examples": len(source),
-        **CLASSIFICATION.measure(logits, {"label": source.column("label")}),
+        **trained.task.measure(predict(trained.variables(), source), targets),
     }
