@@ -74,7 +74,7 @@ CLASSIFICATION = Task(
     label="acc.",
     columns={"ece": "ECE"},
     items=_items,
-    answers=lambda class_names: ClassAnswers(tuple(class_names)),
+    answers=ClassAnswers,
     outcome=_outcome,
     of_classes=True,
 )

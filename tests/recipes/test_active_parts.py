@@ -1,5 +1,6 @@
 """What a labelling loop can be made of: outliers left out, streams, candidates, warm starts, and when it ends."""
 
+import dataclasses
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from effjax.recipes.active import experiment as active
 from effjax.recipes.active import loop as labelling
 from effjax.recipes.active.folder import LEDGER_FILE, LoopFolder
 from effjax.recipes.active.streaming import Stream
+from effjax.tasks import CLASSIFICATION, TASKS
 from effjax.tasks.answers import ClassAnswers
 
 POOL = 200
@@ -224,7 +226,8 @@ class Dear(ClassAnswers):
 
 
 def test_a_budget_counts_what_answers_say_that_they_cost(tmp_path, data_dir, monkeypatch):
-    monkeypatch.setattr(active, "answers_of", lambda info: Dear(info.class_names))
+    dear = dataclasses.replace(CLASSIFICATION, answers=Dear)
+    monkeypatch.setitem(TASKS, "classification", dear)
     config = small(data_dir, a=schema.query(selector="random"))
     config.active.update(rounds=9, budget=70.0, cost_per_label=2.0)
     rounds = run(config, tmp_path)["a"]

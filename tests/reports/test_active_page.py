@@ -122,6 +122,7 @@ def test_page_is_one_file_with_everything_in_it(tmp_path):
         ),
         so_far="Not over",
         split="validation",
+        watch="accuracy",
         pictures=active.Pictures(png, None, png, None, png, png),
         asked={"entropy": [active.AskedRound(1, "2 asked, 1 skipped", examples)]},
         extremes={"entropy": active.Extremes("10 removed", [shown], [shown], [])},

@@ -57,7 +57,7 @@ def home(tmp_path_factory):
 
 
 def start(home, workdir, variant, *arguments, **options):
-    launcher = "launch.train" if variant == "trained" else "launch.active"
+    launcher = "launch.active" if variant == "asked" else "launch.train"
     return train(variant, workdir, home, *arguments, launcher=launcher, configs=CONFIGS, **options)
 
 
@@ -110,7 +110,7 @@ def test_two_processes_train_what_one_does(home, undisturbed, tmp_path):
 
 
 def test_seeds_train_together(home, tmp_path):
-    finish(start(home, tmp_path, "trained", "--config.seeds_together", "--config.num_seeds=2", "--only=teacher"))
+    finish(start(home, tmp_path, "alone", "--config.seeds_together", "--config.num_seeds=2"))
     assert "validation/found" in set().union(*read_metrics(tmp_path / "teacher" / "together"))
 
 

@@ -16,7 +16,7 @@ def get_config(variant: str):
             student, "", {"box": {"weight": 0.5}, "box_hint": {"weight": 0.5}}, schema.teacher_of_run("teacher")
         )
         config.runs.taught.plans.terms = ((0.0, ("box", "box_hint")), (0.5, ("box",)))
-    else:
+    elif variant == "asked":
         config.recipe, config.active.oracle = "active", "folder"
         config.active.initial = config.active.per_round = 4
         config.active.rounds, config.active.levels = 2, (0.3,)
