@@ -80,7 +80,7 @@ class TaskMeasures(Measures):
     """What the task measures of predictions; of several networks, the mean.
 
     Attributes:
-      task: what is learnt; its predictions are an array, or arrays by name.
+      task: what is learnt; its predictions are an array, or arrays by name, of any depth.
       datasets: the loop's.
       predict: ``(variables, source) -> predictions [N, ...]`` of one network.
       apart: from a loop's variables to those of each of its networks.
@@ -103,12 +103,12 @@ class TaskMeasures(Measures):
 
     def test(self, measured: Mapping[str, Any], folder: LoopFolder) -> dict[str, float]:
         members: dict[str, Any] = {}
-        for name, array in read_arrays(folder.test_predictions_file(measured["round"]), ANEW).items():
-            member, _, path = name.partition("/")
-            if path:
-                members.setdefault(member, {})[path] = array
-            else:
-                members[member] = array
+        for path, array in read_arrays(folder.test_predictions_file(measured["round"]), ANEW).items():
+            *names, last = path.split("/")
+            place = members
+            for name in names:
+                place = place.setdefault(name, {})
+            place[last] = array
         return self._mean("test", [members[member] for member in sorted(members, key=int)], self.datasets.test)
 
     def _mean(self, split: str, each: Sequence[PyTree], source: Source) -> dict[str, float]:
