@@ -4,6 +4,7 @@ import dataclasses
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +19,12 @@ class Spec:
     """
 
     dtype: np.dtype
-    shape: tuple[int | None, ...] = ()
-    padding: float | None = None
+    shape: tuple[int | None, ...]
+    padding: float | None
 
-    def __post_init__(self):
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+    def __init__(self, dtype: npt.DTypeLike, shape: tuple[int | None, ...] = (), padding: float | None = None):
+        for name, value in (("dtype", np.dtype(dtype)), ("shape", shape), ("padding", padding)):
+            object.__setattr__(self, name, value)
 
     @property
     def is_ragged(self) -> bool:

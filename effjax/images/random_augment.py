@@ -15,7 +15,9 @@ _PROBABILITY = 0.5  # that a drawn operation is carried out
 _SPREAD = 0.5  # the standard deviation of an operation's level
 
 
-def random_augment(key: jax.Array, images: jax.Array, magnitude: jax.Array | float, *, num_ops: int = 2) -> jax.Array:
+def random_augment(
+    key: jax.Array, images: jax.Array, magnitude: jax.typing.ArrayLike, *, num_ops: int = 2
+) -> jax.Array:
     """Changes each image by operations drawn at random: RandAugment, in the form ``rand-m<magnitude>-mstd0.5-inc1``.
 
     ``num_ops`` times, one of the fifteen :data:`~effjax.images.operations.OPERATIONS` is drawn and carried out with
@@ -53,7 +55,7 @@ def random_augment(key: jax.Array, images: jax.Array, magnitude: jax.Array | flo
 
 
 def augment_matrices(
-    keys: jax.Array, magnitude: jax.Array | float, size: tuple[int, int], *, num_ops: int = 2
+    keys: jax.Array, magnitude: jax.typing.ArrayLike, size: tuple[int, int], *, num_ops: int = 2
 ) -> jax.Array:
     """What :func:`random_augment` does to places.
 

@@ -6,6 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from effjax.typing import Array
+
 
 class CalibrationBins(NamedTuple):
     """Sums over equal-width confidence bins: they merge exactly over batches, devices and hosts.
@@ -28,7 +30,7 @@ class CalibrationBins(NamedTuple):
         zeros = jnp.zeros((num_bins,), jnp.float32)
         return cls(zeros, zeros, zeros)
 
-    def update(self, probs: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> "CalibrationBins":
+    def update(self, probs: Array, labels: Array, *, where: Array | None = None) -> "CalibrationBins":
         """Adds probabilities ``[N, K]`` and integer labels ``[N]``, leaving out those where ``where`` is false.
 
         Raises:
@@ -64,7 +66,7 @@ class CalibrationBins(NamedTuple):
 
 
 def expected_calibration_error(
-    probs: jax.Array, labels: jax.Array, *, num_bins: int = 15, where: jax.Array | None = None
+    probs: Array, labels: Array, *, num_bins: int = 15, where: Array | None = None
 ) -> jax.Array:
     """The mean gap between confidence and accuracy over equal-width bins, weighted by the bins' counts.
 

@@ -4,8 +4,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from effjax.typing import Array
 
-def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.Array:
+
+def top_k_accuracy(logits: Array, labels: Array, *, k: int = 1) -> jax.Array:
     """Whether the label is among the k highest logits, per example.
 
     A label whose logit ties with others counts as ranked behind those of lower index, as in ``argmax``; a row with a
@@ -36,7 +38,7 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, *, k: int = 1) -> jax.A
     return (ahead.sum(-1) < k) & is_class & ~jnp.isnan(logits).any(-1)
 
 
-def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
+def agreement(logits: Array, other_logits: Array) -> jax.Array:
     """Whether two models give the same answer, right or wrong, per example; a row with a NaN is no answer.
 
     Args:
@@ -62,7 +64,7 @@ def agreement(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
     return (jnp.argmax(logits, -1) == jnp.argmax(other_logits, -1)) & answered
 
 
-def negative_log_likelihood(probs: jax.Array, labels: jax.Array) -> jax.Array:
+def negative_log_likelihood(probs: Array, labels: Array) -> jax.Array:
     """``-log p(label)``, per example, in nats.
 
     Args:

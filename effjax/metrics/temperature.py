@@ -4,10 +4,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from effjax.typing import Array
+
 _LEAST, _MOST, _HALVINGS = 0.05, 20.0, 40
 
 
-def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def fit_temperature(logits: Array, labels: Array) -> jax.Array:
     """Finds the temperature T at which softmax(logits / T) has the least negative log-likelihood.
 
     Fit it on validation data, and divide the test data's logits by it. Of an ensemble, pass the logarithm of the mean

@@ -1,6 +1,8 @@
 """Terms between activations: hints, attention, relations between examples."""
 
+import functools
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ def hint(
         student, target = _pair(inputs, teacher, student_tap, teacher_tap)
         regressor = make_regressor(student.shape, target.shape, nonlinearity)
         if regressor is not None:
-            student = regressor.apply({"params": inputs.params}, student)
+            student = cast(jax.Array, regressor.apply({"params": inputs.params}, student))
         return losses.hint_mse(student, target, form=form)
 
     return _tapped(loss, weight, teacher, student_tap, teacher_tap, _init_regressor(nonlinearity))
@@ -62,7 +64,7 @@ def attention(
 
     def loss(inputs: TermInputs):
         pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
-        return sum(losses.attention_transfer(own, other, form=form) for own, other in pairs)
+        return cast(jax.Array, sum(losses.attention_transfer(own, other, form=form) for own, other in pairs))
 
     return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps))
 
@@ -106,25 +108,24 @@ def contrastive(
         student, target = (_flat(x) for x in _pair(inputs, teacher, student_tap, teacher_tap))
         regressor = make_regressor(student.shape, target.shape, "none")
         if regressor is not None:
-            student = regressor.apply({"params": inputs.params}, student)
+            student = cast(jax.Array, regressor.apply({"params": inputs.params}, student))
         return losses.contrastive(student, target, temperature=temperature, axis_name=inputs.axis_name)
 
     init = _init_regressor("none", flat=True)
     return _tapped(loss, weight, teacher, student_tap, teacher_tap, init)
 
 
-def _tapped(loss, weight, teacher, student_tap, teacher_tap, init=None) -> Term:
+def _tapped(loss, weight, teacher, student_tap, teacher_tap, init: Callable | None = None) -> Term:
     """A term on one activation of each network; ``init`` still has to be told where they are."""
     for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
         if not tap:
             raise UserError(f"{name} is missing: the path of an activation, e.g. 'penultimate'")
-    if init is not None:
-        given = init
 
-        def init(key, inputs):
-            return given(key, *_pair(inputs, teacher, student_tap, teacher_tap))
+    def drawn(init, key, inputs):
+        return init(key, *_pair(inputs, teacher, student_tap, teacher_tap))
 
-    return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), init)
+    own = functools.partial(drawn, init) if init else None
+    return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), own)
 
 
 def _init_regressor(nonlinearity: str, *, flat: bool = False) -> Callable:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -72,7 +72,7 @@ class Term:
     teacher_taps: tuple[str, ...] = ()
     init: Callable[[jax.Array, TermInputs], PyTree] | None = None
 
-    def weight_at(self, step: jax.Array) -> jax.Array | float:
+    def weight_at(self, step: jax.Array) -> jax.typing.ArrayLike:
         """The weight at a step."""
         return self.weight(step) if callable(self.weight) else self.weight
 
@@ -153,7 +153,7 @@ class Objective:
                     params[name] = drawn
         return params, variables
 
-    def _shapes(self, variables: PyTree, batch: Batch, frozen: Mapping[str, PyTree]) -> TermInputs:
+    def _shapes(self, variables: PyTree, batch: PyTree, frozen: Mapping[str, PyTree]) -> TermInputs:
         """What the terms will look at, as shapes."""
 
         def forward(variables, batch, frozen):
@@ -162,7 +162,7 @@ class Objective:
 
         # A device's part of the batch is all that exists while shapes are looked at, so no axis is bound.
         student, teachers = jax.eval_shape(forward, variables, batch, {name: frozen[name] for name in self.teachers})
-        return TermInputs(student, teachers, batch, None, jax.ShapeDtypeStruct((), jnp.int32))
+        return TermInputs(student, teachers, batch, None, cast(jax.Array, jax.ShapeDtypeStruct((), jnp.int32)))
 
     def evaluate(
         self,
@@ -202,7 +202,7 @@ class Objective:
             value = term.loss(seen._replace(params=params.get(name)))
             values[name] = jnp.broadcast_to(value, batch["id"].shape)
         loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
-        return loss, (values, seen, model_state)
+        return cast(jax.Array, loss), (values, seen, model_state)
 
     @property
     def network(self) -> Network:

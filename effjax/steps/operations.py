@@ -10,7 +10,7 @@ from effjax import images as ops
 from effjax.images.targets import Kind, Size, follow
 from effjax.typing import Batch
 
-Schedule = Callable[[jax.Array], jax.Array | float]
+Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 
 SCALES = ("any", "unit", "normalised")  # of pixels: as they are stored; in [0, 1]; as a network sees them
 
@@ -55,7 +55,7 @@ class Operation:
           The batch, changed.
         """
         images = batch["image"]
-        size, matrices = images.shape[1:3], None
+        size, matrices = (images.shape[1], images.shape[2]), None
         changed = {"image": self.pixels(keys, images, step)}
         if moves:
             matrices = self.matrices(keys, size, step)
@@ -101,7 +101,7 @@ class Crop(Operation):
     number, scale = 6, "unit"
 
     def pixels(self, keys, images, step):
-        return ops.random_resized_crop(keys, images, images.shape[1:3], scale=(self.least, 1.0))
+        return ops.random_resized_crop(keys, images, (images.shape[1], images.shape[2]), scale=(self.least, 1.0))
 
     def matrices(self, keys, size, step):
         return ops.resized_crop_matrices(keys, size, scale=(self.least, 1.0))[:, None]
@@ -125,7 +125,7 @@ class RandAugment(Operation):
     def matrices(self, keys, size, step):
         return ops.augment_matrices(keys, self._at(step), size, num_ops=self.operations)
 
-    def _at(self, step: jax.Array | int) -> jax.Array | float:
+    def _at(self, step: jax.Array | int) -> jax.typing.ArrayLike:
         return self.magnitude(step) if callable(self.magnitude) else self.magnitude
 
 
@@ -147,6 +147,7 @@ class Mixture(Protocol):
 
     def __call__(self, keys: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mixes images ``[B, H, W, C]`` and label distributions ``[B, K]`` by the keys ``[B]``."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

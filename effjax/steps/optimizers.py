@@ -135,7 +135,7 @@ def make_schedule(
       UserError: if there is no such schedule or option, or a share of the run lies outside of it.
     """
     for option in unknown:
-        raise UserError(f"schedule.{option}: no such option; {nearest(option, make_schedule.__kwdefaults__)}")
+        raise UserError(f"schedule.{option}: no such option; {nearest(option, make_schedule.__kwdefaults__ or ())}")
     for share, value in (("warmup", warmup), ("begin", begin)):
         if not 0.0 <= value < 1.0:
             raise UserError(f"schedule.{share}={value}: allowed: a share of the run, from 0 to below 1")

@@ -1,13 +1,14 @@
 """Several predictions of one example, whose disagreement says how sure a network can be."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest
+from effjax.models import Outputs
 from effjax.steps import rng
 from effjax.steps.dispatch import has_convolution
 from effjax.steps.members import over_members
@@ -80,7 +81,7 @@ def make_predictions(
     def found(preds: PyTree, features: jax.Array) -> Mapping[str, jax.Array]:
         return {**items(preds)._asdict(), "features": features}
 
-    def pass_keys(seed: jax.Array, number: jax.Array, ids: jax.Array) -> jax.Array:
+    def pass_keys(seed: jax.Array | int, number: jax.Array, ids: jax.Array) -> jax.Array:
         return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
 
     def single(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
@@ -110,7 +111,7 @@ def make_predictions(
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": augmentations}[kind]
 
 
-def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array) -> None:
+def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array | jax.ShapeDtypeStruct) -> None:
     """Refuses Monte-Carlo dropout of a network that drops nothing: all its passes would be alike.
 
     Args:
@@ -123,7 +124,7 @@ def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array) -> None
     """
 
     def predictions(data: jax.Array, variables: PyTree, image: jax.Array) -> PyTree:
-        return model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data)).preds
+        return cast(Outputs, model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data))).preds
 
     data = jax.ShapeDtypeStruct(jax.random.key_data(jax.random.split(jax.random.key(0), 1)).shape, jnp.uint32)
     if not depends_on_first(predictions, data, variables, image):

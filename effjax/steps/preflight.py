@@ -69,7 +69,7 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) ->
             )
 
 
-def _depends(term, chosen: list[jax.Array], *args: PyTree) -> bool:
+def _depends(term, chosen: list[jax.ShapeDtypeStruct], *args: PyTree) -> bool:
     """Whether the gradient of ``term`` in ``chosen`` is anything but a structural zero."""
 
     def pulled_back(cotangent, chosen, *args):

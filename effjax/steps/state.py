@@ -11,8 +11,7 @@ from effjax.steps.objective import Objective
 from effjax.typing import PyTree
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """The state of a run; together with the config it determines all that follows.
 
     Attributes:

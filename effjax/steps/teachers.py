@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -46,7 +47,7 @@ class NetworkTeacher:
 
     def __call__(self, frozen: PyTree, batch: Batch) -> Outputs:
         inputs = [self._as_trained(batch[name]) if name == "image" else batch[name] for name in self.inputs]
-        outputs = self.module.apply(frozen, *inputs, train=False)
+        outputs = cast(Outputs, self.module.apply(frozen, *inputs, train=False))
         if self.classes is None:
             return outputs
         logits = [jax.nn.logsumexp(outputs.logits[:, jnp.asarray(group)], axis=-1) for group in self.classes]

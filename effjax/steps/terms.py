@@ -133,7 +133,7 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     kind = kind or name
     if kind not in TERMS:
         raise UserError(f"terms: no term {kind!r}; {nearest(kind, TERMS)}")
-    allowed = TERMS[kind].__kwdefaults__
+    allowed = TERMS[kind].__kwdefaults__ or {}
     for option, value in options.items():
         if option not in allowed:
             raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")

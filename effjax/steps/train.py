@@ -1,6 +1,7 @@
 """The one pure training step."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def make_train_step(
             loss, (values, seen, model_state) = objective.evaluate(
                 join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
-            outcome = objective.outcome(seen.student.preds, part) if record else ()
+            outcome = objective.outcome(seen.student.preds, part) if record and objective.outcome else ()
             return loss, (_batch_metrics(objective, values, seen), outcome, model_state)
 
         grads, metrics, outcome, model_state = _gradients(
@@ -64,7 +65,8 @@ def make_train_step(
             noted = (batch["id"], *outcome)
             if axis_name is not None:
                 noted = jax.lax.all_gather(noted, axis_name, tiled=True)
-            records = update_records(records, *noted, state.step)
+            ids, prob, right = noted
+            records = update_records(records, ids, prob, right, state.step)
         if axis_name is not None:
             grads, model_state = jax.lax.pmean((grads, model_state), axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
@@ -108,11 +110,11 @@ def _gradients(loss_and_metrics, chosen, model_state, batch, accumulate):
 
 def _batch_metrics(objective: Objective, values: Mapping[str, jax.Array], seen: TermInputs) -> dict[str, Mean]:
     metrics = {f"loss/{name}": Mean.empty().update(value) for name, value in values.items()}
-    weighted = sum(term.weight_at(seen.step) * values[name] for name, term in objective.terms.items())
+    weighted = cast(jax.Array, sum(term.weight_at(seen.step) * values[name] for name, term in objective.terms.items()))
     metrics["loss"] = Mean.empty().update(weighted)
     everywhere = jnp.ones(weighted.shape, bool)
     for name, metric in objective.metrics.items():
         state = metric.update(seen.student.preds, seen.batch, everywhere) if metric.in_training else None
         if state is not None:
-            metrics[name] = state
+            metrics[name] = cast(Mean, state)
     return metrics

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +120,7 @@ class View:
         for op, number in self._numbered() if keys is not None else ():
             if op.scale != "any":
                 seen["image"], scale = self._scaled(seen["image"], scale, op.scale), op.scale
-            seen = dict(op(_purpose(keys, number), seen, moves, step))
+            seen = dict(op(_purpose(cast(jax.Array, keys), number), seen, moves, step))
         return {**seen, "image": self._scaled(seen["image"], scale, "normalised")}
 
     def _numbered(self) -> Iterator[tuple[Operation, int]]:
