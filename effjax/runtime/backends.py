@@ -14,14 +14,14 @@ import numpy as np
 
 from effjax.errors import UserError, nearest
 from effjax.runtime.hosts import barrier
-from effjax.typing import PyTree
+from effjax.typing import Device, PyTree
 
 AXIS = "batch"
 
 # jaxlib 0.10 hands unpadded convolutions on CPU to a library that runs them on one core: a training step of a small
 # convolutional network takes two to three times as long. Empty, nothing is handed over; dense networks are better off
 # with it.
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 class Backend(abc.ABC):
@@ -34,7 +34,7 @@ class Backend(abc.ABC):
 
     axis_name: str | None
 
-    def __init__(self, devices: Sequence[jax.Device] | None = None):
+    def __init__(self, devices: Sequence[Device] | None = None):
         self.devices = list(jax.devices() if devices is None else devices)
         self.mesh = jax.sharding.Mesh(np.array(self.devices), (AXIS,))
         self._replicated = jax.NamedSharding(self.mesh, jax.P())
@@ -86,7 +86,9 @@ class Backend(abc.ABC):
         """Places this process's part of a batch; ``axis`` is the one that examples lie along."""
 
     @abc.abstractmethod
-    def compile(self, function: Callable, state: PyTree, resident: PyTree, inputs: PyTree, *, axis: int, donate: bool):
+    def compile(
+        self, function: Callable, state: PyTree, resident: PyTree, inputs: PyTree, *, axis: int, donate: bool
+    ) -> Callable:
         """Compiles ``function`` ahead of its first call.
 
         Args:
@@ -181,12 +183,12 @@ def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-def jit_backend(devices: Sequence[jax.Device] | None = None) -> Backend:
+def jit_backend(devices: Sequence[Device] | None = None) -> Backend:
     """The backend on ``jax.jit``, over ``devices`` or all there are."""
     return JitBackend(devices)
 
 
-def pmap_backend(devices: Sequence[jax.Device] | None = None) -> Backend:
+def pmap_backend(devices: Sequence[Device] | None = None) -> Backend:
     """The backend on ``jax.pmap``, over ``devices`` or all there are."""
     return PmapBackend(devices)
 
@@ -194,7 +196,7 @@ def pmap_backend(devices: Sequence[jax.Device] | None = None) -> Backend:
 BACKENDS = {"jit": jit_backend, "pmap": pmap_backend}
 
 
-def make_backend(name: str, devices: Sequence[jax.Device] | None = None) -> Backend:
+def make_backend(name: str, devices: Sequence[Device] | None = None) -> Backend:
     """Makes the backend ``name``.
 
     Raises:

@@ -20,7 +20,7 @@ def tree_sha256(tree: PyTree) -> str:
     leaves = [(path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
     for name, leaf in sorted(leaves, key=lambda item: item[0]):
         digest.update(f"{name} {leaf.dtype.name} {leaf.shape} ".encode())
-        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8))  # a buffer knows no bfloat16
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)  # a buffer knows no bfloat16
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 from pathlib import Path
+from typing import cast
 
 #: Bytes of a record. Always as many, so that renewing it in place needs no room on a full disk.
 SIZE = 1024
@@ -67,7 +68,7 @@ class Holder:
             found = cls(**json.loads(data.decode()))
         except (TypeError, ValueError):
             return None
-        fits = all(isinstance(getattr(found, field.name), field.type) for field in dataclasses.fields(cls))
+        fits = all(isinstance(getattr(found, field.name), cast(type, field.type)) for field in dataclasses.fields(cls))
         return found if fits else None
 
     def renew(self) -> "Holder":

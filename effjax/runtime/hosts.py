@@ -6,6 +6,7 @@ import math
 import os
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -68,7 +69,7 @@ def initialize(
         return
     # SIGTERM is ours: JAX's own service for it would only note it.
     jax.config.update("jax_enable_preemption_service", False)
-    seconds = {
+    seconds: dict[str, Any] = {
         "initialization_timeout": math.ceil(start_seconds),
         "heartbeat_timeout_seconds": math.ceil(silent_seconds),
     }

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ class StopSignal:
 
     def __init__(self):
         self._seen: int | None = None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
         self._deferred = signals.deferred()
 
     def __enter__(self) -> "StopSignal":

@@ -1,8 +1,7 @@
 """What one kind of run is: everything but its seed, its teachers and its folder."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from typing import Protocol
 
 import jax
@@ -40,18 +39,21 @@ class Feed(Protocol):
 
     def example(self, settings: Mapping[str, Hashable] = ...) -> Mapping[str, np.ndarray]:
         """A batch of this process in a stage of these settings, for its shapes."""
+        ...
 
     def block_example(self, length: int, settings: Mapping[str, Hashable] = ...) -> PyTree:
         """What :meth:`blocks` yields, for its shapes."""
+        ...
 
     def blocks(
         self, settings: Mapping[str, Hashable], seeds: int | Sequence[int], start: int, stop: int, length: int
-    ) -> Iterator[PyTree]:
+    ) -> Generator[PyTree, None, None]:
         """Yields, for every ``length`` steps from ``start`` to ``stop``, this process's inputs ``[length, B, ...]``.
 
         They are a function of seed and step alone: rows of ``resident`` as ``{"row": int32 [length, B]}``, or batches;
         with a seed each for several networks, ``[length, M, B, ...]``.
         """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +135,13 @@ class Job:
           before: that has ended.
           shapes: the state's in the stage that begins.
         """
-        changed = [name for name, setting in SETTINGS.items() if setting.enter and stage.get(name) != before.get(name)]
+        begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
+        changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
         one = _one(shapes) if self.members else shapes
-        for name in changed:
+        for name, begin in changed.items():
             entry = Entry(before.get(name), stage.get(name), self.optimizer, one)
             try:
-                state = self._over_members(functools.partial(SETTINGS[name].enter, entry=entry), state)
+                state = self._over_members(lambda state, begin=begin, entry=entry: begin(state, entry), state)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
         return state if changed else None

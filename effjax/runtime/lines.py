@@ -5,7 +5,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 _WIDTH = 8
 
@@ -46,6 +46,11 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and isinstance(values.get("step"), int) else None
 
 
+def _step(line: bytes | None) -> int:
+    """That of a line which is as it was written."""
+    return json.loads(cast(bytes, line))["step"]
+
+
 def _holes(found: Sequence[bytes | None], step: int) -> list[str]:
     """Which of the lines are missing, and between which steps."""
     holes, number, before = [], 1, 0
@@ -54,10 +59,10 @@ def _holes(found: Sequence[bytes | None], step: int) -> list[str]:
         if lost:
             last = number + len(group) - 1
             which = f"line {number} is" if last == number else f"lines {number} to {last} are"
-            after = step if index + 1 == len(groups) else parsed(groups[index + 1][1][0])["step"]
+            after = step if index + 1 == len(groups) else _step(groups[index + 1][1][0])
             holes.append(f"{which} lost or damaged (from step {before} to step {after})")
         else:
-            before = parsed(group[-1])["step"]
+            before = _step(group[-1])
         number += len(group)
     return holes
 

@@ -127,7 +127,7 @@ class Claim:
         self.folder, self.stale = Path(folder), stale
         self.sure = self.locked = False
         self._path = self.folder / LOCK_FILE
-        self._seen: tuple[bytes, float] | None = None
+        self._seen: tuple[bytes | None, float] = (None, 0.0)
 
     def attempt(self) -> str | None:
         """Takes the lock and returns None; or says who holds it.
@@ -211,9 +211,9 @@ class Claim:
 
     def _watch(self, data: bytes) -> bool:
         """Notes what the file says; returns whether it has changed since the last look."""
-        if self._seen is not None and self._seen[0] == data:
+        if self._seen[0] == data:
             return False
-        changed, self._seen = self._seen is not None, (data, time.monotonic())
+        changed, self._seen = self._seen[0] is not None, (data, time.monotonic())
         return changed
 
 

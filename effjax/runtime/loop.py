@@ -102,7 +102,7 @@ class _Loop:
         self.workdir = workdir
         self.initial = state
         restored = checkpoints.restore(self._shapes_after)
-        notes = restored.meta if restored else {"lines": ""}
+        notes: Mapping[str, Any] = restored.meta if restored else {"lines": ""}
         self.host_state = restored.state if restored else state
         self.step = restored.step if restored else 0
         patience = job.patience * job.evaluate_every
@@ -112,7 +112,7 @@ class _Loop:
         self.lines, self.machine = notes.get("lines"), machine(job.backend)
         self.moved = differences(notes.get("machine"), self.machine)
         # Sums of the training metrics since the last line; part of the checkpoint, for a run may stop between lines.
-        self.window = dict(notes.get("window", {}))
+        self.window: dict[str, tuple[float, float]] = dict(notes.get("window", {}))
         self.pending: collections.deque[tuple[int, Mapping[str, Any]]] = collections.deque()
         self.seeds = np.asarray(self.host_state.seed).tolist()
         self.blocks = 0

@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 
-import jaxlib
+import jaxlib.version
 
 from effjax.runtime.backends import Backend
 
@@ -26,7 +26,7 @@ def usable_cores() -> int:
 def machine(backend: Backend) -> dict[str, str | int]:
     """What a checkpoint notes of where it was made."""
     kind = backend.devices[0].device_kind
-    facts: dict[str, str | int] = {"devices": f"{len(backend.devices)} × {kind}", "jaxlib": jaxlib.__version__}
+    facts: dict[str, str | int] = {"devices": f"{len(backend.devices)} × {kind}", "jaxlib": jaxlib.version.__version__}
     if backend.platform == "cpu":
         facts |= {"cpu": processor(), "cores": usable_cores()}
     return {**facts, "backend": type(backend).__name__}
@@ -34,5 +34,7 @@ def machine(backend: Backend) -> dict[str, str | int]:
 
 def differences(before: Mapping[str, str | int] | None, now: Mapping[str, str | int]) -> str:
     """What is another than it was, as a clause; empty where nothing is, or nothing is known."""
-    names = [name for name in {**(before or {}), **now} if before and before.get(name) != now.get(name)]
+    if not before:
+        return ""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(f"{name}: {before.get(name, 'none')} there, {now.get(name, 'none')} here" for name in names)

@@ -1,6 +1,6 @@
 """The next stage's batches, opened while the stage before still trains: starting readers takes seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ class Prefetch:
       blocks: a generator; nobody else may use it.
     """
 
-    def __init__(self, blocks: Iterator[Any]):
+    def __init__(self, blocks: Generator[Any, None, None]):
         self._blocks = blocks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._first = self._thread.submit(next, blocks, _NONE)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue] (it is generated)
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboardX.record_writer import RecordWriter
 
 from effjax.files import damaged, storage, write_whole
@@ -75,7 +75,7 @@ class Writer:
                 self._events.add(step, values)
 
     def close(self) -> None:
-        if self._file is not None:
+        if self._file is not None and self._events is not None:
             with storage(self._path), contextlib.closing(self._events):
                 self._file.close()
 
@@ -121,7 +121,7 @@ def read_metrics(workdir: str | Path) -> list[dict[str, float]]:
     if None in read:
         what = "run the training's command again: it leaves out what is damaged, and goes on"
         raise damaged(path, f"line {read.index(None) + 1}", what)
-    return read
+    return [values for values in read if values is not None]
 
 
 def mend_metrics(workdir: str | Path, step: int, sums: str | None) -> str:

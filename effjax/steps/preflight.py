@@ -1,18 +1,20 @@
 """Checks before the first step: what is on must act."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 
 from effjax.errors import UserError
 from effjax.steps.axes import on_axis
 from effjax.steps.masks import path_mask, split
-from effjax.steps.objective import Batch, Objective, blame
+from effjax.steps.objective import Objective, blame
 from effjax.steps.state import TrainState
-from effjax.typing import PyTree
+from effjax.typing import Array, PyTree
 
 
-def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, axis_name: str | None = None) -> None:
+def check_terms_act(
+    objective: Objective, state: TrainState, batch: Mapping[str, Array], *, axis_name: str | None = None
+) -> None:
     """Checks that every active term depends on a parameter that is trained.
 
     Only traces the terms' derivatives; nothing is compiled or run, and shapes serve for arrays. So a tap that matches
@@ -45,7 +47,7 @@ def check_terms_act(objective: Objective, state: TrainState, batch: Batch, *, ax
                 raise UserError(f"no trained parameter moves it (trainable={objective.trainable!r})")
 
 
-def check_teachers_fit(objective: Objective, state: TrainState, batch: Batch) -> None:
+def check_teachers_fit(objective: Objective, state: TrainState, batch: Mapping[str, Array]) -> None:
     """Checks that every teacher of a classifier answers with as many classes as the student has.
 
     Raises:
