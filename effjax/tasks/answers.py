@@ -10,17 +10,22 @@ from effjax.specs import Spec
 
 
 class AnswerFormat(Protocol):
-    """How a task's answers are written, kept and learnt.
+    """How a task's answers are written, kept and learnt."""
 
-    Attributes:
-      specs: of the features that an answer becomes.
-      choices: the words that people choose from; none where they write freely.
-      hint: what people are to write.
-    """
+    @property
+    def specs(self) -> Mapping[str, Spec]:
+        """Of the features that an answer becomes."""
+        ...
 
-    specs: Mapping[str, Spec]
-    choices: Sequence[str]
-    hint: str
+    @property
+    def choices(self) -> Sequence[str]:
+        """The words that people choose from; none where they write freely."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """What people are to write."""
+        ...
 
     def parse(self, text: str) -> Any:
         """The JSON for what a person wrote; where there are choices, for one of them.
@@ -34,12 +39,14 @@ class AnswerFormat(Protocol):
 
     def read(self, answer: Any) -> Mapping[str, Any]:
         """What is learnt from an answer, by feature, as :attr:`specs` say."""
+        ...
 
     def write(self, targets: Mapping[str, np.ndarray]) -> Any:
         """The answer that gives these targets, for a dataset that answers by itself."""
 
     def show(self, answer: Any) -> str:
         """An answer in words."""
+        ...
 
     def cost(self, answer: Any) -> float | None:
         """What an answer counts for in a budget, in seconds; None: as much as any, ``config.active.cost_per_label``."""

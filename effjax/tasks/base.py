@@ -1,7 +1,7 @@
 """What is learnt: all that the rest of the package does not know about labels."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import numpy as np
@@ -44,7 +44,7 @@ class Task:
     watch: str
     measure: Callable[[PyTree, Mapping[str, np.ndarray]], Mapping[str, float]]
     items: Callable[[PyTree], Items]
-    answers: Callable[[Sequence[str]], AnswerFormat]
+    answers: Callable[[tuple[str, ...]], AnswerFormat]
     label: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)
