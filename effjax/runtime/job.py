@@ -126,6 +126,11 @@ class Job:
         """The objective with a stage's settings applied."""
         return apply_settings(self.objective.restrict(self.objective.terms), stage.settings)
 
+    @property
+    def through_at_end(self) -> tuple[Callable[[PyTree], PyTree], ...]:
+        """What the student's parameters go through in the last stage, and so whenever it is used afterwards."""
+        return self.objective_at(self.plan[-1]).through
+
     def enter(self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState) -> TrainState | None:
         """What the beginning of a stage makes of the state, of one network or of several; None where it leaves it.
 

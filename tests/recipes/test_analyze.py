@@ -14,7 +14,7 @@ from effjax.recipes.analyze import seeds as analyze_seeds_module
 from effjax.recipes.analyze.experiment import analyze
 from effjax.recipes.analyze.networks import open_panel
 from effjax.recipes.analyze.views import DOMAINS, answers
-from effjax.recipes.build.assemble import predictor
+from effjax.recipes.build.evaluation import predictor
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import jit_backend

@@ -202,7 +202,7 @@ class ActiveExperiment(Experiment):
         if (kind, passes) not in predictors:
             batch = self.config["active"]["scoring_batch"]
             predictors[kind, passes] = PoolPredictor(
-                assembled.job.objective.network,
+                dataclasses.replace(assembled.job.objective.network, through=assembled.job.through_at_end),
                 self.datasets.task.items,
                 kind,
                 backend=self.backend,

@@ -34,7 +34,7 @@ class Network:
         self.trained = TrainedRun.open(run, which)
         self.label, self.run, self.step = label, str(run), self.trained.step
         self.identity: Mapping[str, Any] = self.trained.identity
-        self._variables = jax.device_put(self.trained.variables())
+        self._variables = jax.device_put(self.trained.effective())
         self._scale = tuple(
             np.asarray(values, np.float32) for values in (self.trained.view.mean, self.trained.view.std)
         )

@@ -9,19 +9,17 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from effjax.curricula import Stage
 from effjax.data.base import Source
-from effjax.data.feeds import Feed
 from effjax.data.paced import Pace
-from effjax.data.pipeline import eval_batches
 from effjax.data.tables import Lookup
 from effjax.errors import UserError
 from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.drawing import Drawing, together
+from effjax.recipes.build.evaluation import make_evaluator, predictor
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.planning import (
     lengths,
@@ -32,22 +30,14 @@ from effjax.recipes.build.planning import (
     scheduled_options,
 )
 from effjax.recipes.build.teachers import TeacherSpec
-from effjax.runtime import Backend, Evaluator, Job
-from effjax.runtime.job import spec
+from effjax.runtime import Backend, Job
 from effjax.steps import (
     Network,
     Objective,
     TrainState,
-    has_convolution,
-    init_records,
-    init_state,
-    make_eval_step,
-    make_predict,
     make_term,
-    over_members,
-    stack_members,
 )
-from effjax.steps.settings import Subject, apply_settings, values_that
+from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
 
 
@@ -93,53 +83,6 @@ class Assembled:
         if count := self.job.members:
             shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
         self.job.check(shapes, self.frozen)
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """How a run's state before its first step is drawn, and what shapes the state has in each stage.
-
-    Attributes:
-      objective: of the run, which says what parameters there are.
-      optimizer: of all parameters.
-      feed: an example of whose batches says what networks read.
-      frozen: by teacher, the shapes of what it reads.
-      members: 0, or how many networks train in one program.
-      ema: whether an average of the parameters is kept.
-      num_records: of how many examples it is noted what becomes of them; 0: of none.
-    """
-
-    objective: Objective
-    optimizer: optax.GradientTransformation
-    feed: Feed
-    frozen: Mapping[str, PyTree]
-    members: int
-    ema: bool
-    num_records: int = 0
-
-    def one(self, stage: Stage, seed: jax.Array) -> TrainState:
-        """The state of one network, if the run began with this stage."""
-        objective = apply_settings(self.objective, values_that(stage.settings, "reshapes"))
-        state = init_state(objective, self.optimizer, seed, self._example(stage), frozen=self.frozen, ema=self.ema)
-        return state.replace(records=init_records(self.num_records)) if self.num_records else state
-
-    def shapes_at(self, stage: Stage) -> TrainState:
-        """The shapes of the state, of one network or of several, in a stage."""
-        shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
-        return jax.eval_shape(lambda one: together([one] * self.members), shapes) if self.members else shapes
-
-    def _example(self, stage: Stage) -> PyTree:
-        """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
-        example = spec(self.feed.example(dict(stage.settings)))
-        if not self.members:
-            return example
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), example)
-
-
-def together(states: Sequence[TrainState]) -> TrainState:
-    """The state of networks that train in one program, each of which keeps what did best."""
-    state = stack_members(states)
-    return state.replace(best=state.eval_variables)
 
 
 def assemble(
@@ -225,7 +168,7 @@ def assemble(
         checkpoint_every=config["checkpoint_every"] or every,
         log_every=config["log_every"] or max(every // 10, 1),
         watch=task.watch,
-        evaluator=_evaluator(objective, datasets, backend, eval_batch_size, members),
+        evaluator=make_evaluator(objective, datasets, backend, eval_batch_size, members),
         accumulate=config["accumulate"],
         ema_decay=config["ema"] or None,
         record=config["record"],
@@ -238,7 +181,8 @@ def assemble(
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
-    predict = predictor(Network(model, datasets.view, datasets.task.inputs), backend, eval_batch_size)
+    network = Network(model, datasets.view, task.inputs, job.through_at_end)
+    predict = predictor(network, backend, eval_batch_size)
     return Assembled(config, model, job, init, train, frozen, predict, pace, lookups)
 
 
@@ -290,45 +234,3 @@ def _what_teachers_read(
         if not fits:
             lookups[name] = Lookup(f"answers/{name}/", shapes)
     return frozen, lookups
-
-
-def predictor(network: Network, backend: Backend, batch_size: int) -> Callable[[PyTree, Any], PyTree]:
-    """Makes ``(variables, source) -> predictions [N, ...]``, compiled once."""
-    predict = make_predict(network, axis_name=backend.axis_name)
-    programs: dict[Any, Callable] = {}
-
-    def function(variables: PyTree, _, batch):
-        return predict(variables, batch)
-
-    def run(variables: PyTree, source) -> PyTree:
-        variables, found = backend.replicate(variables), []
-        with _batches(source, batch_size) as batches:
-            for batch in batches:
-                placed = backend.shard(batch, axis=0)
-                shapes = tuple((name, array.shape) for name, array in placed.items())
-                if shapes not in programs:
-                    programs[shapes] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
-                found.append(backend.fetch(programs[shapes](variables, {}, placed)))
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(source)], *found)
-
-    return run
-
-
-def _batches(source, batch_size: int):
-    return eval_batches(source, batch_size, process_index=jax.process_index(), process_count=jax.process_count())
-
-
-def _evaluator(objective: Objective, datasets: Datasets, backend: Backend, batch_size: int, members: int) -> Evaluator:
-    image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)
-    unroll = backend.platform == "cpu" and has_convolution(objective.student.init, jax.random.key(0), image)
-
-    def step_at(settings: Any) -> Callable:
-        network = apply_settings(objective, settings).network
-        step = make_eval_step(network, objective.metrics, axis_name=backend.axis_name)
-        return over_members(step, (0, None), unroll=unroll) if members else step
-
-    def batches():
-        return _batches(datasets.validation, batch_size)
-
-    on_host = {name: metric for name, metric in objective.metrics.items() if metric.on_host}
-    return Evaluator(step_at, backend, batches, keep=datasets.on_device, members=members, on_host=on_host)

@@ -128,7 +128,7 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
             f"those of {info.name!r} are {', '.join(info.class_names[:5])}, …"
         )
     network = NetworkTeacher(run.model(), datasets.view, scale=_if_other((run.view.mean, run.view.std), datasets.view))
-    return network, lambda _: run.variables()
+    return network, lambda _: run.effective()
 
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from effjax.recipes.build.assemble import predictor
+from effjax.recipes.build.evaluation import predictor
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import jit_backend
 

@@ -40,6 +40,10 @@ class FinishedRun:
     clock: Mapping[str, Any]
     lost_best: int | None = None
 
+    def trained(self, which: str = "last") -> TrainedRun:
+        """The network as it was at the end, ``"last"``, or did ``"best"`` on validation."""
+        return self.last if which == "last" else self.best
+
     def variables(self, which: str = "last") -> PyTree:
         """The student's variables at the ``"last"`` or ``"best"`` step, on the host."""
-        return (self.last if which == "last" else self.best).variables()
+        return self.trained(which).variables()

@@ -150,7 +150,7 @@ class TrainingExperiment(Experiment):
         """By teacher, what computes what it reads, and the hash of its parameters."""
 
         def variables_of(run: str, other: int | None, step: str) -> PyTree:
-            return done[run, seed if other is None else other].variables(step)
+            return done[run, seed if other is None else other].trained(step).effective()
 
         variables = {teacher: spec.load(variables_of) for teacher, spec in self._teachers[name].items()}
         hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}

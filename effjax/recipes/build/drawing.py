@@ -1,0 +1,63 @@
+"""The state of a run before its first step."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+import optax
+
+from effjax.curricula import Stage
+from effjax.data.feeds import Feed
+from effjax.runtime.job import spec
+from effjax.steps import Objective, TrainState, init_records, init_state, stack_members
+from effjax.steps.settings import apply_settings, values_that
+from effjax.typing import PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How a run's state before its first step is drawn, and what shapes the state has in each stage.
+
+    Attributes:
+      objective: of the run, which says what parameters there are.
+      optimizer: of all parameters.
+      feed: an example of whose batches says what networks read.
+      frozen: by teacher, the shapes of what it reads.
+      members: 0, or how many networks train in one program.
+      ema: whether an average of the parameters is kept.
+      num_records: of how many examples it is noted what becomes of them; 0: of none.
+    """
+
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    feed: Feed
+    frozen: Mapping[str, PyTree]
+    members: int
+    ema: bool
+    num_records: int = 0
+
+    def one(self, stage: Stage, seed: jax.Array) -> TrainState:
+        """The state of one network, if the run began with this stage."""
+        objective = apply_settings(self.objective, values_that(stage.settings, "reshapes"))
+        state = init_state(objective, self.optimizer, seed, self._example(stage), frozen=self.frozen, ema=self.ema)
+        return state.replace(records=init_records(self.num_records)) if self.num_records else state
+
+    def shapes_at(self, stage: Stage) -> TrainState:
+        """The shapes of the state, of one network or of several, in a stage."""
+        shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
+        return jax.eval_shape(lambda one: together([one] * self.members), shapes) if self.members else shapes
+
+    def _example(self, stage: Stage) -> PyTree:
+        """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
+        example = spec(self.feed.example(dict(stage.settings)))
+        if not self.members:
+            return example
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), example)
+
+
+def together(states: Sequence[TrainState]) -> TrainState:
+    """The state of networks that train in one program, each of which keeps what did best."""
+    state = stack_members(states)
+    return state.replace(best=state.eval_variables)
