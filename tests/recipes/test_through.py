@@ -50,7 +50,5 @@ def test_tests_teachers_and_evaluations_see_what_the_last_stage_saw(tmp_path, da
     assert params_sha256(run.variables()["params"]) == found["params_sha256"]
     assert teacher == params_sha256(run.effective()) != params_sha256(run.variables())
     monkeypatch.delitem(SETTINGS, "coarse")
-    with pytest.raises(
-        UserError, match=r"not known here: coarse is not a setting; .*import what registers it"
-    ):
+    with pytest.raises(UserError, match=r"not known here: coarse is not a setting; .*import what registers it"):
         run.network()
