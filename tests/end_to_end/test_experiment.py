@@ -77,4 +77,4 @@ def test_evaluate_agrees_with_the_summary(plain, data_dir):
     found = json.loads(done.stdout)
     assert found["examples"] == 1000
     assert found["accuracy"] == pytest.approx(seed["test/accuracy"], abs=1e-9)
-    assert found["ece"] == pytest.approx(seed["ece"], abs=1e-6)
+    assert found["ece"] == pytest.approx(seed["test/ece"], abs=1e-6)
