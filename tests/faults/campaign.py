@@ -256,17 +256,23 @@ def main() -> None:
         if number % 20 == 0:
             stopped = sum(stops for _, stops, _ in counts.values())
             print(f"{stopped} stops, {len(wrong)} wrong, {time.monotonic() - started:.0f} s", flush=True)
+            report(counts, wrong, given.every, given.results, so_far=" so far")
+    print(report(counts, wrong, given.every, given.results))
+    sys.exit(bool(wrong))
+
+
+def report(counts: dict, wrong: list[str], every: int, results: Path | None, so_far: str = "") -> str:
+    """The table of what was done, which is also written where it is wanted."""
     rows = [f"| {recipe} | {how} | {a} | {b} | {c} |" for (recipe, how), (a, b, c) in counts.items()]
     total = [sum(column) for column in zip(*counts.values(), strict=True)]
     head = ["| recipe | stopped by | runs | stops | not as promised |", "| --- | --- | ---: | ---: | ---: |"]
-    table = "\n".join([*head, *rows, f"| all | | {total[0]} | {total[1]} | {total[2]} |"])
-    print(table)
-    if given.results:
-        which = "every file operation" if given.every == 1 else f"a sample: one in {given.every} file operations"
+    table = "\n".join([*head, *rows, f"| all{so_far} | | {total[0]} | {total[1]} | {total[2]} |"])
+    if results:
+        which = "every file operation" if every == 1 else f"a sample: one in {every} file operations"
         text = f"Of each recipe {which}; stopped there, stopped again while it goes on, and compared byte for byte."
         parts = ["# Stopped at file operations", text, table, *wrong]
-        write_text(given.results, "\n\n".join([*parts, *(f"{k}: {v}" for k, v in provenance().items())]) + "\n")
-    sys.exit(bool(wrong))
+        write_text(results, "\n\n".join([*parts, *(f"{k}: {v}" for k, v in provenance().items())]) + "\n")
+    return table
 
 
 if __name__ == "__main__":
