@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from effjax.errors import UserError, nearest
 from effjax.specs import Spec
 
 Example: TypeAlias = Mapping[str, np.ndarray]
+S = TypeVar("S", bound="Source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class DatasetInfo:
     def image_shape(self) -> tuple[int, int, int] | None:
         """``(H, W, C)``, or None where the images differ in size."""
         image = self.features["image"]
-        return None if image.is_ragged else image.shape
+        return None if image.is_ragged else cast("tuple[int, int, int]", image.shape)
 
     def at_size(self, image_size: int) -> "DatasetInfo":
         """The same with square images of so many pixels."""
@@ -146,7 +147,7 @@ class Mapped:
     def __init__(
         self,
         source: Source,
-        changes: Mapping[str, Callable[[np.ndarray | None, np.ndarray], np.ndarray]],
+        changes: Mapping[str, Callable[[Any, np.ndarray], np.ndarray]],
         *,
         class_names: Sequence[str] | None = None,
         specs: Mapping[str, Spec] | None = None,
@@ -202,10 +203,10 @@ def available_ids(source: Source) -> np.ndarray:
     return np.setdiff1d(ids, np.fromiter(gone, np.int64)) if gone else ids
 
 
-def resized(source: Source, image_size: int) -> Source:
+def resized(source: S, image_size: int) -> S:
     """A copy of a source that decodes its images to squares of so many pixels, by its ``_image_size``."""
     other = copy.copy(source)
-    other._image_size, other.info = image_size, source.info.at_size(image_size)
+    vars(other).update(_image_size=image_size, info=source.info.at_size(image_size))
     return other
 
 

@@ -57,10 +57,11 @@ def check_files(
         raise UserError(
             f"{len(broken)} images cannot be read, replace or remove them: {', '.join(broken[:_LISTED])}{more}"
         )
-    checked = dict(zip(paths, results, strict=True))
+    good = [result for result in results if not isinstance(result, str)]
+    checked = dict(zip(paths, good, strict=True))
     if cache_file is not None and checked != known:
         _write_cache(cache_file, checked)
-    return results
+    return good
 
 
 def digest_of(path: str) -> str:

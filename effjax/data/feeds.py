@@ -2,16 +2,17 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
+from typing import ClassVar, cast
 
 import numpy as np
 
 from effjax.data.base import Example, Source
-from effjax.data.joined import Joined
+from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
-from effjax.data.sampler import Among, PacedSampler, Sampler
+from effjax.data.sampler import AnySampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 
@@ -62,10 +63,10 @@ class Feed:
                     )
 
     @functools.cached_property
-    def joined(self) -> Joined:
+    def joined(self) -> JoinedSource:
         """All the sources; those that travel name rows of it. ``train`` comes first and keeps its ids."""
         names = sorted(self.sources, key=lambda name: name != "train")
-        return Joined([self.sources[name] for name in names])
+        return JoinedSource([self.sources[name] for name in names])
 
     def rows(self, settings: Settings) -> np.ndarray:
         """The rows of :attr:`joined` that a stage draws from.
@@ -80,14 +81,14 @@ class Feed:
                 raise UserError(f"plans.data: no source {name!r}; {nearest(name, names)}")
         return np.concatenate([self.joined.rows_of(names.index(name)) for name in chosen])
 
-    def sampler(self, settings: Settings, seed: int, member: int = 0) -> Among | PacedSampler:
+    def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:
         """What one network draws, over all processes."""
         rows = self.rows(settings)
         if self.folds:
             rows = rows[fold_of(self.joined.ids()[rows], self.members) != member]
         if self.pace is not None:
             return self.pace.sampler(rows, self.joined.ids()[rows], self.batch_size, seed)
-        return Among(rows, Sampler(len(rows), self.batch_size, seed))
+        return RowSampler(rows, Sampler(len(rows), self.batch_size, seed))
 
     @property
     def local_size(self) -> int:
@@ -118,6 +119,7 @@ class ResidentFeed(Feed):
     """
 
     arrays: Batch | None = None
+    resident: Batch = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -134,12 +136,10 @@ class ResidentFeed(Feed):
 
     def blocks(
         self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Yields ``{"row": int32 [length, (members,) B]}`` for every ``length`` steps from ``start`` to ``stop``."""
-        if self.members:
-            samplers = [self.sampler(settings, seed, member) for member, seed in enumerate(seeds)]
-        else:
-            samplers = [self.sampler(settings, seeds)]
+        several = [seeds] if isinstance(seeds, int) else seeds
+        samplers = [self.sampler(settings, seed, member) for member, seed in enumerate(several)]
         for first in range(start, stop, length):
             # Network by network: one's order of an epoch is then drawn once a block, and not anew at every step.
             rows = [[s.rows(step)[self._mine] for step in range(first, first + length)] for s in samplers]
@@ -157,9 +157,9 @@ class ChosenFeed(ResidentFeed):
 
     chosen: tuple[np.ndarray, ...] = ()
 
-    def sampler(self, settings: Settings, seed: int, member: int = 0) -> Among:
+    def sampler(self, settings: Settings, seed: int, member: int = 0) -> RowSampler:
         rows = self.chosen[member]
-        return Among(rows, Sampler(len(rows), self.batch_size, seed))
+        return RowSampler(rows, Sampler(len(rows), self.batch_size, seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,16 +178,16 @@ class StreamFeed(Feed):
     resize: bool = False
     lookups: tuple[Lookup, ...] = ()
 
-    resident = ()
+    resident: ClassVar[Batch] = {}
 
     def __post_init__(self):
         super().__post_init__()
         if self.members:
             raise UserError("networks that train together draw from a set on the device: raise data.on_device_mib")
 
-    def source(self, settings: Settings) -> Joined:
+    def source(self, settings: Settings) -> JoinedSource:
         """Where a stage reads: with small images asked for, JPEGs are decoded at a part of their size."""
-        size = settings.get("image_size") if self.resize else None
+        size = cast("int | None", settings.get("image_size")) if self.resize else None
         return self.joined.at_size(size) if size else self.joined
 
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006
@@ -201,11 +201,13 @@ class StreamFeed(Feed):
         """What :meth:`blocks` yields, for its shapes."""
         return {key: _repeat(array, (length,)) for key, array in self.example(settings).items()}
 
-    def blocks(self, settings: Settings, seeds: int, start: int, stop: int, length: int) -> Iterator[Batch]:
+    def blocks(
+        self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
+    ) -> Generator[Batch, None, None]:
         """Yields ``{"image": uint8 [length, B, H, W, C], "label": …, "id": …}`` for every ``length`` steps."""
         with train_batches(
             self.source(settings),
-            self.sampler(settings, seeds),
+            self.sampler(settings, cast(int, seeds)),  # of one network
             start,
             stop,
             num_workers=self.num_workers,

@@ -156,7 +156,7 @@ def _part(
 ) -> np.ndarray:
     """The rows of one part of a folder without splits. What is there twice comes into one part."""
     _, first, same = np.unique(digests, return_index=True, return_inverse=True)
-    order = drawing_order(labels[first], [paths[row] for row in first])
+    order = drawing_order(labels[first], [paths[int(row)] for row in first])
     start, end = bounds(shares, len(first))[PARTS.index(name)]
     return np.flatnonzero(np.isin(same, order[start:end]))
 

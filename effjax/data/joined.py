@@ -9,7 +9,7 @@ from effjax.data.base import Example, Source, Subset
 from effjax.errors import UserError
 
 
-class Joined:
+class JoinedSource:
     """Sources one after the other. Rows and global ids go on from one to the next; those of the first stay as they are.
 
     Args:
@@ -61,9 +61,9 @@ class Joined:
         parts = zip(self.sources, self._first_ids, strict=False)
         return np.concatenate([source.ids() + first for source, first in parts])
 
-    def at_size(self, image_size: int) -> "Joined":
+    def at_size(self, image_size: int) -> "JoinedSource":
         """The same examples, decoded to squares of so many pixels."""
-        return Joined([source.at_size(image_size) for source in self.sources])
+        return JoinedSource([source.at_size(image_size) for source in self.sources])
 
 
 def _num_ids(source: Source) -> int:

@@ -152,7 +152,7 @@ class Ledger:
             ]
         )
 
-    def answer(self, answers: Iterable[Answer | tuple], who: str, when: str) -> None:
+    def answer(self, answers: Iterable[tuple[Any, ...]], who: str, when: str) -> None:
         """Notes answers to what is open; all of them or none. What has no answer stays open.
 
         Args:
@@ -168,7 +168,7 @@ class Ledger:
             raise UserError(f"{self.path}: two answers for one example")
         self._append([self._said(self.round, a.event, a, who, when) for a in answers])
 
-    def correct(self, answers: Iterable[Answer | tuple], who: str, when: str) -> None:
+    def correct(self, answers: Iterable[tuple[Any, ...]], who: str, when: str) -> None:
         """Notes other answers to what has been answered before.
 
         They hold from the round that waits for labels on; where none waits, from the next.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -57,5 +58,5 @@ class Pace:
         shuffled = draws.permutation((seed, 2**63), len(ids))
         if self.order == "random":
             return shuffled
-        difficulty = self.difficulty[ids[shuffled]]
+        difficulty = cast(np.ndarray, self.difficulty)[ids[shuffled]]
         return shuffled[np.argsort(difficulty if self.order == "curriculum" else -difficulty, kind="stable")]

@@ -14,7 +14,7 @@ import numpy as np
 
 from effjax.data import workers
 from effjax.data.base import Example, Source
-from effjax.data.sampler import Sampler
+from effjax.data.sampler import AnySampler
 from effjax.errors import UserError
 
 _log = logging.getLogger("effjax")
@@ -26,7 +26,7 @@ _MOST_KILLED = 2  # times that reading processes are started anew without a batc
 
 def train_batches(
     source: Source,
-    sampler: Sampler,
+    sampler: AnySampler,
     start_step: int,
     stop_step: int,
     *,
@@ -136,7 +136,7 @@ class BatchIterator:
         self._read, self._count, self._next = read, count, 0
         self._num_workers, self._num_threads = num_workers, num_threads
         self._killed = 0  # times in a row
-        self._open: list[Iterator[dict[str, np.ndarray]]] = [self._start()]
+        self._open: list[Any] = [self._start()]
         # At exit, before multiprocessing asks what is left of its processes to end: readers do not heed that.
         self.close = util.Finalize(self, _close, args=(self._open,), exitpriority=2)
 
@@ -199,7 +199,7 @@ class BatchIterator:
         self.close()  # there are no more batches after that
 
 
-def _close(opened: list[Iterator[dict[str, np.ndarray]]]) -> None:
+def _close(opened: list[Any]) -> None:
     """Ends the threads and processes that read."""
     while opened:  # let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone
         opened.pop().close()
@@ -217,7 +217,7 @@ def _let_workers_read_flags() -> None:
 @dataclasses.dataclass(frozen=True)
 class _TrainReader:
     source: Source
-    sampler: Sampler
+    sampler: AnySampler
     start_step: int
     mine: slice
     transform: Transform | None

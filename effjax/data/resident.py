@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def nbytes(source: Source, features: Sequence[str] = ("image",)) -> float:
     specs = [source.info.features[name] for name in features if name in source.info.features]
     if any(spec.is_ragged for spec in specs):
         return math.inf
-    return len(source) * sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in specs)
+    return len(source) * sum(math.prod(cast("tuple[int, ...]", spec.shape)) * spec.dtype.itemsize for spec in specs)
 
 
 def as_arrays(source: Source) -> dict[str, np.ndarray]:

@@ -59,7 +59,7 @@ class Sampler:
 
 
 @dataclasses.dataclass(frozen=True)
-class Among:
+class RowSampler:
     """Draws from some rows of a source only.
 
     Attributes:
@@ -103,6 +103,9 @@ class PacedSampler:
         start, size = self.levels[level]
         sampler = Sampler(size, self.batch_size, self.seed, stream=level + 1)
         return self.ranking[sampler.rows(step - start)]
+
+
+AnySampler = Sampler | RowSampler | PacedSampler
 
 
 # Two epochs each of a training set and of a second one that another thread reads.

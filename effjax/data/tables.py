@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -153,7 +153,7 @@ class Table:
     def _noted(self, warn: Callable[..., None]) -> dict[str, list[str | None]]:
         """The hashes on disk; none where the file is damaged, or not of these examples. Settles the parts' size."""
         path = self.folder / PARTS_FILE
-        nothing = {name: [None] * self.num_parts for name in self._files}
+        nothing: dict[str, list[str | None]] = {name: [None] * self.num_parts for name in self._files}
         if not path.exists():
             return nothing
         try:
@@ -161,7 +161,7 @@ class Table:
         except StorageError as error:
             warn("%s", error)
             return nothing
-        part, hashes = (noted.get("part"), noted.get("sha256")) if isinstance(noted, dict) else (None, None)
+        part, hashes = (noted.get("part", 0), noted.get("sha256", {})) if isinstance(noted, dict) else (0, {})
         fits = type(part) is int and part > 0 and isinstance(hashes, dict) and hashes.keys() == self._files.keys()
         if not fits or not all(_is_list(one, math.ceil(len(self._ids) / part)) for one in hashes.values()):
             warn("%s is damaged (it is not of these examples): the table is computed anew", path)
@@ -272,8 +272,8 @@ class ArrayFile:
                 self._open = None
 
     def __del__(self, close=os.close):  # when the interpreter ends, os may have gone before this
-        if getattr(self, "_open", None) is not None:
-            close(self._open[0])
+        if (opened := getattr(self, "_open", None)) is not None:
+            close(opened[0])
 
     def _pread(self, version: int, start: int, stop: int) -> bytes:
         if self._open is None:
@@ -345,5 +345,5 @@ class Lookup:
 
     def __call__(self, example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The example with what is known of it."""
-        found = self.table.of(int(example["id"]))
+        found = cast(Table, self.table).of(int(example["id"]))
         return {**example, **{f"{self.prefix}{name}": array for name, array in found.items()}}

@@ -146,9 +146,8 @@ class TfdsSource:
             raise UserError(f"dataset {name!r} has no split {split!r}; {nearest(split, splits)}")
         features = self._builder.info.features
         shape = getattr(features["image"], "shape", None) if "image" in features else None
-        is_image = isinstance(shape, tuple) and len(shape) == 3 and shape[-1] in (1, 3, 4)
         names = class_names_of(features)
-        if not is_image or not names:
+        if not isinstance(shape, tuple) or len(shape) != 3 or shape[-1] not in (1, 3, 4) or not names:
             raise UserError(f"dataset {name!r} has no image and class label, only: {', '.join(features)}")
         self._numeric: dict[str, StoredFeature] = stored_features(features, padded or {}, name)
         specs = {key: feature.spec for key, feature in self._numeric.items()}

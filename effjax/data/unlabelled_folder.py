@@ -151,13 +151,12 @@ class UnlabelledFolder:
         return None if found is None else found == file
 
     def _pixels(self, row: int) -> np.ndarray:
-        if int(row) in self.gone:
-            return np.zeros(self.info.image_shape, np.uint8)
-        try:
-            return decode_image(self._where(self.paths[row]), self._channels, self._image_size)
-        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            self.broken[int(row)] = why_unreadable(self._where(self.paths[row]), error)
-            return np.zeros(self.info.image_shape, np.uint8)
+        if int(row) not in self.gone:
+            try:
+                return decode_image(self._where(self.paths[row]), self._channels, self._image_size)
+            except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+                self.broken[int(row)] = why_unreadable(self._where(self.paths[row]), error)
+        return np.zeros((self._image_size, self._image_size, self._channels), np.uint8)
 
     def _where(self, path: str) -> pathlib.Path:
         return self.root / self._on_disk.get(path, path)

@@ -29,13 +29,12 @@ from effjax.typing import PyTree
 
 
 class Feed(Protocol):
-    """Where a run's batches come from.
+    """Where a run's batches come from."""
 
-    Attributes:
-      resident: the dataset's arrays ``[N, ...]`` if it lives on the device whole; otherwise empty.
-    """
-
-    resident: Mapping[str, np.ndarray]
+    @property
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """The dataset's arrays ``[N, ...]`` if it lives on the device whole; otherwise empty."""
+        ...
 
     def example(self, settings: Mapping[str, Hashable] = ...) -> Mapping[str, np.ndarray]:
         """A batch of this process in a stage of these settings, for its shapes."""

@@ -12,10 +12,10 @@ from effjax.curricula import pacing
 from effjax.data.base import Subset, labelled_images
 from effjax.data.decode import decode_image
 from effjax.data.feeds import Feed, ResidentFeed, StreamFeed, fold_of
-from effjax.data.joined import Joined
+from effjax.data.joined import JoinedSource
 from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
-from effjax.data.sampler import Among, PacedSampler, Sampler
+from effjax.data.sampler import PacedSampler, RowSampler, Sampler
 from effjax.data.sources import load
 from effjax.errors import UserError
 
@@ -119,7 +119,7 @@ def test_only_asked_for_features_travel(array_source):
 
 
 def test_joined_rows_and_labels(array_source):
-    joined = Joined([array_source(3), Subset(array_source(10), [8, 1])])
+    joined = JoinedSource([array_source(3), Subset(array_source(10), [8, 1])])
     assert len(joined) == joined.info.num_examples == 5
     assert joined.num_ids == 13
     assert [int(example["id"]) for example in joined] == joined.ids().tolist() == [0, 1, 2, 11, 4]
@@ -130,11 +130,11 @@ def test_joined_rows_and_labels(array_source):
 
 def test_sets_that_do_not_fit_are_not_joined(array_source):
     with pytest.raises(UserError, match=r"has image_shape \(4, 4, 1\), 'memory' has \(2, 3, 1\)"):
-        Joined([array_source(3), array_source(3, (4, 4, 1))])
+        JoinedSource([array_source(3), array_source(3, (4, 4, 1))])
     other = array_source(3)
     other.info = dataclasses.replace(other.info, class_names=("a", "b"))
     with pytest.raises(UserError, match="class_names"):
-        Joined([array_source(3), other])
+        JoinedSource([array_source(3), other])
 
 
 def test_several_networks_draw_as_each_would_alone(array_source):
@@ -160,7 +160,7 @@ def test_each_fold_leaves_out_its_own_part(array_source):
 
 def test_among_draws_its_rows_only():
     chosen = np.array([30, 10, 20])
-    among = Among(chosen, Sampler(3, 2, seed=1))
+    among = RowSampler(chosen, Sampler(3, 2, seed=1))
     stream = np.concatenate([among.rows(step) for step in range(6)]).reshape(-1, 3)
     np.testing.assert_array_equal(np.sort(stream, axis=1), np.tile([10, 20, 30], (4, 1)))
     np.testing.assert_array_equal(stream.ravel(), chosen[np.concatenate([among.sampler.rows(t) for t in range(6)])])
