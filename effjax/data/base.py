@@ -197,6 +197,13 @@ def on_whole(source: Source, change: Callable[[Source], Source]) -> Source:
     return source.of(change(source.source)) if isinstance(source, Subset) else change(source)
 
 
+def stored(source: Source) -> Any:
+    """What subsets, groups and whatever else keeps the ids look at."""
+    while hasattr(source, "source"):
+        source = cast(Any, source).source
+    return source
+
+
 def available_ids(source: Source) -> np.ndarray:
     """The global ids of a source's rows, but for those whose file is gone, ``[n]``."""
     ids, gone = source.ids(), getattr(source, "gone", ())

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 
@@ -178,7 +178,10 @@ class StreamFeed(Feed):
     resize: bool = False
     lookups: tuple[Lookup, ...] = ()
 
-    resident: ClassVar[Batch] = {}
+    @property
+    def resident(self) -> Batch:
+        """Nothing."""
+        return {}
 
     def __post_init__(self):
         super().__post_init__()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from effjax.losses.masking import blank, masked
 from effjax.numerics import at_least_float32
+from effjax.typing import Array
 
 
 def tempered_softmax(logits: jax.Array, temperature: float | jax.Array) -> jax.Array:
@@ -29,8 +30,8 @@ def tempered_softmax(logits: jax.Array, temperature: float | jax.Array) -> jax.A
 
 
 def soft_target_kl(
-    student_logits: jax.Array,
-    teacher_logits: jax.Array,
+    student_logits: Array,
+    teacher_logits: Array,
     *,
     temperature: float | jax.Array = 4.0,
     where: jax.Array | None = None,

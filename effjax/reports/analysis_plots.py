@@ -39,7 +39,7 @@ def differences(measures: Sequence[Measure]) -> bytes:
     return png(figure)
 
 
-def reliability(bins: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+def reliability(bins: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]]) -> bytes:
     """A diagram a network: accuracy by confidence, darker where there are more images."""
     columns = min(4, len(bins))
     figure, axes = grid(len(bins), columns, 2.9, 2.9)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest
 from effjax.selection.ties import lots
+from effjax.typing import Array
 
 
 class DatasetMap(NamedTuple):
@@ -20,9 +21,9 @@ class DatasetMap(NamedTuple):
       correctness: the share of epochs in which the label was the network's choice.
     """
 
-    confidence: jax.Array
-    variability: jax.Array
-    correctness: jax.Array
+    confidence: Array
+    variability: Array
+    correctness: Array
 
 
 def dataset_map(true_label_probs: jax.Array, correct: jax.Array) -> DatasetMap:
@@ -56,7 +57,7 @@ def dataset_map(true_label_probs: jax.Array, correct: jax.Array) -> DatasetMap:
     return DatasetMap(probs.mean(0), probs.std(0), jnp.asarray(correct, jnp.float32).mean(0))
 
 
-def map_of_records(records: Mapping[str, jax.Array], ids: jax.Array) -> DatasetMap:
+def map_of_records(records: Mapping[str, Array], ids: Array) -> DatasetMap:
     """The map of examples whose training has been recorded on its way, see :mod:`effjax.steps.records`.
 
     Each time that a batch held an example counts as one epoch: with its augmentation and dropout, before the step that

@@ -9,11 +9,12 @@ from effjax.errors import UserError
 from effjax.numerics import check_finite
 from effjax.selection.dataset_map import DatasetMap
 from effjax.selection.products import in_range
+from effjax.typing import Array
 
 _PENALTIES = np.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
 
 
-def extend_map(mapped: DatasetMap, features: jax.Array, pool: jax.Array) -> DatasetMap:
+def extend_map(mapped: DatasetMap, features: Array, pool: Array) -> DatasetMap:
     """Predicts where unlabelled examples would lie on the map, by ridge regression on their features.
 
     A map needs labels: on a pool that has none it can only be guessed from the part that has. Each coordinate has a

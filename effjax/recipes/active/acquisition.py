@@ -19,12 +19,12 @@ from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
 from effjax.recipes.build.writing import write_json
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
-from effjax.typing import PyTree
+from effjax.typing import Array, PyTree
 
 _log = logging.getLogger("effjax")
 
 
-SCORES: dict[str, Callable[[jax.Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+SCORES: dict[str, Callable[[Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
 OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio"), "selector": ("batch_bald",)}
 
@@ -114,7 +114,7 @@ class Acquisition:
         probs, _ = self.predict(variables, Subset(self.pool, ids), seed)
         return Choice(ids.tolist(), np.asarray(score(probs)).tolist())
 
-    def _features(self, variables: PyTree, ids: Sequence[int], seed: int) -> np.ndarray:
+    def _features(self, variables: PyTree, ids: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
         return self.predict(variables, Subset(self.pool, np.asarray(ids)), seed)[1]
 
     def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
@@ -137,7 +137,7 @@ class Acquisition:
         share = Plan("outliers.share", outliers["share"])(round_ / self.num_rounds)
         if not share:
             return free
-        if outliers["source"] == "labels":
+        if self.full_map is not None:
             ids, mapped = self.full_map()
             ranked = ids[np.asarray(selection.rank_outliers(mapped, outliers["by"], key=key))]
             removed = np.intersect1d(ranked[: int(share * len(ids))], free)

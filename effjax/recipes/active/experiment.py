@@ -3,9 +3,9 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from effjax import selection
 from effjax.data.base import Subset, available_ids
 from effjax.data.cached import cached
 from effjax.data.ledger import Ledger
+from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
 from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
@@ -126,7 +127,7 @@ class ActiveExperiment(Experiment):
         if query and query["predictions"] == "dropout":
             check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
-    def loops(self, only: Collection[str] = ()) -> Iterator[list[Loop]]:
+    def loops(self, only: Collection[str] = ()) -> Generator[list[Loop], None, None]:
         """The loops as far as they have come, those that others need first; those that train together at once.
 
         Their folders are held until the next ones are asked for.
@@ -155,7 +156,7 @@ class ActiveExperiment(Experiment):
         for ledger in ledgers:
             check_ledger(ledger, pool, self.answers)
             if self.config["data"]["pool"]:
-                name_files(ledger, pool)
+                name_files(ledger, cast(UnlabelledFolder, pool))
         labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
         assembled, predict = self._make(name)
         trainer = Trainer(
@@ -257,7 +258,9 @@ def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) ->
     """Gives the images of a folder the ids that they have had so far."""
     if not settings["pool"]:
         return datasets
-    return dataclasses.replace(datasets, train=numbered_pool(datasets.train, workdir, settings["pool"]))
+    return dataclasses.replace(
+        datasets, train=numbered_pool(cast(UnlabelledFolder, datasets.train), workdir, settings["pool"])
+    )
 
 
 def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, Any]:

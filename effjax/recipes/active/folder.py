@@ -106,7 +106,7 @@ class LoopFolder:
     def last_map(self) -> tuple[int, Mapping[str, np.ndarray]] | None:
         """The last round with a dataset map, and the map."""
         rounds = [round_ for round_ in self._rounds() if self.map_file(round_).exists()]
-        return (rounds[-1], self.map(rounds[-1])) if rounds else None
+        return (rounds[-1], _read(self.map_file(rounds[-1]))) if rounds else None
 
     def removed(self) -> Mapping[str, Any] | None:
         """What was removed last: ``by``, ``share``, ``source``, ``ids``."""

@@ -95,12 +95,13 @@ class Loop:
         """Files of a pool that are gone, or that no decoder can read."""
         gone = [id_ for id_ in self.ledger.open() if id_ in getattr(self.pool, "gone", ())]
         self.ledger.answer([(id_, SKIPPED, None) for id_ in gone], GONE, now())
-        if not hasattr(self.pool, "broken"):
+        broken = getattr(self.pool, "broken", None)
+        if broken is None:
             return
         for id_ in self.ledger.open():
             _ = self.pool[id_]  # notes what cannot be read
-        broken = [id_ for id_ in self.ledger.open() if id_ in self.pool.broken]
-        self.ledger.answer([(id_, UNLABELABLE, None) for id_ in broken], UNREADABLE, now())
+        unreadable = [id_ for id_ in self.ledger.open() if id_ in broken]
+        self.ledger.answer([(id_, UNLABELABLE, None) for id_ in unreadable], UNREADABLE, now())
 
     def _queries(self, ids: Sequence[int]) -> list[Query]:
         """What people are asked, with what they are shown."""

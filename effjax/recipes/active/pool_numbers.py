@@ -42,8 +42,10 @@ def numbered_pool(pool: UnlabelledFolder, workdir: Path, name: str) -> Unlabelle
     folder = pool_numbers_folder(workdir)
     pool = pool.without(workdir)  # what loops write there shows images of the pool
     if is_primary():
-        ledgers = [loop.ledger() for loop in loop_folders(workdir)]
-        ledgers = [ledger for ledger in ledgers if ledger.identity.get("data", {}).get("pool") == name]
+        found = [loop.ledger() for loop in loop_folders(workdir)]
+        ledgers = [
+            ledger for ledger in found if ledger is not None and ledger.identity.get("data", {}).get("pool") == name
+        ]
         numbers = _number(pool, folder, ledgers, name)
     barrier(f"{folder} numbered")
     if jax.process_count() > 1:

@@ -199,7 +199,7 @@ def _notes(measured, labels, control: str | None, split: str, task: Task) -> lis
 def _lead(scores, labels, control: str | None) -> str:
     """The gains, if they are few enough to be read in a sentence."""
     others = [name for name in scores if name != control]
-    if control not in scores or not 0 < len(others) <= _MOST_IN_A_SENTENCE:
+    if control is None or control not in scores or not 0 < len(others) <= _MOST_IN_A_SENTENCE:
         return "What accuracy do how many labels buy, if they are chosen well?"
     compared = active_tables.comparable(scores, [(labels[name], name, control) for name in others])
     gains = (f"{row[0]}: {row[2]}" for row in tables.claims(scores, labels, compared, "area").rows)

@@ -147,10 +147,10 @@ def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, 
     known = ledger.labels(before=round_)
 
     def said(id_: int) -> str:
-        if answers[id_] is None:
+        if (answered := answers[id_]) is None:
             said = _WAITING
         else:
-            event, answer = answers[id_]
+            event, answer = answered
             said = show(answer) if event == LABELLED else event
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
@@ -159,7 +159,7 @@ def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, 
         query = queries.get(id_, {})
         near = query.get("nearest")
         neighbour = Shown(image_of(near), show(known[near])) if near in known else None
-        answer = answers[id_][1] if answers[id_] else None
+        answer = answered[1] if (answered := answers[id_]) else None
         differs = neighbour is not None and answer is not None and answer != known[near]
         return Asked(Shown(image_of(id_), said(id_)), scores[id_], neighbour, query.get("distance"), differs)
 

@@ -1,11 +1,13 @@
 """What people see of an example: of a folder, the whole photo and its path; of a dataset, the image, enlarged."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
-from effjax.data.base import Source
+from effjax.data.base import Source, stored
 from effjax.data.ledger import File
+from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import printable
 from effjax.reports.numbered_sheet import enlarged, framed
 
@@ -21,13 +23,12 @@ def path_of(source: Source, id_: int) -> str:
 
 def files_of(source: Source, ids: Iterable[int]) -> list[File] | None:
     """The files of examples of a folder, and what is in them; None where they are of no folder."""
-    if hasattr(source, "files"):
+    if isinstance(source, UnlabelledFolder):
         return source.files(ids)
-    while hasattr(source, "source"):  # views, and whatever else keeps the ids
-        source = source.source
-    if not hasattr(source, "digests"):
+    folder = stored(source)
+    if not hasattr(folder, "digests"):
         return None
-    return [File(source.paths[id_], None, source.digests[id_].decode()) for id_ in ids]
+    return [File(folder.paths[id_], None, folder.digests[id_].decode()) for id_ in ids]
 
 
 def is_photo(source: Source) -> bool:
@@ -47,6 +48,6 @@ def photo_of(source: Source, id_: int, most: int = MOST, least: int = 0) -> np.n
     Returns:
       uint8 ``[H, W, 3]``.
     """
-    pixels, box = source.photo(int(id_), most)
+    pixels, box = cast(UnlabelledFolder, source).photo(int(id_), most)
     shown = enlarged(pixels, least) if least else pixels
     return framed(shown, [side * len(shown) / len(pixels) for side in box])

@@ -82,7 +82,9 @@ class Stream:
         barrier(f"{path}")
 
     def _write(self, path: Path, position: int, state: Any) -> None:
-        leaves = {f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))}
+        leaves: dict[str, Any] = {
+            f"leaf_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(jax.tree.leaves(state))
+        }
         write_whole(path, lambda file: np.savez(file, position=position, **leaves))
 
     def _load(self, path: Path) -> tuple[int, Any]:

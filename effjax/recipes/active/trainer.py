@@ -6,12 +6,12 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from effjax.data.base import Source
-from effjax.data.feeds import ChosenFeed
+from effjax.data.feeds import ChosenFeed, ResidentFeed
 from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
@@ -161,7 +161,7 @@ class Trainer:
         arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}
         row_of = {id_: row for row, id_ in enumerate(union)}
         chosen = [np.array([row_of[id_] for id_ in own]) for own in labels]
-        old = self.assembled.job.feed
+        old = cast(ResidentFeed, self.assembled.job.feed)
         if len(self.seeds) == 1 and old.members:
             chosen = chosen * old.members
         return ChosenFeed(

@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from effjax import analysis, models
 from effjax.data.base import Source
 from effjax.errors import UserError
 from effjax.recipes.build.trained import TrainedRun
-from effjax.typing import PyTree
+from effjax.typing import Array, PyTree
 
 
 class Network:
@@ -44,7 +44,7 @@ class Network:
         """The answers ``[B, K]`` to pixels ``[B, H, W, C]``."""
         return _answer(self._model, self._variables, self._scale, pixels)
 
-    def look(self, pixels: jax.Array, labels: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def look(self, pixels: Array, labels: Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Where the evidence for the labels is seen, ``[B, h, w]``, and by layer the Gram matrix ``[B, B]``."""
         return _look(self._model, self._variables, self._scale, pixels, labels)
 
@@ -66,7 +66,7 @@ class Network:
 
 def _apply(model: nn.Module, variables: PyTree, scale, pixels: jax.Array) -> models.Outputs:
     mean, std = scale
-    return model.apply(variables, (pixels - mean) / std, train=False)
+    return cast(models.Outputs, model.apply(variables, (pixels - mean) / std, train=False))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -87,7 +87,7 @@ def _look(model: nn.Module, variables: PyTree, scale, pixels, labels) -> tuple[j
     layers = [path for path in models.tap_paths(model, shape) if "/" not in path]
     tapped = model.clone(taps=tuple(map(re.escape, sorted({*layers, evidence} - {""}))))
 
-    def own_logit(pixels):
+    def own_logit(pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
         outputs = _apply(tapped, variables, scale, pixels)
         own = jnp.take_along_axis(outputs.logits, labels[:, None], axis=-1)
         return own, outputs.taps.get(evidence, pixels)

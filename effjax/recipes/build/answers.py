@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -149,7 +149,7 @@ def _compute(table: Table, missing: Sequence[int], answer: "_Answerer", source: 
             _log.info("teacher's answers: %s, %s a second", of, f"{speed:,.0f}")
 
     for part in missing:
-        found = answer(_Rows(source, table.rows(part)), tell)
+        found = answer(cast(Source, _Rows(source, table.rows(part))), tell)
         _agreed(lambda part=part, found=found: table.write(part, found))
     took, size = time.monotonic() - started, table.nbytes / 2**20
     _log.info("teacher's answers: %d in %.1f s, %.1f MiB, kept in %s", left * versions, took, size, table.folder)
@@ -159,10 +159,10 @@ class _Answerer:
     """Computes a teacher's answers; its program is compiled once."""
 
     def __init__(
-        self, teacher: NetworkTeacher, variables: PyTree, view: View, seed: int, form: str, backend, batch_size
+        self, teacher: NetworkTeacher, variables: PyTree, view: View, seed: int, form: str, backend: Backend, size: int
     ):
         self._teacher, self._view, self._form = teacher, view, form
-        self._backend, self._batch_size = backend, batch_size
+        self._backend, self._batch_size = backend, size
         self._state = backend.replicate({"frozen": variables, "seed": np.uint32(seed)})
         self._program: Callable | None = None
 

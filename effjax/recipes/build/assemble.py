@@ -60,7 +60,7 @@ class Assembled:
     config: Mapping[str, Any]
     model: nn.Module
     job: Job
-    init: Callable[[jax.Array], TrainState]
+    init: Callable[[Any], TrainState]
     train: Source
     frozen: Mapping[str, PyTree]
     predict: Callable[[PyTree, Any], np.ndarray]
@@ -69,7 +69,7 @@ class Assembled:
 
     def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
         """Draws the state before the first step, on the host; of networks that train together, from a seed each."""
-        if not self.job.members:
+        if isinstance(seeds, int):
             return jax.tree.map(np.asarray, self.init(np.uint32(seeds)))
         return jax.tree.map(np.asarray, together([self.init(np.uint32(seed)) for seed in seeds]))
 

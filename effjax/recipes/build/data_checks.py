@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.data.base import Source
+from effjax.data.base import Source, stored
 from effjax.data.checked_files import digest_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
@@ -39,7 +39,7 @@ def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any], task: 
         _check_alike(splits[role], train, role, name)
         _warn_of_overlap(train, splits[role], role)
     if task.of_classes and isinstance(
-        _stored(train), FolderSource
+        stored(train), FolderSource
     ):  # of others, labels are read from the records, which takes time
         counts = np.bincount(train.column("label"), minlength=train.info.num_classes)
         empty = [name for name, count in zip(train.info.class_names, counts, strict=True) if not count]
@@ -69,9 +69,9 @@ def _check_alike(other: Source, train: Source, role: str, name: str) -> None:
     ours, theirs = train.info.class_names, other.info.class_names
     if ours != theirs:
         raise UserError(f"{name}: train and {role} have different classes: {named(sorted({*ours} ^ {*theirs}))}")
-    shapes = train.info.image_shape, other.info.image_shape
-    if None not in shapes and shapes[0][-1] != shapes[1][-1]:
-        kinds = ["grey" if shape[-1] == 1 else "in colour" for shape in shapes]
+    shape, its = train.info.image_shape, other.info.image_shape
+    if shape and its and shape[-1] != its[-1]:
+        kinds = ["grey" if one[-1] == 1 else "in colour" for one in (shape, its)]
         raise UserError(f"{name}: the images of train are {kinds[0]}, those of {role} {kinds[1]}: make them alike")
 
 
@@ -87,7 +87,7 @@ def _warn_of_overlap(train: Source, other: Source, role: str) -> None:
 
 def _shared(train: Source, other: Source) -> list[str]:
     """What is in both, by content where that is known."""
-    ours, theirs = _stored(train), _stored(other)
+    ours, theirs = stored(train), stored(other)
     if isinstance(theirs, FolderSource) and isinstance(ours, FolderSource):
         a, b = train.ids(), other.ids()
         _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
@@ -101,7 +101,7 @@ def _shared(train: Source, other: Source) -> list[str]:
 
 def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> list[str]:
     """The files of a folder that lie in a pool, too: only files of one size are read to compare them."""
-    digests = {folder.digests[i].decode(): folder.paths[i] for i in ids}
+    digests = {bytes(folder.digests[i]).decode(): folder.paths[i] for i in ids}
     sizes = {os.path.getsize(os.path.join(folder.root, folder.paths[i])) for i in ids}
     same = []
     for path in pool.paths:
@@ -112,10 +112,3 @@ def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> l
         except OSError:  # which whoever reads the pool will say
             continue
     return same
-
-
-def _stored(source: Source) -> Source:
-    """What subsets, groups and the like look at."""
-    while hasattr(source, "source"):
-        source = source.source
-    return source

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from effjax.data.base import DatasetInfo, Source, Subset
-from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
+from effjax.data.feeds import ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
@@ -75,7 +75,7 @@ class Datasets:
         members: int = 0,
         folds: bool = False,
         lookups: Sequence[Lookup] = (),
-    ) -> Feed:
+    ) -> ResidentFeed | StreamFeed:
         """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
 
         With lookups they come through the host, however small the set is.
@@ -83,7 +83,7 @@ class Datasets:
         Raises:
           UserError: if images are to be decoded at several sizes and the set lives on the device.
         """
-        common = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        common: dict[str, Any] = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         common["features"] = (*self.task.features, *self.features)
         common.update(pace=pace, members=members, folds=folds)
         sources = {"train": train, **self.also}
@@ -133,7 +133,9 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     size = sum(nbytes(source, features) for source in (splits["train"], *also.values()))
     on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
     return Datasets(
-        **splits,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
         view=view,
         on_device=on_device,
         on_device_mib=settings["on_device_mib"],

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from effjax.curricula import Stage
-from effjax.data.feeds import Feed
+from effjax.runtime import Feed
 from effjax.runtime.job import spec
 from effjax.steps import Objective, TrainState, init_records, init_state, stack_members
 from effjax.steps.settings import apply_settings, values_that

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from effjax.data.base import Source
+from effjax.data.base import Source, stored
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.folder_source import FolderSource
 
@@ -47,8 +47,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def contents(source: Source) -> dict[str, str]:
     """What says which photo each id of a folder is, files come and go; nothing of other datasets."""
-    while hasattr(source, "source"):
-        source = source.source
+    source = stored(source)
     if not isinstance(source, FolderSource):
         return {}
     digest = hashlib.sha256("\0".join(map(str, source.paths)).encode(errors="surrogateescape"))

@@ -15,7 +15,7 @@ def make_model(
 ) -> nn.Module:
     """Makes the model that ``config.model`` describes, with the head that a task needs."""
     take(dict(config), "name", "model")
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
     if axis_name is not None and "axis_name" in models.options(config["name"]):
         options["axis_name"] = axis_name
     if task.head is not None:

@@ -81,10 +81,10 @@ def make_view(key: str, view: View, config: Mapping[str, Any]) -> View:
     return dataclasses.replace(view, reduction=reduction)
 
 
-def _piecewise(starts: Sequence[int], values: Sequence[float]) -> optax.Schedule:
+def _piecewise(starts: Sequence[int], values: Sequence[Any]) -> optax.Schedule:
     """A piecewise constant schedule of the global step."""
 
-    def at(step: jax.Array) -> jax.Array:
+    def at(step: jax.typing.ArrayLike) -> jax.Array:
         index = jnp.searchsorted(jnp.asarray(starts), step, side="right") - 1
         return jnp.asarray(values, jnp.float32)[index]
 

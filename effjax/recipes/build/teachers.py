@@ -68,7 +68,7 @@ def _name_members(name: str, options: Any, groups: Mapping[str, list[str]]) -> A
 
 
 def _options_of(kind: str) -> Mapping[str, Any]:
-    return TERMS[kind].__kwdefaults__ if kind in TERMS else {}
+    return (TERMS[kind].__kwdefaults__ if kind in TERMS else None) or {}
 
 
 def make_teacher(

@@ -10,7 +10,7 @@ from effjax.steps import Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, V
 
 def view_of(flags: Mapping[str, Any]) -> View:
     """The view that flags say, those of a config or of a run's notes; what they leave out is as by default."""
-    said = {**schema.experiment().view.to_dict(), **flags}
+    said = {**schema.experiment().to_dict()["view"], **flags}
     ops = (
         said["flip"] and Flip(),
         said["shift"] and Shift(said["shift"]),
@@ -30,7 +30,7 @@ def view_of(flags: Mapping[str, Any]) -> View:
 
 def words_of(view: View) -> str:
     """What stored answers call a view. Those that lie on disks are found by it, so it is what it has always been."""
-    found = {type(op): op for op in (*view.ops, *view.mix)}
+    found: dict[type, Any] = {type(op): op for op in (*view.ops, *view.mix)}
     augment = found.get(RandAugment, RandAugment(0))
     flags = {
         "mean": view.mean,

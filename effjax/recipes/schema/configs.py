@@ -1,7 +1,7 @@
 """Configs of ``ml_collections``, made from the classes of the schema; and the check of a whole config."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import ml_collections
 
@@ -77,7 +77,7 @@ def distilled(
     """The same run with a teacher, named ``teacher``, and other terms; ``student`` stays as it is."""
     config = student.copy_and_resolve_references()
     config.label, config.terms = label, dict(terms)
-    config.teachers.teacher = teacher
+    cast(Any, config).teachers.teacher = teacher
     return config
 
 

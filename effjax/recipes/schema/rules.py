@@ -45,7 +45,7 @@ class Keys:
     optional: bool = False
     open: bool = False
     needs: tuple[str, ...] = ()
-    of: type | None = None
+    of: type = object
 
 
 @dataclasses.dataclass(frozen=True)

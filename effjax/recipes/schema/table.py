@@ -5,6 +5,7 @@ python -m effjax.recipes.schema.table > docs/configs.md
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from effjax.recipes.schema.experiment_keys import Experiment
 from effjax.recipes.schema.fields import ABSENT, keys_of, plain
@@ -51,7 +52,7 @@ def _in_order(node: Node, seen: set[type] | None = None) -> Iterator[Keys]:
 
 
 def _section(keys: Keys) -> Iterator[str]:
-    cls = keys.of
+    cls: Any = keys.of
     made = f" Made by `{_MADE_BY[cls]}`." if cls in _MADE_BY else ""
     yield from (f"## {cls.__name__}", "", f"{cls.__doc__}{made}", "")
     yield from ("| key | by default | may be | what it means |", "|---|---|---|---|")
@@ -62,8 +63,7 @@ def _section(keys: Keys) -> Iterator[str]:
 
 
 def _default(field: dataclasses.Field) -> str:
-    made = field.default_factory is not dataclasses.MISSING
-    value = field.default_factory() if made else field.default
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     if value is dataclasses.MISSING:
         return "must be given"
     return "" if value is ABSENT or dataclasses.is_dataclass(value) else f"`{plain(value)!r}`"

@@ -74,7 +74,7 @@ def _curve(run: FinishedRun) -> Sequence[tuple[int, float]]:
     """Validation accuracy by step, where the images have their last size."""
     lines = read_metrics(run.last.folder)
     key = f"validation/{run.assembled.job.watch}"
-    found = [(line["step"], line[key]) for line in lines if key in line]
+    found = [(int(line["step"]), line[key]) for line in lines if key in line]
     return [(step, value) for step, value in found if step > run.assembled.job.watch_from]
 
 

@@ -6,12 +6,13 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from effjax import models
+from effjax.data.feeds import Feed
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.answers import stored_answers
@@ -138,7 +139,7 @@ class TrainingExperiment(Experiment):
         seeds = [seed * folds + fold for fold in range(folds)] if folds else seed
         fitted = self._fit(name, seeds, folder, read, hashes, self._rank(name, done))
         last = TrainedRun(folder, fitted.last_step, 0 if folds else None)
-        best_step = fitted.last_step if folds else fitted.best_step
+        best_step = fitted.last_step if folds else cast(int, fitted.best_step)
         best = dataclasses.replace(last, step=best_step, best=bool(folds))
         return FinishedRun(
             *(name, seed, folder, last, best, best_step, assembled, hashes, fitted.clock), lost_best=fitted.lost_best
@@ -164,10 +165,10 @@ class TrainingExperiment(Experiment):
         """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""
         assembled = self.runs[name]
         pacing = assembled.config["pacing"]
-        if not pacing or pacing["order"] == "random":
+        if assembled.pace is None or pacing["order"] == "random":
             return {}
         references = [done[pacing["run"], seed] for seed in self.seeds_of(pacing["run"])]
-        assembled.pace.difficulty = difficulty(pacing["by"], references, assembled.job.feed)
+        assembled.pace.difficulty = difficulty(pacing["by"], references, cast(Feed, assembled.job.feed))
         return {"difficulty": hashlib.sha256(assembled.pace.difficulty.tobytes()).hexdigest()}
 
     def _fit(

@@ -57,9 +57,11 @@ class Oracle(Protocol):
         Raises:
           UserError: listing everything that is wrong with what was answered.
         """
+        ...
 
     def how_to_go_on(self, round_: int) -> str:
         """What a person has to do now."""
+        ...
 
 
 def raise_all(path: Path, problems: Iterable[str]) -> None:
