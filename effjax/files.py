@@ -16,6 +16,7 @@ import numpy as np
 
 from effjax.errors import UserError
 
+_AGAIN = "remove it, then run the same command again"
 #: How the names of files end that are still being written. Nobody reads them; :func:`sweep` removes old ones.
 PARTIAL = ".partial"
 
@@ -119,22 +120,9 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again") -> Any:
-    """Reads a JSON file that effjax has written.
-
-    Args:
-      path: the file.
-      otherwise: what to do if it is damaged.
-
-    Raises:
-      StorageError: if it cannot be read or is damaged.
-    """
-    with storage(path):
-        data = Path(path).read_bytes()
-    try:
-        return json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, error, otherwise) from error
+def read_json(path: str | os.PathLike[str], otherwise: str = _AGAIN) -> Any:
+    """Reads a JSON file that effjax has written; arguments and errors as :func:`read_arrays`."""
+    return _parsed(path, lambda data: json.loads(data.decode()), otherwise)
 
 
 def write_sealed_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -143,9 +131,7 @@ def write_sealed_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps({"sha256": _seal(value), "value": value}) + "\n")
 
 
-def read_sealed_json(
-    path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again"
-) -> Any:
+def read_sealed_json(path: str | os.PathLike[str], otherwise: str = _AGAIN) -> Any:
     """Reads what :func:`write_sealed_json` has written; arguments and errors as :func:`read_json`."""
     stored = read_json(path, otherwise)
     if not isinstance(stored, dict) or set(stored) != {"sha256", "value"} or stored["sha256"] != _seal(stored["value"]):
@@ -157,7 +143,7 @@ def _seal(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def read_arrays(path: str | os.PathLike[str], otherwise: str = "remove it, then run the same command again") -> Any:
+def read_arrays(path: str | os.PathLike[str], otherwise: str = _AGAIN) -> Any:
     """Reads a ``.npy`` file as an array, a ``.npz`` file as a mapping of arrays; nothing in it is executed.
 
     Args:
@@ -167,11 +153,19 @@ def read_arrays(path: str | os.PathLike[str], otherwise: str = "remove it, then 
     Raises:
       StorageError: if it cannot be read or is damaged.
     """
+
+    def arrays(data: bytes) -> Any:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+
+    return _parsed(path, arrays, otherwise)
+
+
+def _parsed(path: str | os.PathLike[str], parse: Callable[[bytes], Any], otherwise: str) -> Any:
     with storage(path):
         data = Path(path).read_bytes()
     try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+        return parse(data)
     except Exception as error:  # numpy and zipfile raise nearly anything on damaged bytes
         raise damaged(path, error, otherwise) from error
 

@@ -88,7 +88,8 @@ def _is_densenet_depth(value: Any) -> bool:
     return _is_size(value) and value >= 10 and value % 6 == 4
 
 
-def _is_pattern(value: Any) -> bool:
+def is_pattern(value: Any) -> bool:
+    """Whether a value is a regular expression."""
     try:
         re.compile(value)
     except (re.error, TypeError, RecursionError, OverflowError):
@@ -111,7 +112,7 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "patch": _that(_is_size, "a whole number above 0"),
     "shortcut": _one_of(SHORTCUTS),
     "stem": _one_of(STEMS),
-    "taps": _tuple_of(_is_pattern, "a tuple of paths or regular expressions"),
+    "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),
     "width": _that(_is_positive, "a number above 0"),
     "widths": _tuple_of(_is_size, "a tuple of whole numbers above 0"),
 }

@@ -29,7 +29,6 @@ from effjax.recipes.active.trainer import Trainer
 from effjax.recipes.active.watch import watched_ids
 from effjax.recipes.build.assemble import Assembled, assemble
 from effjax.recipes.build.datasets import Datasets
-from effjax.recipes.build.early_checks import check_results
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import with_test
 from effjax.recipes.build.identity import beyond_defaults, data_facts, identity
@@ -63,11 +62,7 @@ def main(
       UserError: if anything in the config cannot be used, or another command for all loops is at work in the folder.
       Waiting: if people have to answer first; the message says what to do.
     """
-    schema.check(config, loop_problems)
-    check_results(results)
-    if only:
-        schema.needed_by(config["runs"], only)  # says now which there is not
-    with experiment_held(config, workdir, only):
+    with experiment_held(config, workdir, results, only, loop_problems):
         return _run(config, workdir, results, only)
 
 

@@ -17,8 +17,9 @@ from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import Job, fit
-from effjax.runtime import checkpoints as stored
+from effjax.runtime.checkpoints import is_finished
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
 from effjax.steps import TrainState, member_of
@@ -79,8 +80,7 @@ class Trainer:
 
     def records(self, round_: int, loop: int = 0) -> Mapping[str, np.ndarray]:
         """What the training of a loop's network has recorded of each example."""
-        folder = self.folder.checkpoints(round_)
-        return self._own(stored.read_records(folder, stored.steps(folder)[-1]), loop)
+        return self._own(self._run(round_).records(), loop)
 
     def networks_of(self, variables: PyTree) -> list[PyTree]:
         """The variables of each network of a loop, from those of all that :meth:`train` returned."""
@@ -97,10 +97,12 @@ class Trainer:
         """The variables of all loops' networks after a round that has been trained."""
         if self._last is not None and self._last[0] == round_:
             return self._last[1]
-        folder = self.folder.checkpoints(round_)
-        if not stored.is_finished(folder, self.assembled.job.total_steps):  # never trained, forgotten, or half again
-            return self._fit(round_)
-        return stored.read_variables(folder, stored.steps(folder)[-1])
+        # One that was never trained, is forgotten, or half again is trained.
+        finished = is_finished(self.folder.checkpoints(round_), self.assembled.job.total_steps)
+        return self._run(round_).variables() if finished else self._fit(round_)
+
+    def _run(self, round_: int) -> TrainedRun:
+        return TrainedRun.open(self.folder.round(round_), several=True)
 
     def _own(self, tree: PyTree, loop: int) -> PyTree:
         return member_of(tree, loop) if self.together else tree
@@ -133,7 +135,7 @@ class Trainer:
         """Throws away what an interrupted training has left if it had other labels: files may be gone since."""
         folder = self.folder.checkpoints(round_)
         try:
-            found = dict(stored.read_meta(folder, stored.steps(folder)[-1])["identity"])
+            found = self._run(round_).identity
         except Exception:  # there is none, or whoever reads it says what is wrong with it
             return
         ours = json.loads(json.dumps({**self.identity, "round": round_, "labels": digest}))

@@ -9,13 +9,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from effjax.errors import UserError
 from effjax.files import partial_of, sweep
 from effjax.recipes import schema
+from effjax.recipes.build.early_checks import check_results
 from effjax.runtime.hosts import is_primary
 from effjax.runtime.locks import hold
 
@@ -23,18 +24,29 @@ _TAIL = 1 << 16  # bytes at a file's end, in which its last line lies
 
 
 @contextlib.contextmanager
-def experiment_held(config: Mapping[str, Any], workdir: str | Path, only: Collection[str]) -> Iterator[None]:
+def experiment_held(
+    config: Mapping[str, Any],
+    workdir: str | Path,
+    results: str | Path | None,
+    only: Collection[str],
+    problems: Callable[[Mapping[str, Any]], Iterable[str]],
+) -> Iterator[None]:
     """Holds an experiment's folder for a command that is for all of it.
 
     Args:
       config: checked before anything is written.
       workdir: the experiment's folder.
+      results: where the table goes, if anywhere.
       only: the runs that the command is for; any at all leave the folder to others.
+      problems: what the recipe has against a config.
 
     Raises:
-      UserError: if another such command is at work there, or the folder cannot be written.
+      UserError: if the config cannot be used, another such command is at work there, or the folder cannot be written.
     """
-    schema.check(config)
+    schema.check(config, problems)
+    check_results(results)
+    if only:
+        schema.needed_by(config["runs"], only)  # says now which there is not
     check_workdir(Path(workdir))
     with contextlib.nullcontext() if only else hold(workdir, otherwise="wait for it, or give another --workdir"):
         yield

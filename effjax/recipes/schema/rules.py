@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from effjax.errors import nearest, shown
+from effjax.models.options import is_pattern
 
 LONG = 2**31 - 1  # what 32 bits hold: steps and examples are counted in them on the device
 SEEDS = 2**32
@@ -129,7 +130,7 @@ def matching(pattern: str, said: str) -> Rule:
 
 def pattern() -> Rule:
     """A regular expression."""
-    return Rule("a regular expression", _is_pattern)
+    return Rule("a regular expression", is_pattern)
 
 
 def several(rule: Rule, what: str, *, least: int = 0) -> Rule:
@@ -216,11 +217,3 @@ def _is_whole(value: Any) -> bool:
 def _is_name(key: Any) -> bool:
     """Whether a folder can be called so."""
     return isinstance(key, str) and key.isprintable() and not set(key) & set("/\\") and key not in ("", ".", "..")
-
-
-def _is_pattern(value: Any) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, TypeError, RecursionError, OverflowError):
-        return False
-    return isinstance(value, str)

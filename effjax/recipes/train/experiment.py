@@ -5,8 +5,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from effjax.recipes import schema
-from effjax.recipes.build.early_checks import check_results
 from effjax.recipes.build.sharing import experiment_held
 from effjax.recipes.build.writing import write_json
 from effjax.recipes.train.finished import FinishedRun
@@ -37,11 +35,7 @@ def main(
     Raises:
       UserError: if anything in the config cannot be used, or another command for all runs is at work in the folder.
     """
-    schema.check(config, _problems)
-    check_results(results)
-    if only:
-        schema.needed_by(config["runs"], only)  # says now which there is not
-    with experiment_held(config, workdir, only):
+    with experiment_held(config, workdir, results, only, _problems):
         return _run(config, workdir, results, only)
 
 
