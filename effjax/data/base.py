@@ -138,7 +138,7 @@ class Subset:
         return other
 
 
-class Mapped:
+class MappedSource:
     """A whole split some of whose features are computed from what is stored; everything else is the source's.
 
     A subset's examples are changed by changing its whole split: :func:`on_whole`.

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from effjax.data.base import Example, Mapped, Source, on_whole
+from effjax.data.base import Example, MappedSource, Source, on_whole
 from effjax.data.resident import nbytes
 
 
@@ -14,7 +14,7 @@ def cached(source: Source, most_bytes: float) -> Source:
     return source if nbytes(source) > most_bytes else on_whole(source, CachedSource)
 
 
-class CachedSource(Mapped):
+class CachedSource(MappedSource):
     """A whole split that remembers its examples.
 
     Args:

@@ -18,7 +18,7 @@ from effjax.errors import UserError
 _LISTED = 20  # broken files named in one message; more are counted
 
 
-class Checked(NamedTuple):
+class FileFacts(NamedTuple):
     """What a file was when it was read to its end: the first two say whether it still is."""
 
     bytes: int
@@ -31,7 +31,7 @@ class Checked(NamedTuple):
 
 def check_files(
     folder: pathlib.Path, paths: Sequence[str], cache_dir: str | pathlib.Path | None, name: str
-) -> list[Checked]:
+) -> list[FileFacts]:
     """Reads every image once, in threads.
 
     Args:
@@ -70,7 +70,7 @@ def digest_of(path: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _check(path: str, known: Checked | None) -> Checked | str:
+def _check(path: str, known: FileFacts | None) -> FileFacts | str:
     """Reads one image to its end. Returns what is wrong with it as text."""
     try:
         status = os.stat(path)
@@ -79,7 +79,7 @@ def _check(path: str, known: Checked | None) -> Checked | str:
         with Image.open(path) as image:
             grey = image.mode in GREY_MODES
         height, width, _ = decode_image(path, channels=3).shape
-        return Checked(status.st_size, status.st_mtime_ns, height, width, grey, digest_of(path))
+        return FileFacts(status.st_size, status.st_mtime_ns, height, width, grey, digest_of(path))
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         return why_unreadable(path, error)
 
@@ -91,16 +91,16 @@ def _cache_file(cache_dir: str | pathlib.Path | None, folder: pathlib.Path, name
     return pathlib.Path(cache_dir).expanduser() / "checked_folders" / f"{name or 'all'}_{key}.json"
 
 
-def _read_cache(cache_file: pathlib.Path | None) -> dict[str, Checked]:
+def _read_cache(cache_file: pathlib.Path | None) -> dict[str, FileFacts]:
     """What was remembered; nothing if it is damaged, or not what this version writes."""
     if cache_file is None:
         return {}
     try:
-        return {path: Checked(*check) for path, check in files.read_sealed_json(cache_file).items()}
+        return {path: FileFacts(*check) for path, check in files.read_sealed_json(cache_file).items()}
     except (files.StorageError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _write_cache(cache_file: pathlib.Path, checked: Mapping[str, Checked]) -> None:
+def _write_cache(cache_file: pathlib.Path, checked: Mapping[str, FileFacts]) -> None:
     with contextlib.suppress(files.StorageError):  # a read-only data_dir costs the next start time, nothing else
         files.write_sealed_json(cache_file, checked)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from effjax.data.base import DatasetInfo, Example, Source, labelled_images, no_column, resized
-from effjax.data.checked_files import Checked, check_files
+from effjax.data.checked_files import FileFacts, check_files
 from effjax.data.decode import decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
 from effjax.data.image_files import find_images, is_folder, is_junk, named, why_unreadable
@@ -161,7 +161,7 @@ def _part(
     return np.flatnonzero(np.isin(same, order[start:end]))
 
 
-def _common_size(paths: Sequence[str], checked: Sequence[Checked], image_size: int | None) -> tuple[int, int]:
+def _common_size(paths: Sequence[str], checked: Sequence[FileFacts], image_size: int | None) -> tuple[int, int]:
     if image_size is not None:
         return image_size, image_size
     examples = {(check.height, check.width): path for path, check in zip(paths, checked, strict=True)}

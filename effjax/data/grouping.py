@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from effjax.data.base import Mapped, Source, on_whole
+from effjax.data.base import MappedSource, Source, on_whole
 from effjax.errors import UserError, nearest
 
 
@@ -31,7 +31,7 @@ def group_classes(source: Source, groups: Sequence[tuple[str, Sequence[str]]]) -
     if (new < 0).any():
         raise UserError(f"data.classes: {names[int(np.argmin(new))]!r} is in no group")
     changes = {"label": functools.partial(_group_of, new)}
-    return on_whole(source, lambda whole: Mapped(whole, changes, class_names=[name for name, _ in groups]))
+    return on_whole(source, lambda whole: MappedSource(whole, changes, class_names=[name for name, _ in groups]))
 
 
 def _group_of(new: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:

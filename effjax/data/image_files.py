@@ -16,7 +16,7 @@ _JUNK |= {"system volume information"}
 _NAMED = 5  # in one line; more are counted
 
 
-class Found(NamedTuple):
+class Listing(NamedTuple):
     """The files below a folder, relative to it and sorted, but for what systems leave there.
 
     Attributes:
@@ -28,11 +28,11 @@ class Found(NamedTuple):
     others: list[str]
 
 
-def find_images(root: str | pathlib.Path) -> Found:
+def find_images(root: str | pathlib.Path) -> Listing:
     """Lists all files below a folder. Links to folders are followed, each folder once."""
-    found = Found([], [])
+    found = Listing([], [])
     _walk(os.fspath(root), "", found, set())
-    return Found(sorted(found.images), sorted(found.others))
+    return Listing(sorted(found.images), sorted(found.others))
 
 
 def holds_images(folder: str | pathlib.Path) -> bool:
@@ -62,7 +62,7 @@ def why_unreadable(path: str | os.PathLike, error: Exception) -> str:
     return " ".join(str(error).replace(os.fspath(path), "the file").split()) or type(error).__name__
 
 
-def _walk(folder: str, below: str, found: Found, seen: set[tuple[int, int]]) -> None:
+def _walk(folder: str, below: str, found: Listing, seen: set[tuple[int, int]]) -> None:
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in seen:
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from effjax.data.base import Mapped, Source, Subset
+from effjax.data.base import MappedSource, Source, Subset
 from effjax.specs import Spec
 
 
@@ -29,7 +29,7 @@ def labelled(pool: Source, targets: Mapping[int, Mapping[str, Any]], specs: Mapp
     for name, spec in specs.items():
         values = np.array([target[name] for target in targets.values()], spec.dtype).reshape(-1, *spec.shape)
         changes[name] = functools.partial(_target_of, values, row_of)
-    return part.of(Mapped(part.source, changes, specs=specs))
+    return part.of(MappedSource(part.source, changes, specs=specs))
 
 
 def _target_of(values: np.ndarray, row_of: np.ndarray, stored: np.ndarray | None, ids: np.ndarray) -> np.ndarray:

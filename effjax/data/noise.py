@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from effjax.data import draws
-from effjax.data.base import Mapped, Source, on_whole
+from effjax.data.base import MappedSource, Source, on_whole
 from effjax.errors import UserError
 
 
@@ -25,7 +25,7 @@ def noisy_labels(source: Source, share: float) -> Source:
         raise UserError(f"data.label_noise={share!r} must be a share, from 0 to below 1")
 
     def spoilt(whole: Source) -> Source:
-        return Mapped(whole, {"label": functools.partial(_label_of, _with_noise(whole, share))})
+        return MappedSource(whole, {"label": functools.partial(_label_of, _with_noise(whole, share))})
 
     return on_whole(source, spoilt)
 

@@ -16,7 +16,7 @@ _FEWEST, _MOST = 4, 12  # examples shown of a round
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class CaptionedImage:
     """An image with a line of text.
 
     Attributes:
@@ -29,7 +29,7 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class AskedExample:
     """An example that a loop asked for.
 
     Attributes:
@@ -40,9 +40,9 @@ class Asked:
       differs: whether the neighbour has another label.
     """
 
-    example: Shown
+    example: CaptionedImage
     score: float | None
-    nearest: Shown | None
+    nearest: CaptionedImage | None
     distance: float | None
     differs: bool
 
@@ -53,7 +53,7 @@ class AskedRound:
 
     number: int
     outcome: str
-    examples: Sequence[Asked]
+    examples: Sequence[AskedExample]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Extremes:
     """
 
     note: str
-    hardest: Sequence[Shown]
-    ambiguous: Sequence[Shown]
-    removed: Sequence[Shown]
+    hardest: Sequence[CaptionedImage]
+    ambiguous: Sequence[CaptionedImage]
+    removed: Sequence[CaptionedImage]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _round(round_: AskedRound) -> dict[str, Any]:
     return {"number": round_.number, "outcome": round_.outcome, "examples": examples}
 
 
-def _one(shown: Shown) -> dict[str, str]:
+def _one(shown: CaptionedImage) -> dict[str, str]:
     caption = shown.caption.replace("_", "_\u200b").replace("/", "/\u200b")  # where a long name may be broken
     return {"image": thumbnail(shown.image, _side(shown.image)), "caption": caption}
 

@@ -25,7 +25,7 @@ class Evaluator:
       keep: whether the batches stay on the devices between evaluations (for small sets).
       members: 0, or how many networks the variables are of, that axis first; the step then knows of it.
       on_host: by name, the metrics that are measured here, of what the step keeps for them
-        (:class:`effjax.steps.evaluate.Kept`).
+        (:class:`effjax.steps.evaluate.HostBatch`).
     """
 
     def __init__(

@@ -15,7 +15,7 @@ EvalStep = Callable[[PyTree, Batch], Mapping[str, Any]]
 KEPT = ""  # beside the names of metrics, the name of what those on the host are measured of
 
 
-class Kept(NamedTuple):
+class HostBatch(NamedTuple):
     """A batch whole, for the metrics that are measured on the host.
 
     Attributes:
@@ -56,7 +56,7 @@ def make_eval_step(network: Network, metrics: Mapping[str, Metric], *, axis_name
     Returns:
       The step. Its batch has what the network reads, the targets, and ``mask`` ``[B]``, false on padding. Its states,
       by metric, merge over batches by addition; where metrics are measured on the host, ``KEPT`` is what they need
-      (:class:`Kept`), of the global batch.
+      (:class:`HostBatch`), of the global batch.
     """
 
     def step(variables: PyTree, batch: Batch) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ def make_eval_step(network: Network, metrics: Mapping[str, Metric], *, axis_name
         if axis_name is not None:
             states = jax.lax.psum(states, axis_name)
         if any(metric.on_host for metric in metrics.values()):
-            kept = Kept(preds, {name: array for name, array in batch.items() if name not in network.inputs})
+            kept = HostBatch(preds, {name: array for name, array in batch.items() if name not in network.inputs})
             states[KEPT] = kept if axis_name is None else jax.lax.all_gather(kept, axis_name, tiled=True)
         return states
 

@@ -102,12 +102,12 @@ def test_what_is_shown_fits_a_page(rounds):
 def test_page_is_one_file_with_everything_in_it(tmp_path):
     image = np.zeros((4, 4, 1), np.uint8)
     shown, png = (
-        active.Shown(image, "<b>seven</b>"),
+        active.CaptionedImage(image, "<b>seven</b>"),
         learning_curves(summary("a"), {}, None, "labels", "test/accuracy", TITLES),
     )
     examples = [
-        active.Asked(shown, 0.25, active.Shown(image, "one"), 1.5, True),
-        active.Asked(active.Shown(image, "skipped"), None, None, None, False),
+        active.AskedExample(shown, 0.25, active.CaptionedImage(image, "one"), 1.5, True),
+        active.AskedExample(active.CaptionedImage(image, "skipped"), None, None, None, False),
     ]
     active.write_active(
         tmp_path / "report.html",

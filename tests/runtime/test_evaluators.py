@@ -6,7 +6,7 @@ import pytest
 
 from effjax.metrics import Mean, Metric
 from effjax.runtime import Evaluator, jit_backend
-from effjax.steps.evaluate import KEPT, Kept
+from effjax.steps.evaluate import KEPT, HostBatch
 
 
 class Texts:
@@ -33,7 +33,7 @@ def batches():
 def one(variables, batch):
     preds = variables["shift"] * jnp.ones(batch["id"].shape)
     where = batch["mask"].astype(bool)
-    return {"shift": Mean.empty().update(preds, where=where), KEPT: Kept(preds, batch)}
+    return {"shift": Mean.empty().update(preds, where=where), KEPT: HostBatch(preds, batch)}
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -49,7 +49,7 @@ def test_of_several_networks():
         found = [one({"shift": variables["shift"][m]}, batch) for m in range(2)]
         return {
             "shift": Mean(*(jnp.stack(leaves) for leaves in zip(*(f["shift"] for f in found), strict=True))),
-            KEPT: Kept(
+            KEPT: HostBatch(
                 jnp.stack([f[KEPT].preds for f in found]),
                 {name: jnp.stack([batch[name]] * 2) for name in batch},
             ),

@@ -12,7 +12,7 @@ from effjax.data.ledger import Ledger
 from effjax.errors import UserError, nearest
 from effjax.recipes.active.acquisition import query_problems
 from effjax.recipes.active.shown import files_of
-from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import AnswerFormat
@@ -109,7 +109,7 @@ def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:
             )
 
 
-def check_passes_differ(key: str, assembled: Assembled, datasets: Datasets) -> None:
+def check_passes_differ(key: str, assembled: AssembledRun, datasets: Datasets) -> None:
     """Refuses passes with dropout of a network that has none.
 
     Raises:

@@ -27,7 +27,7 @@ from effjax.recipes.active.report import report
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.trainer import Trainer
 from effjax.recipes.active.watch import watched_ids
-from effjax.recipes.build.assemble import Assembled, assemble
+from effjax.recipes.build.assemble import AssembledRun, assemble
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import with_test
@@ -112,7 +112,7 @@ class ActiveExperiment(Experiment):
         self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
         watched_ids(self.config)  # says now what it cannot find later
         self.answers: AnswerFormat = self.datasets.task.answers(self.datasets.info.class_names)
-        self._made: dict[str, tuple[Assembled, dict[Any, PoolPredictor]]] = {}
+        self._made: dict[str, tuple[AssembledRun, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)
 
     def _check(self, name: str) -> None:
@@ -175,7 +175,7 @@ class ActiveExperiment(Experiment):
             loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers))
         return loops
 
-    def _make(self, name: str) -> tuple[Assembled, PoolPredictor]:
+    def _make(self, name: str) -> tuple[AssembledRun, PoolPredictor]:
         """What trains and what predicts; loops that train alike share their programs."""
         run = self.config["runs"][name]
         query = run["query"] or schema.query().to_dict()

@@ -42,7 +42,7 @@ _MOST_CANDIDATES = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
+class Suggestion:
     """An image to label.
 
     Attributes:
@@ -72,7 +72,7 @@ def choose(
     without: Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 256,
-) -> list[Chosen]:
+) -> list[Suggestion]:
     """Scores a folder of images and picks those to label; the pool may be larger than memory.
 
     Args:
@@ -200,12 +200,12 @@ def _ids(predict, variables, source, free: np.ndarray, selector: str, score, k: 
     return free[np.asarray(SELECTORS[selector](candidates, k))]
 
 
-def _described(predict, variables, source, ids: np.ndarray, score, seed: int) -> list[Chosen]:
+def _described(predict, variables, source, ids: np.ndarray, score, seed: int) -> list[Suggestion]:
     probs, _ = predict(variables, Subset(source, ids), seed)
     scores, mean = np.asarray(score(probs)), probs.mean(0)
     guesses = mean.argmax(-1)
     return [
-        Chosen(source.paths[id_], float(scores[i]), source.info.class_names[guesses[i]], float(mean[i].max()))
+        Suggestion(source.paths[id_], float(scores[i]), source.info.class_names[guesses[i]], float(mean[i].max()))
         for i, id_ in enumerate(ids)
     ]
 
@@ -224,7 +224,7 @@ def _named(files: Sequence[str], source: UnlabelledFolder) -> np.ndarray:
     return np.asarray(named, np.int64)
 
 
-def _write(out: Path, chosen: Sequence[Chosen], source: UnlabelledFolder, ids: np.ndarray) -> None:
+def _write(out: Path, chosen: Sequence[Suggestion], source: UnlabelledFolder, ids: np.ndarray) -> None:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(("number", "path", "score", "guess", "confidence", "label"))

@@ -12,7 +12,7 @@ from effjax.data.base import Source
 from effjax.data.ledger import ANSWERS, ASKED, CORRECTED, LABELLED, SKIPPED, Ledger
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import is_photo, photo_of
-from effjax.reports.active import PHOTO_SIDE, Asked, AskedRound, Extremes, Shown, how_many
+from effjax.reports.active import PHOTO_SIDE, AskedExample, AskedRound, CaptionedImage, Extremes, how_many
 
 _EXTREMES = 12  # examples shown of either end of a dataset map
 _WAITING = "waiting"
@@ -93,9 +93,9 @@ def extremes(
     def named(id_: int, said: str) -> str:
         return f"{said} · {name}" if (name := name_of(id_)) else said
 
-    def shown(rows: np.ndarray, key: str) -> list[Shown]:
+    def shown(rows: np.ndarray, key: str) -> list[CaptionedImage]:
         return [
-            Shown(
+            CaptionedImage(
                 image_of(int(mapped["id"][row])),
                 named(
                     int(mapped["id"][row]),
@@ -106,7 +106,9 @@ def extremes(
             for row in rows[:_EXTREMES]
         ]
 
-    removed = [Shown(image_of(int(id_)), named(int(id_), f"id {id_}")) for id_ in mapped["removed_ids"][:_EXTREMES]]
+    removed = [
+        CaptionedImage(image_of(int(id_)), named(int(id_), f"id {id_}")) for id_ in mapped["removed_ids"][:_EXTREMES]
+    ]
 
     hardest = np.argsort(mapped["confidence"], kind="stable")
     ambiguous = np.argsort(-mapped["variability"], kind="stable")
@@ -155,13 +157,15 @@ def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, 
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
 
-    def one(id_: int) -> Asked:
+    def one(id_: int) -> AskedExample:
         query = queries.get(id_, {})
         near = query.get("nearest")
-        neighbour = Shown(image_of(near), show(known[near])) if near in known else None
+        neighbour = CaptionedImage(image_of(near), show(known[near])) if near in known else None
         answer = answered[1] if (answered := answers[id_]) else None
         differs = neighbour is not None and answer is not None and answer != known[near]
-        return Asked(Shown(image_of(id_), said(id_)), scores[id_], neighbour, query.get("distance"), differs)
+        return AskedExample(
+            CaptionedImage(image_of(id_), said(id_)), scores[id_], neighbour, query.get("distance"), differs
+        )
 
     events = Counter(answer[0] if answer else _WAITING for answer in answers.values())
     counted = (f"{events[event]} {event}" for event in (*ANSWERS, _WAITING) if events[event])

@@ -16,7 +16,7 @@ from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.active.folder import LoopFolder
-from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import Job, fit
 from effjax.runtime.checkpoints import is_finished
@@ -52,7 +52,7 @@ class Trainer:
 
     name: str
     folder: LoopFolder
-    assembled: Assembled
+    assembled: AssembledRun
     pool: Source
     capacity: int
     warm: bool

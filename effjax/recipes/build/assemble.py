@@ -42,7 +42,7 @@ from effjax.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
-class Assembled:
+class AssembledRun:
     """A run made from its config: what all its seeds share.
 
     Attributes:
@@ -93,7 +93,7 @@ def assemble(
     eval_batch_size: int,
     taught: Mapping[str, TeacherSpec],
     members: int = 0,
-) -> Assembled:
+) -> AssembledRun:
     """Makes a run.
 
     Args:
@@ -183,7 +183,7 @@ def assemble(
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
     network = Network(model, datasets.view, task.inputs, job.through_at_end)
     predict = predictor(network, backend, eval_batch_size)
-    return Assembled(config, model, job, init, train, frozen, predict, pace, lookups)
+    return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
 
 
 def _is_reshaped(plan: Sequence[Stage]) -> bool:

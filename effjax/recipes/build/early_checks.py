@@ -11,7 +11,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.files import partial_of
-from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.start import start_from
 from effjax.runtime.hosts import is_primary
@@ -75,7 +75,7 @@ def check_teacher_cache(config: Mapping[str, Any]) -> None:
         check_writable(Path(folder), f"config.teacher_cache={folder}")
 
 
-def check_start(key: str, assembled: Assembled, datasets: Datasets) -> None:
+def check_start(key: str, assembled: AssembledRun, datasets: Datasets) -> None:
     """Refuses weights that a run cannot start from.
 
     Raises:

@@ -5,7 +5,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.models import foreign
-from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
 from effjax.steps import TrainState
@@ -15,7 +15,7 @@ from effjax.typing import PyTree
 _SHIPPED = "shipped"
 
 
-def start_from(state: TrainState, assembled: Assembled, datasets: Datasets, key: str) -> tuple[TrainState, str]:
+def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, key: str) -> tuple[TrainState, str]:
     """Puts foreign weights in the place of the student's; the classifier stays as drawn where the classes differ.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from effjax.recipes.build.assemble import Assembled
+from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.trained import TrainedRun
 from effjax.typing import PyTree
 
@@ -35,7 +35,7 @@ class FinishedRun:
     last: TrainedRun
     best: TrainedRun
     best_step: int
-    assembled: Assembled
+    assembled: AssembledRun
     teachers: Mapping[str, str]
     clock: Mapping[str, Any]
     lost_best: int | None = None

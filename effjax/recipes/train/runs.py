@@ -16,7 +16,7 @@ from effjax.data.feeds import Feed
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.answers import stored_answers
-from effjax.recipes.build.assemble import Assembled, assemble
+from effjax.recipes.build.assemble import AssembledRun, assemble
 from effjax.recipes.build.early_checks import check_start
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import contents
@@ -55,7 +55,7 @@ class TrainingExperiment(Experiment):
     def __init__(self, config: Mapping[str, Any], workdir: str | Path):
         super().__init__(config, workdir)
         self.names = schema.in_order(config["runs"])
-        self.runs: dict[str, Assembled] = {}
+        self.runs: dict[str, AssembledRun] = {}
         self._teachers: dict[str, dict[str, TeacherSpec]] = {}
         self.make_all(self.names, self._make)
 

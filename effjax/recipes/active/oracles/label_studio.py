@@ -23,7 +23,7 @@ ANNOTATIONS_FILES = ("annotations.json", "annotations.csv", "annotations.tsv")
 ANNOTATIONS_FILE = ANNOTATIONS_FILES[0]
 
 
-class Said(NamedTuple):
+class Annotation(NamedTuple):
     """What one person has said of one task.
 
     Attributes:
@@ -103,7 +103,7 @@ class LabelStudioOracle(FolderOracle):
         Raises:
           UserError: listing unknown classes, unknown ids and annotators who differ; or if a file is no export.
         """
-        newest: dict[int, tuple[str, int, Path, list[Said]]] = {}
+        newest: dict[int, tuple[str, int, Path, list[Annotation]]] = {}
         for number, path in enumerate(self._exports()):
             for id_, said in self._by_id(path, round_, asked).items():
                 found = max(one.updated for one in said), number, path, said
@@ -135,9 +135,9 @@ class LabelStudioOracle(FolderOracle):
         folders = sorted(self.folder.glob("round_*"))
         return [path for folder in folders for name in ANNOTATIONS_FILES if (path := folder / name).exists()]
 
-    def _by_id(self, path: Path, round_: int, asked: Sequence[int]) -> dict[int, list[Said]]:
+    def _by_id(self, path: Path, round_: int, asked: Sequence[int]) -> dict[int, list[Annotation]]:
         """What an export says of a round's tasks."""
-        found: dict[int, list[Said]] = {}
+        found: dict[int, list[Annotation]] = {}
         problems, known = [], set(asked)
         for said in read_export(path):
             id_, of = (whole_number(str(said.data.get(key, ""))) for key in ("effjax_id", "effjax_round"))
@@ -154,7 +154,7 @@ class LabelStudioOracle(FolderOracle):
         raise_all(path, problems)
         return found
 
-    def _answer(self, id_: int, said: Sequence[Said]) -> list[Answer]:
+    def _answer(self, id_: int, said: Sequence[Annotation]) -> list[Answer]:
         """The one answer of all who have said something; none where nobody has. Whoever skips it has no opinion."""
         answers: dict[str, Answer] = {}
         texts: list[str] = []
@@ -169,7 +169,7 @@ class LabelStudioOracle(FolderOracle):
         return [*answers.values(), *skipped][:1]
 
 
-def read_export(path: Path) -> Iterator[Said]:
+def read_export(path: Path) -> Iterator[Annotation]:
     """What an export of Label Studio says: JSON, JSON-MIN, CSV or TSV.
 
     Raises:
@@ -194,17 +194,19 @@ def read_export(path: Path) -> Iterator[Said]:
         data = task["data"] if isinstance(task["data"], dict) else {}
         annotations = [one for one in task.get("annotations") or [] if isinstance(one, dict)]
         for one in annotations or [{}]:  # a task without any is still looked at
-            yield Said(
+            yield Annotation(
                 *(where, data, _choices(one.get("result")), bool(one.get("was_cancelled"))),
                 *(_name(one.get("completed_by")), _seconds(one.get("lead_time")), str(one.get("updated_at") or "")),
             )
 
 
-def _of_row(where: str, row: Mapping[str, Any]) -> Said:
+def _of_row(where: str, row: Mapping[str, Any]) -> Annotation:
     label = row.get("label")
     choices = label.get("choices", []) if isinstance(label, dict) else [label] if label else []
     who, seconds = _name(row.get("annotator")), _seconds(row.get("lead_time"))
-    return Said(where, row, [str(choice) for choice in choices], False, who, seconds, str(row.get("updated_at") or ""))
+    return Annotation(
+        where, row, [str(choice) for choice in choices], False, who, seconds, str(row.get("updated_at") or "")
+    )
 
 
 def _choices(result: Any) -> list[str]:
