@@ -6,7 +6,7 @@ A launcher prints its message as a single line and exits with code 1; anything e
 import contextlib
 import difflib
 import unicodedata
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from typing import Any
 
 _SHOWN = 80  # characters of a value in a message
@@ -63,6 +63,21 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"allowed: {', '.join(allowed)}{hint}"
+
+
+def check_known(name: Any, allowed: Collection[Any], said: str) -> None:
+    """Refuses a name that is not there.
+
+    Args:
+      name: as the user has given it.
+      allowed: all that there are.
+      said: what is wrong with any other.
+
+    Raises:
+      UserError: ``said``, and what is allowed.
+    """
+    if name not in allowed:
+        raise UserError(f"{said}; {nearest(name, allowed)}")
 
 
 def shown(value: Any) -> str:

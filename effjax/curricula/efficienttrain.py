@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from effjax.curricula.plans import Plan
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 
 _PUBLISHED_SIZE = 224
 # Of ++, sizes in ten stages of equal compute, by kind of network.
@@ -75,8 +75,7 @@ def efficienttrain_plus(
       Wang et al., `EfficientTrain++: Generalized Curriculum Learning for Efficient Visual Backbone Training
       <https://arxiv.org/abs/2405.08768>`_, 2024, table 4.
     """
-    if kind not in _PLUS_SIZES:
-        raise UserError(f"kind={kind!r}; {nearest(kind, _PLUS_SIZES)}")
+    check_known(kind, _PLUS_SIZES, f"kind={kind!r}")
     sizes = [scaled(size, final_size, multiple_of) for size in _PLUS_SIZES[kind]]
     starts = _starts([(final_size / size) ** 2 for size in sizes])
     changes = [i for i, size in enumerate(sizes) if i == 0 or size != sizes[i - 1]]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 
 # From the share of the time to full data, in [0, 1], to the share of what is still missing at the start.
 _KINDS: dict[str, Callable[[float], float]] = {
@@ -40,8 +40,7 @@ def pacing(kind: str, *, start: float = 0.2, full_at: float = 0.8) -> Callable[[
     References:
       Wu et al., `When Do Curricula Work? <https://arxiv.org/abs/2012.03107>`_, 2021, table 2.
     """
-    if kind not in _KINDS:
-        raise UserError(f"pacing kind={kind!r}; {nearest(kind, _KINDS)}")
+    check_known(kind, _KINDS, f"pacing kind={kind!r}")
     for name, value in (("start", start), ("full_at", full_at)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             raise UserError(f"pacing {name}={value!r} must be above 0 and at most 1")

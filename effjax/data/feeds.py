@@ -14,7 +14,7 @@ from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
 from effjax.data.sampler import AnySampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 
 Batch = Mapping[str, np.ndarray]
 Settings = Mapping[str, Hashable]
@@ -77,8 +77,7 @@ class Feed:
         names = sorted(self.sources, key=lambda name: name != "train")
         chosen = str(settings.get("data", "train")).split("+")
         for name in chosen:
-            if name not in names:
-                raise UserError(f"plans.data: no source {name!r}; {nearest(name, names)}")
+            check_known(name, names, f"plans.data: no source {name!r}")
         return np.concatenate([self.joined.rows_of(names.index(name)) for name in chosen])
 
     def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:

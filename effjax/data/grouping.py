@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from effjax.data.base import MappedSource, Source, on_whole
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 
 
 def group_classes(source: Source, groups: Sequence[tuple[str, Sequence[str]]]) -> Source:
@@ -23,8 +23,7 @@ def group_classes(source: Source, groups: Sequence[tuple[str, Sequence[str]]]) -
     new = np.full(len(names), -1, np.int32)
     for index, (_, members) in enumerate(groups):
         for member in members:
-            if member not in names:
-                raise UserError(f"data.classes: {source.info.name!r} has no class {member!r}; {nearest(member, names)}")
+            check_known(member, names, f"data.classes: {source.info.name!r} has no class {member!r}")
             if new[names.index(member)] >= 0:
                 raise UserError(f"data.classes: {member!r} is in two groups")
             new[names.index(member)] = index

@@ -8,7 +8,7 @@ import numpy as np
 
 from effjax.data import draws
 from effjax.data.sampler import PacedSampler
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 
 ORDERS = ("curriculum", "anti-curriculum", "random")
 _LEVELS = 100  # in how many steps the share grows
@@ -32,8 +32,7 @@ class Pace:
     difficulty: np.ndarray | None = None
 
     def __post_init__(self):
-        if self.order not in ORDERS:
-            raise UserError(f"pacing.order={self.order!r}; {nearest(self.order, ORDERS)}")
+        check_known(self.order, ORDERS, f"pacing.order={self.order!r}")
 
     def sampler(self, rows: np.ndarray, ids: np.ndarray, batch_size: int, seed: int) -> PacedSampler:
         """What a run draws.

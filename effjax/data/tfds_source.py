@@ -15,7 +15,7 @@ from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
 from effjax.data.decode import decode_image
 from effjax.data.prepared_files import open_prepared
 from effjax.data.tfds_features import StoredFeature, class_names_of, stored_features
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 from effjax.files import damaged
 from effjax.specs import Spec
 
@@ -142,8 +142,7 @@ class TfdsSource:
         self._name, self._directory, self._split, self._image_size = name, directory, split, image_size
         self._columns: dict[str, np.ndarray] = {}
         splits = self._builder.info.splits
-        if split not in splits:
-            raise UserError(f"dataset {name!r} has no split {split!r}; {nearest(split, splits)}")
+        check_known(split, splits, f"dataset {name!r} has no split {split!r}")
         features = self._builder.info.features
         shape = getattr(features["image"], "shape", None) if "image" in features else None
         names = class_names_of(features)

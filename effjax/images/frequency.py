@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.images.separable import Size, check_size, compute_dtype, on_rows_and_columns
 
 _METHODS = ("auto", "fft", "matmul")
@@ -55,8 +55,7 @@ def low_frequency_crop(images: jax.Array, size: Size, *, method: str = "fft") ->
             f"low_frequency_crop: size={size!r} is larger than the images, {source[0]}×{source[1]}; "
             "allowed: at most their size. Use resize to make images larger"
         )
-    if method not in _METHODS:
-        raise UserError(f"low_frequency_crop: method={method!r}; {nearest(method, _METHODS)}")
+    check_known(method, _METHODS, f"low_frequency_crop: method={method!r}")
     if (height, width) == source:
         return images
     if method == "auto":

@@ -6,7 +6,7 @@ from functools import cache
 import jax
 import numpy as np
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.images.separable import Size, check_size, compute_dtype, on_rows_and_columns
 
 
@@ -40,8 +40,7 @@ def resize(images: jax.Array, size: Size, *, method: str = "lanczos3") -> jax.Ar
       https://doi.org/10.1016/B978-0-08-050753-8.50042-5
     """
     height, width = check_size("resize", images, size)
-    if method not in _FILTERS:
-        raise UserError(f"resize: method={method!r}; {nearest(method, _FILTERS)}")
+    check_known(method, _FILTERS, f"resize: method={method!r}")
     if (height, width) == images.shape[-3:-1]:
         return images
     rows = _weights(images.shape[-3], height, method)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.losses.masking import blank, masked
 from effjax.numerics import EXACT, at_least_float32, norm, unit
 
@@ -49,8 +49,7 @@ def attention_transfer(
       `its code <https://github.com/szagoruyko/attention-transfer>`_, ``utils.py``; the resizing is RepDistiller's,
       ``distiller_zoo/AT.py``.
     """
-    if form not in _FORMS:
-        raise UserError(f"attention_transfer: form={form!r}; {nearest(form, _FORMS)}")
+    check_known(form, _FORMS, f"attention_transfer: form={form!r}")
     students, teachers = _sequence(student_maps), _sequence(teacher_maps)
     if len(students) != len(teachers) or not students:
         raise AssertionError(f"attention_transfer: {len(students)} maps against {len(teachers)}; pairs are needed")

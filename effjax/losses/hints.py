@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.losses.masking import blank, masked
 from effjax.numerics import at_least_float32
 
@@ -44,8 +44,7 @@ def hint_mse(
     student, teacher = jnp.asarray(student), jnp.asarray(teacher)
     chex.assert_equal_shape([student, teacher])
     chex.assert_rank(student, {2, 3, 4})
-    if form not in _FORMS:
-        raise UserError(f"hint_mse: form={form!r}; {nearest(form, _FORMS)}")
+    check_known(form, _FORMS, f"hint_mse: form={form!r}")
     teacher = jax.lax.stop_gradient(teacher)
     square = jnp.square(at_least_float32(blank(student, where)) - at_least_float32(blank(teacher, where)))
     by_position = 0.5 * square.sum(-1) if form == "paper" else square.mean(-1)

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 
 FORMS = ("hard", "linear")
 
@@ -35,8 +35,7 @@ def self_paced_weights(losses: jax.Array, threshold: jax.Array | float, *, form:
       Jiang et al., `Easy Samples First: Self-paced Reranking for Zero-Example Multimedia Search
       <https://doi.org/10.1145/2647868.2654918>`_, 2014 (linear).
     """
-    if form not in FORMS:
-        raise UserError(f"form={form!r}; {nearest(form, FORMS)}")
+    check_known(form, FORMS, f"form={form!r}")
     chex.assert_type(losses, float)
     losses = jax.lax.stop_gradient(losses)
     if form == "hard":

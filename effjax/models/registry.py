@@ -7,7 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from effjax.errors import UserError, nearest, shown
+from effjax.errors import UserError, check_known, nearest, shown
 from effjax.models.densenet import DenseNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.mlp import Mlp
@@ -96,7 +96,6 @@ def create(name: str, num_classes: int, *, head: nn.Module | None = None, **give
     if head is not None and not isinstance(head, nn.Module):
         raise UserError(f"head={shown(head)}: allowed: a flax module, or None for a classifier")
     for option in given:
-        if option not in defaults:
-            raise UserError(f"model {name!r} has no option {option!r}; {nearest(option, defaults)}")
+        check_known(option, defaults, f"model {name!r} has no option {option!r}")
     checked = {option: check_option(option, value, defaults[option]) for option, value in given.items()}
     return _MODELS[name](num_classes=num_classes, head=head, **checked)

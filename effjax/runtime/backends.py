@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.runtime.hosts import barrier
 from effjax.typing import Device, PyTree
 
@@ -202,6 +202,5 @@ def make_backend(name: str, devices: Sequence[Device] | None = None) -> Backend:
     Raises:
       UserError: if there is none of that name.
     """
-    if name not in BACKENDS:
-        raise UserError(f"backend={name!r}; {nearest(name, BACKENDS)}")
+    check_known(name, BACKENDS, f"backend={name!r}")
     return BACKENDS[name](devices)

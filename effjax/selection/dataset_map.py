@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.selection.ties import lots
 from effjax.typing import Array
 
@@ -103,7 +103,6 @@ def rank_outliers(mapped: DatasetMap, by: str = "correctness", *, key: jax.Array
         "correctness": lambda: (mapped.confidence, mapped.correctness),
         "confidence_variability": lambda: (mapped.confidence * mapped.variability,),
     }
-    if by not in orders:
-        raise UserError(f"by={by!r}; {nearest(by, orders)}")
+    check_known(by, orders, f"by={by!r}")
     drawn = lots(key, jnp.arange(len(mapped.confidence)))
     return jnp.lexsort((drawn, *orders[by]())).astype(jnp.int32)

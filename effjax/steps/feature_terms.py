@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from effjax import losses
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.models import Outputs
 from effjax.steps.objective import Term, TermInputs
 from effjax.steps.regressors import NONLINEARITIES, make_regressor
@@ -33,8 +33,8 @@ def hint(
     that trains first with the hint alone and then without it, this is FitNets; beside other terms all the way, it is
     what later papers call hints.
     """
-    _check_one_of("form", form, ("paper", "mean"))
-    _check_one_of("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_known(form, ("paper", "mean"), f"form={form!r}")
+    check_known(nonlinearity, NONLINEARITIES, f"nonlinearity={nonlinearity!r}")
 
     def loss(inputs: TermInputs):
         student, target = _pair(inputs, teacher, student_tap, teacher_tap)
@@ -58,7 +58,7 @@ def attention(
 
     ``form`` is that of :func:`effjax.losses.attention_transfer`.
     """
-    _check_one_of("form", form, ("code", "paper"))
+    check_known(form, ("code", "paper"), f"form={form!r}")
     if len(student_taps) != len(teacher_taps) or not student_taps:
         raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
 
@@ -145,15 +145,9 @@ def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) 
 
 
 def _one(outputs: Outputs, tap: str) -> jax.Array:
-    if tap not in outputs.taps:
-        raise UserError(f"{tap!r} is not the path of one activation; {nearest(tap, outputs.taps)}")
+    check_known(tap, outputs.taps, f"{tap!r} is not the path of one activation")
     return outputs.taps[tap]
 
 
 def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(len(x), -1)
-
-
-def _check_one_of(key: str, value: str, allowed) -> None:
-    if value not in allowed:
-        raise UserError(f"{key}={value!r}; {nearest(value, allowed)}")

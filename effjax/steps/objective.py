@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.metrics import Metric
 from effjax.models import Outputs
 from effjax.steps import rng
@@ -111,8 +111,7 @@ class Objective:
             raise UserError("terms.student: the student's parameters have this name; take another")
         for name, term in self.terms.items():
             for teacher in term.teachers:
-                if teacher not in self.teachers:
-                    raise UserError(f"terms.{name}: no teacher {teacher!r}; {nearest(teacher, self.teachers)}")
+                check_known(teacher, self.teachers, f"terms.{name}: no teacher {teacher!r}")
 
     def restrict(self, terms: Collection[str]) -> "Objective":
         """The objective with only these terms, and only the teachers that they need.
@@ -121,8 +120,7 @@ class Objective:
           UserError: if a term is not known.
         """
         for name in terms:
-            if name not in self.terms:
-                raise UserError(f"terms: no term {name!r}; {nearest(name, self.terms)}")
+            check_known(name, self.terms, f"terms: no term {name!r}")
         kept = {name: self.terms[name] for name in sorted(terms)}
         needed = {teacher for term in kept.values() for teacher in term.teachers}
         return dataclasses.replace(

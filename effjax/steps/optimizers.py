@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 from effjax.steps.masks import path_mask
 
 Schedule = optax.Schedule
@@ -61,8 +61,7 @@ def make_optimizer(
     Raises:
       UserError: if there is no such optimiser, or it has no such option.
     """
-    if name not in OPTIMIZERS:
-        raise UserError(f"optimizer.name={name!r}; {nearest(name, OPTIMIZERS)}")
+    check_known(name, OPTIMIZERS, f"optimizer.name={name!r}")
     make, defaults = OPTIMIZERS[name]
     for option in options:
         if option not in defaults:
@@ -161,8 +160,7 @@ def make_schedule(
         "linear": lambda: optax.linear_schedule(peak, end, rest),
         "step": lambda: optax.piecewise_constant_schedule(peak, drops),
     }
-    if name not in makers:
-        raise UserError(f"schedule.name={name!r}; {nearest(name, makers)}")
+    check_known(name, makers, f"schedule.name={name!r}")
     if not warmup_steps:
         return makers[name]()
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), makers[name]()], [warmup_steps])

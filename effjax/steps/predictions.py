@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.models import Outputs
 from effjax.steps import rng
 from effjax.steps.dispatch import has_convolution
@@ -68,8 +68,7 @@ def make_predictions(
       <https://doi.org/10.1109/CVPR.2018.00976>`_, 2018; Ayhan & Berens, `Test-time Data Augmentation
       <https://openreview.net/forum?id=rJZz-knjz>`_, 2018.
     """
-    if kind not in KINDS:
-        raise UserError(f"predictions={kind!r}; {nearest(kind, KINDS)}")
+    check_known(kind, KINDS, f"predictions={kind!r}")
     view, tapped = network.view, network.tapped((FEATURES,))
     if kind == "augmentations" and not view.is_random:
         raise UserError("predictions='augmentations': the view has no augmentation: set view.shift, flip, crop, …")

@@ -26,7 +26,7 @@ temperature are CRD's, the loss is not.
 import copy
 from typing import Any
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 
 Terms = dict[str, dict[str, Any]]
 
@@ -145,9 +145,7 @@ def published(convention: str, method: str) -> Terms:
     Raises:
       UserError: if there is no such convention, or it has no such method.
     """
-    if convention not in _PUBLISHED:
-        raise UserError(f"published: convention {convention!r}; {nearest(convention, _PUBLISHED)}")
+    check_known(convention, _PUBLISHED, f"published: convention {convention!r}")
     methods = _PUBLISHED[convention]
-    if method not in methods:
-        raise UserError(f"published: {convention} has no method {method!r}; {nearest(method, methods)}")
+    check_known(method, methods, f"published: {convention} has no method {method!r}")
     return copy.deepcopy(methods[method])

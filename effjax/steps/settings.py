@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import optax
 
 from effjax import models
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
 from effjax.steps.resolution import resize_state
@@ -144,8 +144,7 @@ def find_setting(name: str) -> Setting:
     Raises:
       UserError: if there is none.
     """
-    if name not in SETTINGS:
-        raise UserError(f"{name} is not a setting; {nearest(name, SETTINGS)}")
+    check_known(name, SETTINGS, f"{name} is not a setting")
     return SETTINGS[name]
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from effjax import losses
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 from effjax.steps import feature_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
@@ -131,8 +131,7 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
       UserError: if there is no such term, it has no such option, or the option is of another type.
     """
     kind = kind or name
-    if kind not in TERMS:
-        raise UserError(f"terms: no term {kind!r}; {nearest(kind, TERMS)}")
+    check_known(kind, TERMS, f"terms: no term {kind!r}")
     allowed = TERMS[kind].__kwdefaults__ or {}
     for option, value in options.items():
         if option not in allowed:
@@ -183,6 +182,5 @@ def _value(scheduled: Scheduled, step: jax.Array) -> Any:
 
 
 def _feature(batch: Mapping[str, jax.Array], name: str) -> jax.Array:
-    if name not in batch:
-        raise UserError(f"target={name!r}: the batch has no such feature; {nearest(name, batch)}")
+    check_known(name, batch, f"target={name!r}: the batch has no such feature")
     return batch[name]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax import images as ops
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 from effjax.images.targets import KINDS, Kind
 from effjax.steps import rng
 from effjax.steps.operations import SCALES, Batch, Mixture, Operation, RandAugment, Schedule
@@ -53,8 +53,7 @@ class View:
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        if self.reduction not in REDUCTIONS:
-            raise UserError(f"reduction={self.reduction!r}; {nearest(self.reduction, REDUCTIONS)}")
+        check_known(self.reduction, REDUCTIONS, f"reduction={self.reduction!r}")
         if self.replays and (self.mix or any(op.is_scheduled for op in self.ops)):
             raise UserError("view.replays: an image has no versions that come again with mixup, cutmix or a schedule")
         if self.mix and self.moves:

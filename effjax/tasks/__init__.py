@@ -1,6 +1,6 @@
 """What is learnt, each task in a module of its own. One more is one module and one line here."""
 
-from effjax.errors import UserError, nearest
+from effjax.errors import check_known
 from effjax.specs import Spec
 from effjax.steps.predictions import Items
 from effjax.tasks.answers import AnswerFormat
@@ -19,6 +19,5 @@ def find_task(name: str) -> Task:
     Raises:
       UserError: if there is none.
     """
-    if name not in TASKS:
-        raise UserError(f"config.task={name!r}; {nearest(name, TASKS)}")
+    check_known(name, TASKS, f"config.task={name!r}")
     return TASKS[name]

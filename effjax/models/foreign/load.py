@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.models import registry
 from effjax.models.foreign.names import NAMES
 from effjax.models.foreign.packages import imagenet_classes, package_weights
@@ -75,8 +75,7 @@ def load_foreign(name: str, path: str | Path | None = None) -> Foreign:
       UserError: for an unknown model, a package or file that is missing or refused, or weights of another
         network: in one line, with the first names that are missing, surplus, or of the wrong shape.
     """
-    if name not in _INPUTS:
-        raise UserError(f"no foreign weights are known for the model {name!r}; {nearest(name, _INPUTS)}")
+    check_known(name, _INPUTS, f"no foreign weights are known for the model {name!r}")
     file = package_weights(name) if path is None else Path(path)
     state = (read_safetensors if split_part(file)[0].suffix == ".safetensors" else read_pth)(file)
     variables = _fit(name, state, file)

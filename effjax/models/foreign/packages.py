@@ -4,7 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 
 # The packages with ImageNet weights, by our model's name.
 PACKAGES = {
@@ -21,8 +21,7 @@ def package_weights(name: str) -> Path:
     Raises:
       UserError: if no package has weights for it, or the package is not installed: with the command that installs it.
     """
-    if name not in PACKAGES:
-        raise UserError(f"no package has weights of {name!r}: give the path of a file; {nearest(name, PACKAGES)}")
+    check_known(name, PACKAGES, f"no package has weights of {name!r}: give the path of a file")
     files = sorted((_folder(PACKAGES[name]) / "models").glob("*.pth"))
     if len(files) != 1:
         raise UserError(f"the package {PACKAGES[name]} has {len(files)} files models/*.pth, not one: install it anew")

@@ -16,7 +16,7 @@ import numpy as np
 from effjax import selection
 from effjax.data.base import Subset
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
 from effjax.recipes.active.acquisition import OF_SEVERAL, SCORES, needs_several
 from effjax.recipes.active.oracles.tables import read_table
@@ -132,8 +132,7 @@ def check_choice(score: str, selector: str) -> None:
       UserError: naming the nearest.
     """
     for flag, value, allowed in (("score", score, SCORES), ("selector", selector, (*RANKS, *SELECTORS, RANDOM))):
-        if value not in allowed:
-            raise UserError(f"--{flag}={value}; {nearest(value, allowed)}")
+        check_known(value, allowed, f"--{flag}={value}")
 
 
 def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, PyTree, int]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.data import draws
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.files import read_arrays, write_whole
 from effjax.recipes.active.folder import LoopFolder
 from effjax.runtime.hosts import barrier, is_primary
@@ -101,8 +101,7 @@ def _make(settings: Mapping[str, Any], seed: int) -> streams.Policy:
     make = streams.POLICIES[settings["policy"]]
     known = [name for name in inspect.signature(make).parameters if name not in ("key", "budget")]
     for name in options:
-        if name not in known:
-            raise UserError(f"query.stream.{name} is no option of {settings['policy']}; {nearest(name, known)}")
+        check_known(name, known, f"query.stream.{name} is no option of {settings['policy']}")
     needs_key = "key" in inspect.signature(make).parameters
     given: Sequence[Any] = (jax.random.key(seed),) if needs_key else ()
     try:

@@ -7,7 +7,7 @@ import numpy as np
 
 from effjax.data.ledger import ASKED, Ledger
 from effjax.data.sources import load
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.recipes.build.folders import shares_of
 from effjax.reports.tables import Estimate, Table
 
@@ -30,8 +30,7 @@ def watched_ids(config: Mapping[str, Any]) -> tuple[np.ndarray, float] | None:
     source = load(data["name"], data["train"], data["dir"], image_size=size, shares=shares_of(data))
     names = source.info.class_names
     for name in watch:
-        if name not in names:
-            raise UserError(f"config.active.watch: no class {name!r}; {nearest(name, names)}")
+        check_known(name, names, f"config.active.watch: no class {name!r}")
     found = np.isin(source.column("label"), [names.index(name) for name in watch])
     return source.ids()[found], float(found.mean())
 

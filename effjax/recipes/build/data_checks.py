@@ -12,7 +12,7 @@ from effjax.data.checked_files import digest_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
@@ -55,8 +55,7 @@ def _check_features(source: Source, task: Task, name: str) -> None:
     found = source.info.features
     targets = {} if isinstance(source, UnlabelledFolder) else task.targets
     for feature in (*task.inputs, *targets):
-        if feature not in found:
-            raise UserError(f"{name} has no {feature!r}, which the task {task.name!r} needs; {nearest(feature, found)}")
+        check_known(feature, found, f"{name} has no {feature!r}, which the task {task.name!r} needs")
     for feature, spec in targets.items():
         if found[feature].shape != spec.shape:
             raise UserError(

@@ -17,7 +17,7 @@ from effjax.data.resident import nbytes
 from effjax.data.sources import load
 from effjax.data.tables import Lookup
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
@@ -59,8 +59,7 @@ class Datasets:
             return self._without[classes]
         names = self.info.class_names
         for name in classes:
-            if name not in names:
-                raise UserError(f"{key}.without_classes: no class {name!r}; {nearest(name, names)}")
+            check_known(name, names, f"{key}.without_classes: no class {name!r}")
         kept = ~np.isin(self.train.column("label"), [names.index(name) for name in classes])
         self._without[classes] = Subset(self.train, self.train.ids()[kept])
         return self._without[classes]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 
 
 def in_order(runs: Mapping[str, Any]) -> list[str]:
@@ -31,8 +31,7 @@ def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
     missing = list(only)
     while missing:
         name = missing.pop()
-        if name not in runs:
-            raise UserError(f"--only: no run {name!r}; {nearest(name, runs)}")
+        check_known(name, runs, f"--only: no run {name!r}")
         if name not in needed:
             needed.add(name)
             missing.extend(_teacher_runs(runs[name]))

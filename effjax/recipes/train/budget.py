@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from effjax.curricula import Stage, efficienttrain, for_budget, relative_cost
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.job import spec
 from effjax.runtime.programs import Programs
@@ -35,8 +35,7 @@ def plan_for_budget(config: Mapping[str, Any], workdir: str | Path, run: str, co
       UserError: if there is no such run, or the budget cannot be met; says what can.
     """
     experiment = TrainingExperiment(config, workdir)
-    if run not in experiment.runs:
-        raise UserError(f"run={run!r}; {nearest(run, experiment.runs)}")
+    check_known(run, experiment.runs, f"run={run!r}")
     full = min(experiment.datasets.train[0]["image"].shape[:2])
     sizes = [size for _, size in efficienttrain(full)[0].pieces]
     seconds = step_seconds(experiment, run, sizes)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from effjax.data.feeds import Feed, fold_of
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known
 from effjax.recipes.train.finished import FinishedRun
 
 
@@ -32,8 +32,7 @@ def difficulty(by: str, references: Sequence[FinishedRun], feed: Feed) -> np.nda
       (c-score); Toneva et al., `An Empirical Study of Example Forgetting <https://arxiv.org/abs/1812.05159>`_, 2019,
       and Wu et al., `When Do Curricula Work? <https://arxiv.org/abs/2012.03107>`_, 2021 (epoch learnt).
     """
-    if by not in _SCORES:
-        raise UserError(f"pacing.by={by!r}; {nearest(by, _SCORES)}")
+    check_known(by, _SCORES, f"pacing.by={by!r}")
     ids, total = feed.joined.ids(), np.zeros(len(feed.joined))
     for reference in references:
         total += _SCORES[by](reference, feed)
