@@ -19,7 +19,7 @@ from effjax.recipes.build.networks import make_model
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import jit_backend
 from effjax.runtime.checkpoints import read_meta, read_variables
-from effjax.steps import View
+from effjax.steps import Network
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +83,7 @@ def test_values_are_those_of_the_answers(findings, runs, data_dir):
     for run in ("teacher/seed_0", "student/seed_2"):
         folder = runs / run / "checkpoints"
         model = make_model(read_meta(folder, 8)["identity"]["run"]["model"], 10)
-        logits[run] = predictor(model, View(), jit_backend(), 500)(read_variables(folder, 8), source)[chosen]
+        logits[run] = predictor(Network(model), jit_backend(), 500)(read_variables(folder, 8), source)[chosen]
     found, _ = findings
     right = logits["student/seed_2"].argmax(-1) == source.column("label")[chosen]
     assert rows(found, "accuracy")["mine"]["value"]["value"] == pytest.approx(right.mean(), abs=1e-6)
