@@ -77,7 +77,7 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
         hosts.initialize(*together, *seconds)
         if _CACHE.value:
             jax.config.update("jax_compilation_cache_dir", _CACHE.value)
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         main()
         return None
 

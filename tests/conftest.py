@@ -6,19 +6,24 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from processes import HASTE
 
 from effjax.data.base import DatasetInfo, labelled_images
 from effjax.data.prepare import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
-_CACHE, _LEAST_SECONDS = str(_REPOSITORY / ".cache" / "xla"), 0.2
+_CACHE = str(_REPOSITORY / ".cache" / "xla")
 
 
 def pytest_configure():
-    """Many tests compile the same programs, here, in the other worker and in processes that they start: once does."""
+    """Many tests compile the same programs, here, in the other worker and in processes that they start: once does.
+
+    Nearly all are so small that to compile them takes longer than to run them: it is done in haste.
+    """
+    os.environ["XLA_FLAGS"] = HASTE
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(_LEAST_SECONDS))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="session")

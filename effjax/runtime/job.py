@@ -198,13 +198,23 @@ class Job:
             record=self.record,
         )
 
+    def _loss_of_one(self, stage: Stage) -> Callable:
+        """What a stage's step differentiates: a gradient has no operation of a kind that it has not."""
+        objective, axis = self.objective_at(stage), self.backend.axis_name
+
+        def loss(state: TrainState, batch: PyTree) -> jax.Array:
+            frozen, now = state.frozen, (state.seed, state.step)
+            return objective.evaluate(state.params, state.model_state, frozen, batch, *now, axis_name=axis)[0]
+
+        return loss
+
     def block_at(self, stage: Stage, state: TrainState) -> tuple[int, bool]:
         """How many steps of a stage go into one dispatch, and whether they are unrolled."""
         key = self.program_key(stage)
         if key not in self._lengths:
             batch = self.feed.example(dict(stage.settings))
             one = (_one_state(state), _one(batch)) if self.members else (state, batch)
-            convolutions = has_convolution(on_axis(self._step_of_one(stage), self.backend.axis_name), *one)
+            convolutions = has_convolution(on_axis(self._loss_of_one(stage), self.backend.axis_name), *one)
             boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
             self._lengths[key] = block_length(
                 self.backend.platform, convolutions, bool(self.feed.resident), boundaries, self.steps_per_dispatch

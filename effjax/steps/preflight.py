@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 
 from effjax.errors import UserError
 from effjax.steps.axes import on_axis
@@ -76,10 +77,10 @@ def _depends(term, chosen: list[jax.ShapeDtypeStruct], *args: PyTree) -> bool:
 
     def pulled_back(cotangent, chosen, *args):
         # Backwards, not forwards: a function with a derivative of its own may know only this way.
-        return jax.vjp(lambda chosen: term(chosen, *args), chosen)[1](cotangent)
+        loss, backwards = jax.vjp(lambda chosen: term(chosen, *args), chosen)
+        return backwards(jnp.broadcast_to(cotangent, loss.shape).astype(loss.dtype))
 
-    loss = jax.eval_shape(term, chosen, *args)
-    return depends_on_first(pulled_back, loss, chosen, *args)
+    return depends_on_first(pulled_back, jax.ShapeDtypeStruct((), jnp.float32), chosen, *args)
 
 
 def depends_on_first(function: Callable, *args: PyTree) -> bool:

@@ -39,7 +39,9 @@ def experiments(code: Path) -> dict[str, Named]:
     for backend in ("jit", "pmap"):
         found[f"digits {backend} 2 devices"] = _run("launch.train", tiny, f"--config.backend={backend}", devices=2)
     view = [f"--config.view.{key}={value}" for key, value in _AUGMENTED.items()]
-    found["digits augmented"] = _run("launch.train", tiny, *view, "--only=student,teacher")
+    taught = ("distilled", "distilled_early_stop")  # by answers that are not stored
+    beside = [f"--config.runs.{name}.teachers.teacher.cached=" for name in taught]
+    found["digits augmented"] = _run("launch.train", tiny, *view, *beside, "--only=student,distilled")
     found["digits replayed"] = _run("launch.train", tiny, *view[:3], "--config.view.replays=3", "--only=distilled")
     found["digits from workers"] = _run(
         *("launch.train", tiny, "--config.data.on_device_mib=0", "--config.data.num_workers=1", "--only=distilled")

@@ -132,14 +132,15 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], known: Collecti
         if before[key] != after[key]:
             print(f"not comparable: {key}: {before[key]} before, {after[key]} after")
             return False
-    wrong, files = [f"{name} cannot be run any more" for name in before["experiments"] if name not in known], 0
+    wrong = [f"{name} cannot be run any more" for name in before["experiments"] if name not in known]
+    files = compared = 0
     for name, left in after["experiments"].items():
         if name not in before["experiments"]:
             print(f"{name}: nothing to compare with")
             continue
-        files += len(left)
+        files, compared = files + len(left), compared + bool(left)
         wrong += [f"{name}: {what}" for what in differences(before["experiments"][name], left)]
-    print("\n".join(wrong) or f"the same bits: {len(after['experiments'])} experiments, {files} files")
+    print("\n".join(wrong) or f"the same bits: {compared} experiments, {files} files")
     return not wrong
 
 
