@@ -138,7 +138,7 @@ class BatchIterator:
         self._killed = 0  # times in a row
         self._open: list[Any] = [self._start()]
         # At exit, before multiprocessing asks what is left of its processes to end: readers do not heed that.
-        self.close = util.Finalize(self, _close, args=(self._open,), exitpriority=2)
+        self.close = util.Finalize(self, _close, args=(self._open, bool(num_workers)), exitpriority=2)
 
     def _start(self) -> Iterator[dict[str, np.ndarray]]:
         """Reads from the next batch on."""
@@ -182,7 +182,7 @@ class BatchIterator:
         if code is None:
             raise error
         self._killed += 1
-        _close(self._open)
+        _close(self._open, True)
         why = f"signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
         if self._killed > _MOST_KILLED:
             raise UserError(
@@ -199,11 +199,12 @@ class BatchIterator:
         self.close()  # there are no more batches after that
 
 
-def _close(opened: list[Any]) -> None:
+def _close(opened: list[Any], processes: bool) -> None:
     """Ends the threads and processes that read."""
     while opened:  # let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone
         opened.pop().close()
-        gc.collect()  # it holds the last batches in a circle, and these the memory that they came in from processes
+        if processes:  # a circle holds the last batches, and these the memory that they came in
+            gc.collect()
 
 
 def _let_workers_read_flags() -> None:
