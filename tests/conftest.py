@@ -20,7 +20,8 @@ def pytest_configure():
 
     Nearly all are so small that to compile them takes longer than to run them: it is done in haste.
     """
-    os.environ["XLA_FLAGS"] = HASTE
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = flags if HASTE in flags else f"{HASTE} {flags}".strip()
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,5 +1,6 @@
 """A teacher's answers on a few images, in this process or as one of its own: python -m small_answers FOLDER STOP_AT."""
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -34,12 +35,18 @@ class Counted(ArraySource):
         return super().__getitem__(row)
 
 
+@functools.cache
+def teacher_of(view: View):
+    """An MLP, and what it has learnt: nothing."""
+    module = models.create("mlp", 2, widths=(4,))
+    variables = jax.tree.map(np.asarray, dict(module.init(jax.random.key(0), np.zeros((1, 2, 3, 1), np.float32))))
+    return NetworkTeacher(module, view), variables
+
+
 def answers(folder: Path, source: Counted, form: str = "float32", versions: int = 1):
     """The table, part by part."""
     view = View(ops=(Shift(1),), replays=versions) if versions > 1 else View()
-    module = models.create("mlp", 2, widths=(4,))
-    teacher = NetworkTeacher(module, view)
-    variables = jax.tree.map(np.asarray, dict(module.init(jax.random.key(0), np.zeros((1, 2, 3, 1), np.float32))))
+    teacher, variables = teacher_of(view)
     few, backend = Subset(source, IDS), jit_backend(jax.devices()[:1])
     return stored_answers(folder, {"params": "0"}, teacher, variables, few, view, 3, form, backend, BATCH, PART)
 

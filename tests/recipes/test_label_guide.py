@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from processes import CACHE, REPOSITORY
+from processes import CACHE, HASTE, REPOSITORY
 
 from effjax.runtime import EXIT_INTERRUPTED
 
@@ -56,7 +56,7 @@ def start(home):
     (command,) = blocks("bash")
     words = [sys.executable if word == "python" else word for word in command.split()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    environment["XLA_FLAGS"] = HASTE
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*words, f"--compilation_cache={CACHE}"], cwd=home, env=environment, **pipes)
 
