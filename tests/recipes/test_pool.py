@@ -11,7 +11,8 @@ from effjax.data.base import DatasetInfo, labelled_images
 from effjax.errors import UserError
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.runtime import make_backend
-from effjax.steps import View
+from effjax.steps import Network
+from effjax.tasks import CLASSIFICATION
 
 BATCH, SIZE, K = 32, 64, 5
 BATCH_BYTES = BATCH * SIZE * SIZE
@@ -33,6 +34,11 @@ class Endless:
         return {"image": image, "label": np.asarray(0, np.int32), "id": np.asarray(row, np.int32)}
 
 
+def predictor(model, backend):
+    network = Network(model)
+    return PoolPredictor(network, CLASSIFICATION.items, "single", backend=make_backend(backend), batch_size=BATCH)
+
+
 @pytest.fixture(scope="module")
 def network():
     model = models.create("mlp", 3, widths=(8,))
@@ -43,7 +49,7 @@ def network():
 def test_the_best_are_those_of_the_whole_pool(network, backend):
     model, variables = network
     source = Endless(3 * BATCH + 7)
-    predict = PoolPredictor(model, View(), "single", backend=make_backend(backend), batch_size=BATCH)
+    predict = predictor(model, backend)
     ids, scores = predict.top(variables, source, K, uncertainty.margin)
     images = np.stack([source[row]["image"] for row in range(len(source))]) / np.float32(255)
     probs = np.sort(jax.nn.softmax(model.apply(variables, images).logits), -1)
@@ -54,7 +60,7 @@ def test_the_best_are_those_of_the_whole_pool(network, backend):
 
 def test_memory_does_not_grow_with_the_pool(network):
     model, variables = network
-    predict = PoolPredictor(model, View(), "single", backend=make_backend("jit"), batch_size=BATCH)
+    predict = predictor(model, "jit")
 
     def peak(batches: int) -> int:
         """Bytes of arrays and objects at the peak of a pass."""
@@ -77,7 +83,7 @@ def test_a_network_that_says_nothing_is_refused(network, name):
     model, variables = network
     spoilt = jax.tree.map(np.array, variables)
     spoilt["params"]["classifier"]["bias"][1] = np.nan
-    predict = PoolPredictor(model, View(), "single", backend=make_backend("jit"), batch_size=BATCH)
+    predict = predictor(model, "jit")
     source = Endless(BATCH + 3)
     with pytest.raises(UserError, match="mine: scores: 35 of 35 are not finite"), predictions_of("mine"):
         predict.top(spoilt, source, K, getattr(uncertainty, name))
@@ -87,7 +93,7 @@ def test_a_network_that_says_nothing_is_refused(network, name):
 
 def test_images_that_are_alike_are_not_asked_for_in_the_order_of_the_file(network):
     model, variables = network
-    predict = PoolPredictor(model, View(), "single", backend=make_backend("jit"), batch_size=BATCH)
+    predict = predictor(model, "jit")
     source = Endless(2 * BATCH)
     source.alike = True
     found = [predict.top(variables, source, K, uncertainty.margin, seed=seed)[0].tolist() for seed in (0, 1, 1)]
