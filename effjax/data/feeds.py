@@ -15,6 +15,7 @@ from effjax.data.resident import as_arrays
 from effjax.data.sampler import AnySampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, check_known, nearest
+from effjax.steps import Together
 
 Batch = Mapping[str, np.ndarray]
 Settings = Mapping[str, Hashable]
@@ -35,8 +36,7 @@ class Feed:
       process_count: hosts that share the batch.
       features: what of an example goes to the device.
       pace: how the examples are ranked and paced, or None.
-      members: 0 for one network; otherwise, for how many networks at once it draws.
-      folds: whether the members are those of a cross-validation: each leaves out its own part of the examples.
+      members: the networks for which it draws at once; None for one.
     """
 
     sources: Mapping[str, Source]
@@ -45,8 +45,7 @@ class Feed:
     process_count: int = 1
     features: tuple[str, ...] = _FEATURES
     pace: Pace | None = None
-    members: int = 0
-    folds: bool = False
+    members: Together | None = None
 
     def __post_init__(self):
         for name, source in self.sources.items():
@@ -83,8 +82,8 @@ class Feed:
     def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:
         """What one network draws, over all processes."""
         rows = self.rows(settings)
-        if self.folds:
-            rows = rows[fold_of(self.joined.ids()[rows], self.members) != member]
+        if self.members and self.members.kind == "folds":
+            rows = rows[fold_of(self.joined.ids()[rows], self.members.count) != member]
         if self.pace is not None:
             return self.pace.sampler(rows, self.joined.ids()[rows], self.batch_size, seed)
         return RowSampler(rows, Sampler(len(rows), self.batch_size, seed))
@@ -101,7 +100,7 @@ class Feed:
     @property
     def _lead(self) -> tuple[int, ...]:
         """The axes before the examples'."""
-        return (self.members,) if self.members else ()
+        return (self.members.count,) if self.members else ()
 
 
 def fold_of(ids: np.ndarray, folds: int) -> np.ndarray:

@@ -5,26 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from effjax.steps import Together
+
 
 class Best:
     """The best value and its step, by member.
 
     Args:
-      members: how many networks; 0 is one alone.
+      members: the networks; None is one alone.
       patience: a member that has not done better for so many steps has stopped: nothing counts for it any more. 0 is
         for ever.
       notes: what :meth:`notes` of an earlier process gave, or None.
     """
 
-    def __init__(self, members: int, patience: int, notes: Mapping[str, Any] | None = None):
+    def __init__(self, members: Together | None, patience: int, notes: Mapping[str, Any] | None = None):
         self._alone, self._patience = not members, patience
-        self.steps: list[int | None] = [None] * max(members, 1)
-        self.values: list[float] = [-np.inf] * max(members, 1)
+        count = members.count if members else 1
+        self.steps: list[int | None] = [None] * count
+        self.values: list[float] = [-np.inf] * count
         if notes:
             self.steps, self.values = ([notes[key]] if self._alone else list(notes[key]) for key in ("step", "value"))
 
     def update(self, step: int, values: float | Sequence[float]) -> np.ndarray:
-        """Notes an evaluation; returns by member ``[max(members, 1)]`` whether it is the best so far."""
+        """Notes an evaluation; returns by member ``[members]`` whether it is the best so far."""
         improved = np.zeros(len(self.steps), bool)
         for member, value in enumerate(np.atleast_1d(values)):
             if not self._has_stopped(member, step) and (self.steps[member] is None or value > self.values[member]):

@@ -9,7 +9,7 @@ import numpy as np
 from effjax.metrics import Metric
 from effjax.metrics.metric import computed
 from effjax.runtime.backends import Backend
-from effjax.steps import member_of
+from effjax.steps import Together, member_of
 from effjax.steps.evaluate import KEPT
 from effjax.typing import PyTree
 
@@ -23,7 +23,7 @@ class Evaluator:
       backend: where it runs.
       batches: makes an iterator over this process's padded batches, every time the same.
       keep: whether the batches stay on the devices between evaluations (for small sets).
-      members: 0, or how many networks the variables are of, that axis first; the step then knows of it.
+      members: the networks that the variables are of, their axis first, as the step then knows; None is one alone.
       on_host: by name, the metrics that are measured here, of what the step keeps for them
         (:class:`effjax.steps.evaluate.HostBatch`).
     """
@@ -35,7 +35,7 @@ class Evaluator:
         batches: Callable[[], Iterable[Mapping[str, np.ndarray]]],
         *,
         keep: bool,
-        members: int = 0,
+        members: Together | None = None,
         on_host: Mapping[str, Metric] | None = None,
     ):
         self._step, self._backend, self._batches, self._keep = step, backend, batches, keep
@@ -56,7 +56,7 @@ class Evaluator:
     def __call__(self, variables: PyTree, settings: Hashable = ()) -> dict[str, Any]:
         """Returns the metrics of ``variables`` (replicated on the devices) by name: numbers, or one a member."""
         self.prepare(variables, settings)
-        merged: list[dict[str, Any]] = [{} for _ in range(self._members or 1)]
+        merged: list[dict[str, Any]] = [{} for _ in range(self._members.count if self._members else 1)]
         for batch in self._iterate():
             found = self._backend.fetch(self._programs[settings](variables, {}, batch))
             for member, so_far in enumerate(merged):

@@ -15,6 +15,7 @@ from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
 from effjax.steps import (
     Objective,
+    Together,
     TrainState,
     check_terms_act,
     has_convolution,
@@ -74,7 +75,7 @@ class Job:
       accumulate: see :func:`effjax.steps.make_train_step`.
       ema_decay: see :func:`effjax.steps.make_train_step`.
       record: see :func:`effjax.steps.make_train_step`.
-      members: 0 for one network; otherwise how many train in one program, each with its own seed and its own batches.
+      members: the networks that train in one program; None is one alone.
       patience: the run ends after so many evaluations without a better one, of every member; 0 goes on to the end.
       shapes_at: from a stage to the state's shapes in it; None where they are always those at the start.
       steps_per_dispatch: an upper limit for the steps in one dispatch; None leaves the choice to the backend.
@@ -95,7 +96,7 @@ class Job:
     accumulate: int = 1
     ema_decay: float | None = None
     record: bool = False
-    members: int = 0
+    members: Together | None = None
     patience: int = 0
     shapes_at: Callable[[Stage], TrainState] | None = None
     steps_per_dispatch: int | None = None
@@ -251,7 +252,7 @@ def spec(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
 
-def resized(state: TrainState, shapes: TrainState, members: int) -> TrainState:
+def resized(state: TrainState, shapes: TrainState, members: Together | None) -> TrainState:
     """A state taken over to another image size, of one network or of several; see :func:`effjax.steps.resize_state`."""
     if not members:
         return resize_state(state, shapes)

@@ -218,7 +218,7 @@ class _Loop:
         self._settle()
         self.clock.stop(index)
         if len(job.plan) > 1 or not job.feed.resident:
-            said = describe_stage(self.clock, index, job.batch_size * max(job.members, 1))
+            said = describe_stage(self.clock, index, job.batch_size * (job.members.count if job.members else 1))
             _log.info("%s: stage %d/%d: %s", self.label, index + 1, len(job.plan), said)
 
     def _open_next(self, index: int) -> None:

@@ -3,7 +3,7 @@
 from effjax.steps.dispatch import has_convolution, make_block
 from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
-from effjax.steps.members import ensemble_apply, member_of, over_members, stack_members
+from effjax.steps.members import Together, ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.network import Network
 from effjax.steps.objective import Objective, Term, TermInputs
 from effjax.steps.operations import Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
@@ -38,6 +38,7 @@ __all__ = [
     "StreamedTeacher",
     "Term",
     "TermInputs",
+    "Together",
     "TrainState",
     "View",
     "check_terms_act",

@@ -1,12 +1,32 @@
 """Several networks in one program: the same pure function, mapped over their states."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from effjax.steps.dispatch import has_convolution
 from effjax.typing import PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """Several networks that one program trains, each with its own seed and its own batches.
+
+    Attributes:
+      count: how many.
+      kind: what they are of one another: runs of several ``seeds``, the ``ensemble`` of one run, or the ``folds`` of
+        its cross-validation, each of which leaves out its own part of the examples.
+    """
+
+    count: int
+    kind: Literal["seeds", "ensemble", "folds"]
+
+    def seeds(self, seed: int) -> list[int]:
+        """The seed of each network of a run that has this one."""
+        return [seed * self.count + member for member in range(self.count)]
 
 
 def over_members(function: Callable, in_axes: Sequence[int | None], *, unroll: bool) -> Callable:

@@ -42,9 +42,16 @@ def make_train_step(
       The step. Its metrics are sums and counts over the global batch: ``loss`` (the weighted sum), ``loss/<term>``
       (unweighted), those of the objective's that are measured in training, and ``grad_norm`` (before any clipping).
 
+    Raises:
+      UserError: if it is to record, and the objective has no outcome.
+
     References:
       Polyak & Juditsky, `Acceleration of Stochastic Approximation by Averaging <https://doi.org/10.1137/0330046>`_.
     """
+
+    outcome_of = objective.outcome if record else None
+    if record and outcome_of is None:
+        raise UserError("record=True: the objective has no outcome of an example to record; give it one, outcome=…")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         mask = path_mask(state.params, objective.trainable, key="trainable")
@@ -54,7 +61,7 @@ def make_train_step(
             loss, (values, seen, model_state) = objective.evaluate(
                 join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
-            outcome = objective.outcome(seen.student.preds, part) if record and objective.outcome else ()
+            outcome = outcome_of(seen.student.preds, part) if outcome_of else ()
             return loss, (_batch_metrics(objective, values, seen), outcome, model_state)
 
         grads, metrics, outcome, model_state = _gradients(

@@ -18,6 +18,7 @@ from effjax.data.paced import Pace
 from effjax.data.sampler import PacedSampler, RowSampler, Sampler
 from effjax.data.sources import load
 from effjax.errors import UserError
+from effjax.steps import Together
 
 
 def ids_of(feed, settings, seeds, start, stop, length=2) -> np.ndarray:
@@ -139,18 +140,18 @@ def test_sets_that_do_not_fit_are_not_joined(array_source):
 
 def test_several_networks_draw_as_each_would_alone(array_source):
     sources, seeds = {"train": array_source(10)}, (4, 7, 4)
-    feed = ResidentFeed(sources, 3, members=3)
+    feed = ResidentFeed(sources, 3, members=Together(3, "seeds"))
     assert feed.example()["image"].shape == (3, 3, 2, 3, 1)
     assert feed.block_example(2)["row"].shape == (2, 3, 3)
     together = ids_of(feed, {}, seeds, 0, 8)
     for member, seed in enumerate(seeds):
         np.testing.assert_array_equal(together[:, member], ids_of(ResidentFeed(sources, 3), {}, seed, 0, 8))
     with pytest.raises(UserError, match=r"raise data.on_device_mib"):
-        StreamFeed(sources, 3, members=3)
+        StreamFeed(sources, 3, members=Together(3, "seeds"))
 
 
 def test_each_fold_leaves_out_its_own_part(array_source):
-    feed = ResidentFeed({"train": Subset(array_source(30), np.arange(29, 5, -1))}, 4, members=3, folds=True)
+    feed = ResidentFeed({"train": Subset(array_source(30), np.arange(29, 5, -1))}, 4, members=Together(3, "folds"))
     drawn = ids_of(feed, {}, (1, 1, 1), 0, 12)
     for member in range(3):
         seen = set(drawn[:, member].ravel().tolist())

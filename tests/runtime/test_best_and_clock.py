@@ -5,10 +5,11 @@ import pytest
 from effjax.curricula import stages
 from effjax.runtime.best import Best
 from effjax.runtime.clock import Clock, describe_cost, describe_stage
+from effjax.steps import Together
 
 
 def test_one_network():
-    best = Best(0, 0)
+    best = Best(None, 0)
     assert best.value is None
     assert best.notes() is None
     assert best.update(10, 0.5).tolist() == [True]
@@ -16,16 +17,16 @@ def test_one_network():
     assert best.update(30, 0.6).tolist() == [True]
     assert best.notes() == {"step": 30, "value": 0.6}
     assert not best.all_stopped(10**9)  # without patience never
-    assert Best(0, 0, best.notes()).update(40, 0.55).tolist() == [False]
+    assert Best(None, 0, best.notes()).update(40, 0.55).tolist() == [False]
 
 
 def test_each_member_stops_by_itself():
-    best = Best(2, patience=20)
+    best = Best(Together(2, "ensemble"), patience=20)
     best.update(10, [0.5, 0.5])
     best.update(20, [0.4, 0.6])
     assert not best.all_stopped(20)
     assert best.update(30, [0.6, 0.5]).tolist() == [True, False]  # just within its patience
-    best = Best(2, 20, best.notes())  # as an interrupted run has it
+    best = Best(Together(2, "ensemble"), 20, best.notes())  # as an interrupted run has it
     best.update(40, [0.1, 0.1])
     assert best.steps == [30, 20]
     assert not best.all_stopped(40)

@@ -6,6 +6,7 @@ import pytest
 
 from effjax.metrics import Mean, Metric
 from effjax.runtime import Evaluator, jit_backend
+from effjax.steps import Together
 from effjax.steps.evaluate import KEPT, HostBatch
 
 
@@ -55,7 +56,9 @@ def test_of_several_networks():
             ),
         }
 
-    evaluator = Evaluator(lambda _: several, jit_backend(), batches, keep=True, members=2, on_host={"words": WORDS})
+    evaluator = Evaluator(
+        lambda _: several, jit_backend(), batches, keep=True, members=Together(2, "ensemble"), on_host={"words": WORDS}
+    )
     found = evaluator(evaluator._backend.replicate({"shift": np.float32([1.0, 20.0])}))
     assert {name: value.tolist() for name, value in found.items()} == {
         "shift": [1.0, 20.0],

@@ -11,19 +11,21 @@ from small_runs import BATCH, STEPS, make_task, start
 from effjax.data.feeds import ResidentFeed
 from effjax.metrics import Mean
 from effjax.runtime import Evaluator, checkpoints, fit
-from effjax.steps import over_members, stack_members
+from effjax.steps import Together, over_members, stack_members
 
 SEEDS = (3, 5)
 
 
 def members_task(source, evaluation=None, **options):
-    feed = ResidentFeed({"train": source}, BATCH, members=len(SEEDS))
-    job = make_task(source, feed=feed, members=len(SEEDS), validate=False, **options)
+    feed = ResidentFeed({"train": source}, BATCH, members=Together(len(SEEDS), "seeds"))
+    job = make_task(source, feed=feed, members=Together(len(SEEDS), "seeds"), validate=False, **options)
     if evaluation is None:
         return job
     step = over_members(evaluation, (0, None), unroll=False)
     batch = {"mask": np.ones(BATCH, bool)}
-    evaluator = Evaluator(lambda size: step, job.backend, lambda: [batch], keep=True, members=len(SEEDS))
+    evaluator = Evaluator(
+        lambda size: step, job.backend, lambda: [batch], keep=True, members=Together(len(SEEDS), "seeds")
+    )
     object.__setattr__(job, "evaluator", evaluator)
     return job
 

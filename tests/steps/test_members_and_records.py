@@ -1,5 +1,7 @@
 """Several networks in one program, and what is noted of each example on the way."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import optax
 import pytest
 from toy import make_batch, make_objective, quick_jit
 
+from effjax.errors import UserError
 from effjax.steps import (
     ensemble_apply,
     init_records,
@@ -76,3 +79,9 @@ def test_the_step_records_what_it_sees_before_it_learns(accumulate):
     assert float(new.records["right"].sum()) == float(metrics["accuracy"].total)
     wrong = np.asarray(logits.argmax(-1)) != batch["label"]
     np.testing.assert_array_equal(new.records["wrong_at"][batch["id"]], wrong.astype(int))
+
+
+def test_nothing_is_recorded_without_an_outcome():
+    objective = dataclasses.replace(make_objective("mlp"), outcome=None)
+    with pytest.raises(UserError, match="record=True: the objective has no outcome"):
+        make_train_step(objective, optax.sgd(0.5), record=True)

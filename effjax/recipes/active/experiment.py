@@ -36,6 +36,7 @@ from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
 from effjax.recipes.schema.loop_keys import Query
 from effjax.runtime.hosts import barrier, is_primary
+from effjax.steps import Together
 from effjax.tasks import AnswerFormat
 
 SUMMARY_FILE = "summary.json"
@@ -165,7 +166,6 @@ class ActiveExperiment(Experiment):
             seeds=seeds,
             labels_of=labels_of,
             answers=self.answers,
-            together=together,
         )
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
@@ -179,9 +179,9 @@ class ActiveExperiment(Experiment):
         """What trains and what predicts; loops that train alike share their programs."""
         run = self.config["runs"][name]
         query = run["query"] or schema.query().to_dict()
-        members = query["members"] if query["predictions"] == "ensemble" else 0
+        members = Together(query["members"], "ensemble") if query["predictions"] == "ensemble" else None
         if self.config["seeds_together"]:
-            members = self.config["num_seeds"]
+            members = Together(self.config["num_seeds"], "seeds")
         capacity = most_labels(self.config["active"], query, len(self.datasets.train))
         key = repr(
             ({k: v for k, v in run.items() if k not in ("label", "query")}, members, capacity, bool(run["query"]))

@@ -47,7 +47,6 @@ class Trainer:
       seeds: of the loops.
       labels_of: of each loop, from a round to the answers that it trains on, by global id.
       answers: what is learnt from an answer.
-      together: whether each network of the program is a loop's; otherwise all are of the one loop.
     """
 
     name: str
@@ -60,7 +59,6 @@ class Trainer:
     seeds: Sequence[int]
     labels_of: Sequence[LabelsOf]
     answers: AnswerFormat
-    together: bool
     _last: tuple[int, PyTree] | None = None
     _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
 
@@ -84,8 +82,10 @@ class Trainer:
 
     def networks_of(self, variables: PyTree) -> list[PyTree]:
         """The variables of each network of a loop, from those of all that :meth:`train` returned."""
-        members = 0 if self.together else self.assembled.job.members
-        return [member_of(variables, member) for member in range(members)] if members else [variables]
+        members = self.assembled.job.members
+        if not members or self._of_loops:
+            return [variables]
+        return [member_of(variables, member) for member in range(members.count)]
 
     def forget(self, round_: int, loop: int = 0) -> None:
         """Throws the checkpoints of a round away, once every loop has said so."""
@@ -105,7 +105,13 @@ class Trainer:
         return TrainedRun.open(self.folder.round(round_), several=True)
 
     def _own(self, tree: PyTree, loop: int) -> PyTree:
-        return member_of(tree, loop) if self.together else tree
+        return member_of(tree, loop) if self._of_loops else tree
+
+    @property
+    def _of_loops(self) -> bool:
+        """Whether each network of the program is a loop's; otherwise all are of the one loop."""
+        members = self.assembled.job.members
+        return members is not None and members.kind == "seeds"
 
     def _fit(self, round_: int) -> PyTree:
         labels = [labels_of(round_) for labels_of in self.labels_of]
@@ -150,9 +156,9 @@ class Trainer:
     def _network_seeds(self) -> int | list[int]:
         """A seed for each network: of one loop's ensemble, or of each loop."""
         members = self.assembled.job.members
-        if self.together:
+        if self._of_loops:
             return list(self.seeds)
-        return [self.seeds[0] * members + m for m in range(members)] if members else self.seeds[0]
+        return members.seeds(self.seeds[0]) if members else self.seeds[0]
 
     def _feed(self, labels: Sequence[Mapping[int, Any]]) -> ChosenFeed:
         """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
@@ -164,8 +170,8 @@ class Trainer:
         row_of = {id_: row for row, id_ in enumerate(union)}
         chosen = [np.array([row_of[id_] for id_ in own]) for own in labels]
         old = cast(ResidentFeed, self.assembled.job.feed)
-        if len(self.seeds) == 1 and old.members:
-            chosen = chosen * old.members
+        if old.members and not self._of_loops:
+            chosen = chosen * old.members.count
         return ChosenFeed(
             {"train": known},
             old.batch_size,

@@ -18,7 +18,7 @@ from effjax.data.tables import Lookup
 from effjax.errors import UserError
 from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
-from effjax.recipes.build.drawing import Drawing, together
+from effjax.recipes.build.drawing import Drawing, together, together_shapes
 from effjax.recipes.build.evaluation import make_evaluator, predictor
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.planning import (
@@ -34,6 +34,7 @@ from effjax.runtime import Backend, Job
 from effjax.steps import (
     Network,
     Objective,
+    Together,
     TrainState,
     make_term,
 )
@@ -80,8 +81,8 @@ class AssembledRun:
           UserError: naming the term or the teacher.
         """
         shapes = jax.eval_shape(self.init, np.uint32(0))
-        if count := self.job.members:
-            shapes = jax.eval_shape(lambda one: together([one] * count), shapes)
+        if self.job.members:
+            shapes = together_shapes(shapes, self.job.members)
         self.job.check(shapes, self.frozen)
 
 
@@ -92,7 +93,7 @@ def assemble(
     backend: Backend,
     eval_batch_size: int,
     taught: Mapping[str, TeacherSpec],
-    members: int = 0,
+    members: Together | None = None,
 ) -> AssembledRun:
     """Makes a run.
 
@@ -103,7 +104,7 @@ def assemble(
       backend: the devices.
       eval_batch_size: examples an evaluation step, over all devices.
       taught: its teachers by name.
-      members: 0, or how many networks train in one program.
+      members: the networks that train in one program; None is one alone.
 
     Returns:
       The run, with nothing compiled or computed yet.
@@ -131,7 +132,6 @@ def assemble(
         resize=config["reduction"] == "loader",
         pace=pace,
         members=members,
-        folds=bool(config["folds"]),
         lookups=list(lookups.values()),
     )
     objective = Objective(

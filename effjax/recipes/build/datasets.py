@@ -21,7 +21,7 @@ from effjax.errors import UserError, check_known
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
-from effjax.steps import View
+from effjax.steps import Together, View
 from effjax.tasks import CLASSIFICATION, Task, find_task
 
 
@@ -71,8 +71,7 @@ class Datasets:
         *,
         resize: bool = False,
         pace: Pace | None = None,
-        members: int = 0,
-        folds: bool = False,
+        members: Together | None = None,
         lookups: Sequence[Lookup] = (),
     ) -> ResidentFeed | StreamFeed:
         """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
@@ -84,7 +83,7 @@ class Datasets:
         """
         common: dict[str, Any] = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         common["features"] = (*self.task.features, *self.features)
-        common.update(pace=pace, members=members, folds=folds)
+        common.update(pace=pace, members=members)
         sources = {"train": train, **self.also}
         if lookups or not self.on_device:
             streamed = {"num_workers": self.num_workers, "resize": resize, "lookups": tuple(lookups)}

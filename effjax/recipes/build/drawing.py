@@ -11,7 +11,7 @@ import optax
 from effjax.curricula import Stage
 from effjax.runtime import Feed
 from effjax.runtime.job import spec
-from effjax.steps import Objective, TrainState, init_records, init_state, stack_members
+from effjax.steps import Objective, Together, TrainState, init_records, init_state, stack_members
 from effjax.steps.settings import apply_settings, values_that
 from effjax.typing import PyTree
 
@@ -25,7 +25,7 @@ class Drawing:
       optimizer: of all parameters.
       feed: an example of whose batches says what networks read.
       frozen: by teacher, the shapes of what it reads.
-      members: 0, or how many networks train in one program.
+      members: the networks that train in one program; None is one alone.
       ema: whether an average of the parameters is kept.
       num_records: of how many examples it is noted what becomes of them; 0: of none.
     """
@@ -34,7 +34,7 @@ class Drawing:
     optimizer: optax.GradientTransformation
     feed: Feed
     frozen: Mapping[str, PyTree]
-    members: int
+    members: Together | None
     ema: bool
     num_records: int = 0
 
@@ -47,7 +47,7 @@ class Drawing:
     def shapes_at(self, stage: Stage) -> TrainState:
         """The shapes of the state, of one network or of several, in a stage."""
         shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
-        return jax.eval_shape(lambda one: together([one] * self.members), shapes) if self.members else shapes
+        return together_shapes(shapes, self.members) if self.members else shapes
 
     def _example(self, stage: Stage) -> PyTree:
         """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
@@ -61,3 +61,8 @@ def together(states: Sequence[TrainState]) -> TrainState:
     """The state of networks that train in one program, each of which keeps what did best."""
     state = stack_members(states)
     return state.replace(best=state.eval_variables)
+
+
+def together_shapes(shapes: TrainState, members: Together) -> TrainState:
+    """The shapes of such a state, from those of one network."""
+    return jax.eval_shape(lambda one: together([one] * members.count), shapes)

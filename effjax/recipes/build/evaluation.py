@@ -10,7 +10,7 @@ import numpy as np
 from effjax.data.pipeline import eval_batches
 from effjax.recipes.build.datasets import Datasets
 from effjax.runtime import Backend, Evaluator
-from effjax.steps import Network, Objective, has_convolution, make_eval_step, make_predict, over_members
+from effjax.steps import Network, Objective, Together, has_convolution, make_eval_step, make_predict, over_members
 from effjax.steps.settings import apply_settings
 from effjax.typing import PyTree
 
@@ -42,7 +42,7 @@ def _batches(source, batch_size: int):
 
 
 def make_evaluator(
-    objective: Objective, datasets: Datasets, backend: Backend, batch_size: int, members: int
+    objective: Objective, datasets: Datasets, backend: Backend, batch_size: int, members: Together | None
 ) -> Evaluator:
     """Makes what evaluates a run on the validation split, of one network or of several."""
     image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)

@@ -29,6 +29,7 @@ from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
 from effjax.runtime import Fitted, fit
+from effjax.steps import Together
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -73,15 +74,18 @@ class TrainingExperiment(Experiment):
         self.runs[name].check()
         check_start(key, self.runs[name], self.datasets)
 
-    def _members(self, name: str, run: Mapping[str, Any]) -> int:
-        """How many networks of a run train in one program.
+    def _members(self, name: str, run: Mapping[str, Any]) -> Together | None:
+        """The networks of a run that train in one program.
 
         Raises:
           UserError: for what such runs cannot do.
         """
-        key, count = f"config.runs.{name}", len(self.seeds_of(name))
-        # A teacher of one seed, for students of many, is one network as ever.
-        members = run["folds"] or (count if self.config["seeds_together"] and run["num_seeds"] != 1 else 0)
+        key, members = f"config.runs.{name}", None
+        if run["folds"]:
+            members = Together(run["folds"], "folds")
+        elif self.config["seeds_together"] and run["num_seeds"] != 1:
+            # A teacher of one seed, for students of many, is one network as ever.
+            members = Together(len(self.seeds_of(name)), "seeds")
         if members and run["init"]:
             raise UserError(f"{key}.init: networks that train together have none")
         for teacher, source in run["teachers"].items() if members else ():
@@ -108,7 +112,8 @@ class TrainingExperiment(Experiment):
         """
         done: dict[tuple[str, int], FinishedRun] = {}
         for name in schema.needed_by(self.config["runs"], only) if only else self.names:
-            if self.runs[name].job.members and not self.runs[name].config["folds"]:
+            members = self.runs[name].job.members
+            if members and members.kind == "seeds":
                 finished = self._train_together(name, done)
             else:
                 finished = (self._train_one(name, seed, done) for seed in self.seeds_of(name))
@@ -134,10 +139,8 @@ class TrainingExperiment(Experiment):
     def _train_one(self, name: str, seed: int, done: Finished) -> FinishedRun:
         assembled, folder = self.runs[name], self.folder(name, seed)
         read, hashes = self._read_by_teachers(name, seed, done)
-        folds = assembled.config["folds"]
-        # Of a cross-validation, a seed for each network.
-        seeds = [seed * folds + fold for fold in range(folds)] if folds else seed
-        fitted = self._fit(name, seeds, folder, read, hashes, self._rank(name, done))
+        folds = assembled.job.members
+        fitted = self._fit(name, folds.seeds(seed) if folds else seed, folder, read, hashes, self._rank(name, done))
         last = TrainedRun(folder, fitted.last_step, 0 if folds else None)
         best_step = fitted.last_step if folds else cast(int, fitted.best_step)
         best = dataclasses.replace(last, step=best_step, best=bool(folds))
