@@ -48,7 +48,6 @@ def make_train_step(
     References:
       Polyak & Juditsky, `Acceleration of Stochastic Approximation by Averaging <https://doi.org/10.1137/0330046>`_.
     """
-
     outcome_of = objective.outcome if record else None
     if record and outcome_of is None:
         raise UserError("record=True: the objective has no outcome of an example to record; give it one, outcome=…")
