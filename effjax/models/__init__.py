@@ -7,6 +7,7 @@
 """
 
 from effjax.models.count import count_params, flops
+from effjax.models.deployed import Graph, deploy
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
@@ -16,9 +17,11 @@ from effjax.models.taps import Outputs, params_up_to, tap_paths
 __all__ = [
     "NAMES",
     "Classifier",
+    "Graph",
     "Outputs",
     "count_params",
     "create",
+    "deploy",
     "flops",
     "init",
     "load_foreign",

@@ -50,7 +50,7 @@ class Mlp(nn.Module):
         """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` has no effect: nothing is normalised."""
         check_inputs(images, dropout_keys)
         taps, init = Taps(self.taps), nn.initializers.glorot_uniform()
-        x = images.reshape(len(images), -1).astype(self.dtype)
+        x = images.reshape(images.shape[0], -1).astype(self.dtype)
         for i, width in enumerate(self.widths, start=1):
             x = nn.Dense(width, dtype=self.dtype, kernel_init=init, name=f"dense{i}")(x)
             x = ACTIVATIONS[self.activation](x)

@@ -50,7 +50,7 @@ class Scnn(nn.Module):
         maps = {"stride1": x}
         x = Dropout(self.dropout[0], name="dropout1")(max_pool_2x2(x), dropout_keys)
         maps["stride2"] = x
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(units, dtype=self.dtype, kernel_init=init, name="dense1")(x))
         taps.keep("dense1", x)
         x = Dropout(self.dropout[1], name="dropout2")(x, dropout_keys)

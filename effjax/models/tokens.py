@@ -68,5 +68,5 @@ def skip(branch: jax.Array, rate: float, dropout_keys: jax.Array | None, *, name
     References:
       Huang et al, 2016, Deep Networks with Stochastic Depth, https://arxiv.org/abs/1603.09382
     """
-    ones = jnp.ones((len(branch), *(1,) * (branch.ndim - 1)), branch.dtype)
+    ones = jnp.ones((branch.shape[0], *(1,) * (branch.ndim - 1)), branch.dtype)
     return branch * Dropout(rate, name=name)(ones, dropout_keys)

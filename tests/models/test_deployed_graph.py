@@ -1,0 +1,171 @@
+"""The graph that is deployed against the module that it is of."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax import models
+from effjax.errors import UserError
+from effjax.models.deployed import operations as ops
+from effjax.models.deployed.constants import Constant, evaluate
+
+CASES = {
+    "mlp": ((9, 7, 2), {"widths": (12,)}),
+    "mlp tanh gelu": ((9, 7, 2), {"widths": (12,), "activation": "gelu"}),
+    "mlp elu": ((9, 7, 2), {"widths": (12,), "activation": "elu"}),
+    "mlp leaky": ((9, 7, 2), {"widths": (12,), "activation": "leaky_relu"}),
+    "mlp silu": ((9, 7, 2), {"widths": (12,), "activation": "silu"}),
+    "scnn": ((10, 10, 1), {"width": 0.25}),
+    "scnn of odd sides": ((11, 9, 1), {"width": 0.25}),
+    "resnet8": ((8, 8, 3), {"width": 0.25}),
+    "resnet8 projected": ((8, 8, 3), {"width": 0.25, "shortcut": "projection"}),
+    "resnet18": ((32, 32, 3), {"width": 0.0625}),
+    "resnet50": ((32, 32, 3), {"width": 0.0625}),
+    "densenet": ((8, 8, 3), {"depth": 10, "growth": 4}),
+    "efficientnet_lite0": ((32, 32, 3), {}),
+    "vit": ((8, 8, 1), {"dim": 12, "blocks": 2, "heads": 3}),
+    "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
+}
+
+
+def drawn(module: nn.Module, shape: tuple[int, int, int]):
+    """Variables unlike those at the start: statistics and offsets that a fold must not forget."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        spread = 0.3 if len(leaf.shape) < 2 else np.prod(leaf.shape[:-1]) ** -0.5
+        array = rng.normal(0, spread, leaf.shape).astype(np.float32)
+        return np.abs(array) + 0.5 if path[-1].key in ("var", "scale") else array
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def made(case: str, **more):
+    shape, options = CASES[case]
+    name = case.split()[0]
+    module = models.create(name, 5, **options, **more)
+    return module, drawn(module, shape), shape
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_graph_answers_as_the_module(case):
+    module, variables, shape = made(case)
+    graph = models.deploy(module, variables, shape)
+    images = np.random.default_rng(1).normal(size=(3, *shape)).astype(np.float32)
+    expected = jax.jit(module.apply)(variables, images).logits
+    found = jax.jit(lambda variables, images: graph.apply(graph.fold(variables), images))(variables, images).logits
+    assert abs(found - expected).max() <= 1e-5 * abs(expected).max()
+
+
+def test_batch_normalisation_is_gone_and_layers_keep_their_names():
+    module, variables, shape = made("resnet8")
+    graph = models.deploy(module, variables, shape)
+    kinds = {type(node.operation) for node in graph.nodes}
+    assert ops.Affine not in kinds
+    assert graph.by_name["stage2/block1/conv2"].operation == ops.Conv((1, 1), ((1, 1), (1, 1)))
+    folded = graph.fold(variables)
+    assert set(folded["stem_conv"]) == {"kernel", "bias"}
+    norm, statistics = variables["params"]["stem_norm"], variables["batch_stats"]["stem_norm"]
+    scale = norm["scale"] / np.sqrt(statistics["var"] + 1e-5)
+    np.testing.assert_allclose(
+        folded["stem_conv"]["kernel"], variables["params"]["stem_conv"]["kernel"] * scale, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        folded["stem_conv"]["bias"], norm["bias"] - statistics["mean"] * scale, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_one_graph_serves_all_variables_and_batches_of_any_size():
+    module, variables, shape = made("scnn")
+    graph = models.deploy(module, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), variables), shape)
+    for count in (1, 4):
+        other = jax.tree.map(lambda x, count=count: x * count, variables)
+        images = np.ones((count, *shape), np.float32)
+        expected = module.apply(other, images).logits
+        np.testing.assert_allclose(graph.apply(graph.fold(other), images).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_reaches_the_variables_through_the_fold():
+    module, variables, shape = made("resnet8")
+    graph = models.deploy(module, variables, shape)
+    images = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+
+    def by_module(params):
+        return module.apply({**variables, "params": params}, images).logits.var()
+
+    def by_graph(params):
+        return graph.apply(graph.fold({**variables, "params": params}), images).logits.var()
+
+    expected, found = (jax.jit(jax.grad(loss))(variables["params"]) for loss in (by_module, by_graph))
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4 * float(abs(one).max() + 1))
+
+
+def test_taps_are_outputs():
+    module, variables, shape = made("resnet8", taps=("stage2", "penultimate"))
+    graph = models.deploy(module, variables, shape)
+    images = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    expected, found = module.apply(variables, images), graph.apply(graph.fold(variables), images)
+    assert set(found.taps) == {"stage2", "penultimate"}
+    for path, tap in expected.taps.items():
+        np.testing.assert_allclose(found.taps[path], tap, atol=1e-5)
+
+
+class _Odd(nn.Module):
+    """Does something to its images."""
+
+    how: str
+
+    @nn.compact
+    def __call__(self, images, train=False, dropout_keys=None):
+        x = nn.Dense(4)(images.reshape(images.shape[0], -1))
+        x = {
+            "sort": lambda: jnp.sort(x),
+            "mixes": lambda: x - x.mean(0),
+            "flat": lambda: x.reshape(-1),
+            "bfloat16": lambda: x.astype(jnp.bfloat16),
+            "sum of products": lambda: x @ self.param("twice", nn.initializers.ones, (4, 4)) + x * 2,
+        }[self.how]()
+        return models.Outputs(x, {})
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("sort", "'sort' cannot be deployed"),
+        ("mixes", "reduce mixes the examples of a batch"),
+        ("flat", "reshape mixes the examples of a batch"),
+        ("bfloat16", "computes in bfloat16 cannot be deployed"),
+    ],
+)
+def test_what_cannot_be_deployed_is_named(how, message):
+    module = _Odd(how)
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 2, 2, 1)))
+    with pytest.raises(UserError, match=message):
+        models.deploy(module, variables, (2, 2, 1))
+
+
+def test_a_value_with_two_readers_keeps_what_it_is():
+    module = _Odd("sum of products")
+    variables = drawn(module, (2, 2, 1))
+    graph = models.deploy(module, variables, (2, 2, 1))
+    images = np.random.default_rng(0).normal(size=(3, 2, 2, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        graph.apply(graph.fold(variables), images).preds, module.apply(variables, images).preds, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_constants_are_computed_once_variables_are_known():
+    kernel = Constant.variable("params/dense/kernel", (2, 3), np.dtype(np.float32))
+    doubled = kernel * Constant.given(np.float32(2)) + Constant.given(np.float32([1, 2, 3]))
+    assert doubled.shape == (2, 3)
+    assert doubled.sources == {"params/dense/kernel"}
+    (found,) = evaluate([doubled], {"params": {"dense": {"kernel": np.ones((2, 3), np.float32)}}})
+    np.testing.assert_array_equal(found, [[3, 4, 5]] * 2)
+    assert (Constant.given(2.0) * Constant.given(3.0)).is_all(6)
+    assert dataclasses.replace(doubled, path="x").sources >= {"x"}
