@@ -107,6 +107,7 @@ def _exchange(
     return tree_of(weights, params), tree_of(changed, masks)
 
 
+@jax.jit
 def _exchanged(kept: jax.Array, weights: jax.Array, gain: jax.Array, fraction: jax.Array | float) -> jax.Array:
     share = jnp.clip(jnp.asarray(fraction, jnp.float32), 0.0, 1.0)
     count = kept.sum(dtype=jnp.int32)

@@ -59,8 +59,8 @@ def highest(scores: jax.Array, count: jax.Array) -> jax.Array:
 def _ranks(scores: jax.Array) -> jax.Array:
     """Whole numbers in the order of the scores: their bits, those of negative ones turned around."""
     width = jnp.finfo(scores.dtype).bits
-    zeros_alike = jnp.where(scores == 0, jnp.zeros_like(scores), scores)
-    whole = jax.lax.bitcast_convert_type(zeros_alike, jnp.dtype(f"uint{width}"))
+    whole = jax.lax.bitcast_convert_type(scores, jnp.dtype(f"uint{width}"))
     sign = jnp.asarray(1 << (width - 1), whole.dtype)
+    whole = jnp.where(whole == sign, jnp.zeros_like(whole), whole)  # −0 is 0
     ordered = jnp.where(whole >= sign, ~whole, whole | sign)
     return jnp.where(jnp.isnan(scores), jnp.zeros_like(whole), ordered)
