@@ -1,6 +1,7 @@
 """Sparse from the start to the end: now and then, weights that do little are exchanged for others."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from effjax.errors import UserError
 from effjax.numerics import at_least_float32
 from effjax.pruning.paths import by_path, tree_of
-from effjax.pruning.ranking import highest
+from effjax.pruning.ranking import highest_of_each
 from effjax.typing import PyTree
 
 
@@ -63,8 +64,7 @@ def rigl(params: PyTree, masks: PyTree, gradients: PyTree, fraction: jax.Array |
     References:
       Evci et al., `Rigging the Lottery: Making All Tickets Winners <https://arxiv.org/abs/1911.11134>`_, 2020, alg. 1.
     """
-    gains = by_path(gradients)
-    return _exchange(params, masks, lambda path: jnp.asarray(gains[path]), fraction)
+    return _exchange(params, masks, by_path(gradients), fraction)
 
 
 def set_update(key: jax.Array, params: PyTree, masks: PyTree, fraction: jax.Array | float) -> tuple[PyTree, PyTree]:
@@ -90,31 +90,39 @@ def set_update(key: jax.Array, params: PyTree, masks: PyTree, fraction: jax.Arra
       Mocanu et al., `Scalable Training of Artificial Neural Networks with Adaptive Sparse Connectivity Inspired by
       Network Science <https://arxiv.org/abs/1707.04780>`_, 2018 (SET).
     """
-    shapes = by_path(masks)
-    keys = {path: jax.random.fold_in(key, i) for i, path in enumerate(shapes)}
-    return _exchange(params, masks, lambda path: jax.random.uniform(keys[path], shapes[path].shape), fraction)
+    drawn = {
+        path: jax.random.uniform(jax.random.fold_in(key, i), kept.shape)
+        for i, (path, kept) in enumerate(by_path(masks).items())
+    }
+    return _exchange(params, masks, drawn, fraction)
 
 
 def _exchange(
-    params: PyTree, masks: PyTree, gain: Callable[[str], jax.Array], fraction: jax.Array | float
+    params: PyTree, masks: PyTree, gains: Mapping[str, Any], fraction: jax.Array | float
 ) -> tuple[PyTree, PyTree]:
     """Of each masked leaf, by its path, the smallest weights go and those of the highest gain come."""
-    weights, changed = by_path(params), {}
-    for path, kept in by_path(masks).items():
-        new = _exchanged(jnp.asarray(kept), jnp.asarray(weights[path]), gain(path), fraction)
-        stays = kept & new
-        weights[path], changed[path] = jnp.where(stays, weights[path], jnp.zeros_like(weights[path])), new
-    return tree_of(weights, params), tree_of(changed, masks)
+    weights, old = by_path(params), by_path(masks)
+    given = ([jnp.asarray(tree[path]) for path in old] for tree in (old, weights, gains))
+    new = dict(zip(old, _exchanged(*given, fraction), strict=True))
+    for path in old:
+        weights[path] = jnp.where(old[path] & new[path], weights[path], jnp.zeros_like(weights[path]))
+    return tree_of(weights, params), tree_of(new, masks)
 
 
 @jax.jit
-def _exchanged(kept: jax.Array, weights: jax.Array, gain: jax.Array, fraction: jax.Array | float) -> jax.Array:
+def _exchanged(
+    masks: list[jax.Array], weights: list[jax.Array], gains: list[jax.Array], fraction: jax.Array | float
+) -> list[jax.Array]:
     share = jnp.clip(jnp.asarray(fraction, jnp.float32), 0.0, 1.0)
-    count = kept.sum(dtype=jnp.int32)
-    exchanged = jnp.minimum(jnp.floor(share * count).astype(jnp.int32), kept.size - count)
-    stays = highest(_among(kept, weights).ravel(), count - exchanged)
-    comes = highest(_among(~kept, gain).ravel(), exchanged)
-    return (stays | comes).reshape(kept.shape)
+    counts = [kept.sum(dtype=jnp.int32) for kept in masks]
+    exchanged = [
+        jnp.minimum(jnp.floor(share * count).astype(jnp.int32), kept.size - count)
+        for kept, count in zip(masks, counts, strict=True)
+    ]
+    eligible = [*map(_among, masks, weights), *(_among(~kept, gain) for kept, gain in zip(masks, gains, strict=True))]
+    wanted = [*(count - gone for count, gone in zip(counts, exchanged, strict=True)), *exchanged]
+    marked = highest_of_each(eligible, wanted)
+    return [stays | comes for stays, comes in zip(marked[: len(masks)], marked[len(masks) :], strict=True)]
 
 
 def _among(eligible: jax.Array, values: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from effjax.errors import check_known
 from effjax.numerics import at_least_float32, check_finite
 from effjax.pruning.densities import check_sparsity, erk, kept_share, uniform
 from effjax.pruning.paths import chosen, tree_of
-from effjax.pruning.ranking import highest, rounded
+from effjax.pruning.ranking import highest, highest_of_each, rounded
 from effjax.typing import PyTree
 
 _DENSITIES = {"layer": uniform, "erk": erk}
@@ -64,10 +64,9 @@ def _masks(scores: list[jax.Array], sparsity: jax.Array, scope: str) -> list[jax
         joined = jnp.concatenate([leaf.ravel() for leaf in scores])
         kept = highest(joined, rounded(kept_share(sparsity), joined.size))
         parts = jnp.split(kept, np.cumsum([leaf.size for leaf in scores])[:-1].tolist())
-    else:
-        densities = _DENSITIES[scope]({str(i): leaf.shape for i, leaf in enumerate(scores)}, sparsity).values()
-        parts = [highest(leaf.ravel(), rounded(d, leaf.size)) for leaf, d in zip(scores, densities, strict=True)]
-    return [part.reshape(leaf.shape) for part, leaf in zip(parts, scores, strict=True)]
+        return [part.reshape(leaf.shape) for part, leaf in zip(parts, scores, strict=True)]
+    densities = _DENSITIES[scope]({str(i): leaf.shape for i, leaf in enumerate(scores)}, sparsity).values()
+    return highest_of_each(scores, [rounded(d, leaf.size) for leaf, d in zip(scores, densities, strict=True)])
 
 
 def apply_masks(params: PyTree, masks: PyTree) -> PyTree:

@@ -5,6 +5,8 @@ of sorting, the lowest kept score is found bit by bit: 32 counts, of which each 
 as fast as to sort).
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -54,6 +56,21 @@ def highest(scores: jax.Array, count: jax.Array) -> jax.Array:
     lowest = jax.lax.fori_loop(0, bits, more, jnp.zeros((), ranks.dtype))
     above, equal = ranks > lowest, ranks == lowest
     return above | (equal & (jnp.cumsum(equal) <= count - above.sum()))
+
+
+def highest_of_each(scores: Sequence[jax.Array], counts: Sequence[jax.Array]) -> list[jax.Array]:
+    """Marks in each array, of any shape, its highest scores, as :func:`highest` does.
+
+    Arrays of one size are looked at together: networks have few sizes, and each is a loop that must be compiled.
+    """
+    sizes: dict[int, list[int]] = {}
+    for i, one in enumerate(scores):
+        sizes.setdefault(one.size, []).append(i)
+    marked: dict[int, jax.Array] = {}
+    for alike in sizes.values():
+        rows = jax.vmap(highest)(jnp.stack([scores[i].ravel() for i in alike]), jnp.stack([counts[i] for i in alike]))
+        marked.update((i, rows[row].reshape(scores[i].shape)) for row, i in enumerate(alike))
+    return [marked[i] for i in range(len(scores))]
 
 
 def _ranks(scores: jax.Array) -> jax.Array:
