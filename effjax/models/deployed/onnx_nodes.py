@@ -114,7 +114,9 @@ def _weight(array: np.ndarray, layout: str) -> np.ndarray:
 
 
 @functools.singledispatch
-def write(operation: ops.Operation, node: Node, weights: Mapping[str, np.ndarray], writer: OnnxWriter) -> dict[str, str]:
+def write(
+    operation: ops.Operation, node: Node, weights: Mapping[str, np.ndarray], writer: OnnxWriter
+) -> dict[str, str]:
     """Adds what an operation is in ONNX.
 
     Args:
