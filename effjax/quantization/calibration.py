@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import xlogy
 
 from effjax.errors import check_known
@@ -14,7 +15,7 @@ from effjax.quantization.scales import activation_grid
 #: From what was seen and the bits of a code to the lowest and the highest value of the range.
 Calibration = Callable[[Histogram, int], tuple[jax.Array, jax.Array]]
 
-_SHARES = jnp.arange(8, 129) / 128  # of the full range, from 1/16 on: those that are tried
+_SHARES = np.arange(8, 129, dtype=np.float32) / 128  # of the full range, from 1/16 on: those that are tried
 _MISSING = 1e-6  # the probability of what a quantised distribution leaves out, so that its logarithm is finite
 
 
@@ -161,7 +162,7 @@ def calibrate(kind: str, histogram: Histogram, bits: int = 8) -> tuple[jax.Array
 
 def _best(loss: Callable[[Grid], jax.Array], histogram: Histogram, bits: int) -> tuple[jax.Array, jax.Array]:
     """The shares of the full range under which a loss is the smallest; of equal ones the widest."""
-    shares = _SHARES[::-1]
+    shares = jnp.asarray(_SHARES[::-1])
     losses = jax.lax.map(
         lambda share: loss(activation_grid(share * histogram.low, share * histogram.high, bits)), shares
     )

@@ -7,8 +7,9 @@ Neither ``optimization_barrier`` nor ``reduce_precision`` prevents it on CPU (ja
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-_HIGH = jnp.uint32(0xFFFFF000)  # of a float32: its sign, its exponent and 12 of the 24 bits of its significand
+_HIGH = np.uint32(0xFFFFF000)  # of a float32: its sign, its exponent and 12 of the 24 bits of its significand
 
 
 def quotient(x: jax.Array, y: jax.Array) -> jax.Array:

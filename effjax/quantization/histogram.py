@@ -17,7 +17,8 @@ class Histogram(NamedTuple):
     """Counts in bins of a width that is a power of two, as wide as the largest value seen so far needs.
 
     When a larger value comes, neighbouring bins are joined: all counts are those of one pass with the width of the end,
-    exactly, whatever the order of the batches. Half or more of the bins on the side of that value are in use.
+    exactly, whatever the order of the batches. Half or more of the bins on the side of that value are in use. There is
+    room for 4·10⁹ values in all.
 
     Attributes:
       counts: uint32 ``[8192]``; the second half holds 0 and above.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quantization.onnx_operations import CASES, case, stored
+from quantization.goldens.onnx_operations import CASES, case, stored
 
 from effjax import quantization
 from effjax.errors import UserError

@@ -1,6 +1,6 @@
 """Quantised operations by onnxruntime: one each in a graph, with random codes, scales and weights.
 
-``python tests/quantization/onnx_operations.py`` writes what it answers to ``onnxruntime.npz``, for tests without it.
+``python tests/quantization/goldens/onnx_operations.py`` writes what it answers to ``onnxruntime.npz``, for tests without it.
 """
 
 import pathlib
