@@ -1,6 +1,7 @@
 """Quantised operations by onnxruntime: one each in a graph, with random codes, scales and weights.
 
-``python tests/quantization/goldens/onnx_operations.py`` writes what it answers to ``onnxruntime.npz``, for tests without it.
+Run as a script, in an environment with onnx and onnxruntime, it writes what that answers to ``onnxruntime.npz``: for
+tests without it.
 """
 
 import pathlib
