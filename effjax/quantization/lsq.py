@@ -90,7 +90,7 @@ def lsq_quantize(
       (Array([1., 0.], dtype=float32), Array(1.3268, dtype=float32))
 
     References:
-      Esser et al., `Learned Step Size Quantization <https://arxiv.org/abs/1902.08153>`_, 2020, eq. 1–5.
+      Esser et al., `Learned Step Size Quantization <https://arxiv.org/abs/1902.08153>`_, 2020, sec. 2.
     """
     x = at_least_float32(jnp.asarray(x))
     zero_point = jnp.broadcast_to(jnp.asarray(zero_point, x.dtype), jnp.shape(log_step))

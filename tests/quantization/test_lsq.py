@@ -13,7 +13,7 @@ RNG = np.random.default_rng(7)
 
 
 def reference(x, step, zero_point, upstream, bits, signed):
-    """The gradients to x and to the step, one number after another (eq. 3 and 5 of the paper)."""
+    """The gradients to x and to the step, one number after another."""
     low, high = (limit - zero_point for limit in limits(bits, signed))
     to_x, to_step = [], 0.0
     for value, up in zip(x.astype(np.float64), upstream, strict=True):
