@@ -7,7 +7,7 @@
 """
 
 from effjax.models.count import count_params, flops
-from effjax.models.deployed import Graph, deploy
+from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
@@ -19,6 +19,8 @@ __all__ = [
     "Classifier",
     "Graph",
     "Outputs",
+    "QuantizedModule",
+    "Scheme",
     "count_params",
     "create",
     "deploy",
