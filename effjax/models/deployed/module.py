@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -88,6 +89,11 @@ class QuantizedModule:
         zeros = {point.name: jnp.zeros((), jnp.int32) for point in points}
         return _variables({"weights": folded, "kernel_steps": kernels, "value_steps": steps}, zeros)
 
+    def init_with_output(self, key: Array, images: Array, **_: Any) -> tuple[Outputs, dict[str, PyTree]]:
+        """The same, with what is predicted then."""
+        variables = self.init(key, images)
+        return self.apply(variables, images), variables
+
     def begin(
         self, variables: Mapping[str, PyTree], batches: Iterable[Array], calibration: str = "mse"
     ) -> dict[str, PyTree]:
@@ -104,14 +110,21 @@ class QuantizedModule:
         Raises:
           UserError: if there is no image, or no such calibration.
         """
+        return self._begin(lambda graph: jax.jit(graph.fold)(variables), batches, calibration)
+
+    def begin_again(
+        self, variables: Mapping[str, PyTree], batches: Iterable[Array], calibration: str = "mse"
+    ) -> dict[str, PyTree]:
+        """The same of a network that has been quantised, with other bits: its weights stay, its grids do not."""
+        return self._begin(lambda _: _flat(variables)[0]["weights"], batches, calibration)
+
+    def _begin(self, fold: Callable[[Graph], Any], batches: Iterable[Array], calibration: str) -> dict[str, PyTree]:
         batches = iter(batches)
         first = next(batches, None)
         if first is None:
             raise UserError("calibration needs images, and there are none")
         quantized = self.graph(np.shape(first)[1:])
-        folded = jax.jit(quantized.graph.fold)(variables)
-        rest = (images for part in ([first], batches) for images in part)
-        return _variables(*calibrated(quantized, folded, rest, calibration))
+        return _variables(*calibrated(quantized, fold(quantized.graph), itertools.chain([first], batches), calibration))
 
     def apply(
         self,

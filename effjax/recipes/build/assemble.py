@@ -32,7 +32,6 @@ from effjax.recipes.build.planning import (
 from effjax.recipes.build.teachers import TeacherSpec
 from effjax.runtime import Backend, Job
 from effjax.steps import (
-    Network,
     Objective,
     Together,
     TrainState,
@@ -181,7 +180,7 @@ def assemble(
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
-    network = Network(model, datasets.view, task.inputs, job.through_at_end)
+    network = dataclasses.replace(job.network_at_end, view=datasets.view)
     predict = predictor(network, backend, eval_batch_size)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
 
@@ -200,7 +199,7 @@ def _check_transitions(key: str, job: Job) -> None:
     if job.shapes_at is None:
         return
     for before, after in itertools.pairwise(job.plan):
-        enter = functools.partial(job.enter, stage=after, before=before, shapes=job.shapes_at(after))
+        enter = functools.partial(job.enter, stage=after, before=before, shapes=job.shapes_at(after), abstract=True)
         try:
             jax.eval_shape(enter, job.shapes_at(before))
         except UserError as error:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,22 +97,24 @@ class TrainedRun:
         return find_task(self.identity.get("task", CLASSIFICATION.name))
 
     def model(self) -> nn.Module:
-        return make_model(self.identity["run"]["model"], self.identity["num_classes"], task=self.task)
+        """The network as it was in the last stage."""
+        return self._at_end.student
 
     def network(self) -> Network:
         """The network, with what it is shown."""
-        return Network(self.model(), self.view, self.task.inputs, self._through())
+        return Network(self.model(), self.view, self.task.inputs, self._at_end.through)
 
     def effective(self) -> PyTree:
         """The variables that one network computes with: its own, gone through what they went through at the end."""
         variables = self.variables()
         return {
             **variables,
-            "params": functools.reduce(lambda x, change: change(x), self._through(), variables["params"]),
+            "params": functools.reduce(lambda x, change: change(x), self._at_end.through, variables["params"]),
         }
 
-    def _through(self) -> tuple[Callable[[PyTree], PyTree], ...]:
-        """What parameters went through in the last stage.
+    @functools.cached_property
+    def _at_end(self) -> Objective:
+        """An objective of this student, as the last stage had changed both.
 
         Raises:
           UserError: if a plan named a setting that is not registered here.
@@ -124,8 +126,9 @@ class TrainedRun:
             raise UserError(
                 f"{self.folder} was trained by a plan that is not known here: {error}; import what registers it"
             ) from error
-        objective = Objective(self.model(), {"": Term(lambda _: jnp.zeros(()))}, view=self.view)
-        return apply_settings(objective, stages(1, evaluated)[0].settings).through
+        model = make_model(self.identity["run"]["model"], self.identity["num_classes"], task=self.task)
+        objective = Objective(model, {"": Term(lambda _: jnp.zeros(()))}, view=self.view)
+        return apply_settings(objective, stages(1, evaluated)[0].settings)
 
     @property
     def view(self) -> View:

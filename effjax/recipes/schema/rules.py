@@ -128,6 +128,11 @@ def matching(pattern: str, said: str) -> Rule:
     return Rule(said, lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None)
 
 
+def none() -> Rule:
+    """Nothing."""
+    return Rule("None", lambda v: v is None)
+
+
 def pattern() -> Rule:
     """A regular expression."""
     return Rule("a regular expression", is_pattern)

@@ -22,6 +22,7 @@ from effjax.recipes.schema.rules import (
     fraction,
     matching,
     names,
+    none,
     number,
     one_of,
     pattern,
@@ -176,6 +177,10 @@ class Teacher:
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
+        "bits": pieces(
+            any_of(none(), matching(r"w[2-8]a[2-8]", "bits, `w8a8`")),
+            "None or w8a8, w4a8, w4a4, …",
+        ),
         "data": pieces(_SOME, "sources joined by +"),
         "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),
         "magnitude": pieces(number(0, 10), "a magnitude from 0 to 10"),
