@@ -15,6 +15,7 @@ from PIL import Image
 from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
+from effjax.data.folder_layout import usual_name
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError, printable
@@ -44,7 +45,7 @@ def main() -> None:
     for split, source in splits.items():
         shape = "×".join(map(str, source.info.image_shape or ("images of several sizes",)))
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
-    if name.startswith("folder:") and "train" in splits:
+    if name.startswith("folder:"):
         _check(splits, name)
     first = next(iter(splits.values()))
     path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"
@@ -57,8 +58,12 @@ def _check(splits: dict[str, Source], name: str) -> None:
     from effjax.recipes.build.data_checks import check_data
     from effjax.tasks import CLASSIFICATION
 
+    train = next((split for split in splits if usual_name(split) == "train"), None)
+    if train is None:
+        return
+    roles = {"train": splits[train], **{split: source for split, source in splits.items() if split != train}}
     try:
-        check_data(splits, {"name": name, "train": "train"}, CLASSIFICATION)
+        check_data(roles, {"name": name, "train": train}, CLASSIFICATION)
     except UserError as error:
         print(f"  {printable(str(error))}")
 

@@ -108,3 +108,14 @@ def test_a_terminal_obeys_no_name_of_a_file(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stderr + result.stdout
     assert r"passed over: cat/a\x1b[2J" in result.stderr
+
+
+def test_launcher_says_what_is_measured_by_and_trained_on_whatever_splits_are_called(tmp_path):
+    root = tmp_path / "photos"
+    _photos(root / "Training")
+    _photos(root / "val", size=9)
+    shutil.copy(root / "Training" / "cat" / "0.png", root / "val" / "cat" / "same.png")
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
+    assert result.returncode == 0, result.stderr
+    assert "1 of the images of train are in val too" in result.stderr
+    assert "Training/cat/0.png = val/cat/same.png" in result.stderr
