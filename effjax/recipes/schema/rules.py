@@ -12,6 +12,7 @@ LONG = 2**31 - 1  # what 32 bits hold: steps and examples are counted in them on
 SEEDS = 2**32
 BATCH = 2**20
 PIXELS = 16_384
+_LONGEST_NAME = 200  # bytes: a folder's may have 255, and what is still being written in it has a longer one
 LARGE = 1e9  # what no weight, rate or price comes near
 
 
@@ -144,6 +145,14 @@ def several(rule: Rule, what: str, *, least: int = 0) -> Rule:
     return Rule(said, lambda v: isinstance(v, list | tuple) and len(v) >= least and all(map(rule.fits, v)))
 
 
+def just(count: int, rule: Rule, what: str) -> Rule:
+    """A list of so many values, each of which fits; ``what`` they are, in the plural."""
+    return Rule(
+        f"a list of {count} {what}",
+        lambda v: isinstance(v, list | tuple) and len(v) == count and all(map(rule.fits, v)),
+    )
+
+
 def names() -> Rule:
     """A list of names."""
     return several(text(empty=False), "names")
@@ -193,7 +202,10 @@ def problems(node: Node, value: Any, where: str) -> Iterator[str]:
     if isinstance(node, Each):
         for key, one in value.items():
             if not _is_name(key):
-                yield f"{where}: {shown(key)} is no name: it must be of letters, digits and the like, without a slash"
+                yield (
+                    f"{where}: {shown(key)} is no name: it must be of letters, digits and the like, without a slash, "
+                    f"and at most {_LONGEST_NAME} bytes long"
+                )
             else:
                 yield from problems(node.known.get(key, node.node), one, f"{where}.{key}")
         return
@@ -221,4 +233,6 @@ def _is_whole(value: Any) -> bool:
 
 def _is_name(key: Any) -> bool:
     """Whether a folder can be called so."""
-    return isinstance(key, str) and key.isprintable() and not set(key) & set("/\\") and key not in ("", ".", "..")
+    if not isinstance(key, str) or not key.isprintable() or len(key.encode()) > _LONGEST_NAME:
+        return False
+    return not set(key) & set("/\\") and key not in ("", ".", "..")
