@@ -59,6 +59,7 @@ class Rounds:
           UserError: if there is no label.
         """
         if known := self.folder.result(round_):
+            self._forget_before(round_)  # as a process that was killed just here had still to do
             return known
         variables = self.trainer.train(round_, self.loop)
         self.folder.round(round_).mkdir(parents=True, exist_ok=True)
@@ -70,10 +71,14 @@ class Rounds:
         if self.trainer.assembled.config["record"]:
             self._map(round_)
         write_measured(self.folder.result_file(round_), measured)
-        if round_:  # its network has done its work; what it said is in the files
-            self.trainer.forget(round_ - 1, self.loop)
+        self._forget_before(round_)
         barrier(f"{self.folder.result_file(round_)}")
         return measured
+
+    def _forget_before(self, round_: int) -> None:
+        """The network of the round before has done its work; what it said is in the files."""
+        if round_:
+            self.trainer.forget(round_ - 1, self.loop)
 
     def variables(self, round_: int) -> PyTree:
         """The network of a round, on the host."""
