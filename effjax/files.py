@@ -46,6 +46,8 @@ def storage_message(error: OSError, path: str | os.PathLike[str] | None = None) 
       path: of the file, where the error does not name it.
     """
     where = error.filename if error.filename is not None else path
+    if path is not None and str(where).endswith(PARTIAL):  # which is nobody's but ours
+        where = path
     said = error.strerror or str(error)
     what = _WHAT_TO_DO.get(error.errno or 0, "")
     return f"{where}: {said[:1].lower()}{said[1:]}" + (f": {what}" if what else "")

@@ -44,6 +44,8 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
         _remove_leftovers(data_dir / base)
         _build(name, data_dir)
         directory = prepared_dir(name, data_dir)
+        if directory is None and (other := prepared_dir(name.partition(":")[0], data_dir)):
+            raise UserError(f"dataset {name!r}: version {other.name} is what can be prepared: leave the version out")
         if directory is None:
             # TFDS takes a version's folder for whole, whatever is in it.
             raise UserError(
