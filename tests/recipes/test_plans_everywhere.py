@@ -24,6 +24,7 @@ PLANS = {
     "image_size": (20, 28),
     "magnitude": (0.0, 5.0),
     "data": ("train", "train+more"),
+    "bits": (None, "w8a8"),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 

@@ -133,10 +133,10 @@ def is_layer(node: Node) -> bool:
 
 
 def keeps_codes(node: Node) -> bool:
-    """Whether it takes some of its input's elements, and zeros, and no others."""
+    """Whether it takes some of its input's elements, and zeros, and makes no others."""
     operation = node.operation
     if isinstance(operation, ops.Pool):
-        return operation.kind == "max" and operation.padding == ((0, 0), (0, 0))
+        return operation.kind == "max"
     if isinstance(operation, ops.Pad):
         return operation.number == 0
     return isinstance(operation, ops.Slice | ops.Reshape | ops.Transpose)
