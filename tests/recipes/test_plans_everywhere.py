@@ -105,7 +105,8 @@ def stopping(feed, settings, seeds, start, stop, length):
 def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, setting):
     """Stopped at the switch of its first round, trained once more for the second, and at that of the second."""
     config = loops(data_dir, run=schema.query(predictions="ensemble", members=2, score="bald"))
-    config.active.update(initial=8, per_round=4, rounds=2, start="warm")
+    start = "cold" if setting == "bits" else "warm"  # what has few bits does not become floats again
+    config.active.update(initial=8, per_round=4, rounds=2, start=start)
     config.data.train, config.data.test = "train[:40]", "validation[:100]"
     config.data.validation, config.view.shift = "validation[:100]", 0
     config = planned(config, setting).to_dict()
@@ -140,3 +141,17 @@ def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
     config = planned(loops(data_dir, run=schema.query()), "data").to_dict()
     with pytest.raises(UserError, match=r"config.runs.run.plans.data: labelling loops draw from what is labelled"):
         active.main(config, tmp_path)
+
+
+def test_a_round_cannot_begin_with_few_bits(tmp_path, data_dir):
+    config = planned(loops(data_dir, run=schema.query()), "bits")
+    config.active.start = "warm"
+    with pytest.raises(UserError, match=r"config.active.start='warm': .* config.runs.run.plans.bits has made"):
+        active.main(config.to_dict(), tmp_path)
+
+
+def test_a_run_does_not_begin_with_few_bits(tmp_path, data_dir):
+    config = experiment(data_dir, "bits", "alone")
+    config.runs.run.plans.bits = ((0.0, "w8a8"),)
+    with pytest.raises(UserError, match=r"config.runs.run.plans.bits: a run begins with None, and with 'w8a8' later"):
+        TrainingExperiment(config.to_dict(), tmp_path)

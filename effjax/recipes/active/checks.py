@@ -59,6 +59,12 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
             yield f"{key}.{part}: labelling loops have none"
     if "data" in run["plans"]:
         yield f"{key}.plans.data: labelling loops draw from what is labelled"
+    if config["active"]["start"] == "warm":
+        for setting in sorted({"bits", "channels"} & set(run["plans"])):
+            yield (
+                f"config.active.start='warm': a round cannot begin with the network that {key}.plans.{setting} has made "
+                "of it in the round before: set it to 'cold'"
+            )
     if not query:
         if config["active"]["oracle"] != "dataset":
             yield (
