@@ -114,7 +114,7 @@ def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, settin
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     rounds = tmp_path / "resumed" / "run" / "seed_0"
     shutil.rmtree(rounds / "round_01")
-    for round_ in (0, 1):
+    for round_ in (0, 1) if start == "warm" else (1,):  # a cold round needs no network of the one before
         with monkeypatch.context() as patch:
             patch.setattr(ChosenFeed, "blocks", stopping)
             with pytest.raises(Interrupted, match=f"round {round_} .*stopped at step {SWITCH} of {STEPS}"):
@@ -146,7 +146,7 @@ def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
 def test_a_round_cannot_begin_with_few_bits(tmp_path, data_dir):
     config = planned(loops(data_dir, run=schema.query()), "bits")
     config.active.start = "warm"
-    with pytest.raises(UserError, match=r"config.active.start='warm': .* config.runs.run.plans.bits has made"):
+    with pytest.raises(UserError, match=r"config.active.start='warm': .* what config.runs.run.plans.bits has made"):
         active.main(config.to_dict(), tmp_path)
 
 

@@ -62,8 +62,8 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
     if config["active"]["start"] == "warm":
         for setting in sorted({"bits", "channels"} & set(run["plans"])):
             yield (
-                f"config.active.start='warm': a round cannot begin with the network that {key}.plans.{setting} has made "
-                "of it in the round before: set it to 'cold'"
+                f"config.active.start='warm': a round cannot begin with what {key}.plans.{setting} has made of the "
+                "network in the round before: set it to 'cold'"
             )
     if not query:
         if config["active"]["oracle"] != "dataset":
