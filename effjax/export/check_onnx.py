@@ -1,7 +1,7 @@
 """Checks model.onnx in this folder against examples.npz.
 
-Run it as python model_check.py. It needs numpy and onnxruntime, and nothing else. Exits with 0 if the answers are as they
-should be.
+Run it as python model_check.py. It needs numpy and onnxruntime, and nothing else. Exits with 0 if the answers are as
+they should be.
 """
 
 import json

@@ -49,7 +49,7 @@ class Point:
     """A value that is rounded.
 
     Attributes:
-      name: of the node that makes it; ``images`` for the input.
+      name: of the node that makes it, before it is clipped; ``images`` for the input.
       number: of the value.
       bits: of its codes.
       most: above which it has been clipped.
@@ -104,6 +104,7 @@ def place(graph: Graph, scheme: Scheme) -> Placement:
             wanted.update(node.inputs)
     first, last = _outer(graph, wanted)
     points, origin = {}, {}
+    makers = {clipped: graph.maker[made] for made, clipped in fused.items()}
     for number in (0, *(node.output for node in graph.nodes)):
         node = graph.maker.get(number)
         if number not in wanted or number in fused:
@@ -114,7 +115,8 @@ def place(graph: Graph, scheme: Scheme) -> Placement:
         origin[number] = number
         operation = node.operation if node else None
         most = operation.high if isinstance(operation, ops.Clip) and number in fused.values() else math.inf
-        points[number] = Point(node.name if node else "images", number, scheme.activations, most)
+        maker = makers.get(number, node)
+        points[number] = Point(maker.name if maker else "images", number, scheme.activations, most)
     for layer in (*first, *last):
         number = origin[layer.inputs[0]]
         points[number] = dataclasses.replace(points[number], bits=max(scheme.outer, scheme.activations))

@@ -75,9 +75,8 @@ def export(
     folder = Path(out)
     write_package(made, folder)
     _check(folder)
-    size = len(made.content) + sum(array.nbytes for array in made.weights)
-    zipped = f"{made.description['bytes_zipped']:,}"
-    _log.info("wrote %s: %s bytes, %s zipped; checked", folder / MODEL_FILES[format], f"{size:,}", zipped)
+    sizes = [f"{made.description[key]:,}" for key in ("bytes", "bytes_zipped")]
+    _log.info("wrote %s: %s bytes, %s zipped; checked", folder / MODEL_FILES[format], *sizes)
     return dict(made.description)
 
 
@@ -153,7 +152,9 @@ def _as_stablehlo(subject: Subject, inputs: str) -> DeployedModel:
     answers = {name: np.asarray(array) for name, array in jax.jit(model)(list(weights), given).items()}
     found = jax.jit(stablehlo.deserialize(bytearray(content)).call)(list(weights), given)
     _compare({name: np.asarray(array) for name, array in found.items()}, answers, None)
-    description = _description(subject, content, inputs, None) | {"platforms": list(PLATFORMS)}
+    description = _description(subject, content, inputs, None, b"".join(map(np.ndarray.tobytes, weights))) | {
+        "platforms": list(PLATFORMS)
+    }
     return DeployedModel("stablehlo", content, description, given, answers, _TOLERANCE, weights)
 
 
@@ -197,7 +198,9 @@ def _compare(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], sche
             )
 
 
-def _description(subject: Subject, content: bytes, inputs: str, scheme: Scheme | None) -> dict[str, Any]:
+def _description(
+    subject: Subject, content: bytes, inputs: str, scheme: Scheme | None, weights: bytes = b""
+) -> dict[str, Any]:
     facts = provenance()
     return {
         **subject.facts,
@@ -207,8 +210,8 @@ def _description(subject: Subject, content: bytes, inputs: str, scheme: Scheme |
         "mean": list(subject.network.view.mean),
         "std": list(subject.network.view.std),
         "bits": str(scheme) if scheme else "float32",
-        "bytes": len(content),
-        "bytes_zipped": zipped_size(content),
+        "bytes": len(content) + len(weights),
+        "bytes_zipped": zipped_size(content + weights),
         "params_sha256": params_sha256(subject.variables["params"]),
         "versions": facts["versions"],
         "hardware": facts["hardware"],
