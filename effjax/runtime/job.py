@@ -26,6 +26,7 @@ from effjax.steps import (
 )
 from effjax.steps.axes import on_axis
 from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
+from effjax.steps.state import prune_first
 from effjax.typing import PyTree
 
 
@@ -120,7 +121,9 @@ class Job:
         """Evaluations after this step count towards the best: from where all that makes them unlike stays as it is."""
         moving = [name for name, setting in SETTINGS.items() if not setting.keeps_best]
         last = [self.plan[-1].get(name) for name in moving]
-        return next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        changed = next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        pruned = self.objective.pruning.settled if self.objective.pruning else 0
+        return max(changed, min(pruned, self.total_steps - 1))  # the end always counts
 
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
@@ -130,6 +133,13 @@ class Job:
     def through_at_end(self) -> tuple[Callable[[PyTree], PyTree], ...]:
         """What the student's parameters go through in the last stage, and so whenever it is used afterwards."""
         return self.objective_at(self.plan[-1]).through
+
+    def begin(self, state: TrainState) -> TrainState:
+        """The state before the first step, of one network or of several, where its parameters were trained before."""
+        pruning = self.objective.pruning
+        if pruning is None:
+            return state
+        return self._over_members(lambda state: prune_first(state, pruning, trained=True), state)
 
     def enter(self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState) -> TrainState | None:
         """What the beginning of a stage makes of the state, of one network or of several; None where it leaves it.

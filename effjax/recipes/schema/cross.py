@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effjax.errors import nearest
+from effjax.recipes.schema.fields import plain
+from effjax.recipes.schema.run_keys import Pruning
 
 _SEEDS = 2**32  # of networks: what draws are made of
 
@@ -27,6 +29,7 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if run["batch_size"] % run["accumulate"]:
             yield f"{key}.accumulate={run['accumulate']} does not divide {key}.batch_size={run['batch_size']}"
         yield from _teacher_problems(config, run, key)
+        yield from _pruning_problems(run, key)
         yield from _pacing_problems(config, run["pacing"], f"{key}.pacing")
 
 
@@ -59,6 +62,15 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
             yield f"{where}.run={source['run']!r}; {nearest(source['run'], config['runs'])}"
         if not set(source["seeds"]) <= set(seeds):
             yield f"{where}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}"
+
+
+def _pruning_problems(run: Mapping[str, Any], key: str) -> Iterator[str]:
+    if "sparsity" not in run["plans"]:
+        for name, default in plain(Pruning()).items():
+            if run["pruning"][name] != default:
+                yield f"{key}.pruning.{name}={run['pruning'][name]!r}: nothing is pruned without {key}.plans.sparsity"
+    elif run["pruning"]["score"] == "saliency" and "trainable" in run["plans"]:
+        yield f"{key}.pruning.score='saliency': weights that {key}.plans.trainable leaves out have no gradient"
 
 
 def _pacing_problems(config: Mapping[str, Any], pace: Mapping[str, Any], key: str) -> Iterator[str]:

@@ -187,6 +187,7 @@ class TrainingExperiment(Experiment):
         start, origin = assembled.initial_state(seeds), dict(origin)
         if assembled.config["init"]:
             start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
+            start = jax.tree.map(np.asarray, assembled.job.begin(start))
         facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
         with run_held(folder, assembled.job.total_steps):
