@@ -1,6 +1,7 @@
-"""Steps that remove weights: exactly as many as the plan says, 0 wherever they lie, whatever the optimiser remembers."""
+"""Steps that remove weights: exactly as many as the plan says, and 0 wherever they lie in the state."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from toy import CLASSES, linear_teacher, make_batch, make_objective, quick_jit, 
 from effjax.errors import UserError
 from effjax.pruning import erk
 from effjax.pruning.paths import by_path
-from effjax.steps import init_state, make_optimizer, make_train_step, make_term
+from effjax.steps import init_state, make_optimizer, make_term, make_train_step
 from effjax.steps.pruning import Pruning
 from effjax.steps.sparsity import Level, Sparsity
 
@@ -66,7 +67,7 @@ def test_what_is_removed_is_0_in_parameters_average_and_moments(name):
     optimizer, options = OPTIMIZERS[name]
     states = run(pruned(), make_optimizer(optimizer, 0.05, **options), ema_decay=0.5, accumulate=2)
     moments = 1 if name == "sgd" else 2
-    for before, state in zip(states, states[1:], strict=False):
+    for before, state in itertools.pairwise(states):
         assert assert_zero_where_removed(state) == 2 * (2 + moments)
         jax.tree.map(lambda new, old: np.testing.assert_array_equal(new & ~old, False), state.masks, before.masks)
         kept, size = kept_share(state.masks)
@@ -101,7 +102,7 @@ def test_it_is_gradient_descent_on_what_magnitudes_leave():
 
 def test_masks_are_looked_at_every_so_many_steps_and_at_corners():
     states = run(pruned(every=3))
-    changed = [kept_share(a.masks) != kept_share(b.masks) for a, b in zip(states, states[1:], strict=False)]
+    changed = [kept_share(a.masks) != kept_share(b.masks) for a, b in itertools.pairwise(states)]
     assert [step + 1 for step, one in enumerate(changed) if one] == [3, 6]
     assert kept_share(states[6].masks) == kept_share(states[-1].masks)
     jax.tree.map(np.testing.assert_array_equal, states[6].masks, states[-1].masks)
@@ -124,7 +125,7 @@ def test_weights_are_exchanged_at_one_sparsity_until_a_share_of_the_run(renewal)
     states = run(pruned(CONSTANT, renewal=renewal, scope="layer", every=2, until=0.75), optimizer, ema_decay=0.5)
     first = {path: int(leaf.sum()) for path, leaf in by_path(states[0].masks).items()}
     moved = []
-    for before, state in zip(states, states[1:], strict=False):
+    for before, state in itertools.pairwise(states):
         assert assert_zero_where_removed(state) == 2 * 4
         new, old = by_path(state.masks), by_path(before.masks)
         assert {path: int(leaf.sum()) for path, leaf in new.items()} == first
@@ -223,7 +224,8 @@ def test_without_pruning_the_state_holds_no_masks():
     state = quick_jit(lambda: init_state(objective, optimizer, 3, BATCH))()
     assert state.masks == ()
     new, metrics = quick_jit(make_train_step(objective, optimizer))(state, BATCH)
-    assert new.masks == () and "sparsity" not in metrics
+    assert new.masks == ()
+    assert "sparsity" not in metrics
 
 
 def test_the_share_that_is_removed_is_measured():
@@ -235,12 +237,18 @@ def test_the_share_that_is_removed_is_measured():
 
 
 BAD = {
-    "falls": (lambda: Sparsity(((0, Level(0.5)), (3, Level(0.4))), 8), r"falls from 0\.5 to 0\.4 at step 3: .*come back"),
+    "falls": (
+        lambda: Sparsity(((0, Level(0.5)), (3, Level(0.4))), 8),
+        r"falls from 0\.5 to 0\.4 at step 3: .* come",
+    ),
     "ramp of groups": (lambda: Pruning(RAMP, structure="2:4"), r"structure='2:4' is 0 or 0\.5, at once"),
     "other share": (lambda: Pruning(CONSTANT, structure="2:4"), r"structure='2:4' is 0 or 0\.5, at once"),
     "scope of groups": (lambda: Pruning(structure="2:4", scope="erk"), r"scope='erk': 2:4 compares within its groups"),
     "structure": (lambda: Pruning(structure="wieghts"), r"structure='wieghts'; allowed: .*did you mean 'weights'"),
-    "ramp of rigl": (lambda: Pruning(RAMP, renewal="rigl"), r"renewal='rigl' exchanges .* at one sparsity from the sta"),
+    "ramp of rigl": (
+        lambda: Pruning(RAMP, renewal="rigl"),
+        r"renewal='rigl' exchanges .* at one sparsity",
+    ),
     "score of rigl": (lambda: Pruning(CONSTANT, renewal="rigl", score="saliency"), r"score='saliency'.*magnitudes"),
     "saliency": (lambda: Pruning(CONSTANT, score="saliency"), r"score='saliency' needs a gradient first"),
     "until": (lambda: Pruning(RAMP, renewal="sr_ste", until=0.5), r"reached at step 6, masks are renewed until step 4"),
@@ -273,5 +281,6 @@ def test_a_ramp_rises_and_comes_to_what_it_says():
         ramp = Sparsity(((0, Level(0.05)), (3, Level(final, ramp=True)), (50, Level(final))), 60)
         values = [float(ramp(step)) for step in range(60)]
         assert values == sorted(values)
-        assert values[50] == np.float32(final) and values[2] == values[3] == np.float32(0.05)
+        assert values[50] == np.float32(final)
+        assert values[2] == values[3] == np.float32(0.05)
         assert (ramp.corners, ramp.settled, ramp.start) == ((0, 3, 50, 60), 50, 0.05)
