@@ -1,14 +1,15 @@
 """Pruned networks with and without a teacher: 80 %, 90 %, two of four, and sparse from the first step to the last.
 
   python -m launch.data --dataset=digits --data_dir=data
-  python -m launch.train --config=configs/compress/prune_digits.py --workdir=runs/prune --results=results/prune_digits.md
+  python -m launch.train --config=configs/compress/prune_digits.py --workdir=runs/prune --results=results/prune.md
 
-On 5,000 real digits, an S-CNN whose first kernel stays dense. Gradual pruning removes the smallest weights along a cubic
-ramp, half-way through training; two of four are removed at once, after a third of it; RigL is as sparse from its first
-step on, and exchanges weights. All have one length. The teacher is the dense network, whose answers are stored: each
-pruned network learns once from labels alone, and once from them and the teacher. The control of every taught network is
-the same one without a teacher, and the dense network is taught too: what a teacher gives is not what pruning costs.
-Cost: about an hour on two CPU cores. Expected: a table in results/prune_digits.md. Variant ``tiny``: a minute, no
+On 5,000 real digits, an S-CNN whose first kernel stays dense. Gradual pruning removes the smallest weights along a
+cubic ramp, from a tenth to six tenths of training; two of four are removed at once, after three tenths of it; RigL is as
+sparse from its first step on, and exchanges weights. All have one length. The teacher is the dense network, whose
+answers are stored: each pruned network learns once from labels alone, and once from them and the teacher. The control of
+every taught network is the same one without a teacher, and the dense network is taught too: what a teacher gives is not
+what pruning costs.
+Cost: one to two hours on two CPU cores. Expected: a table in results/prune.md. Variant ``tiny``: minutes, no
 result.
 
 Sources: Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878), Mishra et al. 2021 (https://arxiv.org/abs/2104.08378),
@@ -23,7 +24,7 @@ RENEWED = 20  # steps between two looks at the masks, a quarter of an epoch
 
 
 def ramp(sparsity: float):
-    """From dense to a sparsity between a tenth and six tenths of the run."""
+    """From dense to a sparsity, between a tenth and six tenths of the run."""
     return (0.0, 0.0), (0.1, f"cubic {sparsity}"), (0.6, sparsity)
 
 
@@ -42,7 +43,7 @@ def get_config(variant: str = ""):
     config.num_seeds = 1 if variant else 5
     config.view.mean, config.view.std = (0.13,), (0.31,)
 
-    dense = schema.run(label="dense: S-CNN", model={"name": "scnn"}, epochs=20.0, batch_size=50)
+    dense = schema.run(label="dense: S-CNN", model={"name": "scnn"}, epochs=12.0, batch_size=50)
     taught = schema.teacher_of_run("dense", cached="float32")
     runs = {"dense": dense, "dense_taught": schema.distilled(dense, "dense, taught", KD, taught)}
     for name, (label, plan, pruning) in WAYS.items():

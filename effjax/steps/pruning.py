@@ -102,7 +102,7 @@ class Pruning:
         """
         paths = pruning.prunable(student)
         if self.dense and paths:
-            path_mask({"student": tree_of(dict.fromkeys(paths, student), student)}, self.dense, key="pruning.dense")
+            path_mask({"student": tree_of(dict.fromkeys(paths, 0), student)}, self.dense, key="pruning.dense")
         left = tuple(path for path in paths if not (self.dense and re.fullmatch(self.dense, f"student/{path}")))
         if not left:
             said = f"pruning.dense={self.dense!r} leaves" if paths else "the model has"
