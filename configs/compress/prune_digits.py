@@ -4,11 +4,11 @@
   python -m launch.train --config=configs/compress/prune_digits.py --workdir=runs/prune --results=results/prune.md
 
 On 5,000 real digits, an S-CNN whose first kernel stays dense. Gradual pruning removes the smallest weights along a
-cubic ramp, from a tenth to six tenths of training; two of four are removed at once, after three tenths of it; RigL is as
-sparse from its first step on, and exchanges weights. All have one length. The teacher is the dense network, whose
-answers are stored: each pruned network learns once from labels alone, and once from them and the teacher. The control of
-every taught network is the same one without a teacher, and the dense network is taught too: what a teacher gives is not
-what pruning costs.
+cubic ramp, from a tenth to six tenths of training; two of four are removed at once, after three tenths of it; RigL is
+as sparse from its first step on, and exchanges weights. All have one length. The teacher is the dense network, whose
+answers are stored: each pruned network learns once from labels alone, and once from them and the teacher. The control
+of every taught network is the same one without a teacher, and the dense network is taught too: what a teacher gives is
+not what pruning costs.
 Cost: one to two hours on two CPU cores. Expected: a table in results/prune.md. Variant ``tiny``: minutes, no
 result.
 

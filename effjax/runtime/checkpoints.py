@@ -277,6 +277,15 @@ def read_variables(
     return jax.tree.map(lambda x: x if member is None else np.asarray(x[member]), variables)
 
 
+def read_masks(directory: str | Path, step: int) -> PyTree:
+    """Reads which of a student's weights are kept, see :mod:`effjax.steps.student_masks`.
+
+    Raises:
+      DamagedCheckpoint: if it cannot be read, or is not what was written.
+    """
+    return _read_item(directory, step, "model", read_meta(directory, step))["masks"]
+
+
 def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
     """Reads what a run has recorded of each example, as :func:`effjax.steps.init_records` lays it out.
 

@@ -226,6 +226,15 @@ class Pruning:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Rewind:
+    """A run that starts where another was at an early step."""
+
+    run: str = needed(_SOME, "another run of the experiment, of the same model")
+    step: int = key(0, whole(0, LONG), "of its steps, which it must have kept a checkpoint of; 0: before its first")
+    masks: str = key("", text(), "a run whose removed weights are removed from the start; empty: none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """A student, what it minimises, and how long."""
 
@@ -233,6 +242,11 @@ class Run:
     model: Model = part(Model, "the network")
     init: str = key(
         "", text(), "what to start from: `shipped` (weights that a package ships), or a .pth or .safetensors file"
+    )
+    rewind: Rewind | None = key(
+        None,
+        keys_of(Rewind, optional=True),
+        "another run's early parameters to start from; empty: those that are drawn",
     )
     without_classes: Sequence[str] = key((), names(), "names of classes that are left out of this run's training set")
     num_seeds: int = key(
