@@ -78,7 +78,10 @@ MISTAKES = {
         lambda c: c.runs.second.pruning.update(scope="erk"),
         r"pruning\.scope must be the same, 'global', not 'e",
     ),
-    "model": (lambda c: c.runs.second.model.update(widths=(9,)), r"rewind\.run='run': both must have the same model"),
+    "model": (
+        lambda c: c.runs.second.model.update(widths=(9,)),
+        r"rewind\.run='run': config\.runs\.run\.model must be",
+    ),
     "seeds": (lambda c: c.update(num_seeds=2) or c.runs.run.update(num_seeds=1), r"has more seeds, 2, than it"),
     "together": (lambda c: c.update(num_seeds=2, seeds_together=True), r"second\.rewind: networks that train together"),
     "folds": (lambda c: c.runs.second.update(folds=2), r"second\.rewind: networks that train together have none"),

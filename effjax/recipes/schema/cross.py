@@ -86,7 +86,7 @@ def _rewind_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str
         if name and name not in runs:
             yield f"{key}.rewind.{part}={name!r}; {nearest(name, runs)}"
         elif name and (runs[name]["model"] != run["model"] or "image_size" in {**runs[name]["plans"], **run["plans"]}):
-            yield f"{key}.rewind.{part}={name!r}: both must have the same model, at one image size"
+            yield f"{key}.rewind.{part}={name!r}: config.runs.{name}.model must be {key}.model, at one image size"
         elif name and _seeds(config, runs[name]) < _seeds(config, run):
             yield f"{key}.rewind.{part}={name!r}: {key} has more seeds, {_seeds(config, run)}, than it"
     masks = runs.get(rewind["masks"])
@@ -106,7 +106,8 @@ def _ticket_problems(masks: Mapping[str, Any], run: Mapping[str, Any], key: str)
         if masks["pruning"][name] != run["pruning"][name]:
             yield f"{key}: pruning.{name} must be the same, {masks['pruning'][name]!r}, not {run['pruning'][name]!r}"
     last, first = (
-        Level.read(pieces[at][1]) for pieces, at in ((masks["plans"]["sparsity"], -1), (run["plans"]["sparsity"], 0))
+        next((Level.read(value) for _, value in pieces), None)
+        for pieces in (masks["plans"]["sparsity"][::-1], run["plans"]["sparsity"])
     )
     if last and first and (first.ramp or first.sparsity != last.sparsity):
         yield f"{key} ends at a sparsity of {last.sparsity:g}: let plans.sparsity begin with it"
