@@ -69,6 +69,8 @@ class Pruning:
 
     def _check_plan(self, pattern: tuple[int, int] | None) -> None:
         """Refuses a plan of sparsities that such masks cannot follow."""
+        if not any(level.sparsity for _, level in self.sparsity.pieces):
+            raise ValueError("sparsity is 0 from the first step to the last: nothing is removed; leave the plan out")
         if pattern:
             share = 1 - pattern[0] / pattern[1]
             for _, level in self.sparsity.pieces:

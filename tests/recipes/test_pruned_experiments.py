@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_loops import loops
 
+from configs.compress import prune_digits
 from effjax.errors import UserError
 from effjax.pruning import erk
 from effjax.pruning.paths import by_path
@@ -173,3 +174,12 @@ def test_mistakes_are_one_line_before_anything_is_trained(tmp_path, data_dir, na
         TrainingExperiment(config.to_dict(), tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variant", ["", "tiny"])
+def test_the_experiment_on_digits_is_one(variant):
+    config = prune_digits.get_config(variant)
+    schema.check(config.to_dict())
+    pruned = [run for run in config.runs.values() if run.plans]
+    assert len(pruned) == 8
+    assert [len(run.teachers) for run in pruned] == [0, 1] * 4

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_step_devices import AXIS, over, shards
 from toy import CLASSES, linear_teacher, make_batch, make_objective, quick_jit, teacher_matrix
 
 from effjax.errors import UserError
@@ -236,7 +237,18 @@ def test_the_share_that_is_removed_is_measured():
     np.testing.assert_allclose(metrics["sparsity"].compute(), 1 - kept / size, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"renewal": "rigl", "scope": "erk"}, {"score": "saliency"}], ids=str)
+def test_devices_together_remove_what_one_removes(options):
+    sparsity = CONSTANT if "renewal" in options else Sparsity(((0, Level(0.0)), (1, Level(0.6))), STEPS)
+    objective, optimizer = pruned(sparsity, **options), make_optimizer("adam", 0.05)
+    states = run(objective, optimizer, 2)
+    new, _ = over(make_train_step(objective, optimizer, axis_name=AXIS), 4)(states[0], shards(BATCH, 4))
+    jax.tree.map(np.testing.assert_array_equal, new.masks, states[1].masks)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), new.params, states[1].params)
+
+
 BAD = {
+    "nothing": (lambda: Pruning(Sparsity(((0, Level(0.0)),), 8)), r"sparsity is 0 from the first step to the last"),
     "falls": (
         lambda: Sparsity(((0, Level(0.5)), (3, Level(0.4))), 8),
         r"falls from 0\.5 to 0\.4 at step 3: .* come",
