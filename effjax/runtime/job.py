@@ -28,6 +28,7 @@ from effjax.steps import (
 )
 from effjax.steps.axes import on_axis
 from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
+from effjax.steps.state import prune_first
 from effjax.typing import PyTree
 
 #: Training images that a network is calibrated on, and how many go through it at a time.
@@ -134,7 +135,9 @@ class Job:
         """Evaluations after this step count towards the best: from where all that makes them unlike stays as it is."""
         moving = [name for name, setting in SETTINGS.items() if not setting.keeps_best]
         last = [self.plan[-1].get(name) for name in moving]
-        return next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        changed = next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        pruned = self.objective.pruning.settled if self.objective.pruning else 0
+        return max(changed, min(pruned, self.total_steps - 1))  # the end always counts
 
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
@@ -144,6 +147,13 @@ class Job:
     def network_at_end(self) -> Network:
         """The network as it is in the last stage, and so whenever it is used afterwards, at its images' own size."""
         return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
+
+    def begin(self, state: TrainState) -> TrainState:
+        """The state before the first step, of one network or of several, where its parameters were trained before."""
+        pruning = self.objective.pruning
+        if pruning is None:
+            return state
+        return self._over_members(lambda state: prune_first(state, pruning, trained=True), state)
 
     def enter(
         self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState, *, abstract: bool = False

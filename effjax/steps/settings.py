@@ -2,10 +2,11 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from effjax import models
@@ -13,7 +14,9 @@ from effjax.errors import check_known
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
 from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
+from effjax.steps.pruning import Pruning
 from effjax.steps.resolution import resize_state
+from effjax.steps.sparsity import RAMP, Level, Sparsity
 from effjax.steps.state import TrainState
 
 Value = Any
@@ -55,6 +58,20 @@ class Entry(NamedTuple):
     images: Callable[[], Iterable[jax.Array]]
 
 
+def piecewise(pieces: Sequence[tuple[int, Value]], _: int) -> optax.Schedule:
+    """A piecewise constant schedule of the global step.
+
+    >>> float(piecewise([(0, 1.0), (4, 5.0)], 8)(4))
+    5.0
+    """
+
+    def at(step: jax.typing.ArrayLike) -> jax.Array:
+        index = jnp.searchsorted(jnp.asarray([start for start, _ in pieces]), step, side="right") - 1
+        return jnp.asarray([value for _, value in pieces], jnp.float32)[index]
+
+    return at
+
+
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """Something that may have another value in another stage of a run.
@@ -65,6 +82,7 @@ class Setting:
         looks at it.
       apply: from the objective and a value (of a schedule, the schedule) to the objective as it is then.
       enter: what the beginning of a stage does to the state of one network; None: nothing.
+      schedule: of a schedule, from ``(first step, value)`` pairs and the steps of the run to a function of the step.
       read: what a value in a plan stands for.
       check: what is wrong with a value, in words; None: nothing.
       keeps_best: whether what was measured before the value changed may still be the best of the run.
@@ -76,6 +94,7 @@ class Setting:
     kind: Literal["program", "schedule", "feed"]
     apply: Callable[[Objective, Value], Objective] = lambda objective, _: objective
     enter: Callable[[TrainState, Entry], TrainState] | None = None
+    schedule: Callable[[Sequence[tuple[int, Value]], int], Callable] = piecewise
     read: Callable[[Value, Subject], Value] = lambda value, _: value
     check: Callable[[Value, Subject], str | None] = lambda *_: None
     keeps_best: bool = True
@@ -129,6 +148,17 @@ def _magnitude_problem(_: Value, subject: Subject) -> str | None:
     return "config.view.operations=0: nothing has a magnitude; 2 is usual"
 
 
+def _sparse(objective: Objective, sparsity: Sparsity) -> Objective:
+    pruning = dataclasses.replace(objective.pruning or Pruning(), sparsity=sparsity)
+    return dataclasses.replace(objective, pruning=pruning)
+
+
+def _sparsity_problem(value: Value, _: Subject) -> str | None:
+    if isinstance(value, Level):
+        return None
+    return f'{value!r} must be a number from 0 to below 1, or a ramp to one, such as "{RAMP} 0.9"'
+
+
 #: In the order in which the beginning of a stage does what they ask for.
 SETTINGS: dict[str, Setting] = {
     "terms": Setting("program", apply=_terms),
@@ -143,6 +173,13 @@ SETTINGS: dict[str, Setting] = {
         reshapes=True,
     ),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
+    "sparsity": Setting(
+        "schedule",
+        apply=_sparse,
+        schedule=lambda pieces, total: Sparsity(tuple(pieces), total),
+        read=lambda value, _: Level.read(value) or value,  # what it is not, is refused as it was given
+        check=_sparsity_problem,
+    ),
     "data": Setting("feed", keeps_best=False),
     "bits": Setting(
         "program",

@@ -23,6 +23,7 @@ PLANS = {
     "trainable": ("student/classifier/.*", ".*"),
     "image_size": (20, 28),
     "magnitude": (0.0, 5.0),
+    "sparsity": (0.0, "cubic 0.8"),
     "data": ("train", "train+more"),
     "bits": (None, "w8a8"),
 }
@@ -40,6 +41,8 @@ def planned(config, setting):
         run.model = {"name": "vit", "patch": 4, "dim": 6, "heads": 1, "blocks": 1}
     elif setting == "magnitude":
         config.view.operations = 1
+    elif setting == "sparsity":
+        run.pruning.every = 1
     elif setting == "data":
         config.data.also = {"more": "digits"}
     return config
@@ -79,7 +82,7 @@ def test_it_goes_on_at_its_switch_with_the_same_bits(tmp_path, data_dir, monkeyp
     assert checkpoints.steps(resumed_folder / "checkpoints") == checkpoints.steps(folder / "checkpoints")
 
 
-@pytest.mark.parametrize("setting", ["trainable", "image_size"])
+@pytest.mark.parametrize("setting", ["trainable", "image_size", "sparsity"])
 def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setting):
     config = experiment(data_dir, setting, "together")
     # Adam would make much of what are but rounding errors: the gradient of a bias of attention's keys.

@@ -37,6 +37,7 @@ from effjax.steps import (
     TrainState,
     make_term,
 )
+from effjax.steps.pruning import Pruning
 from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
 
@@ -146,12 +147,15 @@ def assemble(
         inputs=task.inputs,
         metrics=task.metrics,
         outcome=task.outcome,
+        pruning=Pruning(**config["pruning"]) if "sparsity" in config["plans"] else None,
     )
     subject = Subject(objective, train[0]["image"].shape)
     plan, objective = make_plan(key, config["plans"], total, granule, subject)
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
     drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
+    if objective.pruning is not None:
+        _check_prunable(key, drawing, plan[0])
     if config["record"]:
         if task.outcome is None:
             raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
@@ -183,6 +187,18 @@ def assemble(
     network = dataclasses.replace(job.network_at_end, view=datasets.view)
     predict = predictor(network, backend, eval_batch_size)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+
+
+def _check_prunable(key: str, drawing: Drawing, stage: Stage) -> None:
+    """Refuses to prune a network that has nothing that can be.
+
+    Raises:
+      UserError: naming what leaves nothing.
+    """
+    try:
+        jax.eval_shape(functools.partial(drawing.one, stage), np.uint32(0))
+    except UserError as error:
+        raise UserError(f"{key}.{error}") from error
 
 
 def _is_reshaped(plan: Sequence[Stage]) -> bool:

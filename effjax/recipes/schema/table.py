@@ -11,7 +11,7 @@ from effjax.recipes.schema.experiment_keys import Experiment
 from effjax.recipes.schema.fields import ABSENT, keys_of, plain
 from effjax.recipes.schema.loop_keys import Outliers, Query, Stream
 from effjax.recipes.schema.rules import Each, Either, Keys, Node
-from effjax.recipes.schema.run_keys import Pacing, Teacher
+from effjax.recipes.schema.run_keys import Pacing, Rewind, Teacher
 
 _HEAD = """\
 # Every key of a config
@@ -24,6 +24,7 @@ not what it may be: one line names the key, the value and what is allowed. This 
 #: What makes the mappings that a config does not have from the start.
 _MADE_BY = {
     Pacing: "schema.paced",
+    Rewind: "schema.rewound",
     Query: "schema.query",
     Outliers: "schema.outliers",
     Stream: "schema.stream",

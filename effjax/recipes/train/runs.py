@@ -28,6 +28,7 @@ from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
+from effjax.recipes.train.rewound import check_rewound, rewound
 from effjax.runtime import Fitted, fit
 from effjax.steps import Together
 from effjax.typing import PyTree
@@ -73,6 +74,8 @@ class TrainingExperiment(Experiment):
         )
         self.runs[name].check()
         check_start(key, self.runs[name], self.datasets)
+        if run["rewind"]:
+            check_rewound(key, self.runs[name], self.runs)
 
     def _members(self, name: str, run: Mapping[str, Any]) -> Together | None:
         """The networks of a run that train in one program.
@@ -86,8 +89,9 @@ class TrainingExperiment(Experiment):
         elif self.config["seeds_together"] and run["num_seeds"] != 1:
             # A teacher of one seed, for students of many, is one network as ever.
             members = Together(len(self.seeds_of(name)), "seeds")
-        if members and run["init"]:
-            raise UserError(f"{key}.init: networks that train together have none")
+        for part in ("init", "rewind") if members else ():
+            if run[part]:
+                raise UserError(f"{key}.{part}: networks that train together have none")
         for teacher, source in run["teachers"].items() if members else ():
             if run["folds"] or (source["run"] and not source["seeds"]):
                 raise UserError(
@@ -140,7 +144,8 @@ class TrainingExperiment(Experiment):
         assembled, folder = self.runs[name], self.folder(name, seed)
         read, hashes = self._read_by_teachers(name, seed, done)
         folds = assembled.job.members
-        fitted = self._fit(name, folds.seeds(seed) if folds else seed, folder, read, hashes, self._rank(name, done))
+        seeds = folds.seeds(seed) if folds else seed
+        fitted = self._fit(name, seeds, folder, read, hashes, self._rank(name, done), lambda run: done[run, seed])
         last = TrainedRun(folder, fitted.last_step, 0 if folds else None)
         best_step = fitted.last_step if folds else cast(int, fitted.best_step)
         best = dataclasses.replace(last, step=best_step, best=bool(folds))
@@ -181,12 +186,16 @@ class TrainingExperiment(Experiment):
         folder: Path,
         frozen: Mapping[str, Any],
         hashes: Mapping[str, str],
-        origin: Mapping[str, str],
+        origin: Mapping[str, Any],
+        ended: Callable[[str], FinishedRun] | None = None,
     ) -> Fitted:
         assembled = self.runs[name]
         start, origin = assembled.initial_state(seeds), dict(origin)
         if assembled.config["init"]:
             start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
+            start = jax.tree.map(np.asarray, assembled.job.begin(start))
+        if assembled.config["rewind"]:
+            start, origin["rewind"] = rewound(start, assembled, cast(int, seeds), self.runs, cast(Any, ended))
         facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
         with run_held(folder, assembled.job.total_steps):
