@@ -8,9 +8,11 @@
 
 from effjax.models.count import count_params, flops
 from effjax.models.deployed import Graph, deploy
+from effjax.models.deployed.channels import channel_groups
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
+from effjax.models.narrow import Narrow
 from effjax.models.registry import NAMES, create, options
 from effjax.models.taps import Outputs, params_up_to, tap_paths
 
@@ -18,7 +20,9 @@ __all__ = [
     "NAMES",
     "Classifier",
     "Graph",
+    "Narrow",
     "Outputs",
+    "channel_groups",
     "count_params",
     "create",
     "deploy",
