@@ -40,6 +40,7 @@ class Narrow(nn.Module):
     multiple_of: int = 8
 
     def setup(self):
+        """Its variables are called as the whole model's."""
         nn.share_scope(self, self.wide)
 
     def __call__(self, images: jax.Array, *args: Any, **options: Any) -> Outputs:

@@ -14,6 +14,7 @@ from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
 from effjax.runtime.programs import Programs, block_length
 from effjax.steps import (
+    Network,
     Objective,
     Together,
     TrainState,
@@ -127,9 +128,9 @@ class Job:
         return apply_settings(self.objective.restrict(self.objective.terms), stage.settings)
 
     @property
-    def through_at_end(self) -> tuple[Callable[[PyTree], PyTree], ...]:
-        """What the student's parameters go through in the last stage, and so whenever it is used afterwards."""
-        return self.objective_at(self.plan[-1]).through
+    def network_at_end(self) -> Network:
+        """The student as it is in the last stage, and so whenever it is used afterwards, on whole images."""
+        return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
 
     def enter(self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState) -> TrainState | None:
         """What the beginning of a stage makes of the state, of one network or of several; None where it leaves it.
@@ -142,14 +143,22 @@ class Job:
         """
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
-        one = _one(shapes) if self.members else shapes
+        one, seen = _one(shapes) if self.members else shapes, (self.objective_at(before).network, self._reads(before))
         for name, begin in changed.items():
-            entry = Entry(before.get(name), stage.get(name), self.optimizer, one)
+            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, *seen)
             try:
                 state = self._over_members(lambda state, begin=begin, entry=entry: begin(state, entry), state)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
         return state if changed else None
+
+    def _reads(self, stage: Stage) -> tuple[int, int, int]:
+        """``(H, W, C)`` of the images that the student reads in a stage."""
+        example = spec(self.feed.example(dict(stage.settings)))
+        network = self.objective_at(stage).network
+        shapes = network.shapes(_one(example) if self.members else example)
+        _, *shape = shapes[network.inputs.index("image")].shape
+        return tuple(shape)
 
     def _over_members(self, function: Callable[[TrainState], TrainState], state: TrainState) -> TrainState:
         return over_members(function, (0,), unroll=True)(state) if self.members else function(state)

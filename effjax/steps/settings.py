@@ -8,7 +8,11 @@ from typing import Any, Literal, NamedTuple
 import optax
 
 from effjax import models
-from effjax.errors import check_known
+from effjax.errors import check_known, nearest
+from effjax.models.narrow import groups_of
+from effjax.pruning import channel_counts
+from effjax.steps.narrowing import MEASURES, Channels, narrow_state
+from effjax.steps.network import Network
 from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
 from effjax.steps.resolution import resize_state
@@ -40,12 +44,16 @@ class Entry(NamedTuple):
       value: the value from now on.
       optimizer: the run's.
       shapes: of one network's state in the stage that begins.
+      network: the student in the stage before.
+      image_shape: ``(H, W, C)`` of what its module reads there.
     """
 
     before: Value
     value: Value
     optimizer: optax.GradientTransformation
     shapes: TrainState
+    network: Network
+    image_shape: tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +118,23 @@ def _size_problem(size: Value, subject: Subject) -> str | None:
     return None
 
 
+def _with_channels(objective: Objective, value: Value) -> Objective:
+    return dataclasses.replace(objective, student=Channels.of(value).of_network(objective.student))
+
+
+def _narrowed(state: TrainState, entry: Entry) -> TrainState:
+    return narrow_state(state, entry.shapes, entry.network.module, Channels.of(entry.value), entry.image_shape)
+
+
+def _channels_problem(value: Value, subject: Subject) -> str | None:
+    channels = Channels.of(value)
+    if channels.by not in MEASURES:
+        return f"{channels.by!r} is not a measure of channels; {nearest(channels.by, MEASURES)}"
+    groups = groups_of(subject.objective.student, subject.image_shape)
+    channel_counts(groups, channels.keep, multiple_of=channels.multiple_of)
+    return None
+
+
 def _magnified(objective: Objective, magnitude: optax.Schedule) -> Objective:
     return dataclasses.replace(objective, view=objective.view.at_magnitude(magnitude))
 
@@ -124,6 +149,16 @@ def _magnitude_problem(_: Value, subject: Subject) -> str | None:
 SETTINGS: dict[str, Setting] = {
     "terms": Setting("program", apply=_terms),
     "trainable": Setting("program", apply=_trainable, read=_by_taps, enter=_restarted),
+    # Before the image size, which refuses whatever else has changed.
+    "channels": Setting(
+        "program",
+        apply=_with_channels,
+        check=_channels_problem,
+        enter=_narrowed,
+        keeps_best=False,
+        evaluated=True,
+        reshapes=True,
+    ),
     "image_size": Setting(
         "program",
         apply=_sized,

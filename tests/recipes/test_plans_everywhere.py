@@ -24,6 +24,7 @@ PLANS = {
     "image_size": (20, 28),
     "magnitude": (0.0, 5.0),
     "data": ("train", "train+more"),
+    "channels": (1.0, (0.5, "l2", 4)),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 
@@ -78,7 +79,7 @@ def test_it_goes_on_at_its_switch_with_the_same_bits(tmp_path, data_dir, monkeyp
     assert checkpoints.steps(resumed_folder / "checkpoints") == checkpoints.steps(folder / "checkpoints")
 
 
-@pytest.mark.parametrize("setting", ["trainable", "image_size"])
+@pytest.mark.parametrize("setting", ["trainable", "image_size", "channels"])
 def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setting):
     config = experiment(data_dir, setting, "together")
     # Adam would make much of what are but rounding errors: the gradient of a bias of attention's keys.
@@ -104,7 +105,7 @@ def stopping(feed, settings, seeds, start, stop, length):
 def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, setting):
     """Stopped at the switch of its first round, trained once more for the second, and at that of the second."""
     config = loops(data_dir, run=schema.query(predictions="ensemble", members=2, score="bald"))
-    config.active.update(initial=8, per_round=4, rounds=2, start="warm")
+    config.active.update(initial=8, per_round=4, rounds=2, start="cold" if setting == "channels" else "warm")
     config.data.train, config.data.test = "train[:40]", "validation[:100]"
     config.data.validation, config.view.shift = "validation[:100]", 0
     config = planned(config, setting).to_dict()
@@ -139,3 +140,10 @@ def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
     config = planned(loops(data_dir, run=schema.query()), "data").to_dict()
     with pytest.raises(UserError, match=r"config.runs.run.plans.data: labelling loops draw from what is labelled"):
         active.main(config, tmp_path)
+
+
+def test_a_round_does_not_start_whole_from_a_narrow_network(tmp_path, data_dir):
+    config = planned(loops(data_dir, run=schema.query()), "channels")
+    config.active.start = "warm"
+    with pytest.raises(UserError, match=r"plans.channels: with config.active.start='warm' .* take start='cold'$"):
+        active.main(config.to_dict(), tmp_path)

@@ -198,7 +198,7 @@ class ActiveExperiment(Experiment):
         if (kind, passes) not in predictors:
             batch = self.config["active"]["scoring_batch"]
             predictors[kind, passes] = PoolPredictor(
-                dataclasses.replace(assembled.job.objective.network, through=assembled.job.through_at_end),
+                assembled.job.network_at_end,
                 self.datasets.task.items,
                 kind,
                 backend=self.backend,

@@ -32,7 +32,6 @@ from effjax.recipes.build.planning import (
 from effjax.recipes.build.teachers import TeacherSpec
 from effjax.runtime import Backend, Job
 from effjax.steps import (
-    Network,
     Objective,
     Together,
     TrainState,
@@ -48,7 +47,7 @@ class AssembledRun:
 
     Attributes:
       config: the run's config, plain.
-      model: the student.
+      model: the student as it is at the end.
       job: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
@@ -181,9 +180,8 @@ def assemble(
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
-    network = Network(model, datasets.view, task.inputs, job.through_at_end)
-    predict = predictor(network, backend, eval_batch_size)
-    return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+    predict = predictor(dataclasses.replace(job.network_at_end, view=datasets.view), backend, eval_batch_size)
+    return AssembledRun(config, job.network_at_end.module, job, init, train, frozen, predict, pace, lookups)
 
 
 def _is_reshaped(plan: Sequence[Stage]) -> bool:

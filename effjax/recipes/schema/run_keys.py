@@ -31,6 +31,7 @@ from effjax.recipes.schema.rules import (
     tuples,
     whole,
 )
+from effjax.steps.narrowing import MEASURES, is_channels
 from effjax.steps.views import REDUCTIONS
 
 _SOME = text(empty=False)
@@ -173,9 +174,14 @@ class Teacher:
     image_size: int = key(0, whole(0, PIXELS), "that images are resized to for the teacher; 0 leaves them")
 
 
+_SHARE = number(0, 1, above=True)
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
+        "channels": pieces(
+            any_of(_SHARE, Rule(f"a list of it, of {', '.join(MEASURES)}, and of what to round to", is_channels)),
+            "the share of channels that are kept, or a list: it, what they are chosen by, what to round to",
+        ),
         "data": pieces(_SOME, "sources joined by +"),
         "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),
         "magnitude": pieces(number(0, 10), "a magnitude from 0 to 10"),

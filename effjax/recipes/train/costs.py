@@ -65,7 +65,7 @@ def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
     for stage in job.plan:
         size = stage.get("image_size", min(height, width))
         shape = (round(height * size / min(height, width)), round(width * size / min(height, width)), channels)
-        each = models.flops(run.assembled.model, shape) * job.batch_size
+        each = models.flops(job.objective_at(stage).student, shape) * job.batch_size
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 
