@@ -138,6 +138,8 @@ def _follow(found: _Channels, graph: Graph, node: Node, read: list[np.ndarray]) 
             return _layer(found, node, *read)
         case ops.Affine():
             return _affine(found, node, *read)
+        case ops.Stored() if _same_for_all(node.constants["value"]):
+            return np.full(size, _NONE)
         case ops.Clip() | ops.Power() | ops.Pool():
             followed = read[0]
         case ops.Elementwise():
@@ -186,8 +188,8 @@ def _layer(found: _Channels, node: Node, read: np.ndarray) -> np.ndarray:
 
 def _affine(found: _Channels, node: Node, read: np.ndarray) -> np.ndarray:
     fits = [_lies_along(found, source, read) for one in node.constants.values() for source in _variables(one)]
-    given = [one.array for one in node.constants.values() if one.array is not None]
-    if not all(fits) or not _keeps_apart(node) or any(array.size > 1 for array in given):
+    given = [one for one in node.constants.values() if one.array is not None and one.array.ndim]
+    if not all(fits) or not _keeps_apart(node) or not all(map(_same_for_all, given)):
         found.freeze(read)
     return read
 
@@ -198,6 +200,11 @@ def _lies_along(found: _Channels, source: Constant, labels: np.ndarray) -> bool:
         found.lie(source.path, -1, labels)
         return True
     return math.prod(source.shape) == 1
+
+
+def _same_for_all(constant: Constant) -> bool:
+    """Whether an array is given, and has one number for all channels."""
+    return constant.array is not None and bool(np.all(constant.array == constant.array[..., :1]))
 
 
 def _variables(constant: Constant) -> Iterator[Constant]:
