@@ -50,6 +50,7 @@ class Narrow(nn.Module):
         with nn.intercept_methods(functools.partial(_with_width, widths)):
             return self.wide(images, *args, **options)
 
+    @nn.nowrap
     def clone(self, *, taps: tuple[str, ...] | None = None, **changes: Any) -> "Narrow":
         """The same model with other taps."""
         if taps is not None:
@@ -69,8 +70,10 @@ class Narrow(nn.Module):
 
 def _with_width(widths: Mapping[str, int], following: Callable, args: Any, options: Any, context: Any) -> Any:
     """Gives a layer its number of channels just before it makes its variables."""
-    layer, width = context.module, widths.get("/".join(context.module.path))
-    if width is not None and context.method_name == "__call__" and isinstance(layer, nn.Conv | nn.Dense):
+    layer = context.module
+    if not isinstance(layer, nn.Conv | nn.Dense) or context.method_name != "__call__":
+        return following(*args, **options)
+    if (width := widths.get("/".join(layer.path))) is not None:
         if getattr(layer, "feature_group_count", 1) == layer.features:  # a depthwise one
             object.__setattr__(layer, "feature_group_count", width)
         object.__setattr__(layer, "features", width)  # made for this call alone, but frozen by flax
@@ -120,7 +123,8 @@ def groups_of(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[Cha
       UserError: if no channel of the model can be removed.
     """
     plain = module.clone(taps=())
-    groups = channel_groups(deploy(plain, _shapes(plain, image_shape), image_shape))
+    with jax.ensure_compile_time_eval():  # a narrow network asks while it is traced
+        groups = channel_groups(deploy(plain, _shapes(plain, image_shape), image_shape))
     if not groups:
         raise UserError(f"{_name(module)}: no channel of this network can be removed without changing others")
     return groups

@@ -86,7 +86,7 @@ def arrivals(module, variables, shape):
             if is_layer(context.module):
                 made = jax.eval_shape(lambda: following(*args, **options))
                 sizes[name] = made.shape[-1]
-                return 2 + jnp.zeros(made.shape) + (shifts[name] if name in shifts else 0)
+                return 2 + jnp.zeros(made.shape) + shifts.get(name, 0)
             if isinstance(context.module, nn.BatchNorm):
                 return args[0]
             stride = getattr(context.module, "stride", 1)
