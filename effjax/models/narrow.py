@@ -123,8 +123,7 @@ def groups_of(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[Cha
       UserError: if no channel of the model can be removed.
     """
     plain = module.clone(taps=())
-    with jax.ensure_compile_time_eval():  # a narrow network asks while it is traced
-        groups = channel_groups(deploy(plain, _shapes(plain, image_shape), image_shape))
+    groups = channel_groups(deploy(plain, _shapes(plain, image_shape), image_shape))
     if not groups:
         raise UserError(f"{_name(module)}: no channel of this network can be removed without changing others")
     return groups

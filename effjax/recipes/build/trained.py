@@ -109,7 +109,7 @@ class TrainedRun:
             "params": functools.reduce(lambda x, change: change(x), self._bare.through, variables["params"]),
         }
 
-    @functools.cached_property
+    @property
     def _bare(self) -> Network:
         """The network as it was in the stage of the checkpoint's step.
 

@@ -179,8 +179,9 @@ _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
         "channels": pieces(
-            any_of(_SHARE, Rule(f"a list of it, of {', '.join(MEASURES)}, and of what to round to", is_channels)),
-            "the share of channels that are kept, or a list: it, what they are chosen by, what to round to",
+            any_of(_SHARE, Rule("", is_channels)),
+            f"the share of channels that are kept, above 0; or a list of it, of what they are chosen by "
+            f"({', '.join(MEASURES)}), and of what their numbers are multiples of",
         ),
         "data": pieces(_SOME, "sources joined by +"),
         "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),
