@@ -12,6 +12,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models.deployed import deploy
 from effjax.models.deployed.channels import channel_groups
+from effjax.models.layers import check_inputs
 from effjax.models.taps import Outputs
 from effjax.pruning import ChannelGroup, channel_counts, remove_channels
 
@@ -45,6 +46,7 @@ class Narrow(nn.Module):
 
     def __call__(self, images: jax.Array, *args: Any, **options: Any) -> Outputs:
         """As the whole model is called."""
+        check_inputs(images, None)
         whole = self.wide.clone(parent=None, name=None)
         widths = layer_widths(whole, self.keep, self.multiple_of, images.shape[1:])
         with nn.intercept_methods(functools.partial(_with_width, widths)):
