@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from effjax.errors import UserError
 _AGAIN = "remove it, then run the same command again"
 #: How the names of files end that are still being written. Nobody reads them; :func:`sweep` removes old ones.
 PARTIAL = ".partial"
+_SEAL = "seal"
 
 _WHAT_TO_DO = {
     errno.ENOSPC: "make room, then run the same command again",
@@ -45,6 +46,8 @@ def storage_message(error: OSError, path: str | os.PathLike[str] | None = None) 
       path: of the file, where the error does not name it.
     """
     where = error.filename if error.filename is not None else path
+    if path is not None and str(where).endswith(PARTIAL):  # which is nobody's but ours
+        where = path
     said = error.strerror or str(error)
     what = _WHAT_TO_DO.get(error.errno or 0, "")
     return f"{where}: {said[:1].lower()}{said[1:]}" + (f": {what}" if what else "")
@@ -56,6 +59,11 @@ def storage_fault(error: Exception) -> OSError | None:
         return error
     code = next((code for code in _WHAT_TO_DO if os.strerror(code) in str(error)), None)
     return None if code is None else OSError(code, os.strerror(code))
+
+
+def home_expanded(path: str | os.PathLike[str]) -> Path:
+    """A path whose ``~`` is the home it means; one of nobody's home, which no folder is called, stays as it is."""
+    return Path(os.path.expanduser(path))
 
 
 @contextlib.contextmanager
@@ -120,9 +128,18 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def with_seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping for JSON with a checksum of itself beside its keys, which :func:`read_json` compares and takes out."""
+    value = json.loads(json.dumps(dict(value)))  # as it is read: tuples are lists
+    return {**value, _SEAL: _seal(value)}
+
+
 def read_json(path: str | os.PathLike[str], otherwise: str = _AGAIN) -> Any:
     """Reads a JSON file that effjax has written; arguments and errors as :func:`read_arrays`."""
-    return _parsed(path, lambda data: json.loads(data.decode()), otherwise)
+    value = _parsed(path, lambda data: json.loads(data.decode()), otherwise)
+    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != _seal(value):
+        raise damaged(path, "its checksum is another", otherwise)
+    return value
 
 
 def write_sealed_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -78,6 +78,7 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
         if _CACHE.value:
             jax.config.update("jax_compilation_cache_dir", _CACHE.value)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        signals.check()
         main()
         return None
 

@@ -12,6 +12,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from effjax import signals
 from effjax.errors import UserError
 
 flags.disclaim_key_flags()  # the flag is the launcher's
@@ -51,7 +52,9 @@ class _Parser(flags.ArgumentParser):
             config = module.get_config(*variant)
         except UserError as error:
             raise UserError(str(error) if "--config" in str(error) else f"--config={path}: {error}") from error
-        except (Exception, SystemExit) as error:
+        except signals.Interrupted:
+            raise
+        except BaseException as error:  # whatever it raises, it is the config's
             raise UserError(f"--config={path}: {_told(error, file)}") from error
         if not isinstance(config, ml_collections.ConfigDict):
             raise UserError(
@@ -78,7 +81,8 @@ def _told(error: BaseException, file: str) -> str:
     if isinstance(error, SystemExit):
         said = "it ends the program (sys.exit), a config returns"
     elif isinstance(error, SyntaxError):
-        return f"{error.filename or file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+        where = f"{error.filename or file}" + (f", line {error.lineno}" if error.lineno else "")
+        return f"{where}: {type(error).__name__}: {error.msg}"
     else:
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

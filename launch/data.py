@@ -15,6 +15,7 @@ from PIL import Image
 from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
+from effjax.data.folder_layout import usual_name
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError, printable
@@ -26,7 +27,9 @@ _NAMES = f"{', '.join(builders.NAMES)}, a TFDS name or folder:/path"
 _DATASET = flags.DEFINE_string("dataset", "", _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
-_SIZE = flags.DEFINE_integer("image_size", 0, "decode images to squares of so many pixels; 0: as stored", lower_bound=0)
+_SIZE = flags.DEFINE_integer(
+    "image_size", 0, "decode images to squares of so many pixels; 0: as stored", lower_bound=0, upper_bound=16_384
+)
 _SHEET = flags.DEFINE_string("contact_sheet", None, "where to draw the examples; next to the dataset, if not given")
 _AUGMENTED = flags.DEFINE_string("augmentation_sheet", None, "where to draw what augmentation does to some of them")
 _PER_CLASS, _MAX_CLASSES, _AUGMENTED_IMAGES = 12, 40, 8
@@ -34,6 +37,9 @@ _PER_CLASS, _MAX_CLASSES, _AUGMENTED_IMAGES = 12, 40, 8
 
 def main() -> None:
     logging.set_verbosity(logging.ERROR)
+    for flag, sheet in (("contact_sheet", _SHEET.value), ("augmentation_sheet", _AUGMENTED.value)):
+        if sheet:
+            _kind(pathlib.Path(sheet), flag)
     name, data_dir, size = _DATASET.value, _DATA_DIR.value, _SIZE.value or None
     directory = pathlib.Path(data_dir)
     if not name.startswith("folder:"):
@@ -44,7 +50,7 @@ def main() -> None:
     for split, source in splits.items():
         shape = "×".join(map(str, source.info.image_shape or ("images of several sizes",)))
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
-    if name.startswith("folder:") and "train" in splits:
+    if name.startswith("folder:"):
         _check(splits, name)
     first = next(iter(splits.values()))
     path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"
@@ -57,8 +63,12 @@ def _check(splits: dict[str, Source], name: str) -> None:
     from effjax.recipes.build.data_checks import check_data
     from effjax.tasks import CLASSIFICATION
 
+    train = next((split for split in splits if usual_name(split) == "train"), None)
+    if train is None:
+        return
+    roles = {"train": splits[train], **{split: source for split, source in splits.items() if split != train}}
     try:
-        check_data(splits, {"name": name, "train": "train"}, CLASSIFICATION)
+        check_data(roles, {"name": name, "train": train}, CLASSIFICATION)
     except UserError as error:
         print(f"  {printable(str(error))}")
 
@@ -89,10 +99,16 @@ def _draw(source: Source, path: pathlib.Path) -> None:
     _save(contact_sheet(rows), path, "contact_sheet")
 
 
-def _save(sheet: Image.Image, path: pathlib.Path, flag: str) -> None:
+def _kind(path: pathlib.Path, flag: str) -> str:
+    """What Pillow calls the kind of a picture that is to be written."""
     kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind not in Image.SAVE:
+    if kind is None or kind not in Image.SAVE:
         raise UserError(f"--{flag}={path}: a name that ends as a picture's does is needed, e.g. {path.stem}.png")
+    return kind
+
+
+def _save(sheet: Image.Image, path: pathlib.Path, flag: str) -> None:
+    kind = _kind(path, flag)
     files.write_whole(path, lambda file: sheet.save(file, kind))
     print(f"  {path}")
 

@@ -54,7 +54,7 @@ def main() -> None:
         batch_size=_BATCH.value,
     )
     for one in chosen[:10]:
-        print(f"{one.score:.4f}  {one.path}  ({one.guess}, {one.confidence:.0%})")
+        print(one)
     if len(chosen) > 10:
         print(f"… and {len(chosen) - 10} more")
 

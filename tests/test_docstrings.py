@@ -10,7 +10,7 @@ import pytest
 
 import effjax
 
-PURE = ("analysis", "curricula", "images", "losses", "metrics", "pruning", "selection", "uncertainty")
+PURE = ("analysis", "curricula", "images", "losses", "metrics", "pruning", "quantization", "selection", "uncertainty")
 MODULES = [
     f"effjax.{package}.{module.name}"
     for package in PURE

@@ -86,3 +86,9 @@ def test_every_flipped_bit_of_a_sealed_file_is_found(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"x\.json is damaged"):
             files.read_sealed_json(path)
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(files.StorageError, match=rf"^{tmp_path}/taken: is a directory"):
+        files.write_text(tmp_path / "taken", "text")

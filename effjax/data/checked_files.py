@@ -88,7 +88,7 @@ def _cache_file(cache_dir: str | pathlib.Path | None, folder: pathlib.Path, name
     if cache_dir is None:
         return None
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return pathlib.Path(cache_dir).expanduser() / "checked_folders" / f"{name or 'all'}_{key}.json"
+    return files.home_expanded(cache_dir) / "checked_folders" / f"{name or 'all'}_{key}.json"
 
 
 def _read_cache(cache_file: pathlib.Path | None) -> dict[str, FileFacts]:

@@ -79,6 +79,10 @@ class Feed:
             check_known(name, names, f"plans.data: no source {name!r}")
         return np.concatenate([self.joined.rows_of(names.index(name)) for name in chosen])
 
+    def source(self, settings: Settings) -> JoinedSource:
+        """Where a stage reads."""
+        return self.joined
+
     def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:
         """What one network draws, over all processes."""
         rows = self.rows(settings)

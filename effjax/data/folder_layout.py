@@ -1,11 +1,14 @@
 """How an image folder is laid out: ``root/split/class/…``, or without splits, ``root/class/…``."""
 
+import os
 import pathlib
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from effjax.data.image_files import holds_images, is_junk
+from effjax.data.image_files import holds_images, is_folder, is_image, is_junk
 from effjax.errors import UserError, nearest
+from effjax.files import home_expanded
 
 #: The splits that a folder without any is divided into, and of what size: of 100 images, 80, 10 and 10.
 PARTS = ("train", "validation", "test")
@@ -43,7 +46,7 @@ def folder_layout(root: str | pathlib.Path, split: str = "") -> Layout:
     Raises:
       UserError: if there are no images so laid out.
     """
-    root = pathlib.Path(root).expanduser().absolute()
+    root = home_expanded(root).absolute()
     below = {name: _folders(path) for name, path in (_folders(root) if root.is_dir() else {}).items()}
     splits = {name: sorted(classes) for name, classes in below.items() if classes}
     if any(name == split or _usual(name) for name in splits):
@@ -68,6 +71,21 @@ def split_folder(layout: Layout, split: str) -> str:
     raise UserError(f"folder {layout.root} has no split {split!r}; {allowed}")
 
 
+def usual_name(split: str) -> str:
+    """What a split is called here, whatever others call it: ``validation`` for ``val``."""
+    return (*_usual(split), split)[0]
+
+
+def strays(layout: Layout) -> list[str]:
+    """What lies beside the splits of a folder and looks as if it were meant: images, and folders that hold some."""
+    if layout.splits is None:
+        return []
+    with os.scandir(layout.root) as entries:
+        rest = [entry for entry in entries if entry.name not in layout.splits and not is_junk(entry.name)]
+        meant = [one for one in rest if (holds_images(one.path) if is_folder(one) else is_image(one))]
+        return sorted(one.name for one in meant)
+
+
 def has_split(layout: Layout, split: str) -> bool:
     """Whether :func:`split_folder` finds it."""
     return _found(layout, split) is not None
@@ -82,10 +100,31 @@ def check_classes(layout: Layout, split: str) -> None:
     splits = layout.splits or {}
     for other, classes in splits.items():
         if different := sorted({*classes} ^ {*splits[split]}):
+            if {*map(_composed, classes)} == {*map(_composed, splits[split])}:
+                raise UserError(
+                    f"folder {layout.root}: splits {split!r} and {other!r} write the accents of {different[0]} in "
+                    "different ways, as one letter and as two: rename the folders of one of them"
+                )
             raise UserError(
                 f"folder {layout.root}: splits {split!r} and {other!r} have different classes: only one of them has "
                 f"{', '.join(different)}"
             )
+
+
+def check_spellings(root: pathlib.Path, classes: Sequence[str]) -> None:
+    """Refuses two classes of one name, which systems write in different ways.
+
+    Raises:
+      UserError: naming it.
+    """
+    seen: set[str] = set()
+    for name in map(_composed, classes):
+        if name in seen:
+            raise UserError(
+                f"folder {root}: two folders are called {name}, with accents as one letter and as two: put their "
+                "images into one of them"
+            )
+        seen.add(name)
 
 
 def check_shares(shares: Sequence[float], key: str = "config.data.split") -> None:
@@ -110,7 +149,7 @@ def part_name(layout: Layout, split: str) -> str:
     Raises:
       UserError: if it is none of them.
     """
-    name = (*_usual(split), split)[0]
+    name = usual_name(split)
     if name in (*PARTS, WHOLE):
         return name
     raise UserError(
@@ -131,6 +170,10 @@ def _found(layout: Layout, split: str) -> str | None:
 def _usual(name: str) -> tuple[str, ...]:
     """What people call a split of this name; the name that it has here first."""
     return next((names for names in _ALIKE if name.lower() in names), ())
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _is_share(share: object) -> bool:

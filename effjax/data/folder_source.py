@@ -12,7 +12,17 @@ import numpy as np
 from effjax.data.base import DatasetInfo, Example, Source, labelled_images, no_column, resized
 from effjax.data.checked_files import FileFacts, check_files
 from effjax.data.decode import decode_image
-from effjax.data.folder_layout import PARTS, SHARES, WHOLE, check_classes, folder_layout, part_name, split_folder
+from effjax.data.folder_layout import (
+    PARTS,
+    SHARES,
+    WHOLE,
+    check_classes,
+    check_spellings,
+    folder_layout,
+    part_name,
+    split_folder,
+    strays,
+)
 from effjax.data.image_files import find_images, is_folder, is_junk, named, why_unreadable
 from effjax.data.stratified import bounds, drawing_order
 from effjax.errors import UserError
@@ -60,6 +70,9 @@ class FolderSource:
             check_classes(layout, name)
         classes = sorted(layout.classes if layout.splits is None else layout.splits[name])
         _check_names(classes, root)
+        check_spellings(root, classes)
+        if others := strays(layout):
+            _say_once(f"folder {root}: beside its splits, passed over: {named(others)}")
         folder, place = (root, "") if self.divided else (root / name, f"{name}/")
         paths, labels = _listing(folder, classes)
         checked = check_files(folder, paths, cache_dir, "" if self.divided else name)

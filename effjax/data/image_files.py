@@ -38,7 +38,7 @@ def find_images(root: str | pathlib.Path) -> Listing:
 def holds_images(folder: str | pathlib.Path) -> bool:
     """Whether an image lies right in a folder."""
     with os.scandir(folder) as entries:
-        return any(not is_junk(entry.name) and not is_folder(entry) and _is_image(entry) for entry in entries)
+        return any(not is_junk(entry.name) and not is_folder(entry) and is_image(entry) for entry in entries)
 
 
 def is_junk(name: str) -> bool:
@@ -74,7 +74,7 @@ def _walk(folder: str, below: str, found: Listing, seen: set[tuple[int, int]]) -
                 continue
             if is_folder(entry):
                 _walk(entry.path, f"{path}/", found, seen)
-            elif _is_image(entry):
+            elif is_image(entry):
                 found.images.append(path)
             else:
                 found.others.append(path)
@@ -88,7 +88,8 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _is_image(entry: os.DirEntry) -> bool:
+def is_image(entry: os.DirEntry) -> bool:
+    """Whether an entry is a file that is taken for an image."""
     extension = os.path.splitext(entry.name)[1].lower()
     try:
         if extension or not entry.is_file():

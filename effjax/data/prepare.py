@@ -13,7 +13,7 @@ from effjax.data import builders
 from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
-from effjax.files import storage_message
+from effjax.files import home_expanded, storage_message
 
 
 def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) -> pathlib.Path:
@@ -37,13 +37,15 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     require_known(name, data_dir)
     if base not in builders.NAMES and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
-    data_dir = pathlib.Path(data_dir).expanduser().absolute()
+    data_dir = home_expanded(data_dir).absolute()
     with _only_process(data_dir, base):
         if found := prepared_dir(name, data_dir):  # by the process that we waited for
             return found
         _remove_leftovers(data_dir / base)
         _build(name, data_dir)
         directory = prepared_dir(name, data_dir)
+        if directory is None and (other := prepared_dir(name.partition(":")[0], data_dir)):
+            raise UserError(f"dataset {name!r}: version {other.name} is what can be prepared: leave the version out")
         if directory is None:
             # TFDS takes a version's folder for whole, whatever is in it.
             raise UserError(

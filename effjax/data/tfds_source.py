@@ -16,7 +16,7 @@ from effjax.data.decode import decode_image
 from effjax.data.prepared_files import open_prepared
 from effjax.data.tfds_features import StoredFeature, class_names_of, stored_features
 from effjax.errors import UserError, check_known, nearest
-from effjax.files import damaged
+from effjax.files import damaged, home_expanded
 from effjax.specs import Spec
 
 _NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(/(?P<config>[^:/]+))?(:(?P<version>[\d*]+\.[\d*]+\.[\d*]+))?")
@@ -60,7 +60,7 @@ def prepared_dir(name: str, data_dir: str | pathlib.Path) -> pathlib.Path | None
     base, config, version = parse_name(name)
     if base in builders.NAMES:
         version = version or str(builders.builder_class(base).VERSION)
-    root = pathlib.Path(data_dir).expanduser() / base
+    root = home_expanded(data_dir) / base
     if config is not None:
         return _newest(root / config, version)
     if found := _newest(root, version):
@@ -74,7 +74,7 @@ def prepared_dir(name: str, data_dir: str | pathlib.Path) -> pathlib.Path | None
 
 def prepared_names(data_dir: str | pathlib.Path) -> list[str]:
     """The names of all datasets that are prepared in a folder."""
-    roots = _folders(pathlib.Path(data_dir).expanduser())
+    roots = _folders(home_expanded(data_dir))
     return [root.name for root in roots if any(_newest(path, None) for path in [root, *_folders(root)])]
 
 

@@ -18,6 +18,7 @@ from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadab
 from effjax.data.ledger import File
 from effjax.data.pool_files import Numbers
 from effjax.errors import UserError
+from effjax.files import home_expanded
 
 _log = logging.getLogger("effjax")
 
@@ -46,7 +47,7 @@ class UnlabelledFolder:
         Raises:
           UserError: if there is no such folder, or no image in it.
         """
-        self.root = pathlib.Path(root).expanduser()
+        self.root = home_expanded(root)
         if not self.root.is_dir():
             raise UserError(f"pool {root}: there is no such folder")
         self.paths, others = find_images(self.root)

@@ -7,7 +7,7 @@
 """
 
 from effjax.models.count import count_params, flops
-from effjax.models.deployed import Graph, deploy
+from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
 from effjax.models.deployed.channels import channel_groups
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
@@ -22,6 +22,8 @@ __all__ = [
     "Graph",
     "Narrow",
     "Outputs",
+    "QuantizedModule",
+    "Scheme",
     "channel_groups",
     "count_params",
     "create",

@@ -100,7 +100,7 @@ def layer_widths(
     Raises:
       UserError: if no channel of the model can be removed.
     """
-    groups, params = groups_of(wide, image_shape), _shapes(wide, image_shape)["params"]
+    groups, params = groups_of(wide, image_shape), shapes_of(wide, image_shape)["params"]
     counts = channel_counts(groups, keep, multiple_of=multiple_of)
     kept = [np.arange(count) for count in counts]
     narrow = jax.eval_shape(lambda params: remove_channels(params, groups, kept), params)
@@ -125,7 +125,7 @@ def groups_of(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[Cha
       UserError: if no channel of the model can be removed.
     """
     plain = module.clone(taps=())
-    groups = channel_groups(deploy(plain, _shapes(plain, image_shape), image_shape))
+    groups = channel_groups(deploy(plain, shapes_of(plain, image_shape), image_shape))
     if not groups:
         raise UserError(f"{_name(module)}: no channel of this network can be removed without changing others")
     return groups
@@ -135,6 +135,13 @@ def _name(module: nn.Module) -> str:
     return type(module.wide if isinstance(module, Narrow) else module).__name__
 
 
-def _shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+@functools.lru_cache(maxsize=64)
+def shapes_of(module: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    """The shapes of a model's variables.
+
+    Args:
+      module: a model.
+      image_shape: ``(H, W, C)``.
+    """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     return dict(jax.eval_shape(module.init, jax.random.key(0), images))

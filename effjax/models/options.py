@@ -11,6 +11,7 @@ from effjax.models.mlp import ACTIVATIONS
 from effjax.models.resnet import SHORTCUTS, STEMS
 
 _MOST = 2**20  # of a size or a factor: beyond what any memory holds of it
+_SIZE, _FACTOR = f"a whole number from 1 to {_MOST:,}", f"a number above 0, at most {_MOST:,}"
 DTYPES = ("float32", "bfloat16")
 
 
@@ -100,19 +101,19 @@ def is_pattern(value: Any) -> bool:
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "activation": _one_of(tuple(ACTIVATIONS)),
     "axis_name": _that(lambda v: v is None or isinstance(v, str), "None or the name of a mapped axis"),
-    "blocks": _that(_is_size, "a whole number above 0"),
+    "blocks": _that(_is_size, _SIZE),
     "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),
-    "dim": _that(_is_size, "a whole number above 0"),
+    "dim": _that(_is_size, _SIZE),
     "drop_path": _dropout,
     "dropout": _dropout,
     "dtype": _dtype,
-    "growth": _that(_is_size, "a whole number above 0"),
-    "heads": _that(_is_size, "a whole number above 0"),
-    "mlp_ratio": _that(_is_positive, "a number above 0"),
-    "patch": _that(_is_size, "a whole number above 0"),
+    "growth": _that(_is_size, _SIZE),
+    "heads": _that(_is_size, _SIZE),
+    "mlp_ratio": _that(_is_positive, _FACTOR),
+    "patch": _that(_is_size, _SIZE),
     "shortcut": _one_of(SHORTCUTS),
     "stem": _one_of(STEMS),
     "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),
-    "width": _that(_is_positive, "a number above 0"),
-    "widths": _tuple_of(_is_size, "a tuple of whole numbers above 0"),
+    "width": _that(_is_positive, _FACTOR),
+    "widths": _tuple_of(_is_size, f"a tuple of whole numbers from 1 to {_MOST:,}"),
 }

@@ -1,8 +1,9 @@
 """What one kind of run is: everything but its seed, its teachers and its folder."""
 
 import dataclasses
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from typing import Protocol
+import functools
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -29,9 +30,21 @@ from effjax.steps.axes import on_axis
 from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
 from effjax.typing import PyTree
 
+#: Training images that a network is calibrated on, and how many go through it at a time.
+CALIBRATION_IMAGES = 512
+_CALIBRATION_BATCH = 64
+
 
 class Feed(Protocol):
     """Where a run's batches come from."""
+
+    def source(self, settings: Mapping[str, Hashable]) -> Any:
+        """Where a stage reads examples, by row."""
+        ...
+
+    def rows(self, settings: Mapping[str, Hashable]) -> np.ndarray:
+        """The rows that a stage draws from."""
+        ...
 
     @property
     def resident(self) -> Mapping[str, np.ndarray]:
@@ -129,10 +142,12 @@ class Job:
 
     @property
     def network_at_end(self) -> Network:
-        """The student as it is in the last stage, and so whenever it is used afterwards, on whole images."""
+        """The network as it is in the last stage, and so whenever it is used afterwards, at its images' own size."""
         return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
 
-    def enter(self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState) -> TrainState | None:
+    def enter(
+        self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState, *, abstract: bool = False
+    ) -> TrainState | None:
         """What the beginning of a stage makes of the state, of one network or of several; None where it leaves it.
 
         Args:
@@ -140,25 +155,39 @@ class Job:
           stage: that begins.
           before: that has ended.
           shapes: the state's in the stage that begins.
+          abstract: whether only shapes are looked at, so that no image is read.
         """
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
-        one, seen = _one(shapes) if self.members else shapes, (self.objective_at(before).network, self._reads(before))
+        one, seen = (
+            _one(shapes) if self.members else shapes,
+            (self.objective_at(before).network, self.image_shape(before)),
+        )
         for name, begin in changed.items():
-            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, *seen)
+            objective, images = self.objective_at(stage), functools.partial(self._images, stage, abstract)
+            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images, *seen)
             try:
                 state = self._over_members(lambda state, begin=begin, entry=entry: begin(state, entry), state)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
         return state if changed else None
 
-    def _reads(self, stage: Stage) -> tuple[int, int, int]:
+    def image_shape(self, stage: Stage) -> tuple[int, int, int]:
         """``(H, W, C)`` of the images that the student reads in a stage."""
         example = spec(self.feed.example(dict(stage.settings)))
         network = self.objective_at(stage).network
         shapes = network.shapes(_one(example) if self.members else example)
-        _, *shape = shapes[network.inputs.index("image")].shape
-        return tuple(shape)
+        height, width, channels = shapes[network.inputs.index("image")].shape[1:]
+        return height, width, channels
+
+    def _images(self, stage: Stage, abstract: bool) -> Iterator[jax.Array]:
+        """Some of a stage's training images, in batches, as its network is shown them in evaluation."""
+        settings, network = dict(stage.settings), self.objective_at(stage).network
+        source, rows = self.feed.source(settings), self.feed.rows(settings)
+        shown = jax.jit(lambda images: network.reads(network.view.see({"image": images}))[0])
+        draw = np.random.default_rng(0).permutation(len(rows))[: 1 if abstract else CALIBRATION_IMAGES]
+        for some in np.array_split(np.sort(draw), -(-len(draw) // _CALIBRATION_BATCH)):
+            yield shown(np.stack([source[int(row)]["image"] for row in rows[some]]))
 
     def _over_members(self, function: Callable[[TrainState], TrainState], state: TrainState) -> TrainState:
         return over_members(function, (0,), unroll=True)(state) if self.members else function(state)

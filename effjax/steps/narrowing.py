@@ -12,10 +12,9 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.models import Narrow
-from effjax.models.narrow import groups_of
+from effjax.models.narrow import groups_of, shapes_of
 from effjax.pruning import ChannelGroup, channel_counts, channel_importance, most_important, remove_channels
 from effjax.pruning.paths import by_path, tree_of
-from effjax.steps.resolution import POSITION_TABLE
 from effjax.steps.state import TrainState
 from effjax.typing import PyTree
 
@@ -64,39 +63,49 @@ def narrow_state(
 
     Args:
       state: as it is: arrays on the devices or on the host; what is removed is so where it lay.
-      shapes: its shapes with fewer channels: ``init_state`` under ``jax.eval_shape``. What its ``frozen`` holds does
-        not matter: teachers stay as they are.
+      shapes: its shapes in the stage that begins: ``init_state`` under ``jax.eval_shape``. Only what terms learn beside
+        the student is looked at.
       module: the network as it is, whole or narrow already.
       channels: how many are kept, and which.
       image_shape: ``(H, W, C)`` of what the network reads.
 
     Returns:
-      The state of the narrower network; leaves that do not differ are the same objects.
+      The state of the narrower network; what has no channels to lose are the same objects.
 
     Raises:
-      UserError: if a layer would have more channels than before, channels cannot be compared so, or anything but the
-        network itself would have another shape.
+      UserError: if a layer would have more channels than before, channels cannot be compared so, the network is one of
+        few bits, or what a term learns beside it would have another shape.
     """
+    if not isinstance(module, nn.Module):
+        raise UserError("a network of few bits keeps its channels: remove them before, or where it becomes one")
     groups = groups_of(module, image_shape)
     kept = _kept(state.params["student"], groups, _counts(module, channels, image_shape), channels.by)
     rest = state.replace(frozen={})
-    leaves, wanted = by_path(rest), by_path(shapes.replace(frozen={}))
-    known = {member.path for group in groups for member in group.members}
-    trees: dict[str, dict[str, Any]] = defaultdict(dict)
+    shaped = {path: leaf for tree in shapes_of(module, image_shape).values() for path, leaf in by_path(tree).items()}
+    held = {member.path for group in groups for member in group.members}
+    leaves, trees = by_path(rest), defaultdict(dict)
     for path, leaf in leaves.items():
-        if path in wanted and np.shape(leaf) != wanted[path].shape and (own := _variable(path, known)):
+        own = _variable(path, shaped)
+        if own in held and np.shape(leaf) == shaped[own].shape:
             trees[path.removesuffix(own)][own] = leaf
     for prefix, tree in trees.items():
         leaves.update({prefix + own: leaf for own, leaf in remove_channels(tree, groups, kept).items()})
-    for path in {**leaves, **wanted}:
-        old, new = (np.shape(some[path]) if path in some else None for some in (leaves, wanted))
-        if old != new and POSITION_TABLE not in path.split("/"):
-            raise UserError(
-                f"{path} has shape {old} and would have {new} with keep={channels.keep:g}: what a term learns beside "
-                "the network cannot follow it; take a term without parameters, such as attention, or a tap whose "
-                "channels stay"
-            )
+    _check_terms(state.params, shapes.params)
     return tree_of(leaves, rest).replace(frozen=state.frozen)
+
+
+def _check_terms(params: Mapping[str, PyTree], shapes: Mapping[str, PyTree]) -> None:
+    """Refuses terms that learn something of the size of the student's activations."""
+    before, after = (
+        by_path({name: tree for name, tree in some.items() if name != "student"}) for some in (params, shapes)
+    )
+    for path in {**before, **after}:
+        old, new = (np.shape(some[path]) if path in some else None for some in (before, after))
+        if old != new:
+            raise UserError(
+                f"params/{path} has shape {old} and would have {new}: what a term learns beside the network cannot "
+                "follow it; take a term without parameters, such as attention, or a tap whose channels stay"
+            )
 
 
 def _counts(module: nn.Module, channels: Channels, image_shape: tuple[int, int, int]) -> Sequence[int]:
@@ -122,7 +131,7 @@ def _kept(params: PyTree, groups: Sequence[ChannelGroup], counts: Sequence[int],
     return [most_important(one, count) for one, count in zip(importances, counts, strict=True)]
 
 
-def _variable(path: str, known: Mapping[str, Any] | set[str]) -> str | None:
+def _variable(path: str, known: Mapping[str, Any]) -> str | None:
     """Of which variable of the network a leaf of the state is, or is the moment, the average, the mask."""
     parts = path.split("/")
     suffixes = ("/".join(parts[start:]) for start in range(1, len(parts)))

@@ -88,15 +88,15 @@ def restart(optimizer: optax.GradientTransformation, opt_state: optax.OptState, 
       params: the parameters as they are.
 
     Returns:
-      The new state, of the same structure.
+      The new state; its structure is that of the parameters.
     """
 
     def is_schedule(node: Any) -> bool:
         return isinstance(node, optax.ScaleByScheduleState)
 
-    return jax.tree.map(
-        lambda old, new: old if is_schedule(old) else new, opt_state, optimizer.init(params), is_leaf=is_schedule
-    )
+    kept = iter([node for node in jax.tree.leaves(opt_state, is_leaf=is_schedule) if is_schedule(node)])
+    new = optimizer.init(params)
+    return jax.tree.map(lambda node: next(kept) if is_schedule(node) else node, new, is_leaf=is_schedule)
 
 
 def make_schedule(

@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal, NamedTuple
 
+import jax
 import optax
 
 from effjax import models
 from effjax.errors import check_known, nearest
 from effjax.models.narrow import groups_of
 from effjax.pruning import channel_counts
+from effjax.steps.bits import bits_problem, quantize_state, with_bits
 from effjax.steps.narrowing import MEASURES, Channels, narrow_state
 from effjax.steps.network import Network
 from effjax.steps.objective import Objective
@@ -44,6 +46,9 @@ class Entry(NamedTuple):
       value: the value from now on.
       optimizer: the run's.
       shapes: of one network's state in the stage that begins.
+      objective: of the stage that begins.
+      images: gives training images in batches ``[B, H, W, C]``, as the network is shown them in evaluation, always the
+        same ones.
       network: the student in the stage before.
       image_shape: ``(H, W, C)`` of what its module reads there.
     """
@@ -52,6 +57,8 @@ class Entry(NamedTuple):
     value: Value
     optimizer: optax.GradientTransformation
     shapes: TrainState
+    objective: Objective
+    images: Callable[[], Iterable[jax.Array]]
     network: Network
     image_shape: tuple[int, int, int]
 
@@ -71,6 +78,7 @@ class Setting:
       keeps_best: whether what was measured before the value changed may still be the best of the run.
       evaluated: whether networks are evaluated at the stage's value, too.
       reshapes: whether the shapes of the state may depend on it.
+      late: whether a run begins without it, its first value None: what it does to a network is done to a trained one.
     """
 
     kind: Literal["program", "schedule", "feed"]
@@ -81,6 +89,7 @@ class Setting:
     keeps_best: bool = True
     evaluated: bool = False
     reshapes: bool = False
+    late: bool = False
 
 
 def _terms(objective: Objective, names: tuple[str, ...]) -> Objective:
@@ -170,6 +179,16 @@ SETTINGS: dict[str, Setting] = {
     ),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
     "data": Setting("feed", keeps_best=False),
+    "bits": Setting(
+        "program",
+        apply=with_bits,
+        check=bits_problem,
+        enter=quantize_state,
+        keeps_best=False,
+        evaluated=True,
+        reshapes=True,
+        late=True,
+    ),
 }
 
 
@@ -184,9 +203,10 @@ def find_setting(name: str) -> Setting:
 
 
 def apply_settings(objective: Objective, values: Values) -> Objective:
-    """The objective with settings applied: pairs of a name and a value."""
-    for name, value in values:
-        objective = SETTINGS[name].apply(objective, value)
+    """The objective with settings applied, pairs of a name and a value, in the order of the registry."""
+    given = dict(values)
+    for name in (name for name in SETTINGS if name in given):
+        objective = SETTINGS[name].apply(objective, given[name])
     return objective
 
 

@@ -108,3 +108,34 @@ def test_a_terminal_obeys_no_name_of_a_file(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stderr + result.stdout
     assert r"passed over: cat/a\x1b[2J" in result.stderr
+
+
+def test_launcher_says_what_is_measured_by_and_trained_on_whatever_splits_are_called(tmp_path):
+    root = tmp_path / "photos"
+    _photos(root / "Training")
+    _photos(root / "val", size=9)
+    shutil.copy(root / "Training" / "cat" / "0.png", root / "val" / "cat" / "same.png")
+    result = _launch(f"--dataset=folder:{root}", f"--data_dir={tmp_path}", "--image_size=16")
+    assert result.returncode == 0, result.stderr
+    assert "1 of the images of train are in val too" in result.stderr
+    assert "Training/cat/0.png = val/cat/same.png" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--contact_sheet=sheet.txt", "--contact_sheet=sheet.txt: a name that ends as a picture's does"),
+        ("--augmentation_sheet=sheet", "--augmentation_sheet=sheet: a name that ends as a picture's does"),
+        ("--image_size=99999", "99999 is not an integer in the range [0, 16384]"),
+    ],
+)
+def test_flags_are_checked_before_any_work(data_dir, flag, said):
+    result = _launch("--dataset=digits", f"--data_dir={data_dir}", flag)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert said in result.stderr
+
+
+def test_a_version_that_is_not_made_here_is_refused(tmp_path):
+    result = _launch("--dataset=digits:9.9.9", f"--data_dir={tmp_path}")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "dataset 'digits:9.9.9': version 1.0.0 is what can be prepared: leave the version out" in result.stderr

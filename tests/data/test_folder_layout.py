@@ -250,3 +250,32 @@ def test_links_to_nothing_and_to_themselves_are_named(tmp_path, caplog):
     (root / "loop").symlink_to("loop")
     assert len(load(f"folder:{root}", "all")) == 4
     assert "passed over: loop, cat/gone.png, cat/loop" in caplog.text
+
+
+def test_a_class_written_in_two_ways_is_refused(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    root = classes_folder(tmp_path / "whole", ((composed, 2), (apart, 2)))
+    with pytest.raises(UserError, match=r"two folders are called café, with accents as one letter and as two"):
+        load(f"folder:{root}", "all")
+    for split, name in (("train", composed), ("validation", apart)):
+        classes_folder(tmp_path / "splits" / split, ((name, 2), ("dog", 2)))
+    with pytest.raises(UserError, match=r"splits 'train' and 'validation' write the accents of .* in different ways"):
+        load(f"folder:{tmp_path / 'splits'}", "train")
+
+
+def test_what_lies_beside_the_splits_is_named(tmp_path, caplog):
+    folder_source._say_once.cache_clear()
+    for split in ("train", "validation"):
+        classes_folder(tmp_path / split, (("cat", 1), ("dog", 1)))
+    classes_folder(tmp_path, (("cow", 1),))
+    paint(tmp_path / "stray.png", 3)
+    (tmp_path / "README.txt").write_text("about it")
+    (tmp_path / "notes").mkdir()
+    assert len(load(f"folder:{tmp_path}", "train")) == 2
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"folder {tmp_path}: beside its splits, passed over: cow, stray.png"]
+
+
+def test_nobody_s_home_is_no_folder():
+    with pytest.raises(UserError, match=r"folder .*~nobody_of_this_name/photos holds no images"):
+        load("folder:~nobody_of_this_name/photos", "train")

@@ -18,6 +18,8 @@ BROKEN = {
     "a missing file": (f"{START}    return open('nowhere')", "line 5: FileNotFoundError: "),
     "ends the program": ("import sys\nsys.exit(3)\n", "line 2: it ends the program"),
     "quits": (f"{START}    raise SystemExit", "line 5: it ends the program"),
+    "interrupts itself": (f"{START}    raise KeyboardInterrupt", "line 5: KeyboardInterrupt"),
+    "no text": ("x = 1\0\n", "mine.py: SyntaxError: source code"),
     "no get_config": ("x = 1\n", "has no function get_config()"),
     "get_config is none": ("get_config = 3\n", "has no function get_config()"),
     "no variants": ("def get_config():\n    pass\n", "TypeError: get_config() takes 0 positional arguments"),

@@ -50,6 +50,17 @@ def test_cut_short_it_asks_for_the_same_examples(whole, tmp_path, lines):
     assert again == summary
 
 
+def test_networks_that_a_killed_process_had_still_to_forget_are_forgotten(whole, tmp_path):
+    config, workdir, summary = whole
+    shutil.copytree(workdir, tmp_path / "again")
+    folder = tmp_path / "again" / "bald" / "seed_0"
+    assert not (folder / "round_01" / "checkpoints").exists()
+    shutil.copytree(folder / f"round_{ROUNDS - 1:02d}" / "checkpoints", folder / "round_01" / "checkpoints")
+    assert active.main(config, tmp_path / "again") == summary
+    assert not (folder / "round_01" / "checkpoints").exists()
+    assert (folder / f"round_{ROUNDS - 1:02d}" / "checkpoints").exists()
+
+
 def fill(path, label):
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -16,7 +16,7 @@ from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train import experiment
 from effjax.recipes.train.costs import cost_table
 from effjax.recipes.train.evaluate import evaluate
-from effjax.recipes.train.runs import TrainingExperiment
+from effjax.recipes.train.runs import TrainingExperiment, cost
 from effjax.runtime import checkpoints
 
 STEPS = 12
@@ -106,6 +106,23 @@ def test_with_the_size_of_images(tmp_path, data_dir, sizes):
     assert table is not None
 
 
+@pytest.mark.parametrize("begin", [0.34, 0.67])
+def test_with_few_bits(tmp_path, data_dir, begin):
+    """Once the channels have gone, and where they go."""
+    plans = {"channels": ((0.0, 1.0), (0.34, (0.5, "l2", 2))), "bits": ((0.0, None), (begin, "w8a8"))}
+    made = TrainingExperiment(config_of(data_dir, run=run_of("scnn", plans, width=0.25)).to_dict(), tmp_path)
+    (one,) = made.train()
+    run = TrainedRun.open(one.last.folder)
+    assert run.model().module == models.Narrow(models.create("scnn", 10, width=0.25), 0.5, 2)
+    assert run.variables()["params"]["weights"]["conv2"]["kernel"].shape == (3, 3, 4, 8)
+    assert np.isfinite(
+        run.network().predict(run.variables(), {"image": np.zeros((1, 28, 28, 1), np.uint8)}).preds
+    ).all()
+    assert cost(made, "run")["params"] == models.count_params(
+        models.init(run.model().module, jax.random.key(0), (28, 28, 1))["params"]
+    )
+
+
 @pytest.mark.parametrize("together", [False, True])
 def test_backends_agree(tmp_path, data_dir, together):
     found = []
@@ -143,6 +160,10 @@ def test_a_labelling_loop_chooses_by_the_narrow_network(tmp_path, data_dir):
     [
         ({"channels": ((0.0, 0.5), (0.5, 1.0))}, r"plans\.channels: conv1/kernel has .* channels .* do not come back"),
         ({"channels": ((0.0, 1.0), (0.5, (0.5, "scale")))}, r"plans\.channels: .*no scale of a normalisation"),
+        (
+            {"channels": ((0.0, 1.0), (0.67, 0.5)), "bits": ((0.0, None), (0.34, "w8a8"))},
+            r"plans\.channels: a network of few bits keeps its channels",
+        ),
         ({"channels": ((0.0, 0.0),)}, r"plans\.channels.*above 0"),
         ({"channels": ((0.0, (0.5, "taylor")),)}, r"plans\.channels.*l1, l2, scale"),
         ({"channels": ((0.0, 1.0), (0.5, 0.5)), "image_size": ((0.0, 20), (0.5, 28))}, r"dense1/kernel has shape"),

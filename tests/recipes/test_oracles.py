@@ -166,6 +166,17 @@ def test_labels_as_people_write_them(classes, written, label):
     assert parse_answer(written, ClassAnswers(tuple(classes))) == (LABELLED, label)
 
 
+def test_a_class_may_be_called_as_a_word_for_no_label_or_have_spaces_around_it(tmp_path):
+    classes = ClassAnswers(("skip", " cat "))
+    assert parse_answer("skip", classes) == (LABELLED, 0)
+    assert parse_answer("cat", classes) == parse_answer(" cat ", classes) == (LABELLED, 1)
+    oracle = LabelStudioOracle(tmp_path / "queries", classes)
+    oracle.ask(0, queries(paths=PATHS))
+    config = (oracle.round_folder(0) / "label_config.xml").read_text()
+    assert [config.count(f'"{name}"') for name in ("skip", " cat ", "unlabelable")] == [1, 1, 1]
+    assert "write a class (skip,  cat ), or unlabelable, into" in FolderOracle(tmp_path, classes).how_to_go_on(0)
+
+
 def test_labels_that_may_mean_several_are_refused():
     for classes, written in ((("Cat", "CAT"), "cat"), (("1", "01"), "001")):
         with pytest.raises(
@@ -229,6 +240,20 @@ def test_a_row_may_be_missing_once_it_has_been_answered(asked):
     oracle, path = asked
     fill(path, {17: "cat", 3: "cow"}, drop=[2])
     assert plain(oracle.answers(2, IDS, {17, 3})) == [(17, LABELLED, 0), (3, LABELLED, 2)]
+
+
+def test_numbers_that_nobody_counts_to_are_no_numbers(asked):
+    oracle, path = asked
+    fill(path, {17: "cat", 3: "cow", 250: "dog"}, rows={0: {"id": "9" * 5000}, 1: {"round": "1" * 5000}})
+    with pytest.raises(UserError, match=r"line 2: id '9{70,}… is no number; line 3: id 3 is of round '1{70,}…, this"):
+        oracle.answers(2, IDS, IDS)
+
+
+def test_a_column_that_is_there_twice_is_refused(asked):
+    oracle, path = asked
+    path.write_text("round,id,label,Label\n2,17,cat,\n2,3,,cow\n2,250,,\n")
+    with pytest.raises(UserError, match=r"the column 'label' is there twice"):
+        oracle.answers(2, IDS, IDS)
 
 
 def test_lines_are_counted_as_an_editor_does(asked):
@@ -378,3 +403,40 @@ def test_one_project_for_all_rounds(studio):
         put(wrong)
         with pytest.raises(UserError, match=message):
             oracle.answers(0, IDS, ())
+
+
+def test_what_was_chosen_before_it_was_skipped_does_not_count(studio):
+    oracle, tasks, put = studio
+    export = exported(tasks, ["cat", None, None])
+    export[1]["annotations"][0]["result"] = [_choice("dog")]  # chosen, then skipped
+    put(export)
+    assert plain(oracle.answers(0, IDS, IDS)) == [(17, LABELLED, 0), (3, SKIPPED, None), (250, SKIPPED, None)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"result": [{"value": {"choices": 5}}]},
+        {"result": 5},
+        {"lead_time": 10**400},
+        {"lead_time": -1.0, "updated_at": 3},
+        {"completed_by": [1]},
+    ],
+)
+def test_an_export_of_other_types_is_read_or_refused(studio, change):
+    oracle, tasks, put = studio
+    export = exported(tasks, ["cat", "dog", "cow"])
+    export[1]["annotations"][0].update(change)
+    export[2]["annotations"] = 3
+    put(export)
+    if isinstance(change.get("result"), list):
+        with pytest.raises(UserError, match="id 3: '5' is no class"):
+            oracle.answers(0, IDS, IDS)
+    else:
+        answers = oracle.answers(0, IDS, IDS)
+        assert plain(answers)[0] == (17, LABELLED, 0)
+        assert all(answer.seconds is None for answer in answers if answer.id == 3 and "lead_time" in change)
+    export[0]["data"]["effjax_id"] = "9" * 5000
+    put(export)
+    with pytest.raises(UserError, match="task 1 is none of the loop's tasks"):
+        oracle.answers(0, IDS, IDS)

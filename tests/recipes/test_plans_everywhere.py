@@ -25,6 +25,7 @@ PLANS = {
     "magnitude": (0.0, 5.0),
     "data": ("train", "train+more"),
     "channels": (1.0, (0.5, "l2", 4)),
+    "bits": (None, "w8a8"),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 

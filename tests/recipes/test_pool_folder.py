@@ -120,7 +120,10 @@ def test_a_training_that_was_interrupted_goes_on_without_what_is_gone(again, cap
     (loop_folder(home) / "round_00" / "result.json").unlink()  # killed before it was written
     labelled = [f.path for id_, f in ledger_of(home).files().items() if id_ in ledger_of(home).labels()]
     (home / "pool" / labelled[0]).unlink()
+    old = loop_folder(home) / "round_00" / "other_labels"  # of an earlier one, killed as it threw them away
+    shutil.copytree(loop_folder(home) / "round_00" / "checkpoints", old)
     assert asks(config, home) == second
+    assert not old.exists()
     assert "the labels of round 0 are not those it was begun with: trained anew" in caplog.text
     assert json.loads((loop_folder(home) / "round_00" / "result.json").read_text())["labels"] == 3
 

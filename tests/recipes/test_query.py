@@ -14,7 +14,7 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
 from effjax.recipes.active import loop as labelling
-from effjax.recipes.active.query import choose
+from effjax.recipes.active.query import Suggestion, choose
 
 IMAGES = 23
 SETTINGS = {"k": 4, "image_size": 28, "batch_size": 8}
@@ -34,6 +34,9 @@ def trained(tmp_path_factory, data_dir):
         "single": [workdir / "single" / "seed_0" / "round_00"],
         "two": [workdir / "single" / f"seed_{seed}" / "round_00" for seed in (0, 1)],
         "ensemble": [workdir / "ensemble" / "seed_0" / "round_00"],
+        "root": ["/"],
+        "here": ["."],
+        "twice": [workdir / "single" / "seed_0" / "round_00", f"{workdir}/single/../single/seed_0/round_00/"],
     }
 
 
@@ -107,11 +110,30 @@ def test_a_broken_file_is_left_out_and_not_in_the_way(trained, pool, tmp_path):
         ("single", {"image_size": 20}, "does not fit images of 20×20 pixels"),
         ("single", {"k": 30}, "--k=30: 23 images"),
         ("single", {"without": ["missing.csv"]}, "--without=missing.csv cannot be read"),
+        ("single", {"pool": "~nobody_of_this_name/x"}, "pool ~nobody_of_this_name/x: there is no such folder"),
+        ("root", {}, "no checkpoint in /checkpoints"),
+        ("here", {}, "no checkpoint in checkpoints"),
+        ("twice", {"score": "bald"}, "one is named twice, which would agree with itself"),
     ],
 )
 def test_what_cannot_be_used_is_said(trained, pool, tmp_path, networks, change, message):
     with pytest.raises(UserError, match=message):
-        choose(trained[networks], pool, tmp_path, **{**SETTINGS, **change})
+        choose(trained[networks], change.pop("pool", pool), tmp_path, **{**SETTINGS, **change})
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_labels_in_a_table_of_before_are_not_written_over(trained, pool, tmp_path, delimiter):
+    choose(trained["single"], pool, tmp_path, **SETTINGS)
+    choose(trained["single"], pool, tmp_path, **SETTINGS)  # nobody has written anything yet
+    path = tmp_path / "queries.csv"
+    table = path.read_text().replace(",\n", ",cat\n", 2).replace(",", delimiter)
+    path.write_text(table)
+    with pytest.raises(UserError, match=r"queries.csv holds labels, which would be lost: give another --out"):
+        choose(trained["single"], pool, tmp_path, **SETTINGS)
+    assert path.read_text() == table
+    path.write_bytes(b"\xff\xfe\0")
+    with pytest.raises(UserError, match=r"queries.csv is no table that can be written over"):
+        choose(trained["single"], pool, tmp_path, **SETTINGS)
 
 
 def test_scores_are_those_of_all_in_memory(trained, pool, tmp_path, data_dir):
@@ -128,3 +150,7 @@ def test_scores_are_those_of_all_in_memory(trained, pool, tmp_path, data_dir):
     for one in chosen:
         row = int(one.path.split("/")[-1].removesuffix(".png"))
         assert one.score == pytest.approx(float(expected[row]), abs=1e-5)
+
+
+def test_what_is_printed_a_terminal_only_shows():
+    assert str(Suggestion("a\x1b[2J\nb.jpg", 0.5, "cat", 0.25)) == r"0.5000  a\x1b[2J\nb.jpg  (cat, 25%)"

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 from jax import Array
@@ -102,7 +102,7 @@ class Graph:
         arrays = evaluate([node.constants[name] for node, name in learnt], variables)
         found: Folded = {}
         for (node, name), array in zip(learnt, arrays, strict=True):
-            found.setdefault(node.name, {})[name] = array
+            found.setdefault(node.name, {})[name] = cast(Array, array)
         return found
 
     def apply(self, folded: Mapping[str, Mapping[str, Array]], images: Array) -> PyTree:

@@ -48,8 +48,8 @@ def to_onnx(
         # As the network's view has it: bytes to [0, 1], then mean and standard deviation.
         source = writer.add("Cast", [source], to=TensorProto.FLOAT)
         source = writer.add("Div", [source, writer.number(255)])
-        source = writer.add("Sub", [source, writer.array(np.float32(mean))])
-        source = writer.add("Div", [source, writer.array(np.float32(std))])
+        source = writer.add("Sub", [source, writer.array(np.asarray(mean, np.float32))])
+        source = writer.add("Div", [source, writer.array(np.asarray(std, np.float32))])
     if 0 in grids:
         # Rounded where convolutions read it, after the channels have come first.
         if any(_reads_first(node) for node in graph.readers[0]):

@@ -1,7 +1,7 @@
 """What each operation of a graph is in ONNX.
 
 ONNX convolves images whose channels come before their rows, so a value may be there in two layouts: as in the graph,
-and with its channels first. What needs another than there is transposes it once; what does not care takes what it finds.
+and with its channels first. What needs the other one transposes it once; what does not care takes what it finds.
 """
 
 import functools
@@ -160,7 +160,7 @@ def _(operation: ops.Dense, node: Node, weights: Mapping[str, Any], writer: Onnx
 
 
 def writer_weights(weights: Mapping[str, Any], writer: OnnxWriter, order: tuple[int, ...]) -> tuple[str, str]:
-    """Stores a layer's kernel, its axes in another order, and its bias: floats, or what says itself how it is stored."""
+    """Stores a kernel, its axes in another order, and a bias: floats, or what says itself how it is stored."""
     kernel, bias = weights["kernel"], weights["bias"]
     if hasattr(kernel, "write"):
         return kernel.write(writer, order), bias.write(writer, (0,))
@@ -197,19 +197,19 @@ def _(operation: ops.Clip, node: Node, weights: Mapping[str, Any], writer: OnnxW
 def _(operation: ops.Elementwise, node: Node, weights: Mapping[str, Any], writer: OnnxWriter) -> dict[str, str]:
     layout = writer.layout_of(node)
     inputs = [writer.read(number, layout) for number in node.inputs]
-    name, one = operation.name, writer.number(1)
+    name = operation.name
     if name == "select_n":
         condition, other, chosen = inputs
         found = writer.add("Where", [condition, chosen, other])
     elif name == "rsqrt":
         found = writer.add("Reciprocal", [writer.add("Sqrt", inputs)])
     elif name == "erfc":
-        found = writer.add("Sub", [one, writer.add("Erf", inputs)])
+        found = writer.add("Sub", [writer.number(1), writer.add("Erf", inputs)])
     elif name == "expm1":
-        found = writer.add("Sub", [writer.add("Exp", inputs), one])
+        found = writer.add("Sub", [writer.add("Exp", inputs), writer.number(1)])
     elif name == "gelu":
         scaled = writer.add("Div", [*inputs, writer.number(math.sqrt(2))])
-        twice = writer.add("Mul", [*inputs, writer.add("Add", [writer.add("Erf", [scaled]), one])])
+        twice = writer.add("Mul", [*inputs, writer.add("Add", [writer.add("Erf", [scaled]), writer.number(1)])])
         found = writer.add("Mul", [twice, writer.number(0.5)])
     else:
         found = writer.add(_ELEMENTWISE[name], inputs, node.name)

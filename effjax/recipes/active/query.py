@@ -16,7 +16,7 @@ import numpy as np
 from effjax import selection
 from effjax.data.base import Subset
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.errors import UserError, check_known
+from effjax.errors import UserError, check_known, printable
 from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
 from effjax.recipes.active.acquisition import OF_SEVERAL, SCORES, needs_several
 from effjax.recipes.active.oracles.tables import read_table
@@ -56,6 +56,9 @@ class Suggestion:
     score: float | None
     guess: str
     confidence: float
+
+    def __str__(self) -> str:
+        return printable(f"{self.score:.4f}  {self.path}  ({self.guess}, {self.confidence:.0%})")
 
 
 def choose(
@@ -97,6 +100,9 @@ def choose(
     """
     check_choice(score, selector)
     check_writable(Path(out), f"--out={out}")
+    _check_no_labels(Path(out) / QUERIES_FILE)
+    if len({Path(run).resolve() for run in runs}) < len(runs):
+        raise UserError(f"--runs={','.join(map(str, runs))}: one is named twice, which would agree with itself")
     trained = [TrainedRun.open(run, several=True) for run in runs]
     model, variables, members = _network(trained)
     kind = predictions or ("ensemble" if members > 1 else "single")
@@ -123,6 +129,22 @@ def choose(
         chosen = _described(predict, variables, source, ids, SCORES[score], seed)
     _write(Path(out), chosen, source, ids)
     return chosen
+
+
+def _check_no_labels(path: Path) -> None:
+    """Refuses to write over what somebody has labelled.
+
+    Raises:
+      UserError: if there are labels in an earlier table, or nobody knows.
+    """
+    if not path.exists():
+        return
+    try:
+        labelled = any(row["label"].strip() for _, row in read_table(path, ("label",), "surrogateescape"))
+    except UserError as error:
+        raise UserError(f"{path} is no table that can be written over: give another --out, or take it away") from error
+    if labelled:
+        raise UserError(f"{path} holds labels, which would be lost: give another --out, or take it away")
 
 
 def check_choice(score: str, selector: str) -> None:

@@ -12,7 +12,7 @@ from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.measures import Measures
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.trainer import LabelsOf, Trainer
-from effjax.recipes.build.writing import write_json, write_primary
+from effjax.recipes.build.writing import write_measured, write_primary
 from effjax.runtime.hosts import barrier
 from effjax.typing import PyTree
 
@@ -59,6 +59,7 @@ class Rounds:
           UserError: if there is no label.
         """
         if known := self.folder.result(round_):
+            self._forget_before(round_)  # as a process that was killed just here had still to do
             return known
         variables = self.trainer.train(round_, self.loop)
         self.folder.round(round_).mkdir(parents=True, exist_ok=True)
@@ -69,11 +70,15 @@ class Rounds:
             self.measures.keep(variables, self.seed, self.folder, round_)
         if self.trainer.assembled.config["record"]:
             self._map(round_)
-        write_json(self.folder.result_file(round_), measured)
-        if round_:  # its network has done its work; what it said is in the files
-            self.trainer.forget(round_ - 1, self.loop)
+        write_measured(self.folder.result_file(round_), measured)
+        self._forget_before(round_)
         barrier(f"{self.folder.result_file(round_)}")
         return measured
+
+    def _forget_before(self, round_: int) -> None:
+        """The network of the round before has done its work; what it said is in the files."""
+        if round_:
+            self.trainer.forget(round_ - 1, self.loop)
 
     def variables(self, round_: int) -> PyTree:
         """The network of a round, on the host."""
@@ -86,7 +91,7 @@ class Rounds:
           measured: what :meth:`train` returned.
         """
         found = self.measures.test(measured, self.folder)
-        write_json(self.folder.test_file(measured["round"]), found)
+        write_measured(self.folder.test_file(measured["round"]), found)
         return {**measured, **found}
 
     def recorded_map(self, round_: int) -> tuple[np.ndarray, selection.DatasetMap]:

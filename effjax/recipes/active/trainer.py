@@ -140,6 +140,9 @@ class Trainer:
     def _forget_other_labels(self, round_: int, digest: str) -> None:
         """Throws away what an interrupted training has left if it had other labels: files may be gone since."""
         folder = self.folder.checkpoints(round_)
+        gone = folder.with_name("other_labels")
+        if is_primary():
+            shutil.rmtree(gone, ignore_errors=True)  # of a process that was killed while it did this
         try:
             found = self._run(round_).identity
         except Exception:  # there is none, or whoever reads it says what is wrong with it
@@ -150,7 +153,7 @@ class Trainer:
         _log.info("%s: the labels of round %d are not those it was begun with: trained anew", self.name, round_)
         barrier(f"{folder} read")
         if is_primary():
-            shutil.rmtree(folder.replace(folder.with_name("other_labels")))
+            shutil.rmtree(folder.replace(gone))
         barrier(f"{folder} removed")
 
     def _network_seeds(self) -> int | list[int]:

@@ -37,6 +37,7 @@ from effjax.steps import (
     TrainState,
     make_term,
 )
+from effjax.steps.narrowing import Channels
 from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
 
@@ -47,7 +48,7 @@ class AssembledRun:
 
     Attributes:
       config: the run's config, plain.
-      model: the student as it is at the end.
+      model: the student with the channels that it has at the end, in floats.
       job: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
@@ -180,8 +181,10 @@ def assemble(
     # Compiling the drawing of numbers well would take seconds, to save milliseconds once.
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
-    predict = predictor(dataclasses.replace(job.network_at_end, view=datasets.view), backend, eval_batch_size)
-    return AssembledRun(config, job.network_at_end.module, job, init, train, frozen, predict, pace, lookups)
+    network = dataclasses.replace(job.network_at_end, view=datasets.view)
+    predict = predictor(network, backend, eval_batch_size)
+    model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
+    return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
 
 
 def _is_reshaped(plan: Sequence[Stage]) -> bool:
@@ -198,7 +201,7 @@ def _check_transitions(key: str, job: Job) -> None:
     if job.shapes_at is None:
         return
     for before, after in itertools.pairwise(job.plan):
-        enter = functools.partial(job.enter, stage=after, before=before, shapes=job.shapes_at(after))
+        enter = functools.partial(job.enter, stage=after, before=before, shapes=job.shapes_at(after), abstract=True)
         try:
             jax.eval_shape(enter, job.shapes_at(before))
         except UserError as error:

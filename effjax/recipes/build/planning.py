@@ -62,6 +62,8 @@ def _read(key: str, name: str, pieces: Iterable[Sequence[Any]], subject: Subject
     except UserError as error:
         raise UserError(f"{key}.{error}") from error
     read = [(begin, setting.read(value, subject)) for begin, value in pieces]
+    if setting.late and read[0][1] is not None:
+        raise UserError(f"{key}.{name}: a run begins with None, and with {read[0][1]!r} later: [[0.0, None], [0.5, …]]")
     for _, value in read:
         if problem := setting.check(value, subject):
             raise UserError(f"{key}.{name}: {problem}")

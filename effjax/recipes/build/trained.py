@@ -68,7 +68,7 @@ class TrainedRun:
     @classmethod
     def _of_seeds_together(cls, folder: Path) -> "TrainedRun | None":
         """A seed's network in the checkpoints that all seeds of its run share; None if it has its own, or none."""
-        together, seed = folder.with_name("together"), folder.name.removeprefix("seed_")
+        together, seed = folder.absolute().parent / "together", folder.name.removeprefix("seed_")
         if (folder / "checkpoints").exists() or not (together / "checkpoints").exists() or not seed.isdecimal():
             return None
         everyone = cls(together, stored.steps(together / "checkpoints")[-1])

@@ -1,7 +1,7 @@
 """Files of an experiment, which the primary process alone writes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +17,11 @@ def write_json(path: Path, value: Any) -> None:
         return
     files.write_json(path, value)
     _log.info("wrote %s", path)
+
+
+def write_measured(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes what was measured as :func:`write_json` does, with a checksum, for later processes read it again."""
+    write_json(path, files.with_seal(value))
 
 
 def write_primary(path: Path, write: Callable[[BinaryIO], None]) -> None:

@@ -16,6 +16,7 @@ from effjax.recipes.schema.rules import (
     below_one,
     flag,
     fraction,
+    just,
     names,
     number,
     one_of,
@@ -40,7 +41,7 @@ class Data:
     test: str = key("test", _SOME, "the split that is reported")
     split: Sequence[float] = key(
         (80, 10, 10),
-        several(number(0, LARGE), "shares of train, validation and test", least=3),
+        just(3, number(0, LARGE), "shares of train, validation and test"),
         "shares of these three, into which a `folder:/path/CLASS/*.jpg` is divided",
     )
     pool: str = key("", text(), "a folder of images without labels, in the place of `train`; for the recipe `active`")

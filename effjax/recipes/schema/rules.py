@@ -12,6 +12,7 @@ LONG = 2**31 - 1  # what 32 bits hold: steps and examples are counted in them on
 SEEDS = 2**32
 BATCH = 2**20
 PIXELS = 16_384
+_LONGEST_NAME = 200  # bytes: a folder's may have 255, and what is still being written in it has a longer one
 LARGE = 1e9  # what no weight, rate or price comes near
 
 
@@ -128,6 +129,11 @@ def matching(pattern: str, said: str) -> Rule:
     return Rule(said, lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None)
 
 
+def none() -> Rule:
+    """Nothing."""
+    return Rule("None", lambda v: v is None)
+
+
 def pattern() -> Rule:
     """A regular expression."""
     return Rule("a regular expression", is_pattern)
@@ -137,6 +143,14 @@ def several(rule: Rule, what: str, *, least: int = 0) -> Rule:
     """A list, each of whose values fits; ``what`` they are, in the plural."""
     said = f"a list of {what}" if least == 0 else f"a list of {least} or more {what}"
     return Rule(said, lambda v: isinstance(v, list | tuple) and len(v) >= least and all(map(rule.fits, v)))
+
+
+def just(count: int, rule: Rule, what: str) -> Rule:
+    """A list of so many values, each of which fits; ``what`` they are, in the plural."""
+    return Rule(
+        f"a list of {count} {what}",
+        lambda v: isinstance(v, list | tuple) and len(v) == count and all(map(rule.fits, v)),
+    )
 
 
 def names() -> Rule:
@@ -188,7 +202,10 @@ def problems(node: Node, value: Any, where: str) -> Iterator[str]:
     if isinstance(node, Each):
         for key, one in value.items():
             if not _is_name(key):
-                yield f"{where}: {shown(key)} is no name: it must be of letters, digits and the like, without a slash"
+                yield (
+                    f"{where}: {shown(key)} is no name: it must be of letters, digits and the like, without a slash, "
+                    f"and at most {_LONGEST_NAME} bytes long"
+                )
             else:
                 yield from problems(node.known.get(key, node.node), one, f"{where}.{key}")
         return
@@ -216,4 +233,6 @@ def _is_whole(value: Any) -> bool:
 
 def _is_name(key: Any) -> bool:
     """Whether a folder can be called so."""
-    return isinstance(key, str) and key.isprintable() and not set(key) & set("/\\") and key not in ("", ".", "..")
+    if not isinstance(key, str) or not key.isprintable() or len(key.encode()) > _LONGEST_NAME:
+        return False
+    return not set(key) & set("/\\") and key not in ("", ".", "..")

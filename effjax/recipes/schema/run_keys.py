@@ -22,6 +22,7 @@ from effjax.recipes.schema.rules import (
     fraction,
     matching,
     names,
+    none,
     number,
     one_of,
     pattern,
@@ -178,6 +179,10 @@ _SHARE = number(0, 1, above=True)
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
+        "bits": pieces(
+            any_of(none(), matching(r"w[2-8]a[2-8]", "bits, `w8a8`")),
+            "None or w8a8, w4a8, w4a4, …",
+        ),
         "channels": pieces(
             any_of(_SHARE, Rule("", is_channels)),
             f"the share of channels that are kept, above 0; or a list of it, of what they are chosen by "

@@ -10,7 +10,7 @@ import numpy as np
 from effjax import metrics
 from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
 from effjax.recipes.build.hashes import params_sha256
-from effjax.recipes.build.writing import write_json
+from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.finished import RESULT_FILE, FinishedRun
 from effjax.recipes.train.omitted import measure_omitted
 from effjax.recipes.train.runs import TrainingExperiment
@@ -62,7 +62,7 @@ def measure(experiment: TrainingExperiment, done: FinishedRun, teacher: Finished
         result["lost_best"] = done.lost_best
     if done.assembled.config["without_classes"]:
         result["omitted"] = measure_omitted(experiment, done, last, preds)
-    write_json(path, result)
+    write_measured(path, result)
     return result
 
 

@@ -241,8 +241,7 @@ class TrainingExperiment(Experiment):
 def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
     """A run's parameters at its end, and MFLOPs for one image forward (a multiply-add is two)."""
     assembled = experiment.runs[name]
-    job, shape = assembled.job, experiment.datasets.test[0]["image"].shape
-    shapes = job.shapes_at(job.plan[-1]) if job.shapes_at else jax.eval_shape(assembled.init, np.uint32(0))
-    networks = job.members.count if job.members and job.shapes_at else 1
-    params = models.count_params(shapes.params["student"]) // networks
-    return {"params": int(params), "mflops": models.flops(assembled.model, shape) / 1e6}
+    shape = experiment.datasets.test[0]["image"].shape
+    image = jax.ShapeDtypeStruct((1, *assembled.job.image_shape(assembled.job.plan[-1])), np.float32)
+    params = jax.eval_shape(assembled.model.init, jax.random.key(0), image)["params"]
+    return {"params": int(models.count_params(params)), "mflops": models.flops(assembled.model, shape) / 1e6}

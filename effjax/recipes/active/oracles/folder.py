@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from effjax.data.ledger import Answer
+from effjax.errors import shown
 from effjax.files import spreadsheet_safe, storage, write_text
-from effjax.recipes.active.answers import NO_LABEL, parse_answer, whole_number
+from effjax.recipes.active.answers import parse_answer, whole_number, words_for_no_label
 from effjax.recipes.active.folder import round_name
 from effjax.recipes.active.oracles.base import Query, raise_all, user_name
 from effjax.recipes.active.oracles.tables import read_table
@@ -96,18 +97,18 @@ class FolderOracle:
         return answers
 
     def how_to_go_on(self, round_: int) -> str:
-        folder = self.round_folder(round_)
+        folder, words = self.round_folder(round_), " or ".join(words_for_no_label(self.format))
         return (
-            f"write {self.format.hint}, or {' or '.join(NO_LABEL)}, into the column label of "
+            f"write {self.format.hint}{words and ', or '}{words}, into the column label of "
             f"{folder / LABELS_FILE} for each image of {folder / SHEET_FILE}"
         )
 
     def _id_of(self, row: Mapping[str, str], round_: int, asked: Sequence[int], seen: Collection[int]) -> int:
         id_ = whole_number(row["id"])
         if id_ is None:
-            raise ValueError(f"id {row['id']!r} is no number")
+            raise ValueError(f"id {shown(row['id'])} is no number")
         if whole_number(row["round"]) != round_:
-            raise ValueError(f"id {id_} is of round {row['round']!r}, this is round {round_}")
+            raise ValueError(f"id {id_} is of round {shown(row['round'])}, this is round {round_}")
         if id_ not in asked:
             raise ValueError(f"id {id_} was not asked in round {round_}")
         if id_ in seen:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 from effjax.data.ledger import SKIPPED, Answer
 from effjax.errors import UserError
 from effjax.files import storage, write_text
-from effjax.recipes.active.answers import NO_LABEL, parse_answer, whole_number
+from effjax.recipes.active.answers import parse_answer, whole_number, words_for_no_label
 from effjax.recipes.active.oracles.base import Query, raise_all
 from effjax.recipes.active.oracles.folder import FolderOracle, image_file
 from effjax.recipes.active.oracles.tables import read_table
@@ -88,7 +88,8 @@ class LabelStudioOracle(FolderOracle):
             }
             for query in queries
         ]
-        choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in (*self.format.choices, *NO_LABEL))
+        names = (*self.format.choices, *words_for_no_label(self.format))
+        choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in names)
         config = (
             '<View>\n  <Header value="$path"/>\n  <Image name="image" value="$image"/>\n'
             f'  <Choices name="label" toName="image">{choices}\n  </Choices>\n</View>\n'
@@ -192,17 +193,18 @@ def read_export(path: Path) -> Iterator[Annotation]:
             yield _of_row(where, task)
             continue
         data = task["data"] if isinstance(task["data"], dict) else {}
-        annotations = [one for one in task.get("annotations") or [] if isinstance(one, dict)]
+        annotations = [one for one in _list(task.get("annotations")) if isinstance(one, dict)]
         for one in annotations or [{}]:  # a task without any is still looked at
+            skipped = bool(one.get("was_cancelled"))  # what had been chosen before does not count then
             yield Annotation(
-                *(where, data, _choices(one.get("result")), bool(one.get("was_cancelled"))),
+                *(where, data, [] if skipped else _choices(one.get("result")), skipped),
                 *(_name(one.get("completed_by")), _seconds(one.get("lead_time")), str(one.get("updated_at") or "")),
             )
 
 
 def _of_row(where: str, row: Mapping[str, Any]) -> Annotation:
     label = row.get("label")
-    choices = label.get("choices", []) if isinstance(label, dict) else [label] if label else []
+    choices = _list(label.get("choices") if isinstance(label, dict) else label)
     who, seconds = _name(row.get("annotator")), _seconds(row.get("lead_time"))
     return Annotation(
         where, row, [str(choice) for choice in choices], False, who, seconds, str(row.get("updated_at") or "")
@@ -210,9 +212,13 @@ def _of_row(where: str, row: Mapping[str, Any]) -> Annotation:
 
 
 def _choices(result: Any) -> list[str]:
-    parts = [part for part in result or [] if isinstance(part, dict)] if isinstance(result, list) else []
-    values = [part["value"] for part in parts if isinstance(part.get("value"), dict)]
-    return [str(choice) for value in values for choice in value.get("choices") or []]
+    values = [part["value"] for part in _list(result) if isinstance(part, dict) and isinstance(part.get("value"), dict)]
+    return [str(choice) for value in values for choice in _list(value.get("choices"))]
+
+
+def _list(value: Any) -> list[Any]:
+    """Where exports have a list of several, they may have the one itself, or nothing."""
+    return value if isinstance(value, list) else [] if value in (None, "") else [value]
 
 
 def _name(annotator: Any) -> str:
@@ -225,6 +231,6 @@ def _name(annotator: Any) -> str:
 def _seconds(value: Any) -> float | None:
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if math.isfinite(found) and found >= 0 else None

@@ -41,6 +41,7 @@ def read_table(path: Path, needed: tuple[str, ...], errors: str = "strict") -> l
         return []
     columns = _columns(rows[0][1])
     raise_all(path, [f"the column {column!r} is missing" for column in needed if column not in columns])
+    raise_all(path, [f"the column {column!r} is there twice" for column in needed if columns.count(column) > 1])
     return [
         (line, {column: cells[at] if at < len(cells) else "" for at, column in enumerate(columns)})
         for line, cells in rows[1:]

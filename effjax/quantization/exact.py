@@ -1,0 +1,80 @@
+"""Float32 operations that are rounded one by one, as another runtime rounds them, whatever XLA makes of a program.
+
+XLA multiplies by a reciprocal where all divide by one number, and fuses a product into the sum that follows it, which
+skips the product's rounding. Both move the last bit, and then a value that lay between two integers goes to the other.
+Neither ``optimization_barrier`` nor ``reduce_precision`` prevents it on CPU (jaxlib 0.10).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_HIGH = np.uint32(0xFFFFF000)  # of a float32: its sign, its exponent and 12 of the 24 bits of its significand
+
+
+def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """``x / y``, rounded once.
+
+    Args:
+      x: of any shape.
+      y: broadcasts to it.
+
+    Returns:
+      ``x``'s shape.
+
+    Example:
+      >>> quotient(jnp.array([1.0, 3.0]), jnp.float32(2.0))
+      Array([0.5, 1.5], dtype=float32)
+    """
+    return x / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
+
+
+def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
+    """``codes · factor + addend``, rounded once, as by a fused multiply-add, on any machine.
+
+    The factor is cut into halves of 12 bits, whose products with the codes are exact whether XLA fuses them or not.
+
+    Args:
+      codes: whole numbers of at most 12 bits, as float32.
+      factor: float32, broadcasts to them.
+      addend: float32, broadcasts to them.
+
+    Returns:
+      Their shape.
+
+    Example:
+      >>> fused(jnp.array([3.0, -2.0]), jnp.float32(0.1), jnp.float32(1.0))
+      Array([1.3, 0.8], dtype=float32)
+
+    References:
+      Boldo & Melquiond, `Emulation of FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd
+      <https://inria.hal.science/inria-00080427>`_, 2008.
+    """
+    factor = jnp.asarray(factor, jnp.float32)
+    high = _float(_bits(factor) & _HIGH)
+    coarse, rest = _sum(codes * (factor - high), jnp.asarray(addend, jnp.float32))
+    total, error = _sum(codes * high, coarse)
+    return total + _odd_sum(rest, error)
+
+
+def _sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The rounded sum of two numbers, and what rounding took off it (Knuth)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def _odd_sum(a: jax.Array, b: jax.Array) -> jax.Array:
+    """A sum that is rounded to the neighbour with an odd last bit, unless it is exact: it can be rounded once more."""
+    total, error = _sum(a, b)
+    bits = _bits(total)
+    towards = jnp.where((error > 0) == (total > 0), bits + 1, bits - 1)
+    return jnp.where((error != 0) & (bits % 2 == 0), _float(towards), total)
+
+
+def _bits(x: jax.Array) -> jax.Array:
+    return jax.lax.bitcast_convert_type(x, jnp.uint32)
+
+
+def _float(bits: jax.Array) -> jax.Array:
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
