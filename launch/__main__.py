@@ -17,6 +17,7 @@ LAUNCHERS = {
     "evaluate": "evaluates a trained run on a split",
     "analyze": "measures what students took over from their teacher",
     "active": "runs labelling loops: train, choose, ask, train again",
+    "export": "writes a trained network as a file for other runtimes",
     "query": "chooses what to label next from a folder of images",
     "budget": "finds a curriculum of image sizes for a compute budget",
 }

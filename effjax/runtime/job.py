@@ -159,10 +159,8 @@ class Job:
         """
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
-        one, seen = (
-            _one(shapes) if self.members else shapes,
-            (self.objective_at(before).network, self.image_shape(before)),
-        )
+        one = _one(shapes) if self.members else shapes
+        seen = self.objective_at(before).network, self.image_shape(before)
         for name, begin in changed.items():
             objective, images = self.objective_at(stage), functools.partial(self._images, stage, abstract)
             entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images, *seen)
@@ -173,12 +171,9 @@ class Job:
         return state if changed else None
 
     def image_shape(self, stage: Stage) -> tuple[int, int, int]:
-        """``(H, W, C)`` of the images that the student reads in a stage."""
+        """``(H, W, C)`` of the images that the student reads in a stage; of other networks, what they read first."""
         example = spec(self.feed.example(dict(stage.settings)))
-        network = self.objective_at(stage).network
-        shapes = network.shapes(_one(example) if self.members else example)
-        height, width, channels = shapes[network.inputs.index("image")].shape[1:]
-        return height, width, channels
+        return self.objective_at(stage).network.shapes(_one(example) if self.members else example)[0].shape[1:]
 
     def _images(self, stage: Stage, abstract: bool) -> Iterator[jax.Array]:
         """Some of a stage's training images, in batches, as its network is shown them in evaluation."""

@@ -139,6 +139,8 @@ def _channels_problem(value: Value, subject: Subject) -> str | None:
     channels = Channels.of(value)
     if channels.by not in MEASURES:
         return f"{channels.by!r} is not a measure of channels; {nearest(channels.by, MEASURES)}"
+    if subject.objective.inputs != ("image",):
+        return f"{value!r}: networks that read {', '.join(subject.objective.inputs)} keep their channels"
     groups = groups_of(subject.objective.student, subject.image_shape)
     channel_counts(groups, channels.keep, multiple_of=channels.multiple_of)
     return None

@@ -106,7 +106,8 @@ def stopping(feed, settings, seeds, start, stop, length):
 def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, setting):
     """Stopped at the switch of its first round, trained once more for the second, and at that of the second."""
     config = loops(data_dir, run=schema.query(predictions="ensemble", members=2, score="bald"))
-    config.active.update(initial=8, per_round=4, rounds=2, start="cold" if setting == "channels" else "warm")
+    start = "cold" if setting in ("bits", "channels") else "warm"  # a round begins with all channels, and with floats
+    config.active.update(initial=8, per_round=4, rounds=2, start=start)
     config.data.train, config.data.test = "train[:40]", "validation[:100]"
     config.data.validation, config.view.shift = "validation[:100]", 0
     config = planned(config, setting).to_dict()
@@ -114,7 +115,7 @@ def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, settin
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     rounds = tmp_path / "resumed" / "run" / "seed_0"
     shutil.rmtree(rounds / "round_01")
-    for round_ in (0, 1):
+    for round_ in (0, 1) if start == "warm" else (1,):  # a cold round needs no network of the one before
         with monkeypatch.context() as patch:
             patch.setattr(ChosenFeed, "blocks", stopping)
             with pytest.raises(Interrupted, match=f"round {round_} .*stopped at step {SWITCH} of {STEPS}"):
@@ -143,8 +144,18 @@ def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
         active.main(config, tmp_path)
 
 
-def test_a_round_does_not_start_whole_from_a_narrow_network(tmp_path, data_dir):
-    config = planned(loops(data_dir, run=schema.query()), "channels")
+@pytest.mark.parametrize("setting", ["bits", "channels"])
+def test_a_round_cannot_begin_with_what_was_made_smaller(tmp_path, data_dir, setting):
+    config = planned(loops(data_dir, run=schema.query()), setting)
     config.active.start = "warm"
-    with pytest.raises(UserError, match=r"plans.channels: with config.active.start='warm' .* take start='cold'$"):
+    with pytest.raises(
+        UserError, match=rf"config.active.start='warm': .* what config.runs.run.plans.{setting} has made"
+    ):
         active.main(config.to_dict(), tmp_path)
+
+
+def test_a_run_does_not_begin_with_few_bits(tmp_path, data_dir):
+    config = experiment(data_dir, "bits", "alone")
+    config.runs.run.plans.bits = ((0.0, "w8a8"),)
+    with pytest.raises(UserError, match=r"config.runs.run.plans.bits: a run begins with None, and with 'w8a8' later"):
+        TrainingExperiment(config.to_dict(), tmp_path)

@@ -165,11 +165,12 @@ def _graph(module: nn.Module, scheme: Scheme, image_shape: tuple[int, int, int])
 
 
 def _variables(params: PyTree, zeros: PyTree) -> dict[str, PyTree]:
-    """As they are kept: a tree in which a layer's path is a path."""
+    """As they are kept: a tree in which a layer's path is a path; zero points are floats, which devices can average."""
     weights = {f"{node}/{name}": array for node, own in params["weights"].items() for name, array in own.items()}
     parts = {"weights": weights, "kernel_steps": params["kernel_steps"], "value_steps": params["value_steps"]}
+    floats = {name: jnp.asarray(zero, jnp.float32) for name, zero in zeros.items()}
     nested = {name: traverse_util.unflatten_dict(part, sep="/") for name, part in parts.items()}
-    return {"params": nested, _ZEROS: traverse_util.unflatten_dict(zeros, sep="/")}
+    return {"params": nested, _ZEROS: traverse_util.unflatten_dict(floats, sep="/")}
 
 
 def _flat(variables: Mapping[str, PyTree]) -> tuple[PyTree, PyTree]:

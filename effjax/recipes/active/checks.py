@@ -59,11 +59,12 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
             yield f"{key}.{part}: labelling loops have none"
     if "data" in run["plans"]:
         yield f"{key}.plans.data: labelling loops draw from what is labelled"
-    if len(run["plans"].get("channels", ())) > 1 and config["active"]["start"] == "warm":
-        yield (
-            f"{key}.plans.channels: with config.active.start='warm' a round would start whole from the narrow network "
-            "of the round before: take start='cold'"
-        )
+    if config["active"]["start"] == "warm":
+        for setting in sorted({"bits", "channels"} & set(run["plans"])):
+            yield (
+                f"config.active.start='warm': a round cannot begin with what {key}.plans.{setting} has made of the "
+                "network in the round before: set it to 'cold'"
+            )
     if not query:
         if config["active"]["oracle"] != "dataset":
             yield (

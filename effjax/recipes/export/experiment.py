@@ -1,0 +1,227 @@
+"""Writes a trained network as files that other runtimes execute, and reads them back before it says that it has."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as stablehlo
+
+from effjax.errors import UserError, check_known
+from effjax.export.package import (
+    CHECK_FILE,
+    MODEL_FILES,
+    DeployedModel,
+    write_package,
+    zipped_size,
+)
+from effjax.export.sessions import check_installed, onnx_session
+from effjax.models import QuantizedModule, Scheme, deploy
+from effjax.quantization import CALIBRATIONS
+from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.export.subject import Subject
+from effjax.reports.provenance import provenance
+
+_log = logging.getLogger("effjax")
+
+INPUTS = ("float", "uint8")
+PLATFORMS = ("cpu", "cuda", "tpu")
+_EXAMPLES = 16
+_TOLERANCE = 1e-5
+
+
+def export(
+    subject: Subject,
+    out: str | Path,
+    *,
+    format: str = "onnx",
+    bits: str = "",
+    calibration: str = "mse",
+    calibrate: int = 512,
+    inputs: str = "float",
+) -> dict[str, Any]:
+    """Exports a network to a folder.
+
+    Args:
+      subject: the network, and images for it.
+      out: the folder; a model that is there already is replaced.
+      format: one of ``MODEL_FILES``.
+      bits: quantises a network of floats first, ``w8a8``; empty leaves it as it is.
+      calibration: one of :data:`effjax.quantization.CALIBRATIONS`.
+      calibrate: how many training images it looks at.
+      inputs: one of ``INPUTS``: images as the network's first layer reads them, or bytes, which the file normalises.
+
+    Returns:
+      What ``model.json`` says.
+
+    Raises:
+      UserError: if anything given cannot be used, or the file does not answer as the network does.
+    """
+    check_known(format, MODEL_FILES, f"--format={format}")
+    check_known(inputs, INPUTS, f"--inputs={inputs}")
+    check_known(calibration, CALIBRATIONS, f"--calibration={calibration}")
+    if format == "onnx":
+        check_installed()
+    elif bits or isinstance(_module(subject), QuantizedModule):
+        raise UserError(f"--format={format} has floats only: for few bits take --format=onnx")
+    made = (
+        _as_onnx(subject, bits, calibration, calibrate, inputs) if format == "onnx" else _as_stablehlo(subject, inputs)
+    )
+    folder = Path(out)
+    write_package(made, folder)
+    _check(folder)
+    size = len(made.content) + sum(array.nbytes for array in made.weights)
+    zipped = f"{made.description['bytes_zipped']:,}"
+    _log.info("wrote %s: %s bytes, %s zipped; checked", folder / MODEL_FILES[format], f"{size:,}", zipped)
+    return dict(made.description)
+
+
+def _module(subject: Subject) -> Any:
+    return subject.network.module
+
+
+def _as_onnx(subject: Subject, bits: str, calibration: str, calibrate: int, inputs: str) -> DeployedModel:
+    from effjax.models.deployed.onnx_codes import quantized_to_onnx
+    from effjax.models.deployed.onnx_model import to_onnx
+
+    module, variables, pixels = _module(subject), subject.variables, subject.pixels(_EXAMPLES)
+    view = subject.network.view
+    normalised: dict[str, Any] = {"mean": view.mean, "std": view.std} if inputs == "uint8" else {}
+    shown = _shown(subject)
+    if isinstance(module, QuantizedModule) and bits not in ("", str(module.scheme)):
+        raise UserError(f"--bits={bits}: the run was trained with {module.scheme}; leave --bits out")
+    scheme = Scheme.parse(bits) if bits else getattr(module, "scheme", None)
+    if scheme is None:
+        variables = _with_through(subject)
+        graph = deploy(cast(nn.Module, module), variables, subject.image_shape)
+        folded = jax.tree.map(np.asarray, jax.jit(graph.fold)(variables))
+        model = to_onnx(graph, folded, **normalised)
+        answers = jax.jit(module.apply)(variables, shown(pixels))
+        facts: dict[str, Any] = {}
+    else:
+        if not isinstance(module, QuantizedModule):
+            module = QuantizedModule(module, scheme)
+            _log.info("calibrating on %d training images (%s)", min(calibrate, len(subject.source)), calibration)
+            batches = (shown(batch) for batch in subject.batches(calibrate))
+            variables = module.begin(_with_through(subject), batches, calibration)
+            facts = {"calibration": calibration, "calibrated_on": min(calibrate, len(subject.source))}
+        else:
+            facts = {"calibration": "learnt"}
+        quantized, codes = module.graph(subject.image_shape), module.codes(variables, subject.image_shape)
+        model = quantized_to_onnx(quantized, codes, **normalised)
+        answers = jax.jit(lambda images: module.apply_integer(codes, images))(shown(pixels))
+        facts["grids"] = {
+            point.name: {
+                "scale": float(codes.grids[number].scale),
+                "zero_point": int(codes.grids[number].zero_point),
+                "bits": point.bits,
+            }
+            for number, point in quantized.placement.points.items()
+        }
+    content = model.SerializeToString()
+    names = [output.name for output in model.graph.output]
+    expected = dict(zip(names, map(np.asarray, jax.tree.leaves(answers)), strict=True))
+    found = dict(zip(names, onnx_session(content).run(None, {"images": _read(subject, pixels, inputs)}), strict=True))
+    _compare(found, expected, scheme)
+    description = _description(subject, content, inputs, scheme) | facts
+    images = _read(subject, pixels, inputs)
+    return DeployedModel("onnx", content, description, images, found, 0.0 if scheme else _TOLERANCE)
+
+
+def _as_stablehlo(subject: Subject, inputs: str) -> DeployedModel:
+    variables, leaves_of = _with_through(subject), jax.tree.structure(_with_through(subject))
+    pixels = subject.pixels(_EXAMPLES)
+
+    def model(weights: list[jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+        seen = _shown(subject)(images) if inputs == "uint8" else images
+        outputs = _module(subject).apply(jax.tree.unflatten(leaves_of, weights), seen)
+        return _by_name(outputs)
+
+    weights = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(variables))
+    (batch,) = stablehlo.symbolic_shape("batch")
+    kind = jnp.uint8 if inputs == "uint8" else jnp.float32
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in weights]
+    images = jax.ShapeDtypeStruct((batch, *subject.image_shape), kind)
+    exported = stablehlo.export(jax.jit(model), platforms=PLATFORMS)(shapes, images)
+    content = bytes(exported.serialize())
+    given = _read(subject, pixels, inputs)
+    answers = {name: np.asarray(array) for name, array in jax.jit(model)(list(weights), given).items()}
+    found = jax.jit(stablehlo.deserialize(bytearray(content)).call)(list(weights), given)
+    _compare({name: np.asarray(array) for name, array in found.items()}, answers, None)
+    description = _description(subject, content, inputs, None) | {"platforms": list(PLATFORMS)}
+    return DeployedModel("stablehlo", content, description, given, answers, _TOLERANCE, weights)
+
+
+def _with_through(subject: Subject) -> Any:
+    """The variables that the network computes with."""
+    params = subject.variables["params"]
+    for change in subject.network.through:
+        params = change(params)
+    return {**subject.variables, "params": params}
+
+
+def _shown(subject: Subject) -> Any:
+    """From stored pixels to what the first layer reads."""
+    return jax.jit(lambda pixels: subject.network.reads(subject.network.view.see({"image": pixels}))[0])
+
+
+def _read(subject: Subject, pixels: np.ndarray, inputs: str) -> np.ndarray:
+    """What the file reads."""
+    return pixels if inputs == "uint8" else np.asarray(_shown(subject)(pixels), np.float32)
+
+
+def _by_name(outputs: Any) -> dict[str, jax.Array]:
+    preds = outputs.preds
+    return {"logits": preds} if isinstance(preds, jax.Array) else cast(dict[str, jax.Array], preds)
+
+
+def _compare(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], scheme: Scheme | None) -> None:
+    """Refuses a file that does not answer as the network does.
+
+    Raises:
+      UserError: saying by how much.
+    """
+    for name, answer in expected.items():
+        largest = float(np.abs(answer).max()) or 1.0
+        difference = float(np.abs(found[name] - answer).max()) / largest
+        allowed = _TOLERANCE if scheme is None else 0.2
+        if not difference <= allowed:
+            raise UserError(
+                f"the exported {name} differ from the network's by {difference:.1e} of the largest, {allowed:.0e} is "
+                "allowed: nothing was written"
+            )
+
+
+def _description(subject: Subject, content: bytes, inputs: str, scheme: Scheme | None) -> dict[str, Any]:
+    facts = provenance()
+    return {
+        **subject.facts,
+        "classes": list(subject.class_names),
+        "image_size": list(subject.image_shape),
+        "inputs": "uint8, as stored" if inputs == "uint8" else "float32, (pixel / 255 − mean) / std",
+        "mean": list(subject.network.view.mean),
+        "std": list(subject.network.view.std),
+        "bits": str(scheme) if scheme else "float32",
+        "bytes": len(content),
+        "bytes_zipped": zipped_size(content),
+        "params_sha256": params_sha256(subject.variables["params"]),
+        "versions": facts["versions"],
+        "hardware": facts["hardware"],
+        "command": facts["command"],
+    }
+
+
+def _check(folder: Path) -> None:
+    """Runs the folder's own script, in a process that knows nothing of effjax.
+
+    Raises:
+      UserError: with what it says.
+    """
+    done = subprocess.run([sys.executable, "-I", str(folder / CHECK_FILE)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{folder / CHECK_FILE}: {done.stderr.strip().splitlines()[-1]}")
