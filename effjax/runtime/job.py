@@ -170,14 +170,20 @@ class Job:
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
         one = _one(shapes) if self.members else shapes
+        seen = self.objective_at(before).network, self.image_shape(before)
         for name, begin in changed.items():
             objective, images = self.objective_at(stage), functools.partial(self._images, stage, abstract)
-            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images)
+            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images, *seen)
             try:
                 state = self._over_members(lambda state, begin=begin, entry=entry: begin(state, entry), state)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
         return state if changed else None
+
+    def image_shape(self, stage: Stage) -> tuple[int, int, int]:
+        """``(H, W, C)`` of the images that the student reads in a stage; of other networks, what they read first."""
+        example = spec(self.feed.example(dict(stage.settings)))
+        return self.objective_at(stage).network.shapes(_one(example) if self.members else example)[0].shape[1:]
 
     def _images(self, stage: Stage, abstract: bool) -> Iterator[jax.Array]:
         """Some of a stage's training images, in batches, as its network is shown them in evaluation."""

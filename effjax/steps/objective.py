@@ -141,7 +141,7 @@ class Objective:
           UserError: naming a term that cannot be set up on what the networks return.
         """
         first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
-        inputs = jax.eval_shape(lambda batch: self.network.reads(self.view.see(batch)), first)
+        inputs = self.network.shapes(batch)
         # The shape is all that a layer needs to know; drawn one by one, the student does not depend on the terms.
         variables = dict(self.student.init(key, *(jnp.zeros(x.shape, x.dtype) for x in inputs)))
         params = {"student": variables.pop("params")}

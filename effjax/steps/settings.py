@@ -10,8 +10,12 @@ import jax.numpy as jnp
 import optax
 
 from effjax import models
-from effjax.errors import check_known
+from effjax.errors import check_known, nearest
+from effjax.models.narrow import groups_of
+from effjax.pruning import channel_counts
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
+from effjax.steps.narrowing import MEASURES, Channels, narrow_state
+from effjax.steps.network import Network
 from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
 from effjax.steps.pruning import Pruning
@@ -48,6 +52,8 @@ class Entry(NamedTuple):
       objective: of the stage that begins.
       images: gives training images in batches ``[B, H, W, C]``, as the network is shown them in evaluation, always the
         same ones.
+      network: the student in the stage before.
+      image_shape: ``(H, W, C)`` of what its module reads there.
     """
 
     before: Value
@@ -56,6 +62,8 @@ class Entry(NamedTuple):
     shapes: TrainState
     objective: Objective
     images: Callable[[], Iterable[jax.Array]]
+    network: Network
+    image_shape: tuple[int, int, int]
 
 
 def piecewise(pieces: Sequence[tuple[int, Value]], _: int) -> optax.Schedule:
@@ -138,6 +146,25 @@ def _size_problem(size: Value, subject: Subject) -> str | None:
     return None
 
 
+def _with_channels(objective: Objective, value: Value) -> Objective:
+    return dataclasses.replace(objective, student=Channels.of(value).of_network(objective.student))
+
+
+def _narrowed(state: TrainState, entry: Entry) -> TrainState:
+    return narrow_state(state, entry.shapes, entry.network.module, Channels.of(entry.value), entry.image_shape)
+
+
+def _channels_problem(value: Value, subject: Subject) -> str | None:
+    channels = Channels.of(value)
+    if channels.by not in MEASURES:
+        return f"{channels.by!r} is not a measure of channels; {nearest(channels.by, MEASURES)}"
+    if subject.objective.inputs != ("image",):
+        return f"{value!r}: networks that read {', '.join(subject.objective.inputs)} keep their channels"
+    groups = groups_of(subject.objective.student, subject.image_shape)
+    channel_counts(groups, channels.keep, multiple_of=channels.multiple_of)
+    return None
+
+
 def _magnified(objective: Objective, magnitude: optax.Schedule) -> Objective:
     return dataclasses.replace(objective, view=objective.view.at_magnitude(magnitude))
 
@@ -163,6 +190,16 @@ def _sparsity_problem(value: Value, _: Subject) -> str | None:
 SETTINGS: dict[str, Setting] = {
     "terms": Setting("program", apply=_terms),
     "trainable": Setting("program", apply=_trainable, read=_by_taps, enter=_restarted),
+    # Before the image size, which refuses whatever else has changed.
+    "channels": Setting(
+        "program",
+        apply=_with_channels,
+        check=_channels_problem,
+        enter=_narrowed,
+        keeps_best=False,
+        evaluated=True,
+        reshapes=True,
+    ),
     "image_size": Setting(
         "program",
         apply=_sized,

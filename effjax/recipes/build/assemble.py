@@ -37,6 +37,7 @@ from effjax.steps import (
     TrainState,
     make_term,
 )
+from effjax.steps.narrowing import Channels
 from effjax.steps.pruning import Pruning
 from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
@@ -48,7 +49,7 @@ class AssembledRun:
 
     Attributes:
       config: the run's config, plain.
-      model: the student.
+      model: the student with the channels that it has at the end, in floats.
       job: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
@@ -186,6 +187,7 @@ def assemble(
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
     network = dataclasses.replace(job.network_at_end, view=datasets.view)
     predict = predictor(network, backend, eval_batch_size)
+    model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
 
 

@@ -33,6 +33,7 @@ from effjax.recipes.schema.rules import (
     tuples,
     whole,
 )
+from effjax.steps.narrowing import MEASURES, is_channels
 from effjax.steps.pruning import RENEWALS
 from effjax.steps.sparsity import RAMP, RAMP_PATTERN
 from effjax.steps.structures import STRUCTURES, is_structure
@@ -178,12 +179,18 @@ class Teacher:
     image_size: int = key(0, whole(0, PIXELS), "that images are resized to for the teacher; 0 leaves them")
 
 
+_SHARE = number(0, 1, above=True)
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
         "bits": pieces(
             any_of(none(), matching(r"w[2-8]a[2-8]", "bits, `w8a8`")),
             "None or w8a8, w4a8, w4a4, …",
+        ),
+        "channels": pieces(
+            any_of(_SHARE, Rule("", is_channels)),
+            f"the share of channels that are kept, above 0; or a list of it, of what they are chosen by "
+            f"({', '.join(MEASURES)}), and of what their numbers are multiples of",
         ),
         "data": pieces(_SOME, "sources joined by +"),
         "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),

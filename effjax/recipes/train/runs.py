@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -22,6 +23,7 @@ from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import contents
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.identity import data_facts, identity, plain
+from effjax.recipes.build.networks import make_model, network_in
 from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
@@ -65,7 +67,7 @@ class TrainingExperiment(Experiment):
         key, run = f"config.runs.{name}", expand(self.config["runs"][name])
         shape = self.datasets.train[0]["image"].shape
         self._teachers[name] = {
-            teacher: make_teacher(f"{key}.teachers.{teacher}", source, self.config["runs"], self.datasets, shape)
+            teacher: make_teacher(f"{key}.teachers.{teacher}", source, self._module_at_end, self.datasets, shape)
             for teacher, source in run["teachers"].items()
         }
         self.runs[name] = assemble(
@@ -76,6 +78,13 @@ class TrainingExperiment(Experiment):
         check_start(key, self.runs[name], self.datasets)
         if run["rewind"]:
             check_rewound(key, self.runs[name], self.runs)
+
+    def _module_at_end(self, name: str) -> nn.Module:
+        """The module that a run ends with, as it predicts on one device."""
+        model = make_model(self.config["runs"][name]["model"], self.datasets.info.num_classes, task=self.datasets.task)
+        if name not in self.runs:  # what is wrong with it is said of it
+            return model
+        return network_in(model, dict(self.runs[name].job.plan[-1].settings)).module
 
     def _members(self, name: str, run: Mapping[str, Any]) -> Together | None:
         """The networks of a run that train in one program.
@@ -239,8 +248,9 @@ class TrainingExperiment(Experiment):
 
 
 def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
-    """A run's parameters, and MFLOPs for one image forward (a multiply-add is two)."""
+    """A run's parameters at its end, and MFLOPs for one image forward (a multiply-add is two)."""
     assembled = experiment.runs[name]
-    params = jax.eval_shape(assembled.init, np.uint32(0)).params["student"]
     shape = experiment.datasets.test[0]["image"].shape
+    image = jax.ShapeDtypeStruct((1, *assembled.job.image_shape(assembled.job.plan[-1])), np.float32)
+    params = jax.eval_shape(assembled.model.init, jax.random.key(0), image)["params"]
     return {"params": int(models.count_params(params)), "mflops": models.flops(assembled.model, shape) / 1e6}
