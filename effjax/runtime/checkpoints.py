@@ -75,6 +75,7 @@ class Checkpoints:
         self.identity = dict(identity)
         self._best_of: dict[int, int | None] = {}
         ignore_save_threads()
+        ignore_stragglers()
         with storage(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             self._remove_dropped()
