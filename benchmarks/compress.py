@@ -112,7 +112,7 @@ def channels() -> Iterator[str]:
         for batch in (1, 32):
             images = images_for(whole.image_shape, batch)
             calls = {f"onnx {name}": call(content, whole.image_shape, batch) for name, content in contents.items()}
-            calls |= {f"xla {name}": lambda f=f: jax.block_until_ready(f(images)) for name, f in applied.items()}
+            calls |= {f"xla {name}": functools.partial(_done, f, images) for name, f in applied.items()}
             times = in_turn(calls, 9)
             cells = [
                 cell
