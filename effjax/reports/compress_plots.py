@@ -10,7 +10,7 @@ import numpy as np
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from effjax.files import write_whole
@@ -18,12 +18,9 @@ from effjax.reports.figures import png
 from effjax.reports.tables import Estimate
 
 _PANELS = {"bytes_zipped": "kB, zipped", "latency": "ms for one image, median"}
-#: Where a label may stand about its point, in points: the first place that is free is taken.
-_PLACES = tuple(
-    (x * reach, y * reach)
-    for reach in (7, 14, 24, 38, 55)
-    for x, y in ((1, 0.6), (1, -1.2), (-1, 0.6), (-1, -1.2), (0, 1.2), (0, -1.8))
-)
+#: Where a label may begin, seen from its point, near places first, those to the right and the left before others.
+_ANGLES = np.deg2rad([0, 180, 20, -20, 160, -160, 40, -40, 140, -140, 65, -65, 115, -115, 90, -90])
+_PLACES = [(r * np.cos(a), r * np.sin(a)) for r in (9, 15, 23, 33, 45, 60, 80, 105, 135, 170) for a in _ANGLES]
 
 
 def plot_tradeoffs(path: str | Path, summary: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> None:
@@ -36,7 +33,7 @@ def plot_tradeoffs(path: str | Path, summary: Mapping[str, Mapping[str, Any]], l
       summary: by export ``bits``, ``latency`` and ``seeds``.
       labels: what the points are called.
     """
-    figure, axes = plt.subplots(1, len(_PANELS), figsize=(13.0, 5.2), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(_PANELS), figsize=(13.0, 6.0), layout="constrained", sharey=True)
     accuracies = {name: Estimate.over_seeds(export["seeds"], "accuracy") for name, export in summary.items()}
     kinds = sorted({export["bits"] for export in summary.values()}, key=lambda bits: (bits != "float32", bits))
     colour_of = {bits: f"C{i}" for i, bits in enumerate(kinds)}
@@ -55,21 +52,21 @@ def plot_tradeoffs(path: str | Path, summary: Mapping[str, Mapping[str, Any]], l
                 markersize=6,
             )
         axis.set(xscale="log", xlabel=title)
-        for along in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-            along(ScalarFormatter())
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.margins(x=0.18, y=0.12)
+        axis.margins(x=0.22, y=0.15)
         best = unbeaten([(costs[name], accuracies[name].mean) for name in summary])
         axis.plot(*zip(*((x, 100 * y) for x, y in best), strict=True), "--", color="0.6", linewidth=1, zorder=0)
     axes[0].set_ylabel("test accuracy (%)")
     handles = [Line2D([], [], marker="o", linestyle="", color=colour) for colour in colour_of.values()]
     names = ["float" if bits == "float32" else bits for bits in colour_of]
     figure.legend(handles, names, loc="outside upper right", ncols=len(names), frameon=False)
-    figure.draw_without_rendering()  # labels are placed where the axes then are
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # labels are placed where the axes now are
     for axis, key in zip(axes, _PANELS, strict=True):
-        if np.ptp(np.log10(axis.get_xlim())) > 1.2:  # decades are enough
-            axis.xaxis.set_minor_formatter(NullFormatter())
         points = [(_cost(export, key), 100 * accuracies[name].mean) for name, export in summary.items()]
         _label(axis, points, [labels[name] for name in summary])
     write_whole(path, lambda file: file.write(png(figure)))
@@ -95,21 +92,38 @@ def _cost(export: Mapping[str, Any], key: str) -> float:
 
 
 def _label(axis: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
-    """Writes each point's label where nothing is yet; where everything is taken, at the last place."""
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in axis.transData.transform(points)]
-    inside = axis.get_window_extent()
-    for point, label in zip(points, labels, strict=True):
-        text: Any = None
-        for x, y in _PLACES:
-            if text is not None:
-                text.remove()
-            side = "left" if x > 0 else "right" if x < 0 else "center"
-            arrow = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.7} if abs(y) > 12 else None
-            text = axis.annotate(
-                label, point, (x, y), textcoords="offset points", ha=side, fontsize="small", arrowprops=arrow
-            )
-            box = text.get_window_extent()
-            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if within and not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(text.get_window_extent())
+    """Writes each point's label at the first place where nothing is yet, or where it covers least."""
+    dots = axis.transData.transform(points)
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in dots]
+    inside, unit = axis.get_window_extent(), axis.figure.dpi / 72
+    for point, dot, label in zip(points, dots, labels, strict=True):
+        text = axis.annotate(label, point, (0, 0), textcoords="offset points", va="center", fontsize="small")
+        size = text.get_window_extent()
+        boxes = [_box(dot, unit, place, size) for place in _PLACES]
+        covered = [_covered(box, taken, inside) for box in boxes]
+        best = int(np.argmin(covered))
+        text.set_position(_PLACES[best])
+        text.set_horizontalalignment(_side(_PLACES[best][0]))
+        if np.hypot(*_PLACES[best]) > 16:
+            line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4}
+            axis.annotate("", point, _PLACES[best], textcoords="offset points", arrowprops=line)
+        taken.append(boxes[best])
+
+
+def _side(x: float) -> str:
+    return "left" if x > 1 else "right" if x < -1 else "center"
+
+
+def _box(dot: np.ndarray, unit: float, place: tuple[float, float], size: Bbox) -> Bbox:
+    """Where a label is, in pixels, whose end lies at a place beside a dot."""
+    begin = {"left": 0.0, "center": 0.5, "right": 1.0}[_side(place[0])] * size.width
+    x, y = dot + unit * np.array(place)
+    return Bbox.from_bounds(x - begin, y - size.height / 2, size.width, size.height)
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
+    """How much of what is there already, and of what lies outside, a label would cover."""
+    common = (Bbox.intersection(box, other) for other in taken)
+    within = Bbox.intersection(box, inside)
+    outside = box.width * box.height - (within.width * within.height if within else 0.0)
+    return outside + sum(one.width * one.height for one in common if one)

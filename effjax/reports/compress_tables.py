@@ -127,7 +127,7 @@ def lead(summary: Summary, labels: Mapping[str, str]) -> str:
     larger = [name for name in judged if _zipped(summary[name]) >= _zipped(summary[summary[name]["control"]])]
     groups = {
         "Less accurate than its control": [name for name, verdict in judged.items() if verdict == WORSE],
-        "Not told apart from it": [name for name, verdict in judged.items() if verdict.startswith(ALIKE)],
+        "Not told apart from it in accuracy": [name for name, verdict in judged.items() if verdict.startswith(ALIKE)],
         "More accurate": [name for name, verdict in judged.items() if verdict == BETTER],
         "Not faster at one image": slower,
         "Not smaller when zipped": larger,
