@@ -24,7 +24,7 @@ def export_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name in config["table"]:
         if name not in exports:
             yield f"config.table: no export {name!r}; {nearest(name, exports)}"
-        elif (control := exports[name]["control"]) not in ("", *config["table"]):
+        elif (control := exports[name]["control"]) in exports and control not in config["table"]:
             yield f"config.table: the control of {name!r}, {control!r}, is not in it"
     for key in _OF_RUNS:
         if config[key]:

@@ -70,12 +70,28 @@ def export(
     elif bits or isinstance(cast(Any, subject.network.module), QuantizedModule):
         raise UserError(f"--format={format} has floats only: for few bits take --format=onnx")
     if format == "onnx":
-        return export_onnx(subject, deployable(subject, bits, calibration, calibrate), out, inputs)
-    return _written(_as_stablehlo(subject, inputs), Path(out))
+        description = export_onnx(subject, deployable(subject, bits, calibration, calibrate), out, inputs)
+    else:
+        description = _written(_as_stablehlo(subject, inputs), Path(out))
+    _check(Path(out))
+    return description
 
 
 def export_onnx(subject: Subject, network: Deployable, out: str | Path, inputs: str = "float") -> dict[str, Any]:
-    """The same of a network that :func:`deployable` has settled; arguments and errors as :func:`export`."""
+    """The same of a network that :func:`deployable` has settled, but for the check in a process of its own.
+
+    Args:
+      subject: whose network it is.
+      network: the same.
+      out: as of :func:`export`.
+      inputs: as of :func:`export`.
+
+    Returns:
+      What ``model.json`` says.
+
+    Raises:
+      UserError: if the file does not answer as the network does.
+    """
     view, pixels = subject.network.view, subject.pixels(_EXAMPLES)
     normalised: dict[str, Any] = {"mean": view.mean, "std": view.std} if inputs == "uint8" else {}
     model = network.to_onnx(**normalised)
@@ -91,11 +107,10 @@ def export_onnx(subject: Subject, network: Deployable, out: str | Path, inputs: 
 
 
 def _written(made: DeployedModel, folder: Path) -> dict[str, Any]:
-    """Writes the folder of an exported network, and has its own script look at it."""
+    """Writes the folder of an exported network."""
     write_package(made, folder)
-    _check(folder)
     sizes = [f"{made.description[key]:,}" for key in ("bytes", "bytes_zipped")]
-    _log.info("wrote %s: %s bytes, %s zipped; checked", folder / MODEL_FILES[made.format], *sizes)
+    _log.info("wrote %s: %s bytes, %s zipped", folder / MODEL_FILES[made.format], *sizes)
     return dict(made.description)
 
 
@@ -182,3 +197,4 @@ def _check(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-I", str(folder / CHECK_FILE)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{folder / CHECK_FILE}: {done.stderr.strip().splitlines()[-1]}")
+    _log.info("checked by %s", folder / CHECK_FILE)
