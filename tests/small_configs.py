@@ -63,6 +63,18 @@ def kill():
     return config
 
 
+def pruned():
+    """A ramp over the middle of a run, whose trained part changes in it; and weights that are exchanged."""
+    ramp = _small({"name": "mlp", "widths": (16,)}, steps=240)
+    ramp.evaluations, ramp.checkpoint_every, ramp.log_every, ramp.ema, ramp.steps_per_dispatch = 6, 20, 7, 0.9, 4
+    ramp.pruning.every = 4
+    rigl = ramp.copy_and_resolve_references()
+    ramp.plans.sparsity = ((0.0, 0.0), (0.25, "cubic 0.9"), (0.75, 0.9))
+    ramp.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))
+    rigl.plans.sparsity, rigl.pruning.renewal, rigl.pruning.scope = ((0.0, 0.9),), "rigl", "erk"
+    return _experiment(ramp=ramp, rigl=rigl)
+
+
 def early_best():
     """A step so long that nothing is learnt: what does best on validation does so early."""
     student = _small({"name": "mlp", "widths": (16,)}, steps=400)
@@ -165,6 +177,7 @@ VARIANTS = {
     "plain": plain,
     "devices": devices,
     "kill": kill,
+    "pruned": pruned,
     "early_best": early_best,
     "curriculum": curriculum,
     "active": active,

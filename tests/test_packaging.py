@@ -44,7 +44,7 @@ def undeclared(modules: dict[str, str], *files: str) -> dict[str, str]:
 
 
 def test_what_is_imported_is_declared():
-    assert undeclared(imported("effjax", "launch", "configs"), "requirements.txt") == {}
+    assert undeclared(imported("effjax", "launch", "configs"), "requirements.txt", "requirements-export.txt") == {}
 
 
 def test_what_tests_import_is_declared():

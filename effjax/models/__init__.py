@@ -8,9 +8,11 @@
 
 from effjax.models.count import count_params, flops
 from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
+from effjax.models.deployed.channels import channel_groups
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
+from effjax.models.narrow import Narrow
 from effjax.models.registry import NAMES, create, options
 from effjax.models.taps import Outputs, params_up_to, tap_paths
 
@@ -18,9 +20,11 @@ __all__ = [
     "NAMES",
     "Classifier",
     "Graph",
+    "Narrow",
     "Outputs",
     "QuantizedModule",
     "Scheme",
+    "channel_groups",
     "count_params",
     "create",
     "deploy",

@@ -108,13 +108,16 @@ class _Stage(nn.Module):
     def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
         block = partial(_Block, self.conv, self.norm, self.channels, self.kernel, expansion=self.expansion)
         for i in range(1, self.depth + 1):
-            x = block(stride=self.stride if i == 1 else 1, name=f"block{i}")(x)
+            x = block(stride=self.stride if i == 1 else 1, adds=i > 1, name=f"block{i}")(x)
             taps.keep(f"{self.name}/block{i}", x)
         return x
 
 
 class _Block(nn.Module):
-    """An inverted residual: expand by 1×1, filter each channel, project by 1×1; no non-linearity at the end."""
+    """An inverted residual: expand by 1×1, filter each channel, project by 1×1; no non-linearity at the end.
+
+    A stage's first block adds nothing: it has other channels than what it reads.
+    """
 
     conv: Callable
     norm: Callable
@@ -122,6 +125,7 @@ class _Block(nn.Module):
     kernel: int
     stride: int
     expansion: int
+    adds: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -132,7 +136,7 @@ class _Block(nn.Module):
         y = DepthwiseConv(self.kernel, self.stride, dtype=y.dtype, name="depthwise_conv")(y)
         y = nn.relu6(self.norm("depthwise_norm")(y))
         y = self.norm("project_norm")(self.conv(self.channels, 1, name="project_conv")(y))
-        return x + y if self.stride == 1 and x.shape == y.shape else y
+        return x + y if self.adds else y
 
 
 def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:

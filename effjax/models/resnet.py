@@ -109,18 +109,20 @@ class _Stage(nn.Module):
         block = partial(_Block, self.conv, self.norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
-            x = block(channels=self.channels, stride=stride, name=f"block{i}")(x)
+            changes = i == 1 and (self.stride > 1 or self.bottleneck)
+            x = block(channels=self.channels, stride=stride, changes=changes, name=f"block{i}")(x)
             taps.keep(f"{self.name}/block{i}", x)
         return x
 
 
 class _Block(nn.Module):
-    """relu(x + f(x)): f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised."""
+    """relu(x + f(x)): f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised; it may change the shape."""
 
     conv: Callable
     norm: Callable
     channels: int
     stride: int
+    changes: bool
     shortcut: str
     bottleneck: bool
 
@@ -136,7 +138,7 @@ class _Block(nn.Module):
             y = self.norm(f"norm{i}")(self.conv(features, kernel, stride, name=f"conv{i}")(y))
             if i < len(plan):
                 y = nn.relu(y)
-        if x.shape != y.shape:
+        if self.changes:
             x = self._project(x, y.shape[-1])
         return nn.relu(x + y)
 

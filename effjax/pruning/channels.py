@@ -81,7 +81,7 @@ def remove_channels(tree: PyTree, groups: Sequence[ChannelGroup], kept: Sequence
       {'a': {'kernel': Array([[2.]], dtype=float32)}, 'b': {'kernel': Array([[4.],
              [6.]], dtype=float32)}}
     """
-    return _changed(tree, groups, kept, lambda leaf, axis, stays: jnp.take(leaf, np.flatnonzero(stays), axis))
+    return _changed(tree, groups, kept, _cut)
 
 
 def mask_channels(tree: PyTree, groups: Sequence[ChannelGroup], kept: Sequence[Array]) -> PyTree:
@@ -111,6 +111,11 @@ def mask_channels(tree: PyTree, groups: Sequence[ChannelGroup], kept: Sequence[A
         return jnp.where(along, leaf, jnp.zeros_like(leaf))
 
     return _changed(tree, groups, kept, zeroed)
+
+
+def _cut(leaf: Any, axis: int, stays: np.ndarray) -> Any:
+    """What stays of an array, where the array lies."""
+    return (np if isinstance(leaf, np.ndarray) else jnp).take(leaf, np.flatnonzero(stays), axis)
 
 
 def _changed(

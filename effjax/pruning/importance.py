@@ -9,6 +9,7 @@ import numpy as np
 from effjax.errors import UserError, check_known
 from effjax.numerics import at_least_float32, check_finite
 from effjax.pruning.channels import ChannelGroup, check_axis
+from effjax.pruning.counts import rounded_count
 from effjax.pruning.paths import by_path
 from effjax.typing import Array, PyTree
 
@@ -98,12 +99,25 @@ def kept_channels(importance: Array, keep_fraction: float, *, multiple_of: int =
       >>> kept_channels(np.array([0.1, 2.0, 0.4, 1.5]), 0.5, multiple_of=2).tolist()
       [1, 3]
     """
-    if not 0 < keep_fraction <= 1:
-        raise UserError(f"kept_channels: keep_fraction={keep_fraction!r} must be above 0 and at most 1")
-    if isinstance(multiple_of, bool) or not isinstance(multiple_of, int) or multiple_of < 1:
-        raise UserError(f"kept_channels: multiple_of={multiple_of!r} must be a whole number, 1 or more")
+    return most_important(importance, rounded_count(np.size(importance), keep_fraction, multiple_of=multiple_of))
+
+
+def most_important(importance: Array, count: int) -> np.ndarray:
+    """The channels that matter most; of equally important ones the first.
+
+    Args:
+      importance: ``[size]``, finite; not traced.
+      count: how many.
+
+    Returns:
+      int32 positions, rising.
+
+    Raises:
+      Unusable: if an importance is not finite.
+
+    Example:
+      >>> most_important(np.array([0.1, 2.0, 0.4, 1.5]), 3).tolist()
+      [1, 2, 3]
+    """
     check_finite("importance", importance)
-    values = np.asarray(importance)
-    wanted = keep_fraction * values.size
-    count = min((*range(multiple_of, values.size, multiple_of), values.size), key=lambda n: (abs(n - wanted), -n))
-    return np.sort(np.argsort(-values, kind="stable")[:count]).astype(np.int32)
+    return np.sort(np.argsort(-np.asarray(importance), kind="stable")[:count]).astype(np.int32)

@@ -25,6 +25,7 @@ from effjax.runtime.preservation import NewestAndTheirBest
 from effjax.runtime.stragglers import ignore_save_threads, ignore_stragglers
 from effjax.steps import TrainState
 from effjax.steps.masks import path_name
+from effjax.steps.student_masks import masked_student
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -74,6 +75,7 @@ class Checkpoints:
         self.identity = dict(identity)
         self._best_of: dict[int, int | None] = {}
         ignore_save_threads()
+        ignore_stragglers()
         with storage(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             self._remove_dropped()
@@ -205,6 +207,7 @@ def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, A
         params=model["params"],
         model_state=model["model_state"],
         ema=model["ema"] if template.ema != () else (),
+        masks=model.get("masks", ()),
         best=model.get("best", ()),
         records=training.get("records", ()),
     )
@@ -269,8 +272,19 @@ def read_variables(
     """
     model = _read_item(directory, step, "model", read_meta(directory, step))
     params = model["ema"] or model["params"]
+    if masks := model.get("masks"):
+        params = masked_student(params, masks)
     variables = model["best"] if best else {"params": params["student"], **(model["model_state"] or {})}
     return jax.tree.map(lambda x: x if member is None else np.asarray(x[member]), variables)
+
+
+def read_masks(directory: str | Path, step: int) -> PyTree:
+    """Reads which of a student's weights are kept, see :mod:`effjax.steps.student_masks`.
+
+    Raises:
+      DamagedCheckpoint: if it cannot be read, or is not what was written.
+    """
+    return _read_item(directory, step, "model", read_meta(directory, step))["masks"]
 
 
 def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
@@ -341,6 +355,7 @@ def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], direct
 
 def _model_item(state: TrainState) -> dict[str, PyTree]:
     item = {"params": state.params, "model_state": state.model_state, "ema": state.ema if state.ema != () else {}}
+    item |= {} if state.masks == () else {"masks": state.masks}
     return item if state.best == () else {**item, "best": state.best}
 
 

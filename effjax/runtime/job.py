@@ -28,6 +28,7 @@ from effjax.steps import (
 )
 from effjax.steps.axes import on_axis
 from effjax.steps.settings import SETTINGS, Entry, apply_settings, values_that
+from effjax.steps.state import prune_first
 from effjax.typing import PyTree
 
 #: Training images that a network is calibrated on, and how many go through it at a time.
@@ -134,7 +135,9 @@ class Job:
         """Evaluations after this step count towards the best: from where all that makes them unlike stays as it is."""
         moving = [name for name, setting in SETTINGS.items() if not setting.keeps_best]
         last = [self.plan[-1].get(name) for name in moving]
-        return next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        changed = next((a.stop for a in reversed(self.plan) if [a.get(name) for name in moving] != last), 0)
+        pruned = self.objective.pruning.settled if self.objective.pruning else 0
+        return max(changed, min(pruned, self.total_steps - 1))  # the end always counts
 
     def objective_at(self, stage: Stage) -> Objective:
         """The objective with a stage's settings applied."""
@@ -144,6 +147,13 @@ class Job:
     def network_at_end(self) -> Network:
         """The network as it is in the last stage, and so whenever it is used afterwards, at its images' own size."""
         return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
+
+    def begin(self, state: TrainState) -> TrainState:
+        """The state before the first step, of one network or of several, where its parameters were trained before."""
+        pruning = self.objective.pruning
+        if pruning is None:
+            return state
+        return self._over_members(lambda state: prune_first(state, pruning, trained=True), state)
 
     def enter(
         self, state: TrainState, stage: Stage, before: Stage, shapes: TrainState, *, abstract: bool = False
@@ -160,14 +170,20 @@ class Job:
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
         one = _one(shapes) if self.members else shapes
+        seen = self.objective_at(before).network, self.image_shape(before)
         for name, begin in changed.items():
             objective, images = self.objective_at(stage), functools.partial(self._images, stage, abstract)
-            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images)
+            entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images, *seen)
             try:
                 state = self._over_members(lambda state, begin=begin, entry=entry: begin(state, entry), state)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
         return state if changed else None
+
+    def image_shape(self, stage: Stage) -> tuple[int, int, int]:
+        """``(H, W, C)`` of the images that the student reads in a stage; of other networks, what they read first."""
+        example = spec(self.feed.example(dict(stage.settings)))
+        return self.objective_at(stage).network.shapes(_one(example) if self.members else example)[0].shape[1:]
 
     def _images(self, stage: Stage, abstract: bool) -> Iterator[jax.Array]:
         """Some of a stage's training images, in batches, as its network is shown them in evaluation."""

@@ -242,7 +242,7 @@ class _Loop:
     def _prepare_evaluation(self, stage: Stage) -> None:
         job, settings = self.job, self.job.evaluated_at(stage)
         if job.evaluator is not None:
-            variables = spec(self._shapes(stage).eval_variables)
+            variables = jax.eval_shape(lambda state: state.eval_variables, spec(self._shapes(stage)))
             job.programs.prepare(("evaluation", settings), lambda: job.evaluator.prepare(variables, settings))
 
     def _shapes(self, stage: Stage) -> TrainState:

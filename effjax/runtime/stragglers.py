@@ -1,4 +1,4 @@
-"""What Orbax says of failures besides: of reads that were under way, and of saving in threads of its own."""
+"""What Orbax says of failures besides: of reads and writes under way, and of saving in threads of its own."""
 
 import functools
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 
 @functools.cache
 def ignore_stragglers() -> None:
-    """From now on, says nothing of such answers: the read that failed has been reported."""
+    """From now on, says nothing of answers that come when the loop is closed: what failed has been reported."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:

@@ -10,9 +10,11 @@ from effjax.steps.operations import Crop, CutMix, Erase, Flip, MixUp, Operation,
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
+from effjax.steps.pruning import Pruning
 from effjax.steps.records import init_records, update_records
 from effjax.steps.resolution import resize_state
 from effjax.steps.settings import SETTINGS, Setting
+from effjax.steps.sparsity import Level, Sparsity
 from effjax.steps.state import TrainState, init_state
 from effjax.steps.teachers import CachedTeacher, NetworkTeacher, StreamedTeacher, pack_answers
 from effjax.steps.terms import TERMS, make_term
@@ -27,14 +29,17 @@ __all__ = [
     "CutMix",
     "Erase",
     "Flip",
+    "Level",
     "MixUp",
     "Network",
     "NetworkTeacher",
     "Objective",
     "Operation",
+    "Pruning",
     "RandAugment",
     "Setting",
     "Shift",
+    "Sparsity",
     "StreamedTeacher",
     "Term",
     "TermInputs",

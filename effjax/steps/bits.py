@@ -68,9 +68,10 @@ def quantize_state(state: TrainState, entry: "Entry") -> TrainState:
 
     params, model_state = begun(state.params)
     ema = begun(state.ema)[0] if state.ema != () else ()
-    new = state.replace(
-        params=params, model_state=model_state, ema=ema, opt_state=restart(entry.optimizer, state.opt_state, params)
-    )
+    opt_state = restart(entry.optimizer, state.opt_state, params)
+    new = state.replace(params=params, model_state=model_state, ema=ema, opt_state=opt_state)
+    if state.masks != () and entry.before is None:
+        new = new.replace(masks={"weights": state.masks})  # a layer is called as it was, one room further in
     return new.replace(best=new.eval_variables) if state.best != () else new
 
 

@@ -38,6 +38,11 @@ class Network:
         """What the module reads of a batch that :meth:`View.see` made: its features, the images reduced."""
         return [self.view.reduce(seen[name]) if name == "image" else seen[name] for name in self.inputs]
 
+    def shapes(self, batch: Batch) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what the module reads of one example of a batch as it is stored, ``[1, ...]`` each."""
+        first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
+        return jax.eval_shape(lambda batch: self.reads(self.view.see(batch)), first)
+
     def __call__(self, variables: PyTree, seen: Batch, **options: Any) -> Any:
         """Applies the module to a batch that :meth:`View.see` made; options are those of flax's ``apply``."""
         params = functools.reduce(lambda params, change: change(params), self.through, variables["params"])

@@ -16,6 +16,7 @@ from effjax.metrics import Metric
 from effjax.models import Outputs
 from effjax.steps import rng
 from effjax.steps.network import Network
+from effjax.steps.pruning import Pruning
 from effjax.steps.views import View
 from effjax.typing import Batch, PyTree
 
@@ -92,6 +93,7 @@ class Objective:
       outcome: from predictions and a batch to the student's confidence in what is right ``[B]`` and whether it was
         its choice ``[B]``: a task's, for what is recorded of each example; None where it has none.
       through: pure functions from the student's parameters to those that it computes with, in order: masks, roundings.
+      pruning: which of the student's weights are removed as training goes on; None: none.
     """
 
     student: nn.Module
@@ -103,6 +105,7 @@ class Objective:
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     outcome: Outcome | None = None
     through: tuple[Callable[[PyTree], PyTree], ...] = ()
+    pruning: Pruning | None = None
 
     def __post_init__(self):
         if not self.terms:
@@ -138,7 +141,7 @@ class Objective:
           UserError: naming a term that cannot be set up on what the networks return.
         """
         first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
-        inputs = jax.eval_shape(lambda batch: self.network.reads(self.view.see(batch)), first)
+        inputs = self.network.shapes(batch)
         # The shape is all that a layer needs to know; drawn one by one, the student does not depend on the terms.
         variables = dict(self.student.init(key, *(jnp.zeros(x.shape, x.dtype) for x in inputs)))
         params = {"student": variables.pop("params")}

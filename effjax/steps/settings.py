@@ -2,18 +2,25 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from effjax import models
-from effjax.errors import check_known
+from effjax.errors import check_known, nearest
+from effjax.models.narrow import groups_of
+from effjax.pruning import channel_counts
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
+from effjax.steps.narrowing import MEASURES, Channels, narrow_state
+from effjax.steps.network import Network
 from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
+from effjax.steps.pruning import Pruning
 from effjax.steps.resolution import resize_state
+from effjax.steps.sparsity import RAMP, Level, Sparsity
 from effjax.steps.state import TrainState
 
 Value = Any
@@ -45,6 +52,8 @@ class Entry(NamedTuple):
       objective: of the stage that begins.
       images: gives training images in batches ``[B, H, W, C]``, as the network is shown them in evaluation, always the
         same ones.
+      network: the student in the stage before.
+      image_shape: ``(H, W, C)`` of what its module reads there.
     """
 
     before: Value
@@ -53,6 +62,22 @@ class Entry(NamedTuple):
     shapes: TrainState
     objective: Objective
     images: Callable[[], Iterable[jax.Array]]
+    network: Network
+    image_shape: tuple[int, int, int]
+
+
+def piecewise(pieces: Sequence[tuple[int, Value]], _: int) -> optax.Schedule:
+    """A piecewise constant schedule of the global step.
+
+    >>> float(piecewise([(0, 1.0), (4, 5.0)], 8)(4))
+    5.0
+    """
+
+    def at(step: jax.typing.ArrayLike) -> jax.Array:
+        index = jnp.searchsorted(jnp.asarray([start for start, _ in pieces]), step, side="right") - 1
+        return jnp.asarray([value for _, value in pieces], jnp.float32)[index]
+
+    return at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +90,7 @@ class Setting:
         looks at it.
       apply: from the objective and a value (of a schedule, the schedule) to the objective as it is then.
       enter: what the beginning of a stage does to the state of one network; None: nothing.
+      schedule: of a schedule, from ``(first step, value)`` pairs and the steps of the run to a function of the step.
       read: what a value in a plan stands for.
       check: what is wrong with a value, in words; None: nothing.
       keeps_best: whether what was measured before the value changed may still be the best of the run.
@@ -76,6 +102,7 @@ class Setting:
     kind: Literal["program", "schedule", "feed"]
     apply: Callable[[Objective, Value], Objective] = lambda objective, _: objective
     enter: Callable[[TrainState, Entry], TrainState] | None = None
+    schedule: Callable[[Sequence[tuple[int, Value]], int], Callable] = piecewise
     read: Callable[[Value, Subject], Value] = lambda value, _: value
     check: Callable[[Value, Subject], str | None] = lambda *_: None
     keeps_best: bool = True
@@ -119,6 +146,25 @@ def _size_problem(size: Value, subject: Subject) -> str | None:
     return None
 
 
+def _with_channels(objective: Objective, value: Value) -> Objective:
+    return dataclasses.replace(objective, student=Channels.of(value).of_network(objective.student))
+
+
+def _narrowed(state: TrainState, entry: Entry) -> TrainState:
+    return narrow_state(state, entry.shapes, entry.network.module, Channels.of(entry.value), entry.image_shape)
+
+
+def _channels_problem(value: Value, subject: Subject) -> str | None:
+    channels = Channels.of(value)
+    if channels.by not in MEASURES:
+        return f"{channels.by!r} is not a measure of channels; {nearest(channels.by, MEASURES)}"
+    if subject.objective.inputs != ("image",):
+        return f"{value!r}: networks that read {', '.join(subject.objective.inputs)} keep their channels"
+    groups = groups_of(subject.objective.student, subject.image_shape)
+    channel_counts(groups, channels.keep, multiple_of=channels.multiple_of)
+    return None
+
+
 def _magnified(objective: Objective, magnitude: optax.Schedule) -> Objective:
     return dataclasses.replace(objective, view=objective.view.at_magnitude(magnitude))
 
@@ -129,10 +175,31 @@ def _magnitude_problem(_: Value, subject: Subject) -> str | None:
     return "config.view.operations=0: nothing has a magnitude; 2 is usual"
 
 
+def _sparse(objective: Objective, sparsity: Sparsity) -> Objective:
+    pruning = dataclasses.replace(objective.pruning or Pruning(), sparsity=sparsity)
+    return dataclasses.replace(objective, pruning=pruning)
+
+
+def _sparsity_problem(value: Value, _: Subject) -> str | None:
+    if isinstance(value, Level):
+        return None
+    return f'{value!r} must be a number from 0 to below 1, or a ramp to one, such as "{RAMP} 0.9"'
+
+
 #: In the order in which the beginning of a stage does what they ask for.
 SETTINGS: dict[str, Setting] = {
     "terms": Setting("program", apply=_terms),
     "trainable": Setting("program", apply=_trainable, read=_by_taps, enter=_restarted),
+    # Before the image size, which refuses whatever else has changed.
+    "channels": Setting(
+        "program",
+        apply=_with_channels,
+        check=_channels_problem,
+        enter=_narrowed,
+        keeps_best=False,
+        evaluated=True,
+        reshapes=True,
+    ),
     "image_size": Setting(
         "program",
         apply=_sized,
@@ -143,6 +210,13 @@ SETTINGS: dict[str, Setting] = {
         reshapes=True,
     ),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
+    "sparsity": Setting(
+        "schedule",
+        apply=_sparse,
+        schedule=lambda pieces, total: Sparsity(tuple(pieces), total),
+        read=lambda value, _: Level.read(value) or value,  # what it is not, is refused as it was given
+        check=_sparsity_problem,
+    ),
     "data": Setting("feed", keeps_best=False),
     "bits": Setting(
         "program",

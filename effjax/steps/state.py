@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from effjax.steps.objective import Objective
+from effjax.steps.pruning import Pruning
+from effjax.steps.student_masks import masked_student
 from effjax.typing import PyTree
 
 
@@ -22,6 +24,7 @@ class TrainState(flax.struct.PyTreeNode):
       model_state: the student's other collections (BatchNorm's running statistics).
       opt_state: the optimiser's state.
       ema: the moving average of ``params``, or an empty tuple.
+      masks: which of the student's weights are kept, see :mod:`effjax.steps.student_masks`, or an empty tuple.
       records: what has been seen of each example, see :func:`effjax.steps.init_records`, or an empty tuple.
       best: where several networks train together, the variables for evaluation that did best on validation, each
         member's own; otherwise an empty tuple.
@@ -34,14 +37,17 @@ class TrainState(flax.struct.PyTreeNode):
     model_state: PyTree
     opt_state: optax.OptState
     ema: PyTree = ()
+    masks: PyTree = ()
     records: PyTree = ()
     best: PyTree = ()
     frozen: Mapping[str, PyTree] = flax.struct.field(default_factory=dict)
 
     @property
     def eval_variables(self) -> Mapping[str, PyTree]:
-        """The student's variables for evaluation: the averaged parameters where an average is kept."""
+        """The student's variables for evaluation: the averaged parameters where an average is kept, pruned."""
         params = self.ema if self.ema != () else self.params
+        if self.masks != ():
+            params = masked_student(params, self.masks)
         return {"params": params["student"], **self.model_state}
 
 
@@ -69,7 +75,7 @@ def init_state(
     """
     seed = jnp.asarray(seed, jnp.uint32)
     params, model_state = objective.init(jax.random.key(seed), batch, frozen or {})
-    return TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=seed,
         params=params,
@@ -77,3 +83,17 @@ def init_state(
         opt_state=optimizer.init(params),
         ema=jax.tree.map(jnp.copy, params) if ema else (),
     )
+    return state if objective.pruning is None else prune_first(state, objective.pruning)
+
+
+def prune_first(state: TrainState, pruning: Pruning, *, trained: bool = False) -> TrainState:
+    """The state before the first step, as sparse as its plan begins.
+
+    Args:
+      state: of one network.
+      pruning: how.
+      trained: whether its parameters are what another training has left, see :meth:`Pruning.first`.
+    """
+    masks = pruning.first(state.params["student"], state.seed, trained=trained)
+    ema = masked_student(state.ema, masks) if state.ema != () else ()
+    return state.replace(params=masked_student(state.params, masks), ema=ema, masks=masks)

@@ -9,8 +9,10 @@ import optax
 
 from effjax.errors import UserError
 from effjax.metrics import Mean
+from effjax.pruning import sparsity_of
 from effjax.steps.masks import path_mask, split
 from effjax.steps.objective import Batch, Objective, TermInputs
+from effjax.steps.pruned import kept_gradients, renew_masks, through_masks
 from effjax.steps.records import update_records
 from effjax.steps.state import TrainState
 
@@ -40,7 +42,8 @@ def make_train_step(
 
     Returns:
       The step. Its metrics are sums and counts over the global batch: ``loss`` (the weighted sum), ``loss/<term>``
-      (unweighted), those of the objective's that are measured in training, and ``grad_norm`` (before any clipping).
+      (unweighted), those of the objective's that are measured in training, ``grad_norm`` (before any clipping), and
+      where weights are removed ``sparsity``.
 
     Raises:
       UserError: if it is to record, and the objective has no outcome.
@@ -55,9 +58,10 @@ def make_train_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         mask = path_mask(state.params, objective.trainable, key="trainable")
         chosen, join = split(state.params, mask)
+        seen_through, pruning = through_masks(objective, state), objective.pruning
 
         def loss_and_metrics(chosen, model_state, part):
-            loss, (values, seen, model_state) = objective.evaluate(
+            loss, (values, seen, model_state) = seen_through.evaluate(
                 join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
             )
             outcome = outcome_of(seen.student.preds, part) if outcome_of else ()
@@ -76,16 +80,22 @@ def make_train_step(
         if axis_name is not None:
             grads, model_state = jax.lax.pmean((grads, model_state), axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
-        metrics["grad_norm"] = Mean.empty().update(optax.tree.norm(grads))
 
         # The optimiser always sees the whole tree, so that its state keeps one structure through all stages;
         # what is frozen has no gradient, and whatever the optimiser makes of that (momentum, decay) is dropped.
         _, join_grads = split(jax.tree.map(jnp.zeros_like, state.params), mask)
-        updates, opt_state = optimizer.update(join_grads(grads), state.opt_state, state.params)
+        gradients = join_grads(grads)
+        kept = gradients if pruning is None else kept_gradients(gradients, state, pruning)
+        metrics["grad_norm"] = Mean.empty().update(optax.tree.norm(split(kept, mask)[0]))
+        updates, opt_state = optimizer.update(kept, state.opt_state, state.params)
         params = join(optax.apply_updates(chosen, split(updates, mask)[0]))
         ema = optax.incremental_update(params, state.ema, 1.0 - ema_decay) if ema_decay else state.ema
         new = {"params": params, "model_state": model_state, "opt_state": opt_state, "ema": ema, "records": records}
-        return state.replace(step=state.step + 1, **new), metrics
+        new = state.replace(step=state.step + 1, **new)
+        if pruning is not None:
+            new = renew_masks(new, state, gradients, mask, pruning)
+            metrics["sparsity"] = Mean.empty().update(sparsity_of(new.masks))
+        return new, metrics
 
     return step
 

@@ -41,10 +41,15 @@ def trained(data_dir) -> dict:
     student.plans.update(
         terms=((0.0, ("ce", "self_paced")), (0.5, ("ce",))), data=((0.0, "train"), (0.5, "train+more"))
     )
+    student.plans.sparsity = ((0.0, 0.0), (0.2, "cubic 0.5"), (0.8, 0.5))
+    student.pruning.update(scope="layer", every=2, dense="student/classifier/kernel")
     config.runs.distilled.terms.hard = {"kind": "dkd", "alpha": 1.0, "beta": 8.0, "temperature": 4.0}
     config.runs.distilled.optimizer.update(b1=0.9, b2=0.99, eps=1e-8)
     config.runs.folded = student.copy_and_resolve_references()
     config.runs.folded.update(folds=2, pacing={}, plans={}, label="folded")
+    config.runs.ticket = student.copy_and_resolve_references()
+    config.runs.ticket.update(pacing={}, rewind=schema.rewound("student", masks="student"))
+    config.runs.ticket.plans.sparsity = ((0.0, 0.5),)
     found = config.to_dict()
     falling = {"name": "step", "peak": 1.0, "boundaries": (0.5,), "factor": 0.1}
     found["runs"]["student"]["terms"]["ce"]["weight"] = falling

@@ -23,7 +23,9 @@ PLANS = {
     "trainable": ("student/classifier/.*", ".*"),
     "image_size": (20, 28),
     "magnitude": (0.0, 5.0),
+    "sparsity": (0.0, "cubic 0.8"),
     "data": ("train", "train+more"),
+    "channels": (1.0, (0.5, "l2", 4)),
     "bits": (None, "w8a8"),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
@@ -40,6 +42,8 @@ def planned(config, setting):
         run.model = {"name": "vit", "patch": 4, "dim": 6, "heads": 1, "blocks": 1}
     elif setting == "magnitude":
         config.view.operations = 1
+    elif setting == "sparsity":
+        run.pruning.every = 1
     elif setting == "data":
         config.data.also = {"more": "digits"}
     return config
@@ -79,7 +83,7 @@ def test_it_goes_on_at_its_switch_with_the_same_bits(tmp_path, data_dir, monkeyp
     assert checkpoints.steps(resumed_folder / "checkpoints") == checkpoints.steps(folder / "checkpoints")
 
 
-@pytest.mark.parametrize("setting", ["trainable", "image_size"])
+@pytest.mark.parametrize("setting", ["trainable", "image_size", "sparsity", "channels"])
 def test_of_seeds_together_each_is_the_run_of_its_seed(tmp_path, data_dir, setting):
     config = experiment(data_dir, setting, "together")
     # Adam would make much of what are but rounding errors: the gradient of a bias of attention's keys.
@@ -105,7 +109,7 @@ def stopping(feed, settings, seeds, start, stop, length):
 def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, setting):
     """Stopped at the switch of its first round, trained once more for the second, and at that of the second."""
     config = loops(data_dir, run=schema.query(predictions="ensemble", members=2, score="bald"))
-    start = "cold" if setting == "bits" else "warm"  # what has few bits does not become floats again
+    start = "cold" if setting in ("bits", "channels") else "warm"  # a round begins with all channels, and with floats
     config.active.update(initial=8, per_round=4, rounds=2, start=start)
     config.data.train, config.data.test = "train[:40]", "validation[:100]"
     config.data.validation, config.view.shift = "validation[:100]", 0
@@ -143,10 +147,13 @@ def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
         active.main(config, tmp_path)
 
 
-def test_a_round_cannot_begin_with_few_bits(tmp_path, data_dir):
-    config = planned(loops(data_dir, run=schema.query()), "bits")
+@pytest.mark.parametrize("setting", ["bits", "channels"])
+def test_a_round_cannot_begin_with_what_was_made_smaller(tmp_path, data_dir, setting):
+    config = planned(loops(data_dir, run=schema.query()), setting)
     config.active.start = "warm"
-    with pytest.raises(UserError, match=r"config.active.start='warm': .* what config.runs.run.plans.bits has made"):
+    with pytest.raises(
+        UserError, match=rf"config.active.start='warm': .* what config.runs.run.plans.{setting} has made"
+    ):
         active.main(config.to_dict(), tmp_path)
 
 

@@ -25,11 +25,13 @@ class Named:
         :func:`tests.same_bits.photos.draw` has drawn.
       devices: virtual ones, of a process.
       waits: how often the last command stops for answers of people, which are then filled in.
+      is_timed: whether its table holds times.
     """
 
     commands: tuple[tuple[str, ...], ...]
     devices: int = 1
     waits: int = 0
+    is_timed: bool = False
 
 
 def experiments(code: Path) -> dict[str, Named]:
@@ -56,7 +58,9 @@ def experiments(code: Path) -> dict[str, Named]:
     for path in sorted((code / "configs").glob("*/*.py")):
         if "``tiny``" in path.read_text():
             config = str(path.relative_to(code).with_suffix(""))
-            found[f"{config.removeprefix('configs/')}:tiny"] = _run(_launcher(path), f"{config}.py:tiny")
+            run = _run(_launcher(path), f"{config}.py:tiny")
+            timed = path.stem.startswith("efficienttrain")
+            found[f"{config.removeprefix('configs/')}:tiny"] = dataclasses.replace(run, is_timed=timed)
     for config in FULL:
         path = code / "configs" / f"{config}.py"
         found[config] = _run(_launcher(path), f"configs/{config}.py")

@@ -11,6 +11,7 @@ compared. With --halves, the code of another checkout begins, is stopped by SIGT
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from effjax.data.sources import load
 from effjax.files import read_json, write_json
 from effjax.reports.provenance import provenance
 from effjax.runtime import EXIT_INTERRUPTED
@@ -76,10 +80,27 @@ def run(code: Path, named: Named, folder: Path, data: Path) -> dict[str, str]:
             if left and not photos.answer(folder / "runs"):
                 raise RuntimeError(f"{words} stopped, and there is nothing to label: {done.stderr[-3000:]}")
         said = done.stdout
-    found = {name: digest[:20] for name, digest in snapshot(folder).items()}
+    found = {name: digest[:20] for name, digest in snapshot(folder).items() if not _is_drawn(named, name)}
+    found |= {f"{split} examples": digest for split, digest in _examples(folder / "prepared")}
     if words[0] == "launch.evaluate":
         found["printed"] = said.strip()
     return found
+
+
+def _is_drawn(named: Named, file: str) -> bool:
+    """Whether runs of the same code differ here: a record's features are in no order, and some tables hold times."""
+    return ".array_record-" in file or (file.endswith("table.md") and named.is_timed)
+
+
+def _examples(prepared: Path) -> Iterator[tuple[str, str]]:
+    """By split, a digest of all that a prepared dataset holds."""
+    for name in (name for name in DATASETS if (prepared / name).exists()):
+        for split in ("train", "validation", "test"):
+            digest, source = hashlib.sha256(), load(name, split, prepared)
+            for row in range(len(source)):
+                for feature, value in sorted(source[row].items()):
+                    digest.update(feature.encode() + np.asarray(value).tobytes())
+            yield f"{name} {split}", digest.hexdigest()[:20]
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

@@ -163,7 +163,7 @@ def _network(trained: Sequence[TrainedRun]) -> tuple[nn.Module, PyTree, int]:
         for fact in ("class_names", "view"):
             if other.identity[fact] != trained[0].identity[fact]:
                 raise UserError(f"{other.folder} and {trained[0].folder} differ in {fact}: they are no ensemble")
-        if other.identity["run"]["model"] != trained[0].identity["run"]["model"]:
+        if other.model() != trained[0].model():
             raise UserError(f"{other.folder} and {trained[0].folder} differ in model: they are no ensemble")
     variables, query = [one.variables() for one in trained], trained[0].identity["run"].get("query", {})
     if query.get("predictions") == "ensemble":  # a labelling loop's: its members lie in one checkpoint

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import jax
 import numpy as np
 
 from effjax.data.base import Source
@@ -189,4 +190,5 @@ def _warm(state: TrainState, variables: PyTree, job: Job) -> TrainState:
     """A fresh start but for the parameters: what the round before has learnt, at its last image size."""
     rest = {name: value for name, value in variables.items() if name != "params"}
     warm = state.replace(params={**state.params, "student": variables["params"]}, model_state=rest)
-    return resized(warm, spec(state), job.members) if job.shapes_at else warm
+    warm = resized(warm, spec(state), job.members) if job.shapes_at else warm
+    return jax.tree.map(np.asarray, job.begin(warm))

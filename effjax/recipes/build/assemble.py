@@ -37,6 +37,8 @@ from effjax.steps import (
     TrainState,
     make_term,
 )
+from effjax.steps.narrowing import Channels
+from effjax.steps.pruning import Pruning
 from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
 
@@ -47,7 +49,7 @@ class AssembledRun:
 
     Attributes:
       config: the run's config, plain.
-      model: the student.
+      model: the student with the channels that it has at the end, in floats.
       job: what the loop runs.
       init: from a seed to the state before the first step, compiled once for all seeds.
       train: what it is trained on.
@@ -146,12 +148,15 @@ def assemble(
         inputs=task.inputs,
         metrics=task.metrics,
         outcome=task.outcome,
+        pruning=Pruning(**config["pruning"]) if "sparsity" in config["plans"] else None,
     )
     subject = Subject(objective, train[0]["image"].shape)
     plan, objective = make_plan(key, config["plans"], total, granule, subject)
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
     drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
+    if objective.pruning is not None:
+        _check_prunable(key, drawing, plan[0])
     if config["record"]:
         if task.outcome is None:
             raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
@@ -182,7 +187,20 @@ def assemble(
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
     network = dataclasses.replace(job.network_at_end, view=datasets.view)
     predict = predictor(network, backend, eval_batch_size)
+    model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+
+
+def _check_prunable(key: str, drawing: Drawing, stage: Stage) -> None:
+    """Refuses to prune a network that has nothing that can be.
+
+    Raises:
+      UserError: naming what leaves nothing.
+    """
+    try:
+        jax.eval_shape(functools.partial(drawing.one, stage), np.uint32(0))
+    except UserError as error:
+        raise UserError(f"{key}.{error}") from error
 
 
 def _is_reshaped(plan: Sequence[Stage]) -> bool:

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from effjax import models
+from effjax.curricula import stages
 from effjax.recipes.schema.keys import take
+from effjax.steps import Network, Objective, Term
+from effjax.steps.settings import apply_settings, find_setting
 from effjax.tasks import CLASSIFICATION, Task
 
 
@@ -21,3 +25,23 @@ def make_model(
     if task.head is not None:
         options["head"] = task.head()
     return models.create(config["name"], num_classes, **options)
+
+
+def network_in(model: nn.Module, stage: Mapping[str, Any]) -> Network:
+    """A run's network as it is in a stage, on images that are not made smaller.
+
+    Args:
+      model: as :func:`make_model` makes it.
+      stage: the values of its settings, by name.
+
+    Returns:
+      The network, with fewer channels and with what its parameters go through where the stage says so.
+
+    Raises:
+      UserError: if one of them is no setting.
+    """
+    evaluated = {name: [(0, value)] for name, value in stage.items() if find_setting(name).evaluated}
+    if not evaluated:
+        return Network(model)
+    objective = Objective(model, {"": Term(lambda _: jnp.zeros(()))})
+    return apply_settings(objective, stages(1, evaluated)[0].settings).network

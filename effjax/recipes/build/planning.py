@@ -5,8 +5,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from effjax.curricula import Stage, pacing, stages
@@ -44,7 +42,7 @@ def make_plan(
             setting, read = _read(f"{key}.plans", name, pieces, subject)
             if setting.kind == "schedule":
                 levels = stages(total, {name: read}, multiple_of=granule)
-                schedule = _piecewise([stage.start for stage in levels], [stage[name] for stage in levels])
+                schedule = setting.schedule([(stage.start, stage[name]) for stage in levels], total)
                 objective = setting.apply(objective, schedule)
             else:
                 static[name] = read
@@ -81,16 +79,6 @@ def make_view(key: str, view: View, config: Mapping[str, Any]) -> View:
         raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
     reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
     return dataclasses.replace(view, reduction=reduction)
-
-
-def _piecewise(starts: Sequence[int], values: Sequence[Any]) -> optax.Schedule:
-    """A piecewise constant schedule of the global step."""
-
-    def at(step: jax.typing.ArrayLike) -> jax.Array:
-        index = jnp.searchsorted(jnp.asarray(starts), step, side="right") - 1
-        return jnp.asarray(values, jnp.float32)[index]
-
-    return at
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -13,7 +14,6 @@ from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.recipes.build.datasets import Datasets
-from effjax.recipes.build.networks import make_model
 from effjax.recipes.build.trained import TrainedRun
 from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
 from effjax.steps.objective import Teacher
@@ -72,14 +72,18 @@ def _options_of(kind: str) -> Mapping[str, Any]:
 
 
 def make_teacher(
-    key: str, source: Mapping[str, Any], runs: Mapping[str, Any], datasets: Datasets, shape: tuple[int, int, int]
+    key: str,
+    source: Mapping[str, Any],
+    module_of: Callable[[str], nn.Module],
+    datasets: Datasets,
+    shape: tuple[int, int, int],
 ) -> TeacherSpec:
     """Makes a teacher from its config.
 
     Args:
       key: of the config, for errors.
       source: as :func:`effjax.recipes.schema.teacher_of_run` and the like lay it out.
-      runs: the config of the experiment's runs.
+      module_of: from the name of one of the experiment's runs to the module that it ends with.
       datasets: the experiment's data.
       shape: of an image, ``(H, W, C)``.
 
@@ -87,8 +91,7 @@ def make_teacher(
       UserError: if the teacher does not fit the data: other classes, a scale of its input that nobody has told.
     """
     if source["run"]:
-        module = make_model(runs[source["run"]]["model"], datasets.info.num_classes, task=datasets.task)
-        seed = source["seeds"][0] if source["seeds"] else None
+        module, seed = module_of(source["run"]), source["seeds"][0] if source["seeds"] else None
         made = NetworkTeacher(module, datasets.view), lambda done: done(source["run"], seed, source["step"])
     elif source["checkpoint"]:
         made = _of_checkpoint(key, source, datasets)

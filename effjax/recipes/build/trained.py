@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 
-from effjax.curricula import stages
 from effjax.data.base import Source
 from effjax.data.folder_layout import SHARES
 from effjax.data.grouping import group_classes
 from effjax.data.sources import load
 from effjax.errors import UserError
-from effjax.recipes.build.networks import make_model
+from effjax.recipes.build.networks import make_model, network_in
 from effjax.recipes.build.views import view_of
 from effjax.runtime import checkpoints as stored
-from effjax.steps import Network, Objective, Term, View
-from effjax.steps.settings import apply_settings, find_setting
+from effjax.steps import Network, View
 from effjax.tasks import CLASSIFICATION, Task, find_task
 from effjax.typing import PyTree
 
@@ -97,38 +94,37 @@ class TrainedRun:
         return find_task(self.identity.get("task", CLASSIFICATION.name))
 
     def model(self) -> nn.Module:
-        """The network as it was in the last stage."""
-        return self._at_end.student
+        """The module that its variables are of."""
+        return self._bare.module
 
     def network(self) -> Network:
         """The network, with what it is shown."""
-        return Network(self.model(), self.view, self.task.inputs, self._at_end.through)
+        return dataclasses.replace(self._bare, view=self.view, inputs=self.task.inputs)
 
     def effective(self) -> PyTree:
         """The variables that one network computes with: its own, gone through what they went through at the end."""
         variables = self.variables()
         return {
             **variables,
-            "params": functools.reduce(lambda x, change: change(x), self._at_end.through, variables["params"]),
+            "params": functools.reduce(lambda x, change: change(x), self._bare.through, variables["params"]),
         }
 
-    @functools.cached_property
-    def _at_end(self) -> Objective:
-        """An objective of this student, as the last stage had changed both.
+    @property
+    def _bare(self) -> Network:
+        """The network as it was in the stage of the checkpoint's step.
 
         Raises:
           UserError: if a plan named a setting that is not registered here.
         """
-        values = {key: value for key, value in self.identity["stages"][-1].items() if key not in ("start", "stop")}
+        plan = self.identity["stages"]
+        stage = next((one for one in plan if self.step <= one["stop"]), plan[-1])
+        model = make_model(self.identity["run"]["model"], self.identity["num_classes"], task=self.task)
         try:
-            evaluated = {name: [(0, value)] for name, value in values.items() if find_setting(name).evaluated}
+            return network_in(model, {key: value for key, value in stage.items() if key not in ("start", "stop")})
         except UserError as error:
             raise UserError(
                 f"{self.folder} was trained by a plan that is not known here: {error}; import what registers it"
             ) from error
-        model = make_model(self.identity["run"]["model"], self.identity["num_classes"], task=self.task)
-        objective = Objective(model, {"": Term(lambda _: jnp.zeros(()))}, view=self.view)
-        return apply_settings(objective, stages(1, evaluated)[0].settings)
 
     @property
     def view(self) -> View:

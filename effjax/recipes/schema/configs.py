@@ -11,7 +11,7 @@ from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import keys_of, plain
 from effjax.recipes.schema.loop_keys import Active, Outliers, Query, Stream
 from effjax.recipes.schema.rules import problems
-from effjax.recipes.schema.run_keys import Pacing, Run, Teacher
+from effjax.recipes.schema.run_keys import Pacing, Rewind, Run, Teacher
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -71,6 +71,11 @@ def paced(kind: str, **given: Any) -> ml_collections.ConfigDict:
       **given: further keys of :class:`~effjax.recipes.schema.run_keys.Pacing`.
     """
     return ml_collections.ConfigDict(plain(Pacing(kind=kind, **given)))
+
+
+def rewound(run: str, *, step: int = 0, masks: str = "") -> ml_collections.ConfigDict:
+    """A run that starts where another was; see :class:`~effjax.recipes.schema.run_keys.Rewind`."""
+    return ml_collections.ConfigDict(plain(Rewind(run=run, step=step, masks=masks)))
 
 
 def distilled(

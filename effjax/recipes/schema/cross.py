@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effjax.errors import nearest
+from effjax.recipes.schema.fields import plain
+from effjax.recipes.schema.run_keys import Pruning
+from effjax.steps.sparsity import Level
 
 _SEEDS = 2**32  # of networks: what draws are made of
 
@@ -27,6 +30,8 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if run["batch_size"] % run["accumulate"]:
             yield f"{key}.accumulate={run['accumulate']} does not divide {key}.batch_size={run['batch_size']}"
         yield from _teacher_problems(config, run, key)
+        yield from _pruning_problems(run, key)
+        yield from _rewind_problems(config, run, key)
         yield from _pacing_problems(config, run["pacing"], f"{key}.pacing")
     yield from _export_problems(config)
 
@@ -74,6 +79,53 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
             yield f"{where}.run={source['run']!r}; {nearest(source['run'], config['runs'])}"
         if not set(source["seeds"]) <= set(seeds):
             yield f"{where}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}"
+
+
+def _pruning_problems(run: Mapping[str, Any], key: str) -> Iterator[str]:
+    if "sparsity" not in run["plans"]:
+        for name, default in plain(Pruning()).items():
+            if run["pruning"][name] != default:
+                yield f"{key}.pruning.{name}={run['pruning'][name]!r}: nothing is pruned without {key}.plans.sparsity"
+    elif run["pruning"]["score"] == "saliency" and "trainable" in run["plans"]:
+        yield f"{key}.pruning.score='saliency': weights that {key}.plans.trainable leaves out have no gradient"
+
+
+def _rewind_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:
+    runs, rewind = config["runs"], run["rewind"]
+    if not rewind:
+        return
+    if run["init"]:
+        yield f"{key}.rewind, {key}.init={run['init']!r}: a run starts from one of them"
+    for part in ("run", "masks"):
+        name = rewind[part]
+        if name and name not in runs:
+            yield f"{key}.rewind.{part}={name!r}; {nearest(name, runs)}"
+        elif name and (runs[name]["model"] != run["model"] or "image_size" in {**runs[name]["plans"], **run["plans"]}):
+            yield f"{key}.rewind.{part}={name!r}: config.runs.{name}.model must be {key}.model, at one image size"
+        elif name and _seeds(config, runs[name]) < _seeds(config, run):
+            yield f"{key}.rewind.{part}={name!r}: {key} has more seeds, {_seeds(config, run)}, than it"
+    masks = runs.get(rewind["masks"])
+    if masks is not None:
+        if "sparsity" not in masks["plans"] or "sparsity" not in run["plans"]:
+            yield f"{key}.rewind.masks={rewind['masks']!r}: both runs must have plans.sparsity"
+        else:
+            yield from _ticket_problems(masks, run, f"{key}.rewind.masks={rewind['masks']!r}")
+
+
+def _seeds(config: Mapping[str, Any], run: Mapping[str, Any]) -> int:
+    return run["num_seeds"] or config["num_seeds"]
+
+
+def _ticket_problems(masks: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:
+    for name in ("structure", "scope", "dense"):
+        if masks["pruning"][name] != run["pruning"][name]:
+            yield f"{key}: pruning.{name} must be the same, {masks['pruning'][name]!r}, not {run['pruning'][name]!r}"
+    last, first = (
+        next((Level.read(value) for _, value in pieces), None)
+        for pieces in (masks["plans"]["sparsity"][::-1], run["plans"]["sparsity"])
+    )
+    if last and first and (first.ramp or first.sparsity != last.sparsity):
+        yield f"{key} ends at a sparsity of {last.sparsity:g}: let plans.sparsity begin with it"
 
 
 def _pacing_problems(config: Mapping[str, Any], pace: Mapping[str, Any], key: str) -> Iterator[str]:

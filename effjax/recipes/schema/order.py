@@ -7,7 +7,7 @@ from effjax.errors import UserError, check_known
 
 
 def in_order(runs: Mapping[str, Any]) -> list[str]:
-    """The names of the runs, each after those that are its teachers or rank its examples.
+    """The names of the runs, each after those that teach it, rank its examples or are what it starts from.
 
     Raises:
       UserError: if runs teach one another in a circle.
@@ -43,6 +43,8 @@ def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
     pace = run_config.get("pacing")
     if pace and pace["order"] != "random":
         yield pace["run"]
+    rewind = run_config.get("rewind") or {}
+    yield from (rewind[part] for part in ("run", "masks") if rewind.get(part))
     chosen_by = run_config.get("query") or {}
     if chosen_by.get("outliers") and chosen_by["outliers"]["run"]:
         yield chosen_by["outliers"]["run"]

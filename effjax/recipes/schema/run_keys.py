@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from effjax.curricula.pacing import KINDS as PACINGS
+from effjax.pruning import SCOPES, SCORES
 from effjax.recipes.schema.fields import key, keys_of, maybe, needed, part
 from effjax.recipes.schema.loop_keys import Query
 from effjax.recipes.schema.rules import (
@@ -32,6 +33,10 @@ from effjax.recipes.schema.rules import (
     tuples,
     whole,
 )
+from effjax.steps.narrowing import MEASURES, is_channels
+from effjax.steps.pruning import RENEWALS
+from effjax.steps.sparsity import RAMP, RAMP_PATTERN
+from effjax.steps.structures import STRUCTURES, is_structure
 from effjax.steps.views import REDUCTIONS
 
 _SOME = text(empty=False)
@@ -174,6 +179,7 @@ class Teacher:
     image_size: int = key(0, whole(0, PIXELS), "that images are resized to for the teacher; 0 leaves them")
 
 
+_SHARE = number(0, 1, above=True)
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
@@ -181,13 +187,63 @@ _PLANS = Each(
             any_of(none(), matching(r"w[2-8]a[2-8]", "bits, `w8a8`")),
             "None or w8a8, w4a8, w4a4, …",
         ),
+        "channels": pieces(
+            any_of(_SHARE, Rule("", is_channels)),
+            f"the share of channels that are kept, above 0; or a list of it, of what they are chosen by "
+            f"({', '.join(MEASURES)}), and of what their numbers are multiples of",
+        ),
         "data": pieces(_SOME, "sources joined by +"),
         "image_size": pieces(whole(1, PIXELS), "pixels, a whole number above 0"),
         "magnitude": pieces(number(0, 10), "a magnitude from 0 to 10"),
+        "sparsity": pieces(
+            any_of(below_one(), matching(RAMP_PATTERN, f"a ramp to one, `{RAMP} 0.9`")),
+            f"the share of weights that are removed, from 0 to below 1, or a ramp to it, `{RAMP} 0.9`",
+        ),
         "terms": pieces(names(), "names of terms"),
         "trainable": pieces(_SOME, "a regular expression"),
     },
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Which weights `plans.sparsity` removes."""
+
+    structure: str = key(
+        "weights",
+        Rule("", is_structure, STRUCTURES),
+        "`weights`, any; or of every m along a kernel's input channels n are kept, any `n:m`",
+    )
+    scope: str = key(
+        "global", one_of(*SCOPES), "among which weights they are compared; `erk`: the larger a layer, the sparser"
+    )
+    score: str = key("magnitude", one_of(*SCORES), "what a weight is worth")
+    renewal: str = key(
+        "gradual",
+        one_of(*RENEWALS),
+        "`gradual`: what is removed stays so; `rigl`, `set`: weights are exchanged at one sparsity; `sr_ste`: removed "
+        "weights learn on, and may come back",
+    )
+    every: int = key(100, whole(1, LONG), "steps between two looks at the masks; the ends of a ramp are looked at too")
+    until: float = key(
+        0.75,
+        number(0, 1, above=True),
+        "of all but `gradual`: the share of the run after which masks stay as they are",
+    )
+    exchanged: float = key(0.3, fraction(), "of `rigl` and `set`: the share of the kept weights exchanged at first")
+    decay: float = key(2e-4, fraction(), "of `sr_ste`: what draws removed weights to 0")
+    dense: str = key(
+        "", pattern(), "a regular expression: kernels that stay dense, `student/(conv1|classifier)/kernel`"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rewind:
+    """A run that starts where another was at an early step."""
+
+    run: str = needed(_SOME, "another run of the experiment, of the same model")
+    step: int = key(0, whole(0, LONG), "of its steps, which it must have kept a checkpoint of; 0: before its first")
+    masks: str = key("", text(), "a run whose removed weights are removed from the start; empty: none")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,6 +254,11 @@ class Run:
     model: Model = part(Model, "the network")
     init: str = key(
         "", text(), "what to start from: `shipped` (weights that a package ships), or a .pth or .safetensors file"
+    )
+    rewind: Rewind | None = key(
+        None,
+        keys_of(Rewind, optional=True),
+        "another run's early parameters to start from; empty: those that are drawn",
     )
     without_classes: Sequence[str] = key((), names(), "names of classes that are left out of this run's training set")
     num_seeds: int = key(
@@ -210,6 +271,7 @@ class Run:
     schedule: Schedule = part(Schedule, "of the learning rate")
     terms: Mapping[str, Term] = key({"ce": Term(weight=1.0)}, Each(keys_of(Term)), "name → a term of what is minimised")
     plans: Mapping[str, Any] = key({}, _PLANS, "setting → [[from which share of the run, value], …]")
+    pruning: Pruning = part(Pruning, "which weights `plans.sparsity` removes")
     reduction: str = key("frequency", one_of(*REDUCTIONS, "loader"), "how `plans.image_size` makes images smaller")
     pacing: Pacing | None = key(
         None, keys_of(Pacing, optional=True), "easy examples first; empty: all examples from the start"

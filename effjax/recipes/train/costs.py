@@ -9,6 +9,7 @@ from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports.tables import Table
 from effjax.runtime import read_metrics
+from effjax.steps.narrowing import Channels
 
 NOTE = (
     "Compute: forward FLOPs of all training images at the sizes that the student saw, over the control's. Seconds: of "
@@ -65,7 +66,8 @@ def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
     for stage in job.plan:
         size = stage.get("image_size", min(height, width))
         shape = (round(height * size / min(height, width)), round(width * size / min(height, width)), channels)
-        each = models.flops(run.assembled.model, shape) * job.batch_size
+        model = Channels.of(stage.get("channels", 1.0)).of_network(run.assembled.model)
+        each = models.flops(model, shape) * job.batch_size
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 

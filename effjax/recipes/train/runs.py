@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -22,12 +23,14 @@ from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import contents
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.identity import data_facts, identity, plain
+from effjax.recipes.build.networks import make_model, network_in
 from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
+from effjax.recipes.train.rewound import check_rewound, rewound
 from effjax.runtime import Fitted, fit
 from effjax.steps import Together
 from effjax.typing import PyTree
@@ -64,7 +67,7 @@ class TrainingExperiment(Experiment):
         key, run = f"config.runs.{name}", expand(self.config["runs"][name])
         shape = self.datasets.train[0]["image"].shape
         self._teachers[name] = {
-            teacher: make_teacher(f"{key}.teachers.{teacher}", source, self.config["runs"], self.datasets, shape)
+            teacher: make_teacher(f"{key}.teachers.{teacher}", source, self._module_at_end, self.datasets, shape)
             for teacher, source in run["teachers"].items()
         }
         self.runs[name] = assemble(
@@ -73,6 +76,15 @@ class TrainingExperiment(Experiment):
         )
         self.runs[name].check()
         check_start(key, self.runs[name], self.datasets)
+        if run["rewind"]:
+            check_rewound(key, self.runs[name], self.runs)
+
+    def _module_at_end(self, name: str) -> nn.Module:
+        """The module that a run ends with, as it predicts on one device."""
+        model = make_model(self.config["runs"][name]["model"], self.datasets.info.num_classes, task=self.datasets.task)
+        if name not in self.runs:  # what is wrong with it is said of it
+            return model
+        return network_in(model, dict(self.runs[name].job.plan[-1].settings)).module
 
     def _members(self, name: str, run: Mapping[str, Any]) -> Together | None:
         """The networks of a run that train in one program.
@@ -86,8 +98,9 @@ class TrainingExperiment(Experiment):
         elif self.config["seeds_together"] and run["num_seeds"] != 1:
             # A teacher of one seed, for students of many, is one network as ever.
             members = Together(len(self.seeds_of(name)), "seeds")
-        if members and run["init"]:
-            raise UserError(f"{key}.init: networks that train together have none")
+        for part in ("init", "rewind") if members else ():
+            if run[part]:
+                raise UserError(f"{key}.{part}: networks that train together have none")
         for teacher, source in run["teachers"].items() if members else ():
             if run["folds"] or (source["run"] and not source["seeds"]):
                 raise UserError(
@@ -140,7 +153,8 @@ class TrainingExperiment(Experiment):
         assembled, folder = self.runs[name], self.folder(name, seed)
         read, hashes = self._read_by_teachers(name, seed, done)
         folds = assembled.job.members
-        fitted = self._fit(name, folds.seeds(seed) if folds else seed, folder, read, hashes, self._rank(name, done))
+        seeds = folds.seeds(seed) if folds else seed
+        fitted = self._fit(name, seeds, folder, read, hashes, self._rank(name, done), lambda run: done[run, seed])
         last = TrainedRun(folder, fitted.last_step, 0 if folds else None)
         best_step = fitted.last_step if folds else cast(int, fitted.best_step)
         best = dataclasses.replace(last, step=best_step, best=bool(folds))
@@ -181,12 +195,16 @@ class TrainingExperiment(Experiment):
         folder: Path,
         frozen: Mapping[str, Any],
         hashes: Mapping[str, str],
-        origin: Mapping[str, str],
+        origin: Mapping[str, Any],
+        ended: Callable[[str], FinishedRun] | None = None,
     ) -> Fitted:
         assembled = self.runs[name]
         start, origin = assembled.initial_state(seeds), dict(origin)
         if assembled.config["init"]:
             start, origin["init"] = start_from(start, assembled, self.datasets, f"config.runs.{name}")
+            start = jax.tree.map(np.asarray, assembled.job.begin(start))
+        if assembled.config["rewind"]:
+            start, origin["rewind"] = rewound(start, assembled, cast(int, seeds), self.runs, cast(Any, ended))
         facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
         with run_held(folder, assembled.job.total_steps):
@@ -230,8 +248,9 @@ class TrainingExperiment(Experiment):
 
 
 def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
-    """A run's parameters, and MFLOPs for one image forward (a multiply-add is two)."""
+    """A run's parameters at its end, and MFLOPs for one image forward (a multiply-add is two)."""
     assembled = experiment.runs[name]
-    params = jax.eval_shape(assembled.init, np.uint32(0)).params["student"]
     shape = experiment.datasets.test[0]["image"].shape
+    image = jax.ShapeDtypeStruct((1, *assembled.job.image_shape(assembled.job.plan[-1])), np.float32)
+    params = jax.eval_shape(assembled.model.init, jax.random.key(0), image)["params"]
     return {"params": int(models.count_params(params)), "mflops": models.flops(assembled.model, shape) / 1e6}

@@ -1,0 +1,187 @@
+"""A state follows its network to fewer channels: whatever the optimiser, however often."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax import models, pruning
+from effjax.errors import UserError
+from effjax.models.narrow import groups_of
+from effjax.steps import (
+    NetworkTeacher,
+    Objective,
+    init_state,
+    make_optimizer,
+    make_term,
+    make_train_step,
+    stack_members,
+)
+from effjax.steps.narrowing import Channels, is_channels, narrow_state
+from effjax.steps.optimizers import OPTIMIZERS
+from effjax.steps.settings import SETTINGS, Subject
+
+SHAPE = (8, 8, 1)
+WIDE = models.create("resnet8", 3, width=0.5)
+RNG = np.random.default_rng(4)
+BATCH = {
+    "image": jnp.asarray(RNG.uniform(size=(4, *SHAPE)), jnp.float32),
+    "label": jnp.array([0, 1, 2, 0]),
+    "id": jnp.arange(4),
+}
+
+
+def objective_of(module, terms=("ce",), **options):
+    return Objective(
+        module, {name: make_term(name) for name in terms} if isinstance(terms, tuple) else terms, **options
+    )
+
+
+def state_of(module, optimizer, terms=("ce",), **options):
+    return init_state(objective_of(module, terms), optimizer, 1, BATCH, ema=True, **options)
+
+
+def shapes_of(module, optimizer, terms=("ce",)):
+    return jax.eval_shape(lambda: state_of(module, optimizer, terms))
+
+
+def narrowed(state, module, value, optimizer, shape=SHAPE):
+    channels = Channels.of(value)
+    after = channels.of_network(module)
+    return narrow_state(state, shapes_of(after, optimizer), module, channels, shape), after
+
+
+def random_like(tree):
+    return jax.tree.map(
+        lambda x: RNG.normal(size=x.shape).astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_everything_of_a_state_follows_and_it_trains_on(name):
+    optimizer = make_optimizer(name, 0.1, clip_norm=1.0)
+    state = random_like(state_of(WIDE, optimizer))
+    state = state.replace(best=state.eval_variables)
+    groups = groups_of(WIDE, SHAPE)
+    counts = pruning.channel_counts(groups, 0.5, multiple_of=2)
+    importances = [pruning.channel_importance(state.params["student"], group) for group in groups]
+    kept = [np.sort(np.argsort(-np.asarray(one))[:count]) for one, count in zip(importances, counts, strict=True)]
+    channels = Channels(0.5, "l2", 2)
+    module = channels.of_network(WIDE)
+    shapes = shapes_of(module, optimizer)
+    shapes = shapes.replace(best=shapes.eval_variables)
+    found = narrow_state(state, shapes, WIDE, channels, SHAPE)
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
+    expected = pruning.remove_channels(state.params["student"], groups, kept)
+    jax.tree.map(np.testing.assert_array_equal, found.params["student"], expected)
+    for tree, whole in ((found.ema, state.ema), (found.best, state.best)):
+        own, other = (one["student"] if "student" in one else one["params"] for one in (tree, whole))
+        jax.tree.map(np.testing.assert_array_equal, own, pruning.remove_channels(other, groups, kept))
+    stats = pruning.remove_channels(state.model_state["batch_stats"], groups, kept)
+    jax.tree.map(np.testing.assert_array_equal, found.model_state["batch_stats"], stats)
+    step = jax.jit(make_train_step(objective_of(module), optimizer, ema_decay=0.5))
+    _, metrics = step(found.replace(best=()), BATCH)
+    assert np.isfinite(metrics["loss"].compute())
+
+
+def test_step_by_step_and_the_whole_way():
+    optimizer = make_optimizer("adam", 0.1)
+    state, module = random_like(state_of(WIDE, optimizer)), WIDE
+    sizes = []
+    for value in ((0.75, "l2", 2), (0.5, "l2", 2), (0.25, "scale", 2)):
+        before = state
+        state, module = narrowed(state, module, value, optimizer)
+        sizes.append(models.count_params(state.params["student"]))
+        # What is left are channels of what was there.
+        stem = before.params["student"]["stem_conv"]["kernel"]
+        for channel in np.moveaxis(state.params["student"]["stem_conv"]["kernel"], -1, 0):
+            assert any((channel == one).all() for one in np.moveaxis(stem, -1, 0))
+    assert sizes == sorted(sizes, reverse=True)
+    assert len({*sizes}) == 3
+    assert module == Channels(0.25, "scale", 2).of_network(WIDE)
+    same, again = narrowed(state, module, (0.25, "scale", 2), optimizer)
+    assert again == module
+    jax.tree.map(np.testing.assert_array_equal, same, state)
+    with pytest.raises(UserError, match=r"channels left and would have \d+: channels that were removed do not come"):
+        narrowed(state, module, (0.5, "l2", 2), optimizer)
+    with pytest.raises(UserError, match="channels left and would have"):
+        narrowed(state, module, 1.0, optimizer)
+
+
+def test_it_answers_as_the_whole_network_with_these_channels_zero():
+    optimizer = make_optimizer("sgd", 0.1)
+    state = state_of(WIDE, optimizer)
+    found, module = narrowed(state, WIDE, (0.5, "l2", 4), optimizer)
+    groups = groups_of(WIDE, SHAPE)
+    counts = pruning.channel_counts(groups, 0.5, multiple_of=4)
+    params = state.params["student"]
+    kept = [
+        pruning.most_important(pruning.channel_importance(params, group), count)
+        for group, count in zip(groups, counts, strict=True)
+    ]
+    masked = {
+        "params": pruning.mask_channels(params, groups, kept),
+        "batch_stats": pruning.mask_channels(state.model_state["batch_stats"], groups, kept),
+    }
+    variables = {"params": found.params["student"], **found.model_state}
+    expected = WIDE.apply(masked, BATCH["image"]).logits
+    np.testing.assert_allclose(module.apply(variables, BATCH["image"]).logits, expected, atol=1e-5)
+
+
+def test_shapes_alone_are_enough():
+    optimizer = make_optimizer("adam", 0.1)
+    shapes = shapes_of(WIDE, optimizer)
+    found = jax.eval_shape(lambda state: narrowed(state, WIDE, (0.5, "l2", 2), optimizer)[0], shapes)
+    wanted = shapes_of(Channels(0.5, "l2", 2).of_network(WIDE), optimizer)
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, wanted)
+
+
+def test_a_term_that_learns_beside_the_network_is_refused():
+    optimizer = make_optimizer("adam", 0.1)
+    teacher = models.create("mlp", 3, widths=(5,))
+    teacher_of = NetworkTeacher(teacher)
+    frozen = {"teacher": models.init(teacher, jax.random.key(0), SHAPE)}
+    terms = {"hint": make_term("hint", student_tap="stage2", teacher_tap="penultimate")}
+
+    def state(module):
+        objective = Objective(module, terms, {"teacher": teacher_of})
+        return init_state(objective, optimizer, 1, BATCH, frozen=frozen)
+
+    channels = Channels(0.5, "l2", 2)
+    shapes = jax.eval_shape(lambda: state(channels.of_network(WIDE)))
+    with pytest.raises(UserError, match=r"^params/hint/regressor/kernel has shape .* term without parameters"):
+        narrow_state(state(WIDE), shapes, WIDE, channels, SHAPE)
+
+
+def test_networks_without_scales_are_refused_by_scale():
+    module, optimizer = models.create("mlp", 3, widths=(8,)), make_optimizer("sgd", 0.1)
+    with pytest.raises(UserError, match="the group has no scale of a normalisation"):
+        narrowed(state_of(module, optimizer), module, (0.5, "scale", 2), optimizer)
+
+
+def test_members_keep_channels_of_their_own():
+    module, optimizer = models.create("mlp", 3, widths=(8,)), make_optimizer("sgd", 0.1)
+    states = [random_like(state_of(module, optimizer)) for _ in range(2)]
+    alone = [narrowed(state, module, (0.5, "l2", 2), optimizer)[0] for state in states]
+    first, second = (one.params["student"]["dense1"]["kernel"] for one in alone)
+    assert first.shape == second.shape == (64, 4)
+    assert not np.array_equal(first, second)
+    assert stack_members(alone).params["student"]["dense1"]["kernel"].shape == (2, 64, 4)
+
+
+@pytest.mark.parametrize("value", [(0.5,), [0.5, "l1"], (1, "scale", 16)])
+def test_values_of_plans(value):
+    assert is_channels(value)
+    assert SETTINGS["channels"].check(tuple(value), Subject(objective_of(WIDE), SHAPE)) is None
+
+
+@pytest.mark.parametrize("value", [(), 0.5, (0,), (1.5,), (0.5, "taylor"), (0.5, "l2", 0), (0.5, "l2", 8, 1), ("a",)])
+def test_what_is_no_value(value):
+    assert not is_channels(value)
+
+
+def test_what_a_plan_refuses():
+    subject = Subject(objective_of(WIDE), SHAPE)
+    assert "'l3' is not a measure of channels" in SETTINGS["channels"].check((0.5, "l3"), subject)
+    with pytest.raises(UserError, match="keep_fraction=2 must be"):
+        SETTINGS["channels"].check(2, subject)
