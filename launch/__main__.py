@@ -18,6 +18,7 @@ LAUNCHERS = {
     "analyze": "measures what students took over from their teacher",
     "active": "runs labelling loops: train, choose, ask, train again",
     "export": "writes a trained network as a file for other runtimes",
+    "compress": "trains, exports and measures small networks as files",
     "query": "chooses what to label next from a folder of images",
     "budget": "finds a curriculum of image sizes for a compute budget",
 }

@@ -154,6 +154,25 @@ def faults_active():
     return config
 
 
+def compress():
+    """Files of a teacher that all seeds share, of a student in floats and in few bits after training, and of a run
+    that learns few bits from the teacher."""
+    teacher, student = _small({"name": "mlp", "widths": (16,)}, 24), _small({"name": "mlp", "widths": (8,)}, 24)
+    teacher.num_seeds = 1
+    few = schema.distilled(
+        student, "", {"soft_target": {"weight": 1.0}}, schema.teacher_of_run("teacher", cached="float32", seeds=(0,))
+    )
+    few.plans.bits = ((0.0, None), (0.5, "w4a4"))
+    config = _few(_experiment(teacher=teacher, student=student, few=few))
+    config.recipe, config.num_seeds = "compress", 2
+    config.exports.teacher = schema.export("teacher")
+    config.exports.student = schema.export("student", step="best", teacher="teacher", label="the student")
+    config.exports.after = schema.export("student", bits="w8a8", calibrate=64, control="student", teacher="teacher")
+    config.exports.trained = schema.export("few", control="after", teacher="teacher")
+    config.table = ("teacher", "student", "after", "trained")
+    return config
+
+
 VARIANTS = {
     "plain": plain,
     "devices": devices,
@@ -162,6 +181,7 @@ VARIANTS = {
     "early_best": early_best,
     "curriculum": curriculum,
     "active": active,
+    "compress": compress,
     "faults": faults,
     "faults_together": faults_together,
     "faults_active": faults_active,

@@ -7,7 +7,11 @@ from typing import Any
 from effjax.errors import UserError, nearest
 
 #: By the name in ``config.recipe``, the module whose ``main`` runs it.
-RECIPES = {"active": "effjax.recipes.active.experiment", "distill": "effjax.recipes.train.experiment"}
+RECIPES = {
+    "active": "effjax.recipes.active.experiment",
+    "compress": "effjax.recipes.compress.experiment",
+    "distill": "effjax.recipes.train.experiment",
+}
 
 
 def find_recipe(config: Mapping[str, Any]) -> Callable[..., Any]:

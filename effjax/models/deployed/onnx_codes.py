@@ -13,6 +13,7 @@ import onnx
 
 from effjax.models.deployed.onnx_model import to_onnx
 from effjax.models.deployed.onnx_nodes import OnnxWriter
+from effjax.models.deployed.operations import Clip, Operation
 from effjax.models.deployed.quantized import Codes, QuantizedGraph
 from effjax.quantization import Grid
 
@@ -77,11 +78,24 @@ class Rounding:
 
     grid: Grid
 
+    def cuts(self, operation: Operation) -> bool:
+        """Whether it cuts values off where an operation does, which then costs nothing: a ReLU, where codes begin at 0.
+
+        Runtimes add codes to codes only where no ReLU stands between the sum and the quantiser.
+        """
+        if not isinstance(operation, Clip):
+            return False
+        scale, zero = float(self.grid.scale), int(self.grid.zero_point)
+        lowest, highest = -scale * zero, scale * (2**self.grid.bits - 1 - zero)
+        return operation.low <= lowest and highest <= operation.high * (1 + 1e-6)
+
     def write(self, writer: OnnxWriter, name: str) -> str:
         """Rounds a value; returns the name of what its codes stand for."""
         scale, zero = np.asarray(self.grid.scale, np.float32), np.asarray(self.grid.zero_point, np.uint8)
-        if self.grid.bits < 8:  # uint8 has room for more codes than there are
-            ends = [float(scale * (code - int(zero))) for code in (0, 2**self.grid.bits - 1)]
-            name = writer.add("Clip", [name, *map(writer.number, ends)])
         given = [writer.array(scale), writer.array(zero)]
-        return writer.add("DequantizeLinear", [writer.add("QuantizeLinear", [name, *given]), *given])
+        codes = writer.add("QuantizeLinear", [name, *given])
+        if self.grid.bits < 8:  # uint8 has room for more codes than there are
+            # Cut as codes: before the quantiser it would keep runtimes from computing the layer with integers.
+            ends = [writer.array(np.array(end, np.uint8)) for end in (0, 2**self.grid.bits - 1)]
+            codes = writer.add("Clip", [codes, *ends])
+        return writer.add("DequantizeLinear", [codes, *given])

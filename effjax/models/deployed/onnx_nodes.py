@@ -59,7 +59,7 @@ class OnnxWriter:
 
     def array(self, array: np.ndarray) -> str:
         """Stores an array, once however often it is asked for; returns its name."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")  # ascontiguousarray would make a list of a number, which nothing fuses
         key = repr((array.dtype, array.shape)).encode() + array.tobytes()
         if key not in self._stored:
             self._stored[key] = f"array_{len(self.arrays)}"

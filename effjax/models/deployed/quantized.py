@@ -21,6 +21,7 @@ from effjax.typing import PyTree
 Seen = dict[int, Histogram]
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerCodes:
     """A layer's weights as integers.
@@ -37,12 +38,13 @@ class LayerCodes:
     bias: Array
     scale: Array
     input_scale: Array
-    bits: int
+    bits: int = dataclasses.field(metadata={"static": True})
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Codes:
-    """All that integer arithmetic needs.
+    """All that integer arithmetic needs; a tree of arrays, which a compiled program may take.
 
     Attributes:
       layers: by name.
@@ -253,12 +255,18 @@ def calibrated(
     Raises:
       UserError: if there is no image, or no such calibration.
     """
-    seen, count, observe = quantized.nothing_seen(), 0, jax.jit(quantized.observe)
+    seen, count, (observe, begin) = quantized.nothing_seen(), 0, _programs(quantized)
     for images in batches:
         seen, count = observe(seen, folded, jnp.asarray(images)), count + len(images)
     if not count:
         raise UserError("calibration needs images, and there are none")
-    return jax.jit(quantized.begin, static_argnums=2)(folded, seen, calibration)
+    return begin(folded, seen, calibration)
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(quantized: QuantizedGraph) -> tuple[Any, Any]:
+    """Compiled once for all the networks of one architecture."""
+    return jax.jit(quantized.observe), jax.jit(quantized.begin, static_argnums=2)
 
 
 def _layer(node: Node, codes: LayerCodes, x: Array, grid: Grid, target: Grid | None) -> Array:

@@ -32,6 +32,8 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if not any(run["query"] for run in config["runs"].values()):
         yield "config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()"
+    if config["exports"]:
+        yield "config.exports: files are measured by the recipe 'compress'"
     for name, one in config["runs"].items():
         yield from _run_problems(config, name, one)
     if config["seeds_together"]:

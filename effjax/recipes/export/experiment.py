@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +20,10 @@ from effjax.export.package import (
     zipped_size,
 )
 from effjax.export.sessions import check_installed, onnx_session
-from effjax.models import QuantizedModule, Scheme, deploy
+from effjax.models import QuantizedModule, Scheme
 from effjax.quantization import CALIBRATIONS
 from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.export.deployable import Deployable, deployable
 from effjax.recipes.export.subject import Subject
 from effjax.reports.provenance import provenance
 
@@ -67,78 +67,60 @@ def export(
     check_known(calibration, CALIBRATIONS, f"--calibration={calibration}")
     if format == "onnx":
         check_installed()
-    elif bits or isinstance(_module(subject), QuantizedModule):
+    elif bits or isinstance(cast(Any, subject.network.module), QuantizedModule):
         raise UserError(f"--format={format} has floats only: for few bits take --format=onnx")
-    made = (
-        _as_onnx(subject, bits, calibration, calibrate, inputs) if format == "onnx" else _as_stablehlo(subject, inputs)
-    )
-    folder = Path(out)
+    if format == "onnx":
+        description = export_onnx(subject, deployable(subject, bits, calibration, calibrate), out, inputs)
+    else:
+        description = _written(_as_stablehlo(subject, inputs), Path(out))
+    _check(Path(out))
+    return description
+
+
+def export_onnx(subject: Subject, network: Deployable, out: str | Path, inputs: str = "float") -> dict[str, Any]:
+    """The same of a network that :func:`deployable` has settled, but for the check in a process of its own.
+
+    Args:
+      subject: whose network it is.
+      network: the same.
+      out: as of :func:`export`.
+      inputs: as of :func:`export`.
+
+    Returns:
+      What ``model.json`` says.
+
+    Raises:
+      UserError: if the file does not answer as the network does.
+    """
+    view, pixels = subject.network.view, subject.pixels(_EXAMPLES)
+    normalised: dict[str, Any] = {"mean": view.mean, "std": view.std} if inputs == "uint8" else {}
+    model = network.to_onnx(**normalised)
+    content, images = model.SerializeToString(), _read(subject, pixels, inputs)
+    names = [output.name for output in model.graph.output]
+    answers = network.answers(subject.shown(pixels))
+    expected = dict(zip(names, map(np.asarray, jax.tree.leaves(answers)), strict=True))
+    found = dict(zip(names, onnx_session(content).run(None, {"images": images}), strict=True))
+    _compare(found, expected, network.scheme)
+    description = _description(subject, content, inputs, network.scheme) | dict(network.facts)
+    tolerance = 0.0 if network.scheme else _TOLERANCE
+    return _written(DeployedModel("onnx", content, description, images, found, tolerance), Path(out))
+
+
+def _written(made: DeployedModel, folder: Path) -> dict[str, Any]:
+    """Writes the folder of an exported network."""
     write_package(made, folder)
-    _check(folder)
     sizes = [f"{made.description[key]:,}" for key in ("bytes", "bytes_zipped")]
-    _log.info("wrote %s: %s bytes, %s zipped; checked", folder / MODEL_FILES[format], *sizes)
+    _log.info("wrote %s: %s bytes, %s zipped", folder / MODEL_FILES[made.format], *sizes)
     return dict(made.description)
 
 
-def _module(subject: Subject) -> Any:
-    return subject.network.module
-
-
-def _as_onnx(subject: Subject, bits: str, calibration: str, calibrate: int, inputs: str) -> DeployedModel:
-    from effjax.models.deployed.onnx_codes import quantized_to_onnx
-    from effjax.models.deployed.onnx_model import to_onnx
-
-    module, variables, pixels = _module(subject), subject.variables, subject.pixels(_EXAMPLES)
-    view = subject.network.view
-    normalised: dict[str, Any] = {"mean": view.mean, "std": view.std} if inputs == "uint8" else {}
-    shown = _shown(subject)
-    if isinstance(module, QuantizedModule) and bits not in ("", str(module.scheme)):
-        raise UserError(f"--bits={bits}: the run was trained with {module.scheme}; leave --bits out")
-    scheme = Scheme.parse(bits) if bits else getattr(module, "scheme", None)
-    if scheme is None:
-        variables = _with_through(subject)
-        graph = deploy(cast(nn.Module, module), variables, subject.image_shape)
-        folded = jax.tree.map(np.asarray, jax.jit(graph.fold)(variables))
-        model = to_onnx(graph, folded, **normalised)
-        answers = jax.jit(module.apply)(variables, shown(pixels))
-        facts: dict[str, Any] = {}
-    else:
-        if not isinstance(module, QuantizedModule):
-            module = QuantizedModule(module, scheme)
-            _log.info("calibrating on %d training images (%s)", min(calibrate, len(subject.source)), calibration)
-            batches = (shown(batch) for batch in subject.batches(calibrate))
-            variables = module.begin(_with_through(subject), batches, calibration)
-            facts = {"calibration": calibration, "calibrated_on": min(calibrate, len(subject.source))}
-        else:
-            facts = {"calibration": "learnt"}
-        quantized, codes = module.graph(subject.image_shape), module.codes(variables, subject.image_shape)
-        model = quantized_to_onnx(quantized, codes, **normalised)
-        answers = jax.jit(lambda images: module.apply_integer(codes, images))(shown(pixels))
-        facts["grids"] = {
-            point.name: {
-                "scale": float(codes.grids[number].scale),
-                "zero_point": int(codes.grids[number].zero_point),
-                "bits": point.bits,
-            }
-            for number, point in quantized.placement.points.items()
-        }
-    content = model.SerializeToString()
-    names = [output.name for output in model.graph.output]
-    expected = dict(zip(names, map(np.asarray, jax.tree.leaves(answers)), strict=True))
-    found = dict(zip(names, onnx_session(content).run(None, {"images": _read(subject, pixels, inputs)}), strict=True))
-    _compare(found, expected, scheme)
-    description = _description(subject, content, inputs, scheme) | facts
-    images = _read(subject, pixels, inputs)
-    return DeployedModel("onnx", content, description, images, found, 0.0 if scheme else _TOLERANCE)
-
-
 def _as_stablehlo(subject: Subject, inputs: str) -> DeployedModel:
-    variables, leaves_of = _with_through(subject), jax.tree.structure(_with_through(subject))
+    variables, leaves_of = subject.effective, jax.tree.structure(subject.effective)
     pixels = subject.pixels(_EXAMPLES)
 
     def model(weights: list[jax.Array], images: jax.Array) -> dict[str, jax.Array]:
-        seen = _shown(subject)(images) if inputs == "uint8" else images
-        outputs = _module(subject).apply(jax.tree.unflatten(leaves_of, weights), seen)
+        seen = subject.shown(images) if inputs == "uint8" else images
+        outputs = subject.network.module.apply(jax.tree.unflatten(leaves_of, weights), seen)
         return _by_name(outputs)
 
     weights = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(variables))
@@ -158,22 +140,9 @@ def _as_stablehlo(subject: Subject, inputs: str) -> DeployedModel:
     return DeployedModel("stablehlo", content, description, given, answers, _TOLERANCE, weights)
 
 
-def _with_through(subject: Subject) -> Any:
-    """The variables that the network computes with."""
-    params = subject.variables["params"]
-    for change in subject.network.through:
-        params = change(params)
-    return {**subject.variables, "params": params}
-
-
-def _shown(subject: Subject) -> Any:
-    """From stored pixels to what the first layer reads."""
-    return jax.jit(lambda pixels: subject.network.reads(subject.network.view.see({"image": pixels}))[0])
-
-
 def _read(subject: Subject, pixels: np.ndarray, inputs: str) -> np.ndarray:
     """What the file reads."""
-    return pixels if inputs == "uint8" else np.asarray(_shown(subject)(pixels), np.float32)
+    return pixels if inputs == "uint8" else np.asarray(subject.shown(pixels), np.float32)
 
 
 def _by_name(outputs: Any) -> dict[str, jax.Array]:
@@ -228,3 +197,4 @@ def _check(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-I", str(folder / CHECK_FILE)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{folder / CHECK_FILE}: {done.stderr.strip().splitlines()[-1]}")
+    _log.info("checked by %s", folder / CHECK_FILE)

@@ -1,10 +1,12 @@
 """What is exported: a trained run, or a network whose weights others trained."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from effjax import models
@@ -47,6 +49,17 @@ class Subject:
         pixels = self.pixels(count)
         yield from (pixels[i : i + _BATCH] for i in range(0, len(pixels), _BATCH))
 
+    @functools.cached_property
+    def effective(self) -> PyTree:
+        """The variables that the network computes with."""
+        params = functools.reduce(lambda x, change: change(x), self.network.through, self.variables["params"])
+        return {**self.variables, "params": params}
+
+    @functools.cached_property
+    def shown(self) -> Callable[[Any], jax.Array]:
+        """From stored pixels to what the first layer reads; compiled once for each size of the batch."""
+        return jax.jit(lambda pixels: self.network.reads(self.network.view.see({"image": pixels}))[0])
+
 
 def of_run(run: str, which: str, data_dir: str) -> Subject:
     """A trained run; its images are those that it was trained on.
@@ -60,16 +73,31 @@ def of_run(run: str, which: str, data_dir: str) -> Subject:
       UserError: if it has no checkpoint, its dataset is not there, or it reads more than images.
     """
     trained = TrainedRun.open(run, which)
+    return of_trained(trained, trained.source(trained.identity["data"]["train"], data_dir))
+
+
+def of_trained(trained: TrainedRun, source: Any) -> Subject:
+    """A trained network.
+
+    Args:
+      trained: the network.
+      source: of the images that it was trained on.
+
+    Raises:
+      UserError: if it reads more than images, or images of many sizes.
+    """
     network = trained.network()
     if network.inputs != ("image",):
-        raise UserError(f"{run} reads {', '.join(network.inputs)}: only networks that read images are exported")
-    source = trained.source(trained.identity["data"]["train"], data_dir)
-    shape = source.info.image_shape
-    if shape is None:
-        raise UserError(f"{run} was trained on images of many sizes: only networks for one size are exported")
-    facts = {"run": str(run), "step": trained.step, "task": trained.task.name}
+        raise UserError(
+            f"{trained.folder} reads {', '.join(network.inputs)}: only networks that read images are exported"
+        )
+    if source.info.image_shape is None:
+        raise UserError(
+            f"{trained.folder} was trained on images of many sizes: only networks for one size are exported"
+        )
+    facts = {"run": str(trained.folder), "step": trained.step, "task": trained.task.name}
     names = tuple(trained.identity.get("class_names") or ())
-    height, width, channels = shape
+    height, width, channels = source.info.image_shape
     return Subject(network, trained.variables(), (height, width, channels), names, facts, source)
 
 

@@ -7,7 +7,7 @@ import ml_collections
 
 from effjax.errors import refuse
 from effjax.recipes.schema.cross import cross_problems
-from effjax.recipes.schema.experiment_keys import Experiment
+from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import keys_of, plain
 from effjax.recipes.schema.loop_keys import Active, Outliers, Query, Stream
 from effjax.recipes.schema.rules import problems
@@ -30,6 +30,11 @@ def run(**given: Any) -> ml_collections.ConfigDict:
     for name, value in given.items():
         config[name] = value
     return config
+
+
+def export(run: str, **given: Any) -> ml_collections.ConfigDict:
+    """A file that a run becomes; ``given`` are keys of :class:`~effjax.recipes.schema.experiment_keys.Export`."""
+    return ml_collections.ConfigDict(plain(Export(run=run, **given)))
 
 
 def query(**given: Any) -> ml_collections.ConfigDict:

@@ -33,14 +33,29 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _pruning_problems(run, key)
         yield from _rewind_problems(config, run, key)
         yield from _pacing_problems(config, run["pacing"], f"{key}.pacing")
+    yield from _export_problems(config)
 
 
 def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """By key, the runs that it names."""
     yield "control", [config["control"]]
     yield "reference", [config["reference"]]
-    yield "table", list(config["table"])
+    if config["recipe"] != "compress":  # whose table is of exports
+        yield "table", list(config["table"])
     yield "claims", [run for claim in config["claims"] for run in claim[1:]]
+
+
+def _export_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    exports, runs = config["exports"], config["runs"]
+    for name, export in exports.items():
+        key = f"config.exports.{name}"
+        if export["run"] not in runs:
+            yield f"{key}.run={export['run']!r}; {nearest(export['run'], runs)}"
+        for part in ("teacher", "control"):
+            if export[part] and export[part] not in exports:
+                yield f"{key}.{part}={export[part]!r} is no export; {nearest(export[part], exports)}"
+            elif export[part] == name:
+                yield f"{key}.{part}={name!r} is the export itself; name another"
 
 
 def _seed_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from effjax.recipes.schema.fields import key, keys_of, part
+from effjax.quantization import CALIBRATIONS
+from effjax.recipes.schema.fields import key, keys_of, needed, part
 from effjax.recipes.schema.loop_keys import Active
 from effjax.recipes.schema.rules import (
     BATCH,
@@ -17,6 +18,7 @@ from effjax.recipes.schema.rules import (
     flag,
     fraction,
     just,
+    matching,
     names,
     number,
     one_of,
@@ -81,10 +83,30 @@ class View:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """A file that a trained run becomes, one for each of its seeds, and what it is compared with."""
+
+    run: str = needed(_SOME, "which run")
+    step: str = key(
+        "last", one_of("last", "best"), "the end of training, or the best on validation; both accuracies are shown"
+    )
+    bits: str = key(
+        "", matching(r"|w[2-8]a[2-8]", "bits, `w8a8`, or empty"), "quantised after training; empty: as it was trained"
+    )
+    calibration: str = key("mse", one_of(*CALIBRATIONS), "how grids are found where it is quantised after training")
+    calibrate: int = key(512, whole(1, 10**6), "on how many training images")
+    label: str = key("", text(), "the file's name in tables")
+    teacher: str = key("", text(), "the export that its answers are compared with; empty: none")
+    control: str = key("", text(), "the export that differs in the one thing that is claimed; empty: none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Runs that share data, over several seeds."""
 
-    recipe: str = key("distill", _SOME, "`distill`, or `active` for labelling loops")
+    recipe: str = key(
+        "distill", _SOME, "`distill`; `active` for labelling loops; `compress` for files that are measured"
+    )
     task: str = key("classification", _SOME, "what is learnt, one of `effjax.tasks`")
     title: str = key("", text(), "of the report")
     control: str = key(
@@ -93,7 +115,9 @@ class Experiment:
     reference: str = key(
         "", text(), "the run that agreement is measured with for runs without a teacher; empty: the first that teaches"
     )
-    table: Sequence[str] = key((), names(), "the runs to report, in this order; (): all of them")
+    table: Sequence[str] = key(
+        (), names(), "the runs, or of `compress` the exports, to report, in this order; (): all of them"
+    )
     claims: Sequence[Sequence[str]] = key(
         (),
         tuples((text(), _SOME, _SOME), "a list of (what is claimed, run, run)"),
@@ -114,3 +138,6 @@ class Experiment:
     teacher_cache: str = key("", text(), "where teachers' answers are kept; empty: in the workdir")
     active: Active = part(Active, "only looked at by the recipe `active`")
     runs: Mapping[str, Run] = key({}, Each(keys_of(Run)), "name → a run, which `schema.run` makes")
+    exports: Mapping[str, Export] = key(
+        {}, Each(keys_of(Export)), "name → a file that is measured; for the recipe `compress`"
+    )

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from effjax.recipes.schema.experiment_keys import Experiment
+from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import ABSENT, keys_of, plain
 from effjax.recipes.schema.loop_keys import Outliers, Query, Stream
 from effjax.recipes.schema.rules import Each, Either, Keys, Node
@@ -23,6 +23,7 @@ not what it may be: one line names the key, the value and what is allowed. This 
 """
 #: What makes the mappings that a config does not have from the start.
 _MADE_BY = {
+    Export: "schema.export",
     Pacing: "schema.paced",
     Rewind: "schema.rewound",
     Query: "schema.query",

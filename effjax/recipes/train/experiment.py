@@ -69,6 +69,8 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
 def _problems(config: Mapping[str, Any]) -> Iterator[str]:
     if config["data"]["pool"]:
         yield "config.data.pool: images without labels are for the recipe 'active'"
+    if config["exports"]:
+        yield "config.exports: files are measured by the recipe 'compress'"
 
 
 def reference_teacher(config: Mapping[str, Any]) -> str:
