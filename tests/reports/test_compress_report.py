@@ -27,9 +27,7 @@ LABELS = {"plain": "plain", "small": "small", "worse": "worse", "alike": "alike"
 def summary():
     return {
         "plain": export([0.50, 0.60, 0.70], kilobytes=8, milliseconds=1.0),
-        "small": export(
-            [0.54, 0.64, 0.741], kilobytes=2, milliseconds=0.5, control="plain", bits="w8a8", same_bits=0.5
-        ),
+        "small": export([0.54, 0.64, 0.741], kilobytes=2, milliseconds=0.5, control="plain", bits="w8a8"),
         "worse": export([0.45, 0.55, 0.649], kilobytes=8, milliseconds=1.5, control="plain"),
         "alike": export([0.60, 0.50, 0.70], kilobytes=4, milliseconds=1.0, control="plain"),
     }
