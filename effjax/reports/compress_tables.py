@@ -122,8 +122,10 @@ def lead(summary: Summary, labels: Mapping[str, str]) -> str:
     large = [name for name in lighter if _ratio(summary, name, _zipped) > _HARDLY]
     groups = {
         "Less accurate than its control": [name for name, verdict in judged.items() if verdict == WORSE],
-        "Not told apart from it in accuracy": [name for name, verdict in judged.items() if verdict.startswith(ALIKE)],
-        "More accurate": [name for name, verdict in judged.items() if verdict == BETTER],
+        "Not told apart from its control in accuracy": [
+            name for name, verdict in judged.items() if verdict.startswith(ALIKE)
+        ],
+        "More accurate than its control": [name for name, verdict in judged.items() if verdict == BETTER],
         "Not faster by a twentieth at one image, though lighter": slow,
         "Not smaller by a twentieth when zipped, though lighter": large,
     }

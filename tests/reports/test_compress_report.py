@@ -50,7 +50,8 @@ def test_what_is_worse_is_called_so(summary):
     assert compared.rows[0][4:] == ("0.25", "0.50", "0.50")
     assert compared.rows[1][2] == "< 0.001"
     assert tables.lead(summary, LABELS) == (
-        "Less accurate than its control: worse. Not told apart from it in accuracy: alike. More accurate: small. "
+        "Less accurate than its control: worse. Not told apart from its control in accuracy: alike. "
+        "More accurate than its control: small. "
         "Not faster by a twentieth at one image, though lighter: worse. "
         "Not smaller by a twentieth when zipped, though lighter: worse."
     )
@@ -59,7 +60,7 @@ def test_what_is_worse_is_called_so(summary):
 def test_one_seed_decides_nothing_and_no_control_compares_nothing(summary):
     few = {name: {**one, "seeds": one["seeds"][:1]} for name, one in summary.items()}
     assert {row[3] for row in tables.comparisons(few, LABELS).rows} == {"not told apart: one seed"}
-    assert tables.lead(few, LABELS).startswith("Not told apart from it in accuracy: small; worse; alike.")
+    assert tables.lead(few, LABELS).startswith("Not told apart from its control in accuracy: small; worse; alike.")
     assert tables.comparisons({"plain": summary["plain"]}, LABELS) is None
     assert tables.lead({"plain": summary["plain"]}, LABELS) == ""
 
