@@ -1,7 +1,6 @@
 """The ways to a small file as the experiments take them: few bits, few channels, few weights."""
 
 from effjax.recipes import schema
-from effjax.steps.settings import SETTINGS
 
 SPARSE = {  # name -> label, plan, which weights
     "sparse_80": ("80 % of the weights removed", ((0.0, 0.0), (0.1, "cubic 0.8"), (0.6, 0.8)), {}),
@@ -50,17 +49,15 @@ def add_small_files(config, teacher, student, temperature: float, taught):
     file("w4a4", "4 bits, trained", "after_w4a4")
     run("w4a4_taught", True, bits=few["w4a4"])
     file("w4a4_taught", "4 bits, taught", "w4a4")
-    if "channels" in SETTINGS:
-        half = ((0.0, 1.0), (0.3, 0.5))
-        run("half", channels=half)
-        file("half", "½ channels", "student")
-        run("half_taught", True, channels=half)
-        file("half_taught", "½ channels, taught", "half")
-        run("half_taught_w8a8", True, channels=half, bits=few["w8a8"])
-        file("half_taught_w8a8", "½ channels, taught, 8 bits", "half_taught")
-    if "sparsity" in SETTINGS:
-        for name, (label, plan, pruning) in SPARSE.items():
-            run(name, sparsity=plan)
-            runs[name].pruning.update(every=RENEWED, dense=DENSE, **pruning)
-            file(name, label, "student")
+    half = ((0.0, 1.0), (0.3, 0.5))
+    run("half", channels=half)
+    file("half", "½ channels", "student")
+    run("half_taught", True, channels=half)
+    file("half_taught", "½ channels, taught", "half")
+    run("half_taught_w8a8", True, channels=half, bits=few["w8a8"])
+    file("half_taught_w8a8", "½ channels, taught, 8 bits", "half_taught")
+    for name, (label, plan, pruning) in SPARSE.items():
+        run(name, sparsity=plan)
+        runs[name].pruning.update(every=RENEWED, dense=DENSE, **pruning)
+        file(name, label, "student")
     config.runs, config.exports, config.table = runs, exports, tuple(exports)

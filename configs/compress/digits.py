@@ -8,7 +8,7 @@ On 5,000 real digits: the teacher is a ResNet-20, the student a ResNet-8. 8 and 
 while training; 4 bits with the teacher's stored answers besides; half of the channels, with the teacher, and in 8 bits
 too; 80 and 90 % of the weights removed, and two of four. Every file differs from its control in one thing.
 Cost: about an hour and a half on two CPU cores (estimated from steps). Expected: results/compress_digits.md. Variant
-``tiny``: an S-CNN, a minute or two, no result.
+``tiny``: a smaller student, some minutes, no result.
 
 Sources: Esser et al. 2020 (https://arxiv.org/abs/1902.08153), Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878),
 Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).

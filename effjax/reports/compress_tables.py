@@ -1,6 +1,7 @@
 """Tables of files: what they cost, how good they are, and what became of each beside its control."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from effjax.reports import tables
@@ -10,6 +11,7 @@ Summary = Mapping[str, Mapping[str, Any]]
 
 BATCHES = ("1", "32")
 BETTER, WORSE, ALIKE = "better", "worse", "not told apart"
+_HARDLY = 0.95  # times the control's cost: what is less than a twentieth is noise
 _HEADERS = (
     *("file", "bits", "parameters", "not 0", "M multiply-adds", "kB", "zipped"),
     *("test acc. last", "best", "Δ to control", "agrees with itself", "with teacher", "ECE", "same bits"),
@@ -33,8 +35,7 @@ def _row(label: str, export: Mapping[str, Any], summary: Summary) -> tuple[str, 
     if control := export["control"]:
         gain = Estimate.paired(seeds, summary[control]["seeds"], "accuracy").percent("+")
 
-    def mean(key: str) -> float:
-        return Estimate.over_seeds(seeds, key).mean
+    mean = functools.partial(_mean, export)
 
     def share(key: str) -> str:
         return "" if seeds[0].get(key) is None else f"{100 * mean(key):.2f} %"
@@ -71,16 +72,13 @@ def comparisons(summary: Summary, labels: Mapping[str, str]) -> Table | None:
     judged = verdicts(summary)
     rows = []
     for name, (gain, p, verdict) in judged.items():
-        export, control = summary[name], summary[summary[name]["control"]]
         shown = "" if gain.spread is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+        costs = (_zipped, *(functools.partial(_milliseconds, size=size) for size in BATCHES))
         rows.append(
             (
-                f"{labels[name]} − {labels[export['control']]}",
-                gain.percent("+"),
-                shown,
-                verdict,
-                _times(_zipped(export), _zipped(control)),
-                *(_times(export["latency"][size]["median"], control["latency"][size]["median"]) for size in BATCHES),
+                f"{labels[name]} − {labels[summary[name]['control']]}",
+                *(gain.percent("+"), shown, verdict),
+                *(f"{_ratio(summary, name, cost):.2f}" for cost in costs),
             )
         )
     headers = ("file − control", "accuracy", "p", "verdict", "zipped ×", *(f"ms ×, {size}" for size in BATCHES))
@@ -91,7 +89,7 @@ def comparisons(summary: Summary, labels: Mapping[str, str]) -> Table | None:
 COMPARED = (
     "Accuracy: the mean difference to the control at the step that counts, seed by seed, ± half its 95 % interval "
     "(Student’s t). p: of a paired t-test, corrected by Holm for all rows; a file is called better or worse where it "
-    "is below 0.05. Zipped and ms (median): how many times the control’s; below 1 is smaller or faster."
+    "is below 0.05. Zipped and ms (least): how many times the control’s; below 1 is smaller or faster."
 )
 
 
@@ -119,18 +117,17 @@ def lead(summary: Summary, labels: Mapping[str, str]) -> str:
     judged = {name: verdict for name, (_, _, verdict) in verdicts(summary).items()}
     if not judged:
         return ""
-    slower = [
-        name
-        for name in judged
-        if summary[name]["latency"]["1"]["median"] >= summary[summary[name]["control"]]["latency"]["1"]["median"]
-    ]
-    larger = [name for name in judged if _zipped(summary[name]) >= _zipped(summary[summary[name]["control"]])]
+    lighter = [name for name in judged if _is_lighter(summary[name], summary[summary[name]["control"]])]
+    slow = [name for name in lighter if _ratio(summary, name, _milliseconds) > _HARDLY]
+    large = [name for name in lighter if _ratio(summary, name, _zipped) > _HARDLY]
     groups = {
         "Less accurate than its control": [name for name, verdict in judged.items() if verdict == WORSE],
-        "Not told apart from it in accuracy": [name for name, verdict in judged.items() if verdict.startswith(ALIKE)],
-        "More accurate": [name for name, verdict in judged.items() if verdict == BETTER],
-        "Not faster at one image": slower,
-        "Not smaller when zipped": larger,
+        "Not told apart from its control in accuracy": [
+            name for name, verdict in judged.items() if verdict.startswith(ALIKE)
+        ],
+        "More accurate than its control": [name for name, verdict in judged.items() if verdict == BETTER],
+        "Not faster by a twentieth at one image, though lighter": slow,
+        "Not smaller by a twentieth when zipped, though lighter": large,
     }
     said = (f"{what}: {'; '.join(labels[name] for name in names)}." for what, names in groups.items() if names)
     return " ".join(said)
@@ -142,9 +139,25 @@ def _verdict(gain: Estimate, p: float) -> str:
     return ALIKE if p >= 1 - tables.CONFIDENCE else BETTER if gain.mean > 0 else WORSE
 
 
+def _is_lighter(export: Mapping[str, Any], control: Mapping[str, Any]) -> bool:
+    """Whether a file is meant to cost less than its control: other bits, fewer parameters, more zeros."""
+    keys = ("parameters", "nonzero")
+    fewer = any(_mean(export, key) < _HARDLY * _mean(control, key) for key in keys)
+    return export["bits"] != control["bits"] or fewer
+
+
+def _ratio(summary: Summary, name: str, cost: Callable[[Mapping[str, Any]], float]) -> float:
+    """How many times its control's cost a file's is."""
+    return cost(summary[name]) / cost(summary[summary[name]["control"]])
+
+
+def _milliseconds(export: Mapping[str, Any], size: str = "1") -> float:
+    return export["latency"][size]["least"]
+
+
 def _zipped(export: Mapping[str, Any]) -> float:
-    return Estimate.over_seeds(export["seeds"], "bytes_zipped").mean
+    return _mean(export, "bytes_zipped")
 
 
-def _times(ours: float, theirs: float) -> str:
-    return f"{ours / theirs:.2f}"
+def _mean(export: Mapping[str, Any], key: str) -> float:
+    return Estimate.over_seeds(export["seeds"], key).mean

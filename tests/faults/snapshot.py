@@ -15,6 +15,7 @@ from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
 _MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seal", "seconds", "facts")
+_MAY_DIFFER += ("latency", "milliseconds", "command")
 _NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|lock))(/|$)")
 _PROVENANCE = re.compile(r"^(command|hardware|versions): ")
 

@@ -56,10 +56,10 @@ def experiments(code: Path) -> dict[str, Named]:
         f"data {name}": Named((("launch.data", f"--dataset={name}", "--data_dir=prepared"),)) for name in DATASETS
     }
     for path in sorted((code / "configs").glob("*/*.py")):
-        if "``tiny``" in path.read_text():
+        if "``tiny``" in (text := path.read_text()):
             config = str(path.relative_to(code).with_suffix(""))
             run = _run(_launcher(path), f"{config}.py:tiny")
-            timed = path.stem.startswith("efficienttrain")
+            timed = path.stem.startswith("efficienttrain") or "launch.compress" in text
             found[f"{config.removeprefix('configs/')}:tiny"] = dataclasses.replace(run, is_timed=timed)
     for config in FULL:
         path = code / "configs" / f"{config}.py"

@@ -18,7 +18,7 @@ def test_every_config_with_a_tiny_variant_is_run():
         or "check_variant(variant, " in path.read_text()
     }
     variants.remove("curriculum/efficienttrain_imagenet:tiny")  # needs ImageNet
-    assert len(variants) == 20
+    assert len(variants) == 23
     assert variants | set(FULL) <= set(experiments(REPOSITORY))
 
 

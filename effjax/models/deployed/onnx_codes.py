@@ -13,7 +13,6 @@ import onnx
 
 from effjax.models.deployed.onnx_model import to_onnx
 from effjax.models.deployed.onnx_nodes import OnnxWriter
-from effjax.models.deployed.operations import Clip, Operation
 from effjax.models.deployed.quantized import Codes, QuantizedGraph
 from effjax.quantization import Grid
 
@@ -77,17 +76,6 @@ class Rounding:
     """
 
     grid: Grid
-
-    def cuts(self, operation: Operation) -> bool:
-        """Whether it cuts values off where an operation does, which then costs nothing: a ReLU, where codes begin at 0.
-
-        Runtimes add codes to codes only where no ReLU stands between the sum and the quantiser.
-        """
-        if not isinstance(operation, Clip):
-            return False
-        scale, zero = float(self.grid.scale), int(self.grid.zero_point)
-        lowest, highest = -scale * zero, scale * (2**self.grid.bits - 1 - zero)
-        return operation.low <= lowest and highest <= operation.high * (1 + 1e-6)
 
     def write(self, writer: OnnxWriter, name: str) -> str:
         """Rounds a value; returns the name of what its codes stand for."""

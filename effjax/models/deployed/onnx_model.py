@@ -32,8 +32,7 @@ def to_onnx(
       names: of the outputs, in the order of their leaves; by default ``logits``, or what the tree calls them.
       mean: by channel; with ``std``, the images are bytes, uint8, which the model normalises itself.
       std: by channel.
-      grids: by the number of a value, what rounds it, an object with methods ``write(writer, name)`` and
-        ``cuts(operation)``.
+      grids: by the number of a value, what rounds it: an object with a method ``write(writer, name)``.
 
     Returns:
       The model; it has been checked.
@@ -63,13 +62,9 @@ def to_onnx(
     for node in graph.nodes:
         weights = folded[node.name] if node.is_learnt else fixed_weights(node)
         known = {name: array if hasattr(array, "write") else np.asarray(array) for name, array in weights.items()}
-        grid = grids.get(node.output)
-        if grid is not None and grid.cuts(node.operation):
-            found = writer.values[node.inputs[0]]
-        else:
-            found = write(node.operation, node, known, writer)
-        if grid is not None:
-            found = {layout: grid.write(writer, name) for layout, name in found.items()}
+        found = write(node.operation, node, known, writer)
+        if node.output in grids:
+            found = {layout: grids[node.output].write(writer, name) for layout, name in found.items()}
         writer.values[node.output] = found
     outputs = []
     names = names or _output_names(graph)
