@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
 from effjax.recipes.active import report as active_report
 from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.watch import watched_ids
 from effjax.recipes.build.datasets import open_datasets
 
 ROUNDS, COUNT = 2, 10
 LEVELS = (0.05, 0.99)
+
+
+def reported(config, workdir, datasets):
+    return SimpleNamespace(config=config, workdir=workdir, datasets=datasets, watched=watched_ids(config))
 
 
 def experiment(data_dir):
@@ -76,7 +82,7 @@ def page_of(workdir):
 def test_a_finished_experiment(whole, tmp_path):
     config, workdir, datasets, summary = whole
     results = tmp_path / "results" / "active.md"
-    active_report.report(config, workdir, datasets, summary, results, final=True)
+    active_report.report(reported(config, workdir, datasets), summary, results, final=True)
     page = page_of(workdir)
     assert "http" not in page
     assert page.count('src="data:image/png;base64,') == page.count("<img")
@@ -108,7 +114,7 @@ def test_what_is_not_there_is_left_out(whole, tmp_path):
         target = tmp_path / folder.relative_to(workdir)
         target.mkdir(parents=True)
     shutil.copy(workdir / "entropy" / "seed_0" / "ledger.jsonl", tmp_path / "entropy" / "seed_0")
-    active_report.report(config, tmp_path, datasets, summary, None, final=True)
+    active_report.report(reported(config, tmp_path, datasets), summary, None, final=True)
     page = page_of(tmp_path)
     assert page.count("<details>") == 1
     assert "distance" not in page
@@ -117,7 +123,7 @@ def test_what_is_not_there_is_left_out(whole, tmp_path):
     (tmp_path / "entropy" / "seed_0" / "ledger.jsonl").unlink()
     config = copy.deepcopy(config)
     del config["active"]["levels"]
-    active_report.report(config, tmp_path, datasets, summary, "", final=True)
+    active_report.report(reported(config, tmp_path, datasets), summary, "", final=True)
     page = page_of(tmp_path)
     for absent in ("What was asked for", "Classes by round", "labels for 5 %"):
         assert absent not in page
@@ -138,7 +144,7 @@ def test_while_loops_wait(whole, tmp_path):
                     del round_[key]
     waiting["entropy"]["seeds"][0]["rounds"].pop()
     waiting["entropy"]["seeds"][1]["rounds"].clear()
-    active_report.report(config, tmp_path, datasets, waiting, None, final=False)
+    active_report.report(reported(config, tmp_path, datasets), waiting, None, final=False)
     page = page_of(tmp_path)
     assert f"Waiting for people: by entropy seed 0, round 1: {COUNT} labels." in page
     assert f"· {COUNT} asked, {COUNT} waiting" in page
@@ -151,7 +157,7 @@ def test_a_search_speaks_of_the_validation_split(whole, tmp_path):
     config, _, datasets, summary = whole
     config = copy.deepcopy(config)
     config["data"]["test"] = config["data"]["validation"]
-    active_report.report(config, tmp_path, datasets, summary, tmp_path / "table.md", final=True)
+    active_report.report(reported(config, tmp_path, datasets), summary, tmp_path / "table.md", final=True)
     page, text = page_of(tmp_path), (tmp_path / "table.md").read_text()
     assert "Results on the validation set" in page
     assert "The test split was not looked at." in text
@@ -162,7 +168,7 @@ def test_a_search_speaks_of_the_validation_split(whole, tmp_path):
 def test_before_the_first_round_there_is_nothing_to_report(whole, tmp_path):
     config, _, datasets, summary = whole
     empty = {name: {"seeds": [{"seed": 0, "rounds": []}]} for name in summary}
-    active_report.report(config, tmp_path, datasets, empty, None, final=False)
+    active_report.report(reported(config, tmp_path, datasets), empty, None, final=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -170,7 +176,7 @@ def test_control_and_labels_are_those_of_the_config(whole):
     config, workdir, datasets, summary = whole
     config = copy.deepcopy(config)
     config["control"], config["runs"]["entropy"]["label"] = "entropy", config["runs"]["chance"]["label"]
-    active_report.report(config, workdir, datasets, summary, None, final=True)
+    active_report.report(reported(config, workdir, datasets), summary, None, final=True)
     rows = (workdir / "table.md").read_text().splitlines()[2:4]
     assert rows[0].startswith("| by chance (entropy) |")  # two of one label are told apart
     assert rows[1].startswith("| by chance (chance) |")

@@ -69,7 +69,6 @@ def main(
 
 def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
     experiment = ActiveExperiment(config, Path(workdir))
-    config = experiment.config
     summary: dict[str, Any] = {}
     waiting: list[str] = []
     loops: list[Loop] = []
@@ -89,7 +88,7 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         if is_primary():
             final = not waiting
-            report(config, experiment.workdir, experiment.datasets, summary, results if final else None, final=final)
+            report(experiment, summary, results if final else None, final=final)
     if waiting:
         raise Waiting("\n".join(waiting))
     return summary
@@ -111,7 +110,7 @@ class ActiveExperiment(Experiment):
         super().__init__(with_test(config), workdir)
         data = self.config["data"]
         self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
-        watched_ids(self.config)  # says now what it cannot find later
+        self.watched = watched_ids(self.config)
         self.answers: AnswerFormat = self.datasets.task.answers(self.datasets.info.class_names)
         self._made: dict[str, tuple[AssembledRun, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)

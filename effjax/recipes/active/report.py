@@ -5,13 +5,15 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from effjax.files import write_whole
 from effjax.recipes.active import sections
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import path_of
-from effjax.recipes.active.watch import watched_ids, watched_table
+from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
 from effjax.reports import active_tables, tables
 from effjax.reports.active import Pictures, write_active
@@ -33,29 +35,36 @@ _CALIBRATION = (
 _MOST_IN_A_SENTENCE = 4
 
 
-def report(
-    config: Mapping[str, Any],
-    workdir: Path,
-    datasets: Datasets,
-    summary: Mapping[str, Any],
-    results: str | Path | None,
-    *,
-    final: bool,
-) -> None:
+class Reported(Protocol):
+    """What of an experiment is reported.
+
+    Attributes:
+      config: as :func:`effjax.recipes.schema.experiment` lays it out, plain.
+      workdir: where the loops have their folders; everything is written here.
+      datasets: the loops'.
+      watched: the ids of what ``config.active.watch`` names, and their share of the pool; None if it names nothing.
+    """
+
+    config: Mapping[str, Any]
+    workdir: Path
+    datasets: Datasets
+    watched: tuple[np.ndarray, float] | None
+
+
+def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path | None, *, final: bool) -> None:
     """Writes the table, the learning curves and the page of an experiment, and prints the table.
 
     Whatever loops have not left in their folders is left out. If no loop has measured a round yet, nothing is written.
 
     Args:
-      config: as :func:`effjax.recipes.schema.experiment` lays it out, plain.
-      workdir: where the loops have their folders; everything is written here.
-      datasets: the loops'.
+      experiment: what is reported.
       summary: by run ``seeds``, each with its ``seed`` and ``rounds``: by round ``round``, ``labels``, ``cost``,
         ``temperature`` and the accuracy, nll and ece on the validation split; if final, on the test split too.
       results: a Markdown file for the table, its plot beside it; None or empty for none.
       final: whether all loops are over. If not, everything is said of the validation split; so it is where the
         config names that split as the test split, too.
     """
+    config, workdir, datasets = experiment.config, experiment.workdir, experiment.datasets
     on_test = final and config["data"]["test"] != config["data"]["validation"]  # a search leaves the test split alone
     split = "test" if on_test else "validation"
     measured = _measured(config, summary)
@@ -69,8 +78,8 @@ def report(
     scores = active_tables.scores(measured, split, levels, task.watch)
     main = active_tables.results(scores, labels, control, split, task.label or task.watch)
     further = _further(config, scores, labels, control, levels)
-    if watched := watched_ids(config):
-        further.append(_watched(config, workdir, measured, watched, labels, control))
+    if experiment.watched:
+        further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
     whole = _with_all_labels(config, summary)
     notes = [*_notes(measured, labels, control, split, task), *_ceilings(whole, summary, f"{split}/{task.watch}")]
     folders = {
