@@ -76,3 +76,22 @@ def array_source():
 @pytest.fixture
 def ragged_source():
     return RaggedSource
+
+
+@pytest.fixture(scope="session")
+def exported_runs(tmp_path_factory, data_dir):
+    """Runs that are exported: their folders by name, and where their data is."""
+    from trained_runs import small_experiment
+
+    from effjax.recipes.train.runs import TrainingExperiment
+
+    workdir = tmp_path_factory.mktemp("runs")
+    done = list(TrainingExperiment(small_experiment(data_dir), workdir).train())
+    return {one.name: str(one.folder) for one in done}, str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def trained_mlp(exported_runs):
+    """A run's folder, the step, and where its data is: what :func:`effjax.recipes.export.subject.of_run` takes."""
+    runs, data = exported_runs
+    return runs["mlp"], "last", data
