@@ -19,12 +19,12 @@ import orbax.checkpoint as ocp
 
 from effjax.errors import UserError
 from effjax.files import StorageError, storage, storage_fault, storage_message
+from effjax.pruning.paths import path_name
 from effjax.runtime.digests import holds, is_intact, sealed
 from effjax.runtime.hosts import is_primary
 from effjax.runtime.preservation import NewestAndTheirBest
 from effjax.runtime.stragglers import ignore_save_threads, ignore_stragglers
 from effjax.steps import TrainState
-from effjax.steps.masks import path_name
 from effjax.steps.student_masks import masked_student
 from effjax.typing import PyTree
 

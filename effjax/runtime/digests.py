@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax.steps.masks import path_name
+from effjax.pruning.paths import path_name
 from effjax.typing import PyTree
 
 _HASHES, _SEAL = "hashes", "seal"

@@ -6,12 +6,8 @@ from typing import Any
 import jax
 
 from effjax.errors import UserError, nearest
+from effjax.pruning.paths import path_name
 from effjax.typing import PyTree
-
-
-def path_name(path: tuple[Any, ...]) -> str:
-    """Returns a tree path as ``a/b/c``."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def path_mask(params: PyTree, pattern: str, *, key: str) -> PyTree:

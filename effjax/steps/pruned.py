@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from effjax.pruning.paths import by_path
-from effjax.steps.masks import path_name
+from effjax.pruning.paths import by_path, path_name
 from effjax.steps.objective import Objective
 from effjax.steps.pruning import Pruning
 from effjax.steps.state import TrainState

@@ -7,7 +7,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.images import resize
-from effjax.steps.masks import path_name
+from effjax.pruning.paths import path_name
 from effjax.steps.state import TrainState
 
 POSITION_TABLE = "position_table"

@@ -14,7 +14,6 @@ from effjax.typing import PyTree
 
 #: By node, its weights: what a deployed network has in the place of variables.
 Folded = dict[str, dict[str, Array]]
-Hook = Callable[["Node", Array], Array]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,27 +104,15 @@ class Graph:
             found.setdefault(node.name, {})[name] = cast(Array, array)
         return found
 
-    def apply(self, folded: Mapping[str, Mapping[str, Array]], images: Array) -> PyTree:
+    def apply(
+        self, folded: Mapping[str, Mapping[str, Array]], images: Array, changed: Mapping[int, Callable] | None = None
+    ) -> PyTree:
         """Computes what the network returns, as it does with ``train=False`` and without dropout.
 
         Args:
           folded: what :meth:`fold` returned, or the same tree learnt further.
           images: ``[B, H, W, C]``, float, normalised.
-
-        Returns:
-          The outputs.
-        """
-        return self.run(folded, images)
-
-    def run(
-        self, folded: Mapping[str, Mapping[str, Array]], images: Array, changed: Mapping[int, Callable] | None = None
-    ) -> PyTree:
-        """The same, with some values changed on the way, as fake quantisation does.
-
-        Args:
-          folded: as of :meth:`apply`.
-          images: as of :meth:`apply`.
-          changed: by the number of a value, what is made of it before anything reads it.
+          changed: by the number of a value, what is made of it before anything reads it, as fake quantisation does.
 
         Returns:
           The outputs.

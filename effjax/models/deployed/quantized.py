@@ -142,7 +142,7 @@ class QuantizedGraph:
             return lambda value: quantization.lsq_quantize(value, step, zero, bits=point.bits)
 
         changed = {number: rounding(point) for number, point in self.placement.points.items()}
-        return self.graph.run(weights, images, changed)
+        return self.graph.apply(weights, images, changed)
 
     def codes(self, params: PyTree, zero_points: PyTree) -> Codes:
         """The integers that are deployed.

@@ -12,11 +12,11 @@ import numpy as np
 from effjax import metrics
 from effjax.data.base import Source
 from effjax.files import read_arrays
+from effjax.pruning.paths import path_name
 from effjax.recipes.active.folder import ANEW, LoopFolder
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.writing import write_primary
-from effjax.steps.masks import path_name
 from effjax.tasks import Task
 from effjax.typing import PyTree
 

@@ -5,11 +5,11 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.models import foreign
+from effjax.pruning.paths import path_name
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
 from effjax.steps import TrainState
-from effjax.steps.masks import path_name
 from effjax.typing import PyTree
 
 _SHIPPED = "shipped"

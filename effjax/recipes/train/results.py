@@ -9,13 +9,13 @@ import numpy as np
 
 from effjax import metrics
 from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
+from effjax.pruning.paths import path_name
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.finished import RESULT_FILE, FinishedRun
 from effjax.recipes.train.omitted import measure_omitted
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.hosts import is_primary
-from effjax.steps.masks import path_name
 from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
