@@ -52,7 +52,9 @@ def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
     """
     factor = jnp.asarray(factor, jnp.float32)
     high = _float(_bits(factor) & _HIGH)
-    coarse, rest = _sum(codes * (factor - high), jnp.asarray(addend, jnp.float32))
+    # One of these in another is one kernel on CPU, which takes LLVM a minute to compile (jaxlib 0.11), unless it is cut.
+    addend = jax.lax.optimization_barrier(jnp.asarray(addend, jnp.float32))
+    coarse, rest = _sum(codes * (factor - high), addend)
     total, error = _sum(codes * high, coarse)
     return total + _odd_sum(rest, error)
 
