@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from effjax.export import onnx_session
 from effjax.models import QuantizedModule
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.export import subject
+from effjax.recipes.export.deployable import in_float32
 from effjax.recipes.export.experiment import export
 
 onnx = pytest.importorskip("onnx")
@@ -87,6 +90,17 @@ def test_stablehlo_is_loaded_without_effjax(tmp_path, exported_runs):
     )
     assert "16 images answered as they should be, on cpu, cuda, tpu it runs" in done.stdout
     assert "effjax" not in Path(tmp_path / "model_check.py").read_text()
+
+
+def test_products_keep_the_bits_of_float32_on_any_device(tmp_path, exported_runs):
+    """A GPU's own rounding of a product's factors is a thousand times what a file may differ by."""
+    one = of(exported_runs, "scnn")
+    export(one, tmp_path, format="stablehlo")
+    exported = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    jaxpr = jax.make_jaxpr(in_float32(one.network.module.apply))(one.effective, np.zeros((1, *one.image_shape)))
+    for text, product in ((exported.mlir_module(), "precision DEFAULT"), (str(jaxpr), "precision=None")):
+        assert "HIGHEST" in text
+        assert product not in text
 
 
 def test_the_check_notices_another_model(tmp_path, exported_runs):

@@ -98,10 +98,15 @@ def _in_few_bits(subject: Subject, module: QuantizedModule, variables: PyTree, f
     )
 
 
+def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with products that keep the bits of float32, which a GPU or TPU by itself rounds before them."""
+    return jax.default_matmul_precision("highest")(function)
+
+
 @functools.lru_cache(maxsize=16)
 def _float_program(module: nn.Module) -> Any:
     """Compiled once for all the networks of one architecture."""
-    return jax.jit(module.apply)
+    return jax.jit(in_float32(module.apply))
 
 
 @functools.lru_cache(maxsize=16)

@@ -23,7 +23,7 @@ from effjax.export.sessions import check_installed, onnx_session
 from effjax.models import QuantizedModule, Scheme
 from effjax.quantization import CALIBRATIONS
 from effjax.recipes.build.hashes import params_sha256
-from effjax.recipes.export.deployable import Deployable, deployable
+from effjax.recipes.export.deployable import Deployable, deployable, in_float32
 from effjax.recipes.export.subject import Subject
 from effjax.reports.provenance import provenance
 
@@ -118,6 +118,7 @@ def _as_stablehlo(subject: Subject, inputs: str) -> DeployedModel:
     variables, leaves_of = subject.effective, jax.tree.structure(subject.effective)
     pixels = subject.pixels(_EXAMPLES)
 
+    @in_float32
     def model(weights: list[jax.Array], images: jax.Array) -> dict[str, jax.Array]:
         seen = subject.shown(images) if inputs == "uint8" else images
         outputs = subject.network.module.apply(jax.tree.unflatten(leaves_of, weights), seen)
