@@ -52,7 +52,7 @@ def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
     """
     factor = jnp.asarray(factor, jnp.float32)
     high = _float(_bits(factor) & _HIGH)
-    # One of these in another is one kernel on CPU, which takes LLVM a minute to compile (jaxlib 0.11), unless it is cut.
+    # One of these in another would be one kernel on CPU, which takes LLVM a minute to compile (jaxlib 0.11).
     addend = jax.lax.optimization_barrier(jnp.asarray(addend, jnp.float32))
     coarse, rest = _sum(codes * (factor - high), addend)
     total, error = _sum(codes * high, coarse)
