@@ -8,12 +8,13 @@ import pathlib
 import re
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 from effjax.data import builders
 from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
-from effjax.files import home_expanded, storage_message
+from effjax.files import home_expanded, storage_message, sweep
 
 
 def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) -> pathlib.Path:
@@ -32,13 +33,16 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     """
     base, _, _ = parse_name(name)
     if found := prepared_dir(name, data_dir):
-        write_digests(found)  # of data that TFDS, or an earlier version, has prepared
+        if os.access(found, os.W_OK):
+            with held(name, data_dir):
+                sweep(found)
+                write_digests(found)  # of data that TFDS, or an earlier version, has prepared
         return found
     require_known(name, data_dir)
     if base not in builders.NAMES and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = home_expanded(data_dir).absolute()
-    with _only_process(data_dir, base):
+    with held(name, data_dir):
         if found := prepared_dir(name, data_dir):  # by the process that we waited for
             return found
         _remove_leftovers(data_dir / base)
@@ -56,8 +60,17 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
 
 
 @contextlib.contextmanager
-def _only_process(data_dir: pathlib.Path, base: str) -> Iterator[None]:
-    """Waits for other processes that prepare the same dataset. The kernel frees the lock of a process that dies."""
+def held(name: str, data_dir: str | pathlib.Path) -> Iterator[None]:
+    """Waits for other processes that write into the same dataset. The kernel frees the lock of a process that dies.
+
+    Args:
+      name: of the dataset.
+      data_dir: the folder that it is, or will be, prepared in.
+
+    Raises:
+      UserError: if the folder cannot be written.
+    """
+    data_dir, (base, _, _) = home_expanded(data_dir), parse_name(name)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(data_dir / f".{base}.lock", os.O_CREAT | os.O_RDWR)
@@ -87,7 +100,7 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
             builder = builders.builder_class(base)(data_dir=data_dir, config=config)
         else:
             builder = tfds.builder(name, data_dir=data_dir)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), _same_bytes():
             builder.download_and_prepare(file_format="array_record")
     except ModuleNotFoundError as error:
         raise UserError(_needs_package(name, data_dir, error)) from error
@@ -98,6 +111,22 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
             raise
         said = " ".join(str(error).split())[:400] or type(error).__name__
         raise UserError(f"dataset {name!r} cannot be prepared by TFDS: {said}") from error
+
+
+@contextlib.contextmanager
+def _same_bytes() -> Iterator[None]:
+    """Records get the same bytes in every process: protobuf writes features as they lie in its hash table."""
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+    def serialize_example(self: ExampleSerializer, example: Any) -> bytes:
+        return self.get_tf_example(example).SerializeToString(deterministic=True)
+
+    own = ExampleSerializer.serialize_example
+    ExampleSerializer.serialize_example = serialize_example
+    try:
+        yield
+    finally:
+        ExampleSerializer.serialize_example = own
 
 
 def _storage_message(error: Exception, data_dir: pathlib.Path) -> str:

@@ -12,6 +12,7 @@ from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.data.tfds_source import parse_name, prepared_dir
 from effjax.errors import UserError
+from effjax.files import partial_of
 
 _SMALL = "from effjax.data.builders import shapes; shapes.COUNTS = dict(train=60, validation=5, test=5)\n"
 _PREPARE = "from effjax.data.prepare import prepare; prepare('shapes_basic', {folder!r})\n"
@@ -81,6 +82,26 @@ def test_two_processes_prepare_the_same_dataset_at_once(tmp_path):
     processes = [_python(code), _python(code)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     assert len(load("shapes_basic", "train", tmp_path)) == 60
+
+
+def test_every_process_writes_the_same_bytes(tmp_path):
+    """The order of a record's features is drawn by each process: of four, hardly ever the same in all."""
+    folders = [tmp_path / str(number) for number in range(4)]
+    for process in [_python(_SMALL + _PREPARE.format(folder=str(folder))) for folder in folders]:
+        assert process.wait(timeout=120) == 0
+    for path in prepared_dir("shapes_basic", folders[0]).iterdir():
+        assert len({(folder / path.relative_to(folders[0])).read_bytes() for folder in folders}) == 1, path.name
+
+
+def test_what_killed_processes_have_left_beside_a_dataset_goes(tmp_path, monkeypatch):
+    from effjax.data.builders import shapes
+
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 6, "validation": 5, "test": 5})
+    directory = prepare("shapes_basic", tmp_path)
+    before = sorted(path.name for path in directory.iterdir())
+    partial_of(directory / "digests.json").write_bytes(b"{")
+    prepare("shapes_basic", tmp_path)
+    assert sorted(path.name for path in directory.iterdir()) == before
 
 
 def test_preparing_again_writes_nothing(data_dir):
