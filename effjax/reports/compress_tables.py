@@ -93,6 +93,38 @@ COMPARED = (
 )
 
 
+def from_teachers(summary: Summary, labels: Mapping[str, str]) -> Table | None:
+    """A row a file that has a teacher: how much smaller and faster than the teacher's file it is; None without any.
+
+    Args:
+      summary: as of :func:`files`, with ``teacher``.
+      labels: what the table calls the exports.
+    """
+    rows = []
+    for name, export in summary.items():
+        if (teacher := export["teacher"]) not in summary:
+            continue
+        other = summary[teacher]
+        costs = (_bytes, _zipped, *(functools.partial(_milliseconds, size=size) for size in BATCHES))
+        rows.append(
+            (
+                f"{labels[name]} − {labels[teacher]}",
+                Estimate.paired(export["seeds"], other["seeds"], "accuracy").percent("+"),
+                *(f"{cost(other) / cost(export):.1f} ×" for cost in costs),
+            )
+        )
+    headers = ("file − its teacher", "accuracy", "smaller", "zipped", *(f"faster, {size}" for size in BATCHES))
+    return Table(headers, rows) if rows else None
+
+
+#: How :func:`from_teachers` is to be read, for a note.
+FROM_TEACHERS = (
+    "From end to end, beside the file of the network that the others are to replace: all that was done to a file "
+    "together. Accuracy: the mean difference at the step that counts, seed by seed, ± half its 95 % interval; not "
+    "corrected for how many rows there are. Smaller, zipped, faster (least): how many times."
+)
+
+
 def verdicts(summary: Summary) -> dict[str, tuple[Estimate, float, str]]:
     """Of each file that has a control, the difference of accuracies, its corrected p-value, and it in a word.
 
@@ -153,6 +185,10 @@ def _ratio(summary: Summary, name: str, cost: Callable[[Mapping[str, Any]], floa
 
 def _milliseconds(export: Mapping[str, Any], size: str = "1") -> float:
     return export["latency"][size]["least"]
+
+
+def _bytes(export: Mapping[str, Any]) -> float:
+    return _mean(export, "bytes")
 
 
 def _zipped(export: Mapping[str, Any]) -> float:

@@ -57,6 +57,14 @@ def test_what_is_worse_is_called_so(summary):
     )
 
 
+def test_from_end_to_end_a_file_stands_beside_its_teacher(summary):
+    assert tables.from_teachers(summary, LABELS) is None
+    small = {**summary["small"], "teacher": "plain"}
+    (row,) = tables.from_teachers({**summary, "small": small}, LABELS).rows
+    assert row == ("small − plain", "+4.03 ± 0.14 %", "4.0 ×", "4.0 ×", "2.0 ×", "2.0 ×")
+    assert tables.from_teachers({"small": small}, LABELS) is None  # whose teacher is in no row
+
+
 def test_one_seed_decides_nothing_and_no_control_compares_nothing(summary):
     few = {name: {**one, "seeds": one["seeds"][:1]} for name, one in summary.items()}
     assert {row[3] for row in tables.comparisons(few, LABELS).rows} == {"not told apart: one seed"}

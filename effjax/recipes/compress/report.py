@@ -26,8 +26,11 @@ def report(experiment: TrainingExperiment, summary: Mapping[str, Any], results: 
     config, folder = experiment.config, experiment.workdir
     title = config["title"] or f"Small networks on {experiment.datasets.info.name}"
     labels = {name: export["label"] or name for name, export in summary.items()}
-    compared = compress_tables.comparisons(summary, labels)
-    further = [] if compared is None else [(compared, compress_tables.COMPARED)]
+    compared = (
+        (compress_tables.comparisons(summary, labels), compress_tables.COMPARED),
+        (compress_tables.from_teachers(summary, labels), compress_tables.FROM_TEACHERS),
+    )
+    further = [(table, note) for table, note in compared if table is not None]
     plot_tradeoffs(folder / TRADEOFFS_FILE, summary, labels)
     facts = provenance()
     facts["versions"] += "".join(f", {name} {importlib.metadata.version(name)}" for name in ("onnx", "onnxruntime"))
