@@ -20,6 +20,7 @@ from effjax import models
 from effjax.curricula import stages
 from effjax.runtime import Job, jit_backend
 from effjax.runtime.job import spec
+from effjax.runtime.machine import processor
 from effjax.steps import NetworkTeacher, Objective, init_state, make_optimizer, make_term
 from effjax.steps.members import Together
 
@@ -129,6 +130,7 @@ def main(_):
             step.time()
     report = {
         "device": jax.devices()[0].device_kind,
+        "processor": processor(),
         "jax": jax.__version__,
         "seconds": {name: statistics.median(step.seconds[1:]) for name, step in steps.items()},
         "range": {name: [min(step.seconds[1:]), max(step.seconds[1:])] for name, step in steps.items()},

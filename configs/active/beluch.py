@@ -8,8 +8,9 @@ afresh, on digits shifted by up to two pixels. Ensembles of five networks from d
 ahead of one network whatever it was asked, for it averages. The network is the paper's S-CNN at a quarter of its
 width: on two CPU cores the whole one would take a day; variant ``full`` is the whole one, for a GPU. The narrow one
 drops fewer units and trains faster, as configs/active/beluch_search.py found best on validation, with random labels.
-Cost: about 45 minutes as two processes of one CPU core each (share the loops out: --only=random,entropy,…). Expected:
-results/active_beluch.md; the paper finds ensembles ahead of dropout and of single networks, and all ahead of random.
+Cost: about 45 minutes as two processes of one CPU core each (share the loops out: --only=random,entropy,…), three and a
+half as six processes on one H200. Expected: results/active_beluch.md; the paper finds ensembles ahead of dropout and of
+single networks, and all ahead of random.
 Variants: ``headline``: what choosing gives and what averaging gives, four of the loops in half an hour
 (results/active_beluch_headline.md); ``tiny``: no result.
 """
