@@ -1,7 +1,8 @@
 """Float32 operations that are rounded one by one, as another runtime rounds them, whatever XLA makes of a program.
 
-XLA multiplies by a reciprocal where all divide by one number, and fuses a product into the sum that follows it, which
-skips the product's rounding. Both move the last bit, and then a value that lay between two integers goes to the other.
+XLA multiplies by a reciprocal where all divide by one number, takes a GPU's quick division, which may be off by two
+units in the last place, and fuses a product into the sum that follows it, which skips the product's rounding. All of
+these move the last bit, and then a value that lay between two integers goes to the other.
 Neither ``optimization_barrier`` nor ``reduce_precision`` prevents it on CPU (jaxlib 0.10).
 """
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _HIGH = np.uint32(0xFFFFF000)  # of a float32: its sign, its exponent and 12 of the 24 bits of its significand
+_SMALL = np.float32(2.0**-90)  # a product of halves that is far smaller loses bits
 
 
 def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -26,7 +28,37 @@ def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
       >>> quotient(jnp.array([1.0, 3.0]), jnp.float32(2.0))
       Array([0.5, 1.5], dtype=float32)
     """
-    return x / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
+    found = x / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
+    if found.dtype != jnp.float32:
+        return found
+    return jax.lax.platform_dependent(found, x, y, cpu=lambda found, x, y: found, default=nearest_quotient)
+
+
+def nearest_quotient(found: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The float32 nearest to ``x / y``, from one a few units in the last place away.
+
+    What is left, ``x − found · y``, is exact: it is taken off in products of halves of 12 bits.
+
+    Args:
+      found: float32, nearly the quotient.
+      x: float32, of its shape.
+      y: float32, broadcasts to it.
+
+    Returns:
+      Their shape; ``found`` where it is not finite, or so small that what is left would be no number of float32.
+
+    Example:
+      >>> nearest_quotient(jnp.float32(0.33333328), jnp.float32(1.0), jnp.float32(3.0))
+      Array(0.33333334, dtype=float32)
+
+    References:
+      Markstein, `Software Division and Square Root Using Goldschmidt's Algorithms
+      <https://www.informatik.uni-trier.de/Ports/Documentation/Markstein.pdf>`_, 2004.
+    """
+    (high, low), (high_y, low_y) = _halves(found), _halves(y)
+    left = x - high * high_y - high * low_y - low * high_y - low * low_y
+    corrected = found + jax.lax.stop_gradient(left / y)
+    return jnp.where(jnp.isfinite(corrected) & (jnp.abs(x) > _SMALL), corrected, found)
 
 
 def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
@@ -51,12 +83,18 @@ def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
       <https://inria.hal.science/inria-00080427>`_, 2008.
     """
     factor = jnp.asarray(factor, jnp.float32)
-    high = _float(_bits(factor) & _HIGH)
+    high, low = _halves(factor)
     # One of these in another would be one kernel on CPU, which takes LLVM a minute to compile (jaxlib 0.11).
     addend = jax.lax.optimization_barrier(jnp.asarray(addend, jnp.float32))
-    coarse, rest = _sum(codes * (factor - high), addend)
+    coarse, rest = _sum(codes * low, addend)
     total, error = _sum(codes * high, coarse)
     return total + _odd_sum(rest, error)
+
+
+def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A number as the sum of two whose significands have 12 bits: products of such are exact."""
+    high = _float(_bits(x) & _HIGH)
+    return high, x - high
 
 
 def _sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -7,7 +7,7 @@ import pytest
 
 from effjax.errors import UserError
 from effjax.quantization import Grid, activation_grid, dequantize, fake_quantize, limits, quantize
-from effjax.quantization.exact import fused, quotient
+from effjax.quantization.exact import fused, nearest_quotient, quotient
 
 RNG = np.random.default_rng(5)
 
@@ -126,6 +126,18 @@ def test_quotients_are_rounded_once(flags):
     }
     np.testing.assert_array_equal(functions[flags](x, y), x / y)
     assert np.isnan(quotient(jnp.float32(np.nan), jnp.float32(1.0)))
+
+
+@pytest.mark.parametrize("off", [-3, -2, -1, 0, 1, 2, 3])
+def test_a_quotient_that_is_nearly_right_becomes_right(off):
+    """As where a GPU divides: by units in the last place, of numbers of any size."""
+    x = (RNG.normal(0, 1, 200_000) * 10.0 ** RNG.uniform(-12, 12, 200_000)).astype(np.float32)
+    y = (RNG.normal(0, 1, 200_000) * 10.0 ** RNG.uniform(-6, 6, 200_000)).astype(np.float32)
+    found = ((x / y).view(np.int32) + np.int32(off)).view(np.float32)
+    np.testing.assert_array_equal(jax.jit(nearest_quotient)(found, x, y), x / y)
+    odd = np.float32([0.0, np.inf, np.nan, 1.0, 1e-38, 3e38]), np.float32([1.0, 2.0, 1.0, 0.0, 3.0, 0.1])
+    with np.errstate(divide="ignore", over="ignore"):
+        np.testing.assert_array_equal(nearest_quotient(odd[0] / odd[1], *odd), odd[0] / odd[1])
 
 
 def test_fused_multiply_adds_are_rounded_once():
