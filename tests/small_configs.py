@@ -173,6 +173,22 @@ def compress():
     return config
 
 
+def faults_compress():
+    """A student that learns few bits from a teacher, and both as files, one of them quantised after training."""
+    teacher, student = (_small({"name": "mlp", "widths": (8,)}, steps=4) for _ in range(2))
+    few = schema.distilled(
+        student, "", {"soft_target": {"weight": 1.0}}, schema.teacher_of_run("teacher", cached="float32")
+    )
+    few.plans.bits = ((0.0, None), (0.5, "w4a4"))
+    for run in (teacher, few):
+        run.evaluations = 1
+    config = _few(_experiment(teacher=teacher, few=few))
+    config.recipe = "compress"
+    config.exports.after = schema.export("teacher", bits="w8a8", calibrate=64)
+    config.exports.trained = schema.export("few", control="after", teacher="after")
+    return config
+
+
 VARIANTS = {
     "plain": plain,
     "devices": devices,
@@ -185,4 +201,5 @@ VARIANTS = {
     "faults": faults,
     "faults_together": faults_together,
     "faults_active": faults_active,
+    "faults_compress": faults_compress,
 }

@@ -38,6 +38,7 @@ RECIPES = {
     "chain": ("launch.train", f"--config={CONFIGS}:faults"),
     "together": ("launch.train", f"--config={CONFIGS}:faults_together"),
     "active": ("launch.active", f"--config={CONFIGS}:faults_active"),
+    "compress": ("launch.compress", f"--config={CONFIGS}:faults_compress"),
     "data": ("launch.data", "--dataset=digits"),
 }
 
@@ -82,6 +83,7 @@ def nursery() -> None:
     import tensorflow_datasets  # noqa: F401
 
     import effjax.recipes.active.experiment
+    import effjax.recipes.compress.experiment
     import effjax.recipes.train.experiment
     import effjax.reports.training  # noqa: F401
     import launch  # noqa: F401

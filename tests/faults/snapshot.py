@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
 _MAY_DIFFER = ("when", "clock", "sum", "check", "machine", "metrics", "hashes", "seal", "seconds", "facts")
-_MAY_DIFFER += ("latency", "milliseconds", "command")
+_MAY_DIFFER += ("latency", "milliseconds", "command", "run")
+_TIMED = ("ms,", "ms ×", "faster")  # headers of a table's columns
 _NOT_COMPARED = re.compile(r"(^|/)(events|\.lock[^/]*|[^/]*\.(png|html|lock))(/|$)")
 _PROVENANCE = re.compile(r"^(command|hardware|versions): ")
 
@@ -67,11 +69,23 @@ def _file(path: Path) -> str:
         lines = [_steady(json.loads(line)) for line in data.splitlines()]
         data = json.dumps(lines, sort_keys=True).encode()
     elif path.suffix == ".md":
-        data = "\n".join(line for line in data.decode().splitlines() if not _PROVENANCE.match(line)).encode()
+        data = "\n".join(line for line in _untimed(data.decode()) if not _PROVENANCE.match(line)).encode()
     elif path.suffix == ".npz":  # a zip holds the time of day
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             data = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files))
     return hashlib.sha256(data).hexdigest()
+
+
+def _untimed(text: str) -> Iterator[str]:
+    """The lines of a Markdown file, without a table's columns of times."""
+    kept: list[bool] = []
+    for line in text.splitlines():
+        cells = line.split(" | ")
+        if len(cells) == 1:
+            kept = []
+        elif not kept:
+            kept = [not cell.startswith(_TIMED) for cell in cells]
+        yield " | ".join(cell for cell, keep in zip(cells, kept, strict=True) if keep) if kept else line
 
 
 def _steady(value: Any) -> Any:
