@@ -4,15 +4,30 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+
+import jax
+from nursery import Launched, Nursery
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 CACHE = REPOSITORY / ".cache" / "xla"
 
 #: Makes XLA compile five times as fast, on CPU, what then runs more slowly.
-HASTE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+HASTE = "--xla_backend_optimization_level=0"
+if jax.__version_info__ < (0, 11):  # later versions do not know it
+    HASTE += " --xla_cpu_use_fusion_emitters=false"
+
+
+_nurseries: list[Nursery] = []
+
+
+def start(module: str, *arguments: str, cwd: pathlib.Path | str = REPOSITORY, **environment: str) -> Launched:
+    """Starts ``python -m module arguments``, quickly: what it imports has been imported already."""
+    if not _nurseries:
+        _nurseries.append(Nursery())
+    given = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore", **environment}
+    return _nurseries[0].start([module, *map(str, arguments)], given, str(cwd))
 
 
 def train(
@@ -23,18 +38,14 @@ def train(
     devices: int = 1,
     launcher: str = "launch.train",
     configs: str = "tests/small_configs.py",
-) -> subprocess.Popen:
+) -> Launched:
     """Starts a launcher on one of the tests' configs, with so many virtual CPU devices."""
-    command = [sys.executable, "-m", launcher, f"--config={configs}:{variant}"]
-    command += [f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}", *arguments]
     flags = f"{HASTE} --xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    given = (f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--compilation_cache={CACHE}")
+    return start(launcher, f"--config={configs}:{variant}", *given, *arguments, XLA_FLAGS=flags)
 
 
-def finish(process: subprocess.Popen, timeout: float = 300) -> str:
+def finish(process: Launched, timeout: float = 300) -> str:
     """Waits for success and returns what the process said on stderr."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -45,7 +56,7 @@ def finish(process: subprocess.Popen, timeout: float = 300) -> str:
     return err
 
 
-def kill_when(process: subprocess.Popen, condition: Callable[[], bool]) -> bool:
+def kill_when(process: Launched, condition: Callable[[], bool]) -> bool:
     """Kills the process once the condition holds; returns False if it ended before."""
     while process.poll() is None:
         if condition():

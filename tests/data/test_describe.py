@@ -1,23 +1,21 @@
 """The contact sheet and the launcher that draws it."""
 
-import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import start
 
 from effjax.data.builders import shapes_generator
 from effjax.reports.contact_sheet import contact_sheet
 
-_REPOSITORY = pathlib.Path(__file__).parents[2]
-
 
 def _launch(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "launch.data", *map(str, arguments)]
-    return subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    process = start("launch.data", *arguments)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_contact_sheet_shows_every_image_in_its_row():

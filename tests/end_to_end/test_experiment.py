@@ -1,11 +1,9 @@
 """A whole experiment through the launchers, as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from processes import REPOSITORY, finish, train
+from processes import finish, start, train
 
 from effjax.recipes.build.hashes import params_sha256
 from effjax.runtime.checkpoints import read_variables
@@ -70,11 +68,8 @@ def test_processes_share_an_experiment(plain, tmp_path, data_dir):
 
 def test_evaluate_agrees_with_the_summary(plain, data_dir):
     seed = json.loads((plain / "summary.json").read_text())["teacher"]["seeds"][0]
-    command = [sys.executable, "-m", "launch.evaluate", f"--run={plain}/teacher/seed_0", "--split=test"]
-    done = subprocess.run(
-        [*command, f"--data_dir={data_dir}"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
+    process = start("launch.evaluate", f"--run={plain}/teacher/seed_0", "--split=test", f"--data_dir={data_dir}")
+    found = json.loads(process.communicate(timeout=120)[0])
     assert found["examples"] == 1000
     assert found["accuracy"] == pytest.approx(seed["test/accuracy"], abs=1e-9)
     assert found["ece"] == pytest.approx(seed["test/ece"], abs=1e-6)

@@ -1,19 +1,16 @@
 """A teacher's answers on disk: whole after any restart, checked when they are read, streamed where they are many."""
 
 import json
-import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 import small_configs
-from processes import REPOSITORY
 from runtime.disks import no_file_longer_than
 from small_answers import COUNT, IDS, PART, Counted, answers
 
@@ -39,10 +36,7 @@ def whole(tmp_path_factory):
 
 
 def start(folder, stop_at):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests"}
-    command = [sys.executable, "-m", "small_answers", str(folder), str(stop_at)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
+    return processes.start("small_answers", folder, stop_at)
 
 
 def test_it_is_numpys_own_file_and_holds_what_the_teacher_says(whole):

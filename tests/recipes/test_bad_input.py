@@ -1,17 +1,15 @@
 """What cannot be used: one line that says what, what is allowed and what to do; and nothing is trained."""
 
 import collections
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import small_configs
 from PIL import Image
-from processes import REPOSITORY, train
+from processes import Launched, start, train
 
 from effjax.errors import UserError
 from effjax.recipes import find_recipe, schema
@@ -251,7 +249,7 @@ def small_disk(tmp_path):
 # Through the launcher: exit code 1, one line, no traceback
 
 
-def fails(process: subprocess.Popen) -> tuple[str, str]:
+def fails(process: Launched) -> tuple[str, str]:
     """The process must end with exit code 1 and ``error: …`` as its last line. Returns that, and what came before."""
     out, err = process.communicate(timeout=240)
     assert process.returncode == 1, err
@@ -306,12 +304,7 @@ def test_several_mistakes_are_several_lines(tmp_path, data_dir):
 
 def test_help_is_no_failure():
     launchers = ("train", "active", "analyze", "budget", "data", "evaluate", "query")
-    command, pipes = (sys.executable, "-m"), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    started = {
-        name: subprocess.Popen((*command, f"launch.{name}", "--help"), cwd=REPOSITORY, env=environment, **pipes)
-        for name in launchers
-    }
+    started = {name: start(f"launch.{name}", "--help") for name in launchers}
     for name, process in started.items():
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, name
@@ -319,16 +312,13 @@ def test_help_is_no_failure():
         assert not err
 
 
-def launch(workdir, data_dir) -> dict[str, subprocess.Popen]:
+def launch(workdir, data_dir) -> dict[str, Launched]:
     """All the commands' processes, side by side."""
     started = {
         name: train("plain", workdir / name, data_dir, *given, devices=4) for name, (given, _) in COMMANDS.items()
     }
     for name, (given, _) in FILES.items():
-        command = [sys.executable, "-m", "launch.train", *(a.replace("=W", f"={workdir / name}") for a in given)]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started[name] = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)
+        started[name] = start("launch.train", *(a.replace("=W", f"={workdir / name}") for a in given))
     return started
 
 

@@ -1,14 +1,12 @@
 """The guide for a person with photos to label, followed as it is written, with kills in between."""
 
 import csv
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 from processes import CACHE, HASTE, REPOSITORY
@@ -54,11 +52,9 @@ def home(tmp_path):
 
 def start(home):
     (command,) = blocks("bash")
-    words = [sys.executable if word == "python" else word for word in command.split()]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
-    environment["XLA_FLAGS"] = HASTE
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*words, f"--compilation_cache={CACHE}"], cwd=home, env=environment, **pipes)
+    python, option, module, *arguments = command.split()
+    assert (python, option) == ("python", "-m")
+    return processes.start(module, *arguments, f"--compilation_cache={CACHE}", cwd=home, XLA_FLAGS=HASTE)
 
 
 def end(process):
