@@ -1,5 +1,6 @@
 """What becomes of a run's state where few bits begin: folded, calibrated, still pruned."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -41,6 +42,29 @@ def test_pruned_weights_stay_zero_in_few_bits(tmp_path, data_dir):
     assert sum((np.asarray(layer.kernel) == 0).sum() for layer in codes.layers.values()) >= zeros
 
 
+def test_normalisation_goes_on_by_choice(tmp_path, data_dir):
+    """Its statistics move in training, are kept and found again, and what was removed stays 0 through them."""
+    made = config(data_dir, model={"name": "resnet8", "width": 0.25}, steps_per_dispatch=1)
+    made.runs.run.plans = {"sparsity": ((0.0, 0.0), (0.25, 0.5)), "bits": ((0.0, None), (0.5, "w4a4 live"))}
+    one = trained(made, tmp_path)
+    folder = one.last.folder / "checkpoints"
+    early, late = (checkpoints.read_variables(folder, step) for step in (12, 16))
+    assert set(late["batch_stats"]) == {"stem_conv", "stage1", "stage2", "stage3"}
+    moved = jax.tree.map(lambda a, b: bool((a != b).all()), early["batch_stats"], late["batch_stats"])
+    assert all(jax.tree.leaves(moved))
+    assert np.all(early["params"]["norms"]["stem_conv"]["scale"] != late["params"]["norms"]["stem_conv"]["scale"])
+    run = TrainedRun.open(one.folder)
+    module, variables = run.model(), run.variables()
+    assert str(module.scheme) == "w4a4 live"
+    kernels = jax.tree_util.tree_leaves_with_path(variables["params"]["weights"])
+    zeros = sum(int((leaf == 0).sum()) for path, leaf in kernels if path[-1].key == "kernel")
+    assert zeros == round(0.5 * sum(leaf.size for path, leaf in kernels if path[-1].key == "kernel"))
+    codes = module.codes(variables, (28, 28, 1))
+    assert sum(int((np.asarray(layer.kernel) == 0).sum()) for layer in codes.layers.values()) >= zeros
+    stopped = trained(made, tmp_path)  # finds it done
+    jax.tree.map(np.testing.assert_array_equal, stopped.variables(), one.variables())
+
+
 def test_what_was_measured_before_does_not_count(tmp_path, data_dir):
     made = config(data_dir)
     made.runs.run.plans.bits = ((0.0, None), (0.5, "w4a4"))
@@ -52,7 +76,7 @@ def test_what_was_measured_before_does_not_count(tmp_path, data_dir):
 
 def test_bits_may_become_fewer_and_not_floats(tmp_path, data_dir):
     made = config(data_dir)
-    made.runs.run.plans.bits = ((0.0, None), (0.25, "w8a8"), (0.5, "w4a4"))
+    made.runs.run.plans.bits = ((0.0, None), (0.25, "w8a8 live"), (0.5, "w4a4"))
     assert str(TrainedRun.open(trained(made, tmp_path / "fewer").folder).model().scheme) == "w4a4"
     made.runs.run.plans.bits = ((0.0, None), (0.25, "w8a8"), (0.5, None))
     with pytest.raises(UserError, match=r"plans.bits: None after 'w8a8': a network that has been quantised"):

@@ -14,15 +14,19 @@ from flax import traverse_util
 from jax import Array
 
 from effjax.errors import UserError
+from effjax.models.deployed import live_norms
 from effjax.models.deployed.graph import Graph, renamed
+from effjax.models.deployed.live_norms import Statistics
 from effjax.models.deployed.points import Scheme
-from effjax.models.deployed.quantized import Codes, QuantizedGraph, calibrated
+from effjax.models.deployed.quantized import Codes, QuantizedGraph, begun
 from effjax.models.deployed.simplify import simplify
 from effjax.models.deployed.trace import trace
 from effjax.models.taps import Outputs
 from effjax.typing import PyTree
 
 _ZEROS = "zero_points"  # the collection of what is calibrated and not learnt
+_STATISTICS = "batch_stats"
+_GROUPED, _STEPS = ("weights", "norms"), ("kernel_steps", "value_steps")
 
 
 def deploy(module: nn.Module, variables: Mapping[str, PyTree], image_shape: tuple[int, int, int]) -> Graph:
@@ -51,7 +55,8 @@ class QuantizedModule:
     """A module whose layers read codes of few bits; batch normalisation is folded, and stays as it was then.
 
     Its parameters are ``weights`` by layer, and the logarithms of the steps of kernels and of values; its collection
-    ``zero_points`` is not learnt.
+    ``zero_points`` is not learnt. Where the scheme is a live one, layers that were normalised are so further: they have
+    parameters ``norms``, and ``batch_stats`` that training moves.
 
     Attributes:
       module: the network as it was before.
@@ -87,7 +92,12 @@ class QuantizedModule:
         kernels = {name: jnp.zeros(folded[name]["kernel"].shape[-1]) for name in quantized.placement.layers}
         steps = {point.name: jnp.zeros(()) for point in points}
         zeros = {point.name: jnp.zeros((), jnp.int32) for point in points}
-        return _variables({"weights": folded, "kernel_steps": kernels, "value_steps": steps}, zeros)
+        params = {"weights": folded, "kernel_steps": kernels, "value_steps": steps}
+        channels = {name: folded[name]["kernel"].shape[-1:] for name in quantized.normalised}
+        if channels:
+            params["norms"] = {name: {"scale": jnp.ones(c), "bias": jnp.zeros(c)} for name, c in channels.items()}
+        running = {name: {"mean": jnp.zeros(c), "var": jnp.ones(c)} for name, c in channels.items()}
+        return _variables(params, zeros, running)
 
     def init_with_output(self, key: Array, images: Array, **_: Any) -> tuple[Outputs, dict[str, PyTree]]:
         """The same, with what is predicted then."""
@@ -116,7 +126,7 @@ class QuantizedModule:
         self, variables: Mapping[str, PyTree], batches: Iterable[Array], calibration: str = "mse"
     ) -> dict[str, PyTree]:
         """The same of a network that has been quantised, with other bits: its weights stay, its grids do not."""
-        return self._begin(lambda _: _flat(variables)[0]["weights"], batches, calibration)
+        return self._begin(lambda _: _folded(variables)[0]["weights"], batches, calibration)
 
     def _begin(self, fold: Callable[[Graph], Any], batches: Iterable[Array], calibration: str) -> dict[str, PyTree]:
         batches = iter(batches)
@@ -124,7 +134,7 @@ class QuantizedModule:
         if first is None:
             raise UserError("calibration needs images, and there are none")
         quantized = self.graph(np.shape(first)[1:])
-        return _variables(*calibrated(quantized, fold(quantized.graph), itertools.chain([first], batches), calibration))
+        return _variables(*begun(quantized, fold(quantized.graph), itertools.chain([first], batches), calibration))
 
     def apply(
         self,
@@ -139,18 +149,27 @@ class QuantizedModule:
         Args:
           variables: as of :meth:`begin`.
           images: ``[B, H, W, C]``.
-          train: of no matter: what was normalised stays as it was.
+          train: whether what is normalised further is so by its own statistics in the batch; of no matter elsewhere.
           dropout_keys: of no matter: there is no dropout.
-          mutable: whether the other collections are returned beside the outputs; they do not change.
+          mutable: whether the other collections are returned beside the outputs; in training, with new statistics.
         """
-        params, zeros = _flat(variables)
-        outputs = self.graph(images.shape[1:]).simulate(params, zeros, images)
-        kept = {name: value for name, value in variables.items() if name != "params"}
+        quantized, kept = self.graph(images.shape[1:]), {name: v for name, v in variables.items() if name != "params"}
+        if train and quantized.normalised:
+            params, zeros, running = _flat(variables)
+            outputs, after = quantized.simulate_live(params, zeros, running, images, self._axis_name)
+            kept = {**kept, _STATISTICS: _nested(after)}
+        else:
+            outputs = quantized.simulate(*_folded(variables), images)
         return (outputs, kept) if mutable or mutable == [] else outputs
+
+    @property
+    def _axis_name(self) -> str | None:
+        """The mapped axis over which the module averages statistics."""
+        return getattr(getattr(self.module, "wide", self.module), "axis_name", None)  # of a narrow one, the whole one's
 
     def codes(self, variables: Mapping[str, PyTree], image_shape: tuple[int, ...]) -> Codes:
         """The integers that are deployed."""
-        return self.graph(image_shape).codes(*_flat(variables))
+        return self.graph(image_shape).codes(*_folded(variables))
 
     def apply_integer(self, codes: Codes, images: Array) -> Outputs:
         """What is predicted with integers, as onnxruntime's kernels of eight bits do."""
@@ -164,25 +183,43 @@ def _graph(module: nn.Module, scheme: Scheme, image_shape: tuple[int, int, int])
     return QuantizedGraph(deploy(module, variables, image_shape), scheme)
 
 
-def _variables(params: PyTree, zeros: PyTree) -> dict[str, PyTree]:
+def _variables(params: PyTree, zeros: PyTree, running: Statistics) -> dict[str, PyTree]:
     """As they are kept: a tree in which a layer's path is a path; zero points are floats, which devices can average."""
-    weights = {f"{node}/{name}": array for node, own in params["weights"].items() for name, array in own.items()}
-    parts = {"weights": weights, "kernel_steps": params["kernel_steps"], "value_steps": params["value_steps"]}
     floats = {name: jnp.asarray(zero, jnp.float32) for name, zero in zeros.items()}
-    nested = {name: traverse_util.unflatten_dict(part, sep="/") for name, part in parts.items()}
-    return {"params": nested, _ZEROS: traverse_util.unflatten_dict(floats, sep="/")}
+    steps = {name: traverse_util.unflatten_dict(params[name], sep="/") for name in _STEPS}
+    grouped = {name: _nested(params[name]) for name in _GROUPED if name in params}
+    found = {"params": {**grouped, **steps}, _ZEROS: traverse_util.unflatten_dict(floats, sep="/")}
+    return {**found, _STATISTICS: _nested(running)} if running else found
 
 
-def _flat(variables: Mapping[str, PyTree]) -> tuple[PyTree, PyTree]:
+def _flat(variables: Mapping[str, PyTree]) -> tuple[PyTree, PyTree, Statistics]:
     """The inverse."""
+    params, running = variables["params"], variables.get(_STATISTICS, {})
+    steps = {name: _paths(params[name]) for name in _STEPS}
+    grouped = {name: _by_node(params[name]) for name in _GROUPED if name in params}
+    return {**grouped, **steps}, _paths(variables[_ZEROS]), _by_node(running)
 
-    def flat(tree: PyTree) -> dict[str, Any]:
-        return traverse_util.flatten_dict(jax.tree.map(lambda x: x, dict(tree)), sep="/")
 
-    params = variables["params"]
-    weights: dict[str, dict[str, Any]] = {}
-    for path, array in flat(params["weights"]).items():
+def _folded(variables: Mapping[str, PyTree]) -> tuple[PyTree, PyTree]:
+    """The parameters that are evaluated and deployed, and the zero points."""
+    params, zeros, running = _flat(variables)
+    return (live_norms.folded(params, running) if "norms" in params else params), zeros
+
+
+def _paths(tree: PyTree) -> dict[str, Any]:
+    return traverse_util.flatten_dict(jax.tree.map(lambda x: x, dict(tree)), sep="/")
+
+
+def _by_node(tree: PyTree) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for path, array in _paths(tree).items():
         node, _, name = path.rpartition("/")
-        weights.setdefault(node, {})[name] = array
-    steps = {name: flat(params[name]) for name in ("kernel_steps", "value_steps")}
-    return {"weights": weights, **steps}, flat(variables[_ZEROS])
+        found.setdefault(node, {})[name] = array
+    return found
+
+
+def _nested(by_node: Mapping[str, Mapping[str, Any]]) -> PyTree:
+    """The inverse."""
+    return traverse_util.unflatten_dict(
+        {f"{node}/{name}": array for node, own in by_node.items() for name, array in own.items()}, sep="/"
+    )

@@ -22,26 +22,31 @@ class Scheme:
       weights: of a kernel.
       activations: of what layers read.
       outer: of the first layer and the last, kernels and inputs, which lose most by few bits.
+      live: whether what batch normalisation was folded into is normalised by its own statistics in training.
     """
 
     weights: int = 8
     activations: int = 8
     outer: int = 8
+    live: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Scheme":
-        """Reads ``w8a8``, ``w4a8``, ``w4a4``: any bits from 2 to 8 of weights and of activations.
+        """Reads ``w8a8``, ``w4a8``, ``w4a4``: any bits from 2 to 8 of weights and of activations; ``w4a4 live``.
 
         Raises:
           UserError: if it says something else.
         """
-        match = re.fullmatch(r"w([2-8])a([2-8])", str(text))
+        match = re.fullmatch(r"w([2-8])a([2-8])( live)?", str(text))
         if match is None:
-            raise UserError(f"bits={text!r}: allowed: w8a8, w4a8, w4a4 or others, 2 to 8 of weights and of activations")
-        return cls(int(match[1]), int(match[2]))
+            raise UserError(
+                f"bits={text!r}: allowed: w8a8, w4a8, w4a4 or others, 2 to 8 of weights and of activations; and 'w4a4 "
+                "live', with batch normalisation that goes on"
+            )
+        return cls(int(match[1]), int(match[2]), live=bool(match[3]))
 
     def __str__(self) -> str:
-        return f"w{self.weights}a{self.activations}"
+        return f"w{self.weights}a{self.activations}{' live' if self.live else ''}"
 
 
 @dataclasses.dataclass(frozen=True)

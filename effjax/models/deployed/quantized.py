@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -11,8 +11,10 @@ from jax import Array
 
 from effjax import quantization
 from effjax.errors import UserError
+from effjax.models.deployed import live_norms
 from effjax.models.deployed import operations as ops
 from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights
+from effjax.models.deployed.live_norms import Statistics
 from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, is_sum, keeps_codes, place
 from effjax.quantization import Grid, Histogram
 from effjax.typing import PyTree
@@ -63,6 +65,7 @@ class QuantizedGraph:
 
     What is learnt of it is a tree, ``{"weights": {node: {"kernel": …, "bias": …}}, "kernel_steps": {layer: [O]},
     "value_steps": {point: []}}``, the steps as logarithms. Beside it there are ``zero_points`` by point, which are not.
+    Where normalisation goes on there are ``norms`` in the tree, and statistics beside it: see :mod:`.live_norms`.
 
     Attributes:
       graph: the network.
@@ -76,6 +79,12 @@ class QuantizedGraph:
     def placement(self) -> Placement:
         """Where the codes are."""
         return place(self.graph, self.scheme)
+
+    @functools.cached_property
+    def normalised(self) -> tuple[str, ...]:
+        """The layers whose normalisation goes on."""
+        layers = self.placement.layers if self.scheme.live else ()
+        return tuple(name for name in layers if live_norms.is_normalised(self._node(name)))
 
     def nothing_seen(self) -> Seen:
         """What :meth:`observe` begins with."""
@@ -131,6 +140,38 @@ class QuantizedGraph:
         Returns:
           The outputs.
         """
+        return self._simulate(params, zero_points, images, {})
+
+    def simulate_live(
+        self, params: PyTree, zero_points: PyTree, running: Statistics, images: Array, axis_name: str | None = None
+    ) -> tuple[PyTree, Statistics]:
+        """The same in training, where normalisation goes on.
+
+        Args:
+          params: what is learnt, with ``norms``.
+          zero_points: by point.
+          running: statistics, by layer.
+          images: ``[B, H, W, C]``.
+          axis_name: a mapped axis over which statistics are averaged, or None.
+
+        Returns:
+          The outputs, and the running statistics after them.
+        """
+        after: Statistics = {}
+
+        def normalising(name: str) -> Callable[[Array], Array]:
+            def change(value: Array) -> Array:
+                value, after[name] = live_norms.normalised(value, params["norms"][name], running[name], axis_name)
+                return value
+
+            return change
+
+        changed = {self._node(name).output: normalising(name) for name in self.normalised}
+        return self._simulate(params, zero_points, images, changed), after
+
+    def _simulate(
+        self, params: PyTree, zero_points: PyTree, images: Array, normalising: Mapping[int, Callable[[Array], Array]]
+    ) -> PyTree:
         weights = dict(params["weights"])
         for name, bits in self.placement.layers.items():
             kernel, step = weights[name]["kernel"], params["kernel_steps"][name]
@@ -141,8 +182,9 @@ class QuantizedGraph:
             step, zero = self._log_step(point, params), zero_points[point.name]
             return lambda value: quantization.lsq_quantize(value, step, zero, bits=point.bits)
 
-        changed = {number: rounding(point) for number, point in self.placement.points.items()}
-        return self.graph.apply(weights, images, changed)
+        rounded = {number: rounding(point) for number, point in self.placement.points.items()}
+        both = {number: _after(normalising[number], rounded[number]) for number in normalising.keys() & rounded.keys()}
+        return self.graph.apply(weights, images, {**rounded, **normalising, **both})
 
     def codes(self, params: PyTree, zero_points: PyTree) -> Codes:
         """The integers that are deployed.
@@ -238,6 +280,10 @@ class QuantizedGraph:
         return quantization.safe_weight_scale(scale, weights["kernel"], weights["bias"], input_scale, input_bits=bits)
 
 
+def _after(first: Callable[[Array], Array], then: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda value: then(first(value))
+
+
 def calibrated(
     quantized: QuantizedGraph, folded: Folded, batches: Iterable[Array], calibration: str = "mse"
 ) -> tuple[PyTree, PyTree]:
@@ -255,18 +301,35 @@ def calibrated(
     Raises:
       UserError: if there is no image, or no such calibration.
     """
-    seen, count, (observe, begin) = quantized.nothing_seen(), 0, _programs(quantized)
+    return begun(quantized, folded, batches, calibration)[:2]
+
+
+def begun(
+    quantized: QuantizedGraph, folded: Folded, batches: Iterable[Array], calibration: str = "mse"
+) -> tuple[PyTree, PyTree, Statistics]:
+    """The same as :func:`calibrated`, with the running statistics of the layers whose normalisation goes on."""
+    observe, add, begin = _programs(quantized)
+    seen, totals, count = quantized.nothing_seen(), live_norms.nothing_summed(quantized.graph, quantized.normalised), 0
     for images in batches:
-        seen, count = observe(seen, folded, jnp.asarray(images)), count + len(images)
+        images = jnp.asarray(images)
+        seen, count = observe(seen, folded, images), count + len(images)
+        totals = add(totals, folded, images) if totals else totals
     if not count:
         raise UserError("calibration needs images, and there are none")
-    return begin(folded, seen, calibration)
+    params, zeros = begin(folded, seen, calibration)
+    norms, running = live_norms.begun(totals)
+    return ({**params, "norms": norms} if norms else params), zeros, running
 
 
 @functools.lru_cache(maxsize=16)
-def _programs(quantized: QuantizedGraph) -> tuple[Any, Any]:
+def _programs(quantized: QuantizedGraph) -> tuple[Any, Any, Any]:
     """Compiled once for all the networks of one architecture."""
-    return jax.jit(quantized.observe), jax.jit(quantized.begin, static_argnums=2)
+    graph = quantized.graph
+
+    def add(totals: Statistics, folded: Folded, images: Array) -> Statistics:
+        return live_norms.summed(totals, graph, graph.values(folded, images))
+
+    return jax.jit(quantized.observe), jax.jit(add), jax.jit(quantized.begin, static_argnums=2)
 
 
 def _layer(node: Node, codes: LayerCodes, x: Array, grid: Grid, target: Grid | None) -> Array:

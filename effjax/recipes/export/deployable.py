@@ -56,7 +56,7 @@ def deployable(subject: Subject, bits: str = "", calibration: str = "mse", calib
     """
     module = cast(Any, subject.network.module)
     if isinstance(module, QuantizedModule):
-        if bits not in ("", str(module.scheme)):
+        if bits not in ("", str(_deployed(module.scheme))):
             raise UserError(f"--bits={bits}: the run was trained with {module.scheme}; leave --bits out")
         return _in_few_bits(subject, module, subject.variables, {"calibration": "learnt"})
     if not bits:
@@ -90,12 +90,17 @@ def _in_few_bits(subject: Subject, module: QuantizedModule, variables: PyTree, f
         for number, point in quantized.placement.points.items()
     }
     return Deployable(
-        module.scheme,
+        _deployed(module.scheme),
         functools.partial(_integer_program(module), codes),
         functools.partial(quantized_to_onnx, quantized, codes),
         _stored(codes),
         {**facts, "grids": grids},
     )
+
+
+def _deployed(scheme: Scheme) -> Scheme:
+    """How batch normalisation was trained is of no matter where it is folded."""
+    return dataclasses.replace(scheme, live=False)
 
 
 def in_float32(function: Callable[..., Any]) -> Callable[..., Any]:

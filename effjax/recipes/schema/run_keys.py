@@ -184,8 +184,8 @@ _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
         "bits": pieces(
-            any_of(none(), matching(r"w[2-8]a[2-8]", "bits, `w8a8`")),
-            "None or w8a8, w4a8, w4a4, …",
+            any_of(none(), matching(r"w[2-8]a[2-8]( live)?", "bits, `w8a8`")),
+            "None or w8a8, w4a8, w4a4, …, or 'w4a4 live', with batch normalisation that goes on",
         ),
         "channels": pieces(
             any_of(_SHARE, Rule("", is_channels)),
