@@ -92,8 +92,32 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             path.unlink()
 
 
+def _sweep_of(path: Path) -> None:
+    """Removes what processes of this host that have ended have left of one file."""
+    for name in os.listdir(path.parent):
+        start = f".{path.name}.{socket.gethostname()}-"
+        if not (name.startswith(start) and name.endswith(PARTIAL)):
+            continue
+        writer = name.removeprefix(start).partition("-")[0]
+        if writer.isdecimal() and not _runs(int(writer)):
+            with contextlib.suppress(OSError):
+                (path.parent / name).unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is another user's, or no process's
+        return True
+    return True
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file whole or not at all; it is on the disk when this returns.
+
+    What a killed process has left of the same file goes: it is written again by whoever goes on.
 
     Args:
       path: the file; its folder is made if it is not there.
@@ -105,6 +129,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
     path = Path(path)
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_of(path)
         partial = partial_of(path)
         try:
             with partial.open("wb") as file:

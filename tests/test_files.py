@@ -3,6 +3,9 @@
 import contextlib
 import errno
 import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +33,22 @@ def test_sweep_removes_only_what_is_half_written(tmp_path):
     files.partial_of(tmp_path / "x").write_text("half")
     files.sweep(tmp_path)
     assert os.listdir(tmp_path) == ["kept.partial"]
+
+
+def test_what_a_killed_writer_left_of_a_file_goes_with_the_next(tmp_path):
+    """Not what another process is writing at present, nor of another file, nor of another host."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    kept = [
+        f".x.{host}-{os.getpid()}-0a.partial",
+        f".xy.{host}-{gone.pid}-0a.partial",
+        f".x.{host}.b-{gone.pid}-0a.partial",
+    ]
+    for name in [*kept, f".x.{host}-{gone.pid}-0a.partial"]:
+        (tmp_path / name).write_text("half")
+    files.write_text(tmp_path / "x", "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "x"])
 
 
 def test_no_two_partial_names_are_alike(tmp_path):
