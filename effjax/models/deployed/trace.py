@@ -4,6 +4,7 @@ The variables are inputs of the program, so each constant of the graph is traced
 into its calls; of parts that platforms compute in their own ways the default is taken.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -118,12 +119,25 @@ class Reader:
         if name in _NOTHING:
             return inputs
         shapes = [tuple(_aval(var).shape) for var in equation.outvars]
+        if name == "unstack":
+            return [self._part(inputs[0], params["axis"], i, shape) for i, shape in enumerate(shapes)]
         if all(isinstance(one, Known) for one in inputs):
             return [_computed(equation, [one for one in inputs if isinstance(one, Known)], shapes)]
         moved = any(isinstance(one, Value) and one.batch for one in inputs)
         if name not in RULES or (moved and name not in MOVING):
             raise UserError(f"{name!r} cannot be deployed; allowed: {', '.join(sorted(RULES))}")
         return [RULES[name](self, inputs, params, shapes[0])]
+
+    def _part(self, whole: Traced, axis: int, index: int, shape: tuple[int, ...]) -> Traced:
+        """One of the arrays that an array is made of along an axis: what newer versions of JAX call unstacking."""
+        if isinstance(whole, Known):
+            take = functools.partial(jax.lax.index_in_dim, index=index, axis=axis, keepdims=False)
+            return Known(Constant.computed(take, whole.constant.spread(whole.shape)), shape)
+        starts, ends = [0] * len(whole.shape), list(whole.shape)
+        starts[axis], ends[axis] = index, index + 1
+        cut = {"start_indices": starts, "limit_indices": ends, "strides": None}
+        sliced = RULES["slice"](self, [whole], cut, (*shape[:axis], 1, *shape[axis:]))
+        return RULES["squeeze"](self, [sliced], {"dimensions": (axis,)}, shape)
 
     def _call(self, equation: core.JaxprEqn, inputs: list[Traced]) -> list[Traced]:
         params = equation.params
