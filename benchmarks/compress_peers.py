@@ -70,9 +70,7 @@ def rows(workdir: Path, data_dir: str) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|---:|---:|---:|"
     own = found["effjax, mse"][32].least
     for name, several in measured.items():
-        gain = (
-            Estimate.paired(several, measured["effjax, mse"], "accuracy").percent("+") if name != "effjax, mse" else ""
-        )
+        gain = Estimate.paired(several, measured["effjax, mse"], "accuracy").percent("+")
         cells = [
             name,
             Estimate.over_seeds(several, "accuracy").percent(),
