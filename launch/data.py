@@ -6,7 +6,6 @@ prints its splits, counts and classes, and draws contact_sheet.png next to it. W
 folder of images it says besides what no network could be trained on. Exit codes: those of launch.train.
 """
 
-import contextlib
 import pathlib
 
 import numpy as np
@@ -17,7 +16,7 @@ from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
 from effjax.data.folder_layout import usual_name
-from effjax.data.prepare import held, prepare
+from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError, printable
 from effjax.reports.contact_sheet import contact_sheet
@@ -55,9 +54,7 @@ def main() -> None:
         _check(splits, name)
     first = next(iter(splits.values()))
     path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"
-    beside = not _SHEET.value and not name.startswith("folder:")
-    with held(name, data_dir) if beside else contextlib.nullcontext():
-        _draw(first, path)
+    _draw(first, path)
     if _AUGMENTED.value:
         _draw_augmented(first, pathlib.Path(_AUGMENTED.value))
 

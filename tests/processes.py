@@ -1,5 +1,6 @@
 """Running launchers as real processes."""
 
+import functools
 import os
 import pathlib
 import signal
@@ -19,15 +20,16 @@ if jax.__version_info__ < (0, 11):  # later versions do not know it
     HASTE += " --xla_cpu_use_fusion_emitters=false"
 
 
-_nurseries: list[Nursery] = []
+@functools.cache
+def nursery() -> Nursery:
+    """The one that starts this process's others; it takes some seconds to come."""
+    return Nursery()
 
 
 def start(module: str, *arguments: str, cwd: pathlib.Path | str = REPOSITORY, **environment: str) -> Launched:
     """Starts ``python -m module arguments``, quickly: what it imports has been imported already."""
-    if not _nurseries:
-        _nurseries.append(Nursery())
     given = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore", **environment}
-    return _nurseries[0].start([module, *map(str, arguments)], given, str(cwd))
+    return nursery().start([module, *map(str, arguments)], given, str(cwd))
 
 
 def train(

@@ -14,7 +14,7 @@ from effjax.data import builders
 from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
-from effjax.files import home_expanded, storage_message, sweep
+from effjax.files import home_expanded, storage_message
 
 
 def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) -> pathlib.Path:
@@ -33,16 +33,13 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     """
     base, _, _ = parse_name(name)
     if found := prepared_dir(name, data_dir):
-        if os.access(found, os.W_OK):
-            with held(name, data_dir):
-                sweep(found)
-                write_digests(found)  # of data that TFDS, or an earlier version, has prepared
+        write_digests(found)  # of data that TFDS, or an earlier version, has prepared
         return found
     require_known(name, data_dir)
     if base not in builders.NAMES and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = home_expanded(data_dir).absolute()
-    with held(name, data_dir):
+    with _only_process(data_dir, base):
         if found := prepared_dir(name, data_dir):  # by the process that we waited for
             return found
         _remove_leftovers(data_dir / base)
@@ -60,17 +57,8 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
 
 
 @contextlib.contextmanager
-def held(name: str, data_dir: str | pathlib.Path) -> Iterator[None]:
-    """Waits for other processes that write into the same dataset. The kernel frees the lock of a process that dies.
-
-    Args:
-      name: of the dataset.
-      data_dir: the folder that it is, or will be, prepared in.
-
-    Raises:
-      UserError: if the folder cannot be written.
-    """
-    data_dir, (base, _, _) = home_expanded(data_dir), parse_name(name)
+def _only_process(data_dir: pathlib.Path, base: str) -> Iterator[None]:
+    """Waits for other processes that prepare the same dataset. The kernel frees the lock of a process that dies."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(data_dir / f".{base}.lock", os.O_CREAT | os.O_RDWR)

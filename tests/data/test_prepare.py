@@ -12,7 +12,6 @@ from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.data.tfds_source import parse_name, prepared_dir
 from effjax.errors import UserError
-from effjax.files import partial_of
 
 _SMALL = "from effjax.data.builders import shapes; shapes.COUNTS = dict(train=60, validation=5, test=5)\n"
 _PREPARE = "from effjax.data.prepare import prepare; prepare('shapes_basic', {folder!r})\n"
@@ -91,17 +90,6 @@ def test_every_process_writes_the_same_bytes(tmp_path):
         assert process.wait(timeout=120) == 0
     for path in prepared_dir("shapes_basic", folders[0]).iterdir():
         assert len({(folder / path.relative_to(folders[0])).read_bytes() for folder in folders}) == 1, path.name
-
-
-def test_what_killed_processes_have_left_beside_a_dataset_goes(tmp_path, monkeypatch):
-    from effjax.data.builders import shapes
-
-    monkeypatch.setattr(shapes, "COUNTS", {"train": 6, "validation": 5, "test": 5})
-    directory = prepare("shapes_basic", tmp_path)
-    before = sorted(path.name for path in directory.iterdir())
-    partial_of(directory / "digests.json").write_bytes(b"{")
-    prepare("shapes_basic", tmp_path)
-    assert sorted(path.name for path in directory.iterdir()) == before
 
 
 def test_preparing_again_writes_nothing(data_dir):

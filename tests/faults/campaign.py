@@ -10,16 +10,15 @@ SIGTERM must end with code 75, a full disk with one line. Goes on where it was s
 """
 
 import argparse
+import hashlib
+import importlib
 import json
 import os
 import random
-import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,9 +26,12 @@ from typing import Any
 
 from effjax.files import read_json, write_json, write_text
 from effjax.reports.provenance import provenance
-from tests.faults.stopper import HOWS, Stopper
+from tests.faults.stopper import HOWS
 
 REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests"))  # as pytest has it
+processes = importlib.import_module("processes")
+
 CACHE = REPOSITORY / ".cache"
 CONFIGS = "tests/small_configs.py"
 
@@ -52,115 +54,55 @@ def command(recipe: str, folder: Path, data_dir: Path) -> list[str]:
     return [launcher, given, f"--workdir={folder}", f"--config.data.dir={data_dir}", cache]
 
 
-class Nursery:
-    """Starts processes that have already imported what takes seconds: a process that forks, and runs nothing itself."""
-
-    def __init__(self):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.campaign", "--nursery"],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"},
-            text=True,
-        )
-
-    def run(self, **given: Any) -> dict[str, Any]:
-        """Runs a launcher; returns ``code``, ``count`` (of file operations) and ``said`` (on stderr)."""
-        self._process.stdin.write(json.dumps(given) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+def run(argv: list[str], folder: Path, at: int, how: str) -> dict[str, Any]:
+    """Runs a launcher; returns ``code``, ``count`` (of file operations) and ``said`` (on stderr)."""
+    handle, name = tempfile.mkstemp()
+    os.write(handle, b"       0")
+    os.close(handle)
+    process = processes.start("tests.faults.stopped", at, how, name, folder, *argv)
+    _, said = process.communicate()
+    count = int(Path(name).read_text())
+    Path(name).unlink()
+    return {"code": process.returncode, "count": count, "said": said}
 
 
-def nursery() -> None:
-    """The process that forks: a line of JSON in, a line out."""
-    import grain  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import tensorflow_datasets  # noqa: F401
-
-    import effjax.recipes.active.experiment
-    import effjax.recipes.compress.experiment
-    import effjax.recipes.train.experiment
-    import effjax.reports.training  # noqa: F401
-    import launch  # noqa: F401
-
-    for line in sys.stdin:
-        given = json.loads(line)
-        count, (reading, writing) = Path(tempfile.mkstemp()[1]), os.pipe()
-        count.write_bytes(b"       0")
-        pid = os.fork()
-        if not pid:
-            _child(given, writing, count)
-        os.close(writing)
-        with os.fdopen(reading, errors="replace") as pipe:  # no file: a full disk must not swallow what is said of it
-            said = pipe.read()
-        _, status = os.waitpid(pid, 0)
-        counted = int(count.read_text())
-        count.unlink()
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "count": counted, "said": said}), flush=True)
+def digests(folder: Path, path: Path) -> dict[str, str]:
+    """What :func:`tests.faults.snapshot.snapshot` finds in a folder, which a process of its own writes to a file."""
+    process = processes.start("tests.faults.snapshot", folder, path)
+    _, said = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{folder}: {said}")
+    return read_json(path)
 
 
-def _child(given: dict[str, Any], said: int, count: Path) -> None:
-    """Never returns."""
-    code, nothing = 1, os.open(os.devnull, os.O_RDWR)
-    try:
-        for number, file in ((0, nothing), (1, nothing), (2, said)):
-            os.dup2(file, number)
-        if "snapshot" in given:
-            from tests.faults.snapshot import snapshot
-
-            write_json(given["snapshot"], snapshot(Path(given["folder"])))
-        else:
-            module, *flags = given["command"]
-            Stopper([Path(given["folder"])], given["at"], given["how"], count).install()
-            sys.argv = ["-m", *flags]
-            from effjax import signals
-
-            signals.install()
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
-        if isinstance(left.code, str):
-            print(left.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    sys.stderr.flush()
-    import threading
-
-    threading._shutdown()  # as an interpreter does at its end: threads that still write go on to theirs
-    os._exit(code)
+def sources() -> str:
+    """What the code is that is stopped, and compared: outcomes of other code are not counted."""
+    digest = hashlib.sha256()
+    for path in sorted(path for root in ("effjax", "launch", "tests") for path in (REPOSITORY / root).rglob("*.py")):
+        digest.update(str(path.relative_to(REPOSITORY)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
-def lineage(
-    home: Nursery, recipe: str, at: int, how: str, seed: int, data_dir: Path, expected: dict, scratch: Path
-) -> dict:
+def lineage(recipe: str, at: int, how: str, data_dir: Path, expected: dict, scratch: Path) -> dict:
     """One command, stopped at an operation, stopped once more, and gone on to its end.
 
     Returns:
       ``stops`` (how many happened), ``wrong`` (what was not as promised, in words).
     """
-    folder, draw = scratch / "runs", random.Random(f"{recipe} {at} {how} {seed}")
+    folder, draw = scratch / "runs", random.Random(f"{recipe} {at} {how}")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     argv, wrong, stops = command(recipe, folder, data_dir), [], 0
     second = (draw.randint(1, expected["count"]), draw.choice(HOWS))
     for number, how_now in ((at, how), second, (0, "kill")):
-        ended = home.run(command=argv, folder=str(folder), at=number, how=how_now)
+        ended = run(argv, folder, number, how_now)
         reached = bool(number) and ended["count"] >= number
         stops += reached
         wrong += [f"{how_now} at {number}: {what}" for what in _not_as_promised(ended, how_now, reached)]
         if not reached:
             break
     if ended["code"] == 0:
-        taken = home.run(folder=str(folder), snapshot=str(scratch / "snapshot.json"))
-        if taken["code"]:
-            raise RuntimeError(f"{recipe}, {how} at {at}, then {second}: {taken['said']}")
-        found = read_json(scratch / "snapshot.json")
+        found = digests(folder, scratch / "snapshot.json")
         for name in sorted(found.keys() | expected["files"].keys()):
             if found.get(name) != expected["files"].get(name):
                 kind = "is left" if name not in expected["files"] else "is missing" if name not in found else "differs"
@@ -184,45 +126,44 @@ def _not_as_promised(ended: dict[str, Any], how: str, reached: bool) -> Iterator
 
 def campaign(recipes: list[str], every: int, offset: int, hows: list[str], state: Path, data_dir: Path, jobs: int):
     """Yields the outcome of every lineage, those of an earlier call of the same sources first."""
-    state.mkdir(parents=True, exist_ok=True)
-    homes = [Nursery() for _ in range(jobs)]
-    try:
-        for recipe in recipes:
-            reference = state / recipe / "reference"
-            if not (reference / "expected.json").exists():
-                shutil.rmtree(reference, ignore_errors=True)
-                argv = command(recipe, reference / "runs", data_dir)
-                ended = homes[0].run(command=argv, folder=str(reference / "runs"), at=0, how="kill")
-                if ended["code"]:
-                    raise RuntimeError(f"{recipe}: {ended['said']}")
-                homes[0].run(folder=str(reference / "runs"), snapshot=str(reference / "files.json"))
-                files = read_json(reference / "files.json")
-                write_json(reference / "expected.json", {"count": ended["count"], "files": files})
-            expected = read_json(reference / "expected.json")
-            work = [(at, how) for at in range(1 + offset, expected["count"] + 1, every) for how in hows]
-            done_file = state / recipe / "done.jsonl"
-            done = [json.loads(line) for line in done_file.read_text().splitlines()] if done_file.exists() else []
-            known = {(one["at"], one["how"]) for one in done}
-            yield from (one for one in done if (one["at"], one["how"]) in work)
-            left = [one for one in work if one not in known]
-            free = list(range(jobs))
+    known_file, known = state / "sources.txt", sources()
+    if not known_file.exists() or known_file.read_text() != known:
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        known_file.write_text(known)
+    processes.nursery()  # before there are threads, of which each would make its own
+    for recipe in recipes:
+        reference = state / recipe / "reference"
+        if not (reference / "expected.json").exists():
+            shutil.rmtree(reference, ignore_errors=True)
+            argv = command(recipe, reference / "runs", data_dir)
+            ended = run(argv, reference / "runs", 0, "kill")
+            if ended["code"]:
+                raise RuntimeError(f"{recipe}: {ended['said']}")
+            files = digests(reference / "runs", reference / "files.json")
+            write_json(reference / "expected.json", {"count": ended["count"], "files": files})
+        expected = read_json(reference / "expected.json")
+        work = [(at, how) for at in range(1 + offset, expected["count"] + 1, every) for how in hows]
+        done_file = state / recipe / "done.jsonl"
+        done = [json.loads(line) for line in done_file.read_text().splitlines()] if done_file.exists() else []
+        known = {(one["at"], one["how"]) for one in done}
+        yield from (one for one in done if (one["at"], one["how"]) in work)
+        left = [one for one in work if one not in known]
+        free = list(range(jobs))
 
-            def one(item, recipe=recipe, expected=expected, free=free):
-                number = free.pop()
-                try:
-                    scratch = state / recipe / f"scratch_{number}"
-                    return lineage(homes[number], recipe, *item, 0, data_dir, expected, scratch)
-                finally:
-                    free.append(number)
+        def one(item, recipe=recipe, expected=expected, free=free):
+            number = free.pop()
+            try:
+                scratch = state / recipe / f"scratch_{number}"
+                return lineage(recipe, *item, data_dir, expected, scratch)
+            finally:
+                free.append(number)
 
-            with ThreadPoolExecutor(jobs) as pool, done_file.open("a") as file:
-                for outcome in pool.map(one, left):
-                    file.write(json.dumps(outcome) + "\n")
-                    file.flush()
-                    yield outcome
-    finally:
-        for home in homes:
-            home.close()
+        with ThreadPoolExecutor(jobs) as pool, done_file.open("a") as file:
+            for outcome in pool.map(one, left):
+                file.write(json.dumps(outcome) + "\n")
+                file.flush()
+                yield outcome
 
 
 def main() -> None:
@@ -235,11 +176,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, default=CACHE / "test_data")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, help="a Markdown file for the counts")
-    parser.add_argument("--nursery", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.nursery:
-        nursery()
-        return
     from effjax.data.prepare import prepare
 
     prepare("digits", given.data_dir)

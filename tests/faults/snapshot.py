@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from effjax.files import write_json
 from effjax.runtime import checkpoints as stored
 
 # Times of day, seconds, the machine; and checksums of lines that hold them.
@@ -100,3 +102,7 @@ def _first_name(key: str, of_run: bool) -> str:
     if of_run and key in ("test/ece", "test/nll"):
         return key.removeprefix("test/")
     return re.sub(r"^(test|validation)/", r"\1_", key)
+
+
+if __name__ == "__main__":
+    write_json(sys.argv[2], snapshot(Path(sys.argv[1])))

@@ -4,6 +4,11 @@ A layer that batch normalisation was folded into is normalised anew: by the stat
 training, by running ones in evaluation. At first that changes nothing, as the new scale and offset are the deviation
 and the mean of what the layer makes. It is folded again where the network is evaluated or deployed: a channel's step
 and its weights are multiplied by one number, so its codes stay those that were trained with.
+
+References:
+  Krishnamoorthi, `Quantizing Deep Convolutional Networks for Efficient Inference
+  <https://arxiv.org/abs/1806.08342>`_, 2018; weights are rounded before the normalisation here, as in Esser
+  et al., `Learned Step Size Quantization <https://arxiv.org/abs/1902.08153>`_, 2020, so that nothing is computed twice.
 """
 
 from collections.abc import Mapping
@@ -29,7 +34,7 @@ def is_normalised(node: Node) -> bool:
 
 
 def nothing_summed(graph: Graph, layers: tuple[str, ...]) -> Statistics:
-    """What :func:`summed` begins with: of each channel the sum and the sum of squares, and how many."""
+    """What :func:`summed` begins with: by layer ``sum`` and ``squares``, ``[O]`` each, and ``count``, ``[]``."""
     none = {name: jnp.zeros(graph.by_name[name].shape[-1]) for name in layers}
     return {name: {"sum": zeros, "squares": zeros, "count": jnp.zeros(())} for name, zeros in none.items()}
 
@@ -40,7 +45,10 @@ def summed(totals: Statistics, graph: Graph, values: Mapping[int, Array]) -> Sta
     Args:
       totals: so far.
       graph: the network.
-      values: by number, as of :meth:`Graph.values`.
+      values: by number, as of :meth:`Graph.values`, ``[B, ..., O]``.
+
+    Returns:
+      The new ones.
     """
 
     def added(name: str, own: Mapping[str, Array]) -> dict[str, Array]:
@@ -59,10 +67,10 @@ def begun(totals: Statistics) -> tuple[PyTree, Statistics]:
     """A normalisation that changes nothing yet.
 
     Args:
-      totals: of the layers.
+      totals: of the layers, with at least one image.
 
     Returns:
-      ``scale`` and ``bias`` by layer, which are learnt, and the running statistics.
+      By layer ``scale`` and ``bias``, ``[O]`` each, which are learnt; and the running statistics.
     """
     norms, statistics = {}, {}
     for name, own in totals.items():
@@ -83,6 +91,9 @@ def normalised(
       norm: ``scale`` and ``bias``, ``[O]``.
       running: ``mean`` and ``var``, ``[O]``.
       axis_name: a mapped axis over which statistics are averaged, or None.
+
+    Returns:
+      ``value``'s shape; and the running ``mean`` and ``var``, through which no gradient passes.
     """
     axes = tuple(range(value.ndim - 1))
     mean, squares = value.mean(axes), jnp.square(value).mean(axes)
@@ -96,7 +107,15 @@ def normalised(
 
 
 def folded(params: PyTree, running: Statistics) -> PyTree:
-    """The parameters of the same network without normalisation, by its running statistics."""
+    """Folds the normalisation, by its running statistics, into kernels, biases and the kernels' steps.
+
+    Args:
+      params: what is learnt, with ``norms``: see :class:`~effjax.models.deployed.QuantizedGraph`.
+      running: the statistics.
+
+    Returns:
+      The parameters of the same network without it.
+    """
     weights, steps = dict(params["weights"]), dict(params["kernel_steps"])
     for name, norm in params["norms"].items():
         factor = norm["scale"] * jax.lax.rsqrt(running[name]["var"] + _EPSILON)

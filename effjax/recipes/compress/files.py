@@ -12,7 +12,7 @@ import numpy as np
 
 from effjax import models
 from effjax.export.package import MODEL_FILES
-from effjax.files import StorageError, damaged, read_json, sweep
+from effjax.files import StorageError, damaged, read_json
 from effjax.models import QuantizedModule
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.writing import write_measured
@@ -92,7 +92,6 @@ class ModelFile:
         known = known_as(self.folder / RECORD_FILE, self.identity)
         if known is not None and self._sha256() == known["model_sha256"]:
             return known
-        sweep(self.folder)
         description = export_onnx(self.subject, self.network, self.folder)
         module: Any = self.subject.network.module
         floats = module.module if isinstance(module, QuantizedModule) else module
