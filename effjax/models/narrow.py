@@ -11,7 +11,7 @@ import numpy as np
 
 from effjax.errors import UserError
 from effjax.models.deployed import deploy
-from effjax.models.deployed.channels import channel_groups
+from effjax.models.deployed.channels import OuterArray, channel_groups
 from effjax.models.layers import check_inputs
 from effjax.models.taps import Outputs
 from effjax.pruning import ChannelGroup, channel_counts, remove_channels
@@ -114,18 +114,21 @@ def layer_widths(
 
 
 @functools.lru_cache(maxsize=64)
-def groups_of(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[ChannelGroup, ...]:
+def groups_of(
+    module: nn.Module, image_shape: tuple[int, int, int], readers: tuple[OuterArray, ...] = ()
+) -> tuple[ChannelGroup, ...]:
     """The groups of a model's channels; see :func:`effjax.models.channel_groups`.
 
     Args:
-      module: a model, whole or narrow, its taps left out.
+      module: a model, whole or narrow; its taps do not matter.
       image_shape: ``(H, W, C)``.
+      readers: what reads activations of the model, and follows their channels.
 
     Raises:
-      UserError: if no channel of the model can be removed.
+      UserError: if no channel of the model can be removed, or a reader does not fit.
     """
-    plain = module.clone(taps=())
-    groups = channel_groups(deploy(plain, shapes_of(plain, image_shape), image_shape))
+    tapped = module.clone(taps=tuple(sorted({reader.tap for reader in readers})))
+    groups = channel_groups(deploy(tapped, shapes_of(tapped, image_shape), image_shape), readers)
     if not groups:
         raise UserError(f"{_name(module)}: no channel of this network can be removed without changing others")
     return groups

@@ -170,7 +170,7 @@ class Job:
         begun = {name: setting.enter for name, setting in SETTINGS.items() if setting.enter}
         changed = {name: begin for name, begin in begun.items() if stage.get(name) != before.get(name)}
         one = _one(shapes) if self.members else shapes
-        seen = self.objective_at(before).network, self.image_shape(before)
+        seen = self.objective_at(before).network, self.image_shape(before), self.objective.terms
         for name, begin in changed.items():
             objective, images = self.objective_at(stage), functools.partial(self._images, stage, abstract)
             entry = Entry(before.get(name), stage.get(name), self.optimizer, one, objective, images, *seen)

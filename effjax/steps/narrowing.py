@@ -15,6 +15,8 @@ from effjax.models import Narrow
 from effjax.models.narrow import groups_of, shapes_of
 from effjax.pruning import ChannelGroup, channel_counts, channel_importance, most_important, remove_channels
 from effjax.pruning.paths import by_path, tree_of
+from effjax.steps.narrowed_terms import check_terms, readers_of, with_identities
+from effjax.steps.objective import Term
 from effjax.steps.state import TrainState
 from effjax.typing import PyTree
 
@@ -57,55 +59,60 @@ def is_channels(value: Any) -> bool:
 
 
 def narrow_state(
-    state: TrainState, shapes: TrainState, module: nn.Module, channels: Channels, image_shape: tuple[int, int, int]
+    state: TrainState,
+    shapes: TrainState,
+    module: nn.Module,
+    channels: Channels,
+    image_shape: tuple[int, int, int],
+    terms: Mapping[str, Term] | None = None,
 ) -> TrainState:
     """Removes the channels that matter least from everything that has them: parameters, statistics, averages, moments.
+
+    What a term learns of an activation of the student follows its channels, as the regressor of a hint does. Where an
+    activation had its teacher's shape and so no regressor, one begins that leaves what stays in its place.
 
     Args:
       state: as it is: arrays on the devices or on the host; what is removed is so where it lay.
       shapes: its shapes in the stage that begins: ``init_state`` under ``jax.eval_shape``. Only what terms learn beside
-        the student is looked at.
+        the student is looked at, and what the optimiser keeps of it.
       module: the network as it is, whole or narrow already.
       channels: how many are kept, and which.
       image_shape: ``(H, W, C)`` of what the network reads.
+      terms: the run's, by name; those without parameters do not matter.
 
     Returns:
       The state of the narrower network; what has no channels to lose are the same objects.
 
     Raises:
       UserError: if a layer would have more channels than before, channels cannot be compared so, the network is one of
-        few bits, or what a term learns beside it would have another shape.
+        few bits, or what a term learns beside it cannot follow.
     """
     if not isinstance(module, nn.Module):
         raise UserError("a network of few bits keeps its channels: remove them before, or where it becomes one")
     groups = groups_of(module, image_shape)
     kept = _kept(state.params["student"], groups, _counts(module, channels, image_shape), channels.by)
-    rest = state.replace(frozen={})
+    state, frozen = with_identities(state.replace(frozen={}), shapes.replace(frozen={})), state.frozen
+    if readers := readers_of(state.params, shapes.params, terms or {}):
+        groups = _following(groups, groups_of(module, image_shape, readers))
     shaped = {path: leaf for tree in shapes_of(module, image_shape).values() for path, leaf in by_path(tree).items()}
+    shaped |= by_path({name: tree for name, tree in state.params.items() if name != "student"})
     held = {member.path for group in groups for member in group.members}
-    leaves, trees = by_path(rest), defaultdict(dict)
+    leaves, trees = by_path(state), defaultdict(dict)
     for path, leaf in leaves.items():
         own = _variable(path, shaped)
-        if own in held and np.shape(leaf) == shaped[own].shape:
+        if own in held and np.shape(leaf) == np.shape(shaped[own]):
             trees[path.removesuffix(own)][own] = leaf
     for prefix, tree in trees.items():
         leaves.update({prefix + own: leaf for own, leaf in remove_channels(tree, groups, kept).items()})
-    _check_terms(state.params, shapes.params)
-    return tree_of(leaves, rest).replace(frozen=state.frozen)
+    narrow = tree_of(leaves, state).replace(frozen=frozen)
+    check_terms(narrow.params, shapes.params)
+    return narrow
 
 
-def _check_terms(params: Mapping[str, PyTree], shapes: Mapping[str, PyTree]) -> None:
-    """Refuses terms that learn something of the size of the student's activations."""
-    before, after = (
-        by_path({name: tree for name, tree in some.items() if name != "student"}) for some in (params, shapes)
-    )
-    for path in {**before, **after}:
-        old, new = (np.shape(some[path]) if path in some else None for some in (before, after))
-        if old != new:
-            raise UserError(
-                f"params/{path} has shape {old} and would have {new}: what a term learns beside the network cannot "
-                "follow it; take a term without parameters, such as attention, or a tap whose channels stay"
-            )
+def _following(groups: Sequence[ChannelGroup], with_readers: Sequence[ChannelGroup]) -> tuple[ChannelGroup, ...]:
+    """The same groups in the same order, with what reads them from outside."""
+    by_member = {group.members[0]: group for group in with_readers}
+    return tuple(by_member[group.members[0]] for group in groups)
 
 
 def _counts(module: nn.Module, channels: Channels, image_shape: tuple[int, int, int]) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from effjax.pruning import channel_counts
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
 from effjax.steps.narrowing import MEASURES, Channels, narrow_state
 from effjax.steps.network import Network
-from effjax.steps.objective import Objective
+from effjax.steps.objective import Objective, Term
 from effjax.steps.optimizers import restart
 from effjax.steps.pruning import Pruning
 from effjax.steps.resolution import resize_state
@@ -54,6 +54,7 @@ class Entry(NamedTuple):
         same ones.
       network: the student in the stage before.
       image_shape: ``(H, W, C)`` of what its module reads there.
+      terms: the run's, whichever act in the stage.
     """
 
     before: Value
@@ -64,6 +65,7 @@ class Entry(NamedTuple):
     images: Callable[[], Iterable[jax.Array]]
     network: Network
     image_shape: tuple[int, int, int]
+    terms: Mapping[str, Term]
 
 
 def piecewise(pieces: Sequence[tuple[int, Value]], _: int) -> optax.Schedule:
@@ -151,7 +153,8 @@ def _with_channels(objective: Objective, value: Value) -> Objective:
 
 
 def _narrowed(state: TrainState, entry: Entry) -> TrainState:
-    return narrow_state(state, entry.shapes, entry.network.module, Channels.of(entry.value), entry.image_shape)
+    channels = Channels.of(entry.value)
+    return narrow_state(state, entry.shapes, entry.network.module, channels, entry.image_shape, entry.terms)
 
 
 def _channels_problem(value: Value, subject: Subject) -> str | None:

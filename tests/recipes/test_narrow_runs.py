@@ -1,5 +1,7 @@
 """A run whose channels are removed on the way: whoever opens it, or learns from it, has the narrow network."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from effjax.recipes.train.costs import cost_table
 from effjax.recipes.train.evaluate import evaluate
 from effjax.recipes.train.runs import TrainingExperiment, cost
 from effjax.runtime import checkpoints
+from effjax.runtime.writers import METRICS_FILE
 
 STEPS = 12
 STEPWISE = ((0.0, 1.0), (0.34, (0.75, "l2", 2)), (0.67, (0.5, "l2", 2)))
@@ -176,14 +179,22 @@ def test_what_cannot_be_is_refused_before_training(tmp_path, data_dir, change, m
     assert not list(tmp_path.iterdir())
 
 
-def test_a_hint_whose_regressor_would_change_is_refused(tmp_path, data_dir):
-    student = scnn(channels=STEPWISE)
-    hint = {"hint": {"student_tap": "dense1", "teacher_tap": "dense1"}}
-    taught = schema.distilled(student, "", hint, schema.teacher_of_run("teacher"))
-    taught.plans.channels = STEPWISE
-    teacher = run_of("scnn", {}, width=0.5)
-    with pytest.raises(UserError, match=r"taught\.plans\.channels: params/hint/regressor/kernel has shape .* tap"):
-        TrainingExperiment(config_of(data_dir, taught=taught, teacher=teacher).to_dict(), tmp_path)
+@pytest.mark.parametrize("tap", ["conv1", "dense1"])
+def test_a_hint_follows_its_student_and_goes_on_at_a_switch(tmp_path, data_dir, monkeypatch, tap):
+    """A teacher as large as the student once was: the regressor begins with the first channels that go."""
+    hint = {"hint": {"student_tap": tap, "teacher_tap": tap}, "ce": {"weight": 1.0}}
+    student = schema.distilled(scnn(), "", hint, schema.teacher_of_run("teacher"))
+    student.plans.channels, student.ema = STEPWISE, 0.5
+    config = config_of(data_dir, teacher=run_of("scnn", {}, width=0.25), student=student)
+    made = TrainingExperiment(config.to_dict(), tmp_path / "whole")
+    *_, whole = made.train()
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    folder = tmp_path / "resumed" / whole.last.folder.relative_to(tmp_path / "whole")
+    shutil.rmtree(folder / "checkpoints" / str(STEPS))
+    monkeypatch.setattr(made, "workdir", tmp_path / "resumed")
+    *_, resumed = made.train()
+    jax.tree.map(np.testing.assert_array_equal, resumed.last.variables(), whole.last.variables())
+    assert (folder / METRICS_FILE).read_bytes() == (whole.last.folder / METRICS_FILE).read_bytes()
 
 
 def test_every_checkpoint_is_of_its_stage(tmp_path, data_dir):

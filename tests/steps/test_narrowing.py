@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from effjax import models, pruning
@@ -11,6 +12,7 @@ from effjax.models.narrow import groups_of
 from effjax.steps import (
     NetworkTeacher,
     Objective,
+    Term,
     init_state,
     make_optimizer,
     make_term,
@@ -136,21 +138,81 @@ def test_shapes_alone_are_enough():
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, wanted)
 
 
-def test_a_term_that_learns_beside_the_network_is_refused():
-    optimizer = make_optimizer("adam", 0.1)
-    teacher = models.create("mlp", 3, widths=(5,))
-    teacher_of = NetworkTeacher(teacher)
+def hinted(module, term, teacher, optimizer=None):
+    objective = Objective(module, {"hint": term}, {"teacher": NetworkTeacher(teacher)})
     frozen = {"teacher": models.init(teacher, jax.random.key(0), SHAPE)}
-    terms = {"hint": make_term("hint", student_tap="stage2", teacher_tap="penultimate")}
+    state = init_state(objective, optimizer or make_optimizer("adam", 0.1), 1, BATCH, frozen=frozen, ema=True)
+    return state.replace(frozen=frozen), objective
 
-    def state(module):
-        objective = Objective(module, terms, {"teacher": teacher_of})
-        return init_state(objective, optimizer, 1, BATCH, frozen=frozen)
 
+def loss_of(objective, params, model_state, frozen):
+    """In training, where what is normalised is so by the batch."""
+    return float(jax.jit(objective.evaluate)(params, model_state, frozen, BATCH, jnp.uint32(1), jnp.int32(0))[0])
+
+
+def regressor_rows(whole, narrow):
+    """Which of a regressor's inputs have stayed."""
+    whole, narrow = (np.asarray(one["hint"]["regressor"]["kernel"]) for one in (whole, narrow))
+    whole, narrow = (one.reshape(-1, one.shape[-1]) for one in (whole, narrow))
+    return [np.flatnonzero((whole == row).all(-1)).item() for row in narrow]
+
+
+LARGE = models.create("resnet8", 3)
+PLAIN = models.create("mlp", 3, widths=(16,))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "term"),
+    [
+        (WIDE, LARGE, make_term("hint", student_tap="stage2", teacher_tap="stage2")),
+        (WIDE, LARGE, make_term("hint", student_tap="stage1", teacher_tap="stage2")),
+        (WIDE, PLAIN, make_term("hint", student_tap="stage2", teacher_tap="penultimate")),
+        (WIDE, LARGE, make_term("hint", student_tap="stage2/block1", teacher_tap="stage2")),
+        (WIDE, LARGE, make_term("contrastive", student_tap="stage2", teacher_tap="penultimate")),
+        (WIDE, WIDE, make_term("hint", student_tap="stage2", teacher_tap="stage2")),
+        (WIDE, WIDE, make_term("contrastive")),
+    ],
+    ids=["map", "kernel", "flat", "block", "contrastive", "same shape", "same vector"],
+)
+def test_what_a_term_learns_follows_the_channels(student, teacher, term):
+    before, objective = hinted(student, term, teacher)
+    before = random_like(before).replace(model_state=before.model_state, frozen=before.frozen)
     channels = Channels(0.5, "l2", 2)
-    shapes = jax.eval_shape(lambda: state(channels.of_network(WIDE)))
-    with pytest.raises(UserError, match=r"^params/hint/regressor/kernel has shape .* term without parameters"):
-        narrow_state(state(WIDE), shapes, WIDE, channels, SHAPE)
+    module = channels.of_network(student)
+    shapes = jax.eval_shape(lambda: hinted(module, term, teacher)[0])
+    found = narrow_state(before, shapes, student, channels, SHAPE, {"hint": term})
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
+    groups = groups_of(student, SHAPE)
+    counts = pruning.channel_counts(groups, 0.5, multiple_of=2)
+    own = before.params["student"]
+    kept = [
+        pruning.most_important(pruning.channel_importance(own, group), count)
+        for group, count in zip(groups, counts, strict=True)
+    ]
+    masked = {**before.params, "student": pruning.mask_channels(own, groups, kept)}
+    _, narrow = hinted(module, term, teacher)
+    expected = loss_of(objective, masked, before.model_state, before.frozen)
+    assert loss_of(narrow, found.params, found.model_state, found.frozen) == pytest.approx(expected, rel=2e-5)
+    if "hint" in before.params:
+        np.testing.assert_array_equal(
+            regressor_rows(before.params, found.params), regressor_rows(before.ema, found.ema)
+        )
+        moments = optax.tree.get(before.opt_state, "mu"), optax.tree.get(found.opt_state, "mu")
+        np.testing.assert_array_equal(regressor_rows(before.params, found.params), regressor_rows(*moments))
+
+
+def test_what_cannot_follow_is_refused():
+    def init(key, inputs):
+        return {"table": jnp.zeros((inputs.student.taps["stage2"].shape[-1],) * 2)}
+
+    term = Term(lambda inputs: inputs.student.preds.mean(-1), student_taps=("stage2",), init=init)
+    optimizer, channels = make_optimizer("adam", 0.1), Channels(0.5, "l2", 2)
+    before, shapes = (
+        state_of(WIDE, optimizer, {"own": term}),
+        shapes_of(channels.of_network(WIDE), optimizer, {"own": term}),
+    )
+    with pytest.raises(UserError, match=r"^params/own/table has shape .* term without parameters"):
+        narrow_state(before, shapes, WIDE, channels, SHAPE, {"own": term})
 
 
 def test_networks_without_scales_are_refused_by_scale():

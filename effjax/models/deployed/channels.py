@@ -1,12 +1,15 @@
 """Which channels of a network must be removed together, read off the graph that is deployed."""
 
+import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from effjax.errors import UserError
 from effjax.models.deployed import operations as ops
 from effjax.models.deployed.constants import Constant
 from effjax.models.deployed.graph import Graph, Node
@@ -16,22 +19,43 @@ from effjax.pruning import ChannelGroup, Member
 _NONE = -1
 
 
-def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
+@dataclasses.dataclass(frozen=True)
+class OuterArray:
+    """An array outside of a network that reads one of its activations, as the regressor of a hint does.
+
+    Attributes:
+      tap: the path of the activation.
+      path: of the array.
+      axis: along which the activation's channels lie, counted from the last; of a flattened map, pixel after pixel.
+      size: of that axis.
+    """
+
+    tap: str
+    path: str
+    axis: int
+    size: int
+
+
+def channel_groups(graph: Graph, readers: Sequence[OuterArray] = ()) -> tuple[ChannelGroup, ...]:
     """Finds what must be removed together, so that the network stays one and answers as with these channels zero.
 
     The channels of a sum are removed from both that are added; of a depthwise convolution, from what it reads; of
     concatenated maps, each from its own; of a flattened map, a channel's pixels at once. Biases and normalisations
     follow. Channels that zeros were put beside (the residual networks' option A) are told apart by the side.
 
-    Channels stay whole where images are read, where the network returns something (so deploy it without taps), and
-    where an operation is not channel by channel, such as attention or layer normalisation.
+    Channels stay whole where images are read, where the network returns something (but for the taps that ``readers``
+    read), and where an operation is not channel by channel, such as attention or layer normalisation.
 
     Args:
       graph: as :func:`effjax.models.deploy` makes it.
+      readers: what reads the network's taps: it follows their channels, and changes no group but by its own axis.
 
     Returns:
       The groups: channels that lie in the very same arrays. Their paths are those of the module's variables, without
       the collection's name; axes are counted from the last. Channels of no group stay.
+
+    Raises:
+      UserError: if the axis of a reader is not as long as its activation's channels, or a multiple of it.
 
     References:
       Fang et al, 2023, DepGraph: Towards Any Structural Pruning, https://arxiv.org/abs/2301.12900
@@ -41,8 +65,13 @@ def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     for node in graph.nodes:
         read = [values[number] for number in node.inputs]
         values[node.output] = _follow(found, graph, node, read)
-    for number in graph.returned:
+    for number in jax.tree.leaves(graph.outputs.preds if readers else graph.outputs):
         found.freeze(values[number])
+    for reader in readers:
+        labels = values[graph.outputs.taps[reader.tap]]
+        if reader.size % len(labels):
+            raise UserError(f"{reader.path} has {reader.size} places for the {len(labels)} channels of {reader.tap}")
+        found.read_outside(reader, np.tile(labels, reader.size // len(labels)))
     return found.groups()
 
 
@@ -55,6 +84,7 @@ class _Channels:
         self._voids = _NONE
         self._beside: dict[int, set[int]] = defaultdict(set)
         self._axes: dict[tuple[str, int], np.ndarray] = {}
+        self._outside: dict[tuple[str, int], np.ndarray] = {}
 
     def fresh(self, size: int, *, frozen: bool = False) -> np.ndarray:
         """New channels."""
@@ -97,18 +127,27 @@ class _Channels:
         key = path.partition("/")[2], axis
         self._axes[key] = self.join([self._axes[key], labels]) if key in self._axes else labels
 
+    def read_outside(self, reader: OuterArray, labels: np.ndarray) -> None:
+        """Notes that channels lie along an axis of an array outside of the network."""
+        self._outside[reader.path, reader.axis] = labels
+
     def groups(self) -> tuple[ChannelGroup, ...]:
-        """Channels that lie in the same arrays, beside the same zeros."""
+        """Channels that lie in the same arrays of the network, beside the same zeros."""
         roots = np.array([self._root(label) for label in range(len(self._parents))])
         stays = {int(roots[label]) for label in self._frozen}
         beside: dict[int, set[int]] = defaultdict(set)
         for label, voids in self._beside.items():
             beside[int(roots[label])] |= voids
-        places: dict[int, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
-        for key, labels in self._axes.items():
-            for position in np.flatnonzero(labels >= 0).tolist():
-                if (root := int(roots[labels[position]])) not in stays:
-                    places[root][key].append(position)
+
+        def places_of(axes: Mapping[tuple[str, int], np.ndarray]) -> dict[int, dict[tuple[str, int], list[int]]]:
+            places: dict[int, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+            for key, labels in axes.items():
+                for position in np.flatnonzero(labels >= 0).tolist():
+                    if (root := int(roots[labels[position]])) not in stays:
+                        places[root][key].append(position)
+            return places
+
+        places, outside = places_of(self._axes), places_of(self._outside)
         alike: dict[Any, list[int]] = defaultdict(list)
         for root, own in places.items():
             counts = tuple((key, len(positions)) for key, positions in own.items())
@@ -117,7 +156,9 @@ class _Channels:
             ChannelGroup(
                 len(channels),
                 tuple(
-                    Member(*key, tuple(tuple(places[root][key]) for root in channels)) for key in places[channels[0]]
+                    Member(*key, tuple(tuple(of[root][key]) for root in channels))
+                    for of in (places, outside)
+                    for key in {key: None for root in channels for key in of[root]}
                 ),
             )
             for channels in alike.values()
