@@ -27,7 +27,7 @@ def pytest_configure():
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    # A checkpoint is dozens of files: on a disk, to write and to delete them takes longer than to compute what they say.
+    # A checkpoint is dozens of files: on a disk, to write and delete them takes longer than to compute what they say.
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
