@@ -1,5 +1,6 @@
 """What the tests share: compiled programs and prepared data, in a folder that stays; sources in memory."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -30,6 +31,23 @@ def pytest_configure():
     # A checkpoint is dozens of files: on a disk, to write and delete them takes longer than to compute what they say.
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+def pytest_collection_finish():
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """After each file, what is still alive is no longer looked at by the garbage collector.
+
+    Millions of objects of traced programs stay in JAX's caches: to walk them again and again took as long as the tests.
+    """
+    result = yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+    return result
 
 
 @pytest.fixture(scope="session")
