@@ -1,7 +1,9 @@
 """What the tests share: compiled programs and prepared data, in a folder that stays; sources in memory."""
 
+import gc
 import os
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -13,6 +15,7 @@ from effjax.data.prepare import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
 _CACHE = str(_REPOSITORY / ".cache" / "xla")
+_MEMORY = pathlib.Path("/dev/shm")
 
 
 def pytest_configure():
@@ -25,6 +28,26 @@ def pytest_configure():
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # A checkpoint is dozens of files: on a disk, to write and delete them takes longer than to compute what they say.
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+def pytest_collection_finish():
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """After each file, what is still alive is no longer looked at by the garbage collector.
+
+    Millions of objects of traced programs stay in JAX's caches: to walk them again and again took as long as the tests.
+    """
+    result = yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -210,9 +210,16 @@ class TfdsSource:
         if name not in self._numeric or self._numeric[name].spec.is_ragged:
             raise no_column(self, name)
         if name not in self._columns:
-            spec, values = self._numeric[name].spec, [self._value(name, self._record(row), row) for row in self.ids()]
+            spec, read = self._numeric[name].spec, self._reader_of(self._numeric[name].path[0])
+            values = [self._value(name, self._record(row, read), row) for row in self.ids()]
             self._columns[name] = np.array(values, spec.dtype).reshape(len(self), *spec.shape)
         return self._columns[name].copy()
+
+    def _reader_of(self, top: str) -> Callable[[bytes], Any]:
+        """What takes one feature, or group, out of a record, and leaves the rest unread."""
+        import tensorflow_datasets as tfds
+
+        return tfds.features.FeaturesDict({top: self._builder.info.features[top]}).deserialize_example_np
 
     def _value(self, name: str, record: Mapping[str, Any], row: int) -> np.ndarray:
         """Raises ``UserError`` if the example has more entries than fit."""
@@ -225,13 +232,13 @@ class TfdsSource:
                 "room for those of the fullest example"
             ) from error
 
-    def _record(self, row: int) -> Mapping[str, Any]:
+    def _record(self, row: int, read: Callable[[bytes], Any] | None = None) -> Mapping[str, Any]:
         """Raises ``UserError`` if the record is damaged: records have checksums."""
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         try:
             if stored := self._records[row]:
-                return self._deserialize(stored)
+                return (read or self._deserialize)(stored)
             error: Exception = ValueError("the record is empty")  # so is every one of a file that was cut off
         except UserError:
             raise

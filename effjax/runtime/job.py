@@ -256,15 +256,24 @@ class Job:
         """How many steps of a stage go into one dispatch, and whether they are unrolled."""
         key = self.program_key(stage)
         if key not in self._lengths:
-            batch = self.feed.example(dict(stage.settings))
-            one = (_one_state(state), _one(batch)) if self.members else (state, batch)
-            convolutions = has_convolution(on_axis(self._loss_of_one(stage), self.backend.axis_name), *one)
+            convolutions = self._asks_for_convolutions and self._has_convolution(stage, state)
             boundaries = [s.stop for s in self.plan] + [self.evaluate_every, self.checkpoint_every]
             self._lengths[key] = block_length(
                 self.backend.platform, convolutions, bool(self.feed.resident), boundaries, self.steps_per_dispatch
             )
             self._unrolled[key] = self.backend.platform == "cpu" and convolutions
         return self._lengths[key]
+
+    @property
+    def _asks_for_convolutions(self) -> bool:
+        """Whether it makes a difference to the program if there are any: to know it, the network is traced."""
+        is_block = bool(self.feed.resident) and self.steps_per_dispatch != 1
+        return self.backend.platform == "cpu" and (is_block or self.members is not None)
+
+    def _has_convolution(self, stage: Stage, state: TrainState) -> bool:
+        batch = self.feed.example(dict(stage.settings))
+        one = (_one_state(state), _one(batch)) if self.members else (state, batch)
+        return has_convolution(on_axis(self._loss_of_one(stage), self.backend.axis_name), *one)
 
     def compile(self, stage: Stage, state: TrainState, resident: PyTree, inputs: PyTree) -> Callable:
         """Compiles a stage's program for arrays of these shapes."""

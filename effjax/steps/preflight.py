@@ -1,6 +1,6 @@
 """Checks before the first step: what is on must act."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,22 +30,44 @@ def check_terms_act(
     Raises:
       UserError: naming a term whose gradient is zero whatever the data, or a teacher whose classes do not fit.
     """
+    check_teachers_fit(objective, state, batch)
+    names = list(objective.terms)
+    try:
+        idle = _idle(objective, names, state, batch, axis_name)
+    except UserError:
+        for name in names:  # one by one, to say which
+            with blame(name):
+                _idle(objective, [name], state, batch, axis_name)
+        raise
+    for name in idle:
+        with blame(name):
+            raise UserError(f"no trained parameter moves it (trainable={objective.trainable!r})")
+
+
+def _idle(
+    objective: Objective, names: Sequence[str], state: TrainState, batch: Mapping[str, Array], axis_name: str | None
+) -> list[str]:
+    """Those of the terms whose gradient in what is trained is a structural zero, all found in one tracing."""
     mask = path_mask(state.params, objective.trainable, key="trainable")
     chosen, _ = split(state.params, mask)
     chosen = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in chosen]
-    check_teachers_fit(objective, state, batch)
-    for name in objective.terms:
+    some = objective.restrict(names)
 
-        def term(chosen, state, batch, name=name):
-            _, join = split(state.params, mask)
-            alone, params = objective.restrict([name]), join(chosen)
-            return alone.evaluate(
-                params, state.model_state, state.frozen, batch, state.seed, state.step, axis_name=axis_name
-            )[0]
+    def terms(chosen, state, batch):
+        _, join = split(state.params, mask)
+        given = state.model_state, state.frozen, batch, state.seed, state.step
+        _, (values, _, _) = some.evaluate(join(chosen), *given, axis_name=axis_name)
+        return [values[name].mean() for name in names]
 
-        with blame(name):
-            if not _depends(on_axis(term, axis_name), chosen, state, batch):
-                raise UserError(f"no trained parameter moves it (trainable={objective.trainable!r})")
+    def pulled_back(cotangents, chosen, *args):
+        # Backwards, not forwards: a function with a derivative of its own may know only this way.
+        losses, backwards = jax.vjp(lambda chosen: on_axis(terms, axis_name)(chosen, *args), chosen)
+        spread = [jnp.broadcast_to(one, loss.shape) for one, loss in zip(cotangents, losses, strict=True)]
+        return backwards([one.astype(loss.dtype) for one, loss in zip(spread, losses, strict=True)])
+
+    cotangents = [jax.ShapeDtypeStruct((), jnp.float32)] * len(names)
+    jaxpr = jax.make_jaxpr(pulled_back)(cotangents, chosen, state, batch).jaxpr
+    return [name for number, name in enumerate(names) if not any(_reached(jaxpr, [number]))]
 
 
 def check_teachers_fit(objective: Objective, state: TrainState, batch: Mapping[str, Array]) -> None:
@@ -54,6 +76,8 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Mapping[s
     Raises:
       UserError: naming the teacher and both numbers.
     """
+    if not objective.teachers:
+        return
 
     def predictions(state, batch):
         student = objective.network.predict({"params": state.params["student"], **state.model_state}, batch)
@@ -72,22 +96,20 @@ def check_teachers_fit(objective: Objective, state: TrainState, batch: Mapping[s
             )
 
 
-def _depends(term, chosen: list[jax.ShapeDtypeStruct], *args: PyTree) -> bool:
-    """Whether the gradient of ``term`` in ``chosen`` is anything but a structural zero."""
-
-    def pulled_back(cotangent, chosen, *args):
-        # Backwards, not forwards: a function with a derivative of its own may know only this way.
-        loss, backwards = jax.vjp(lambda chosen: term(chosen, *args), chosen)
-        return backwards(jnp.broadcast_to(cotangent, loss.shape).astype(loss.dtype))
-
-    return depends_on_first(pulled_back, jax.ShapeDtypeStruct((), jnp.float32), chosen, *args)
-
-
 def depends_on_first(function: Callable, *args: PyTree) -> bool:
     """Whether what a function returns is computed from its first argument, one array; only traces it."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    reached = {jaxpr.invars[0]}
-    for eqn in jaxpr.eqns:  # in order: what an operation touches is reached if any of its inputs is
-        if any(not hasattr(v, "val") and v in reached for v in eqn.invars):
-            reached.update(eqn.outvars)
-    return any(not hasattr(v, "val") and v in reached for v in jaxpr.outvars)
+    return any(_reached(jax.make_jaxpr(function)(*args).jaxpr, [0]))
+
+
+def _reached(jaxpr, numbers: Collection[int]) -> list[bool]:
+    """Which of a program's outputs are computed from the inputs of these numbers."""
+    reached = {jaxpr.invars[number] for number in numbers}
+    for eqn in jaxpr.eqns:  # in order
+        touched = [number for number, v in enumerate(eqn.invars) if not hasattr(v, "val") and v in reached]
+        if not touched:
+            continue
+        inner = eqn.params.get("jaxpr") if eqn.primitive.name in ("jit", "pjit") else None
+        # Of a call, what its program says; of any other operation, all outputs are reached if any of its inputs is.
+        outputs = _reached(inner.jaxpr, touched) if inner is not None else [True] * len(eqn.outvars)
+        reached.update(v for v, is_reached in zip(eqn.outvars, outputs, strict=True) if is_reached)
+    return [not hasattr(v, "val") and v in reached for v in jaxpr.outvars]

@@ -42,11 +42,15 @@ def _items(logits: jax.Array) -> Items:
     return Items(probs, jnp.ones(probs.shape[1:3], bool))
 
 
+# One program, not one for every operation. (What is rounded would be rounded otherwise in one.)
+_right = jax.jit(metrics.top_k_accuracy)
+
+
 def _measure(logits: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Accuracy, negative log-likelihood in nats and expected calibration error of logits ``[N, K]``."""
     labels, probs = targets["label"], np.asarray(jax.nn.softmax(logits))
     return {
-        "accuracy": _mean(metrics.top_k_accuracy(logits, labels)),
+        "accuracy": _mean(_right(logits, labels)),
         "nll": _mean(metrics.negative_log_likelihood(probs, labels)),
         "ece": float(metrics.expected_calibration_error(probs, labels)),
     }

@@ -37,6 +37,7 @@ class Drawing:
     members: Together | None
     ema: bool
     num_records: int = 0
+    _shapes: dict[Stage, TrainState] = dataclasses.field(default_factory=dict, init=False)
 
     def one(self, stage: Stage, seed: jax.Array) -> TrainState:
         """The state of one network, if the run began with this stage."""
@@ -46,8 +47,10 @@ class Drawing:
 
     def shapes_at(self, stage: Stage) -> TrainState:
         """The shapes of the state, of one network or of several, in a stage."""
-        shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
-        return together_shapes(shapes, self.members) if self.members else shapes
+        if stage not in self._shapes:  # they are asked for again and again, and to trace a network takes a while
+            shapes = jax.eval_shape(functools.partial(self.one, stage), np.uint32(0))
+            self._shapes[stage] = together_shapes(shapes, self.members) if self.members else shapes
+        return self._shapes[stage]
 
     def _example(self, stage: Stage) -> PyTree:
         """A batch of one network in a stage, as shapes: a loader may decode its images to the stage's size."""
