@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from effjax.data.sources import load
 from effjax.steps import (
     Network,
     Objective,
@@ -39,6 +38,8 @@ class Examples(NamedTuple):
 
 
 def digits(split: str, data_dir: str) -> Examples:
+    from effjax.data.sources import load  # which the environments of peers have no need of
+
     source = load("digits", split, data_dir)
     return Examples(np.stack([source[i]["image"] for i in range(len(source))]), source.column("label"))
 
@@ -55,11 +56,12 @@ class Training:
     Args:
       module: the network.
       steps: how long the rate takes to 0.
+      gone: how many of them lie behind it.
     """
 
-    def __init__(self, module: nn.Module, steps: int):
-        self.module = module
-        self.optimizer = make_optimizer("adam", make_schedule("cosine", RATE, steps))
+    def __init__(self, module: nn.Module, steps: int, gone: int = 0):
+        self.module, rate = module, make_schedule("cosine", RATE, steps)
+        self.optimizer = make_optimizer("adam", lambda step: rate(step + gone))
         self.objective = Objective(module, {"ce": make_term("ce")}, view=VIEW)
         batch = {"image": np.zeros((1, 28, 28, 1), np.uint8), "label": np.zeros(1, int), "id": np.zeros(1, int)}
         self._init = jax.jit(lambda seed: init_state(self.objective, self.optimizer, seed, batch))
