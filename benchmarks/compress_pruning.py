@@ -21,22 +21,18 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from benchmarks.compress_pruning_table import DRAWN, PEER, THEIR_CHOICE, write
 from benchmarks.environments import environment
-from benchmarks.fine_tuning import BATCH, RATE, Examples, Training, digits, order
+from benchmarks.fine_tuning import RATE, Examples, Training, digits, order
 from benchmarks.train_step import measure
 from effjax import models
 from effjax.pruning import channel_counts, channel_importance, most_important, remove_channels
-from effjax.reports.provenance import provenance
-from effjax.reports.tables import Estimate, Table
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGES = ("torch==2.13.0", "torch-pruning==1.6.1", "numpy")
 _NETWORKS = {"ResNet-8 (B)": ("resnet8", 1), "ResNet-20 (B)": ("resnet20", 3)}  # by label the model, blocks a stage
 _SHAPE = (28, 28, 1)
 _SAME_LOGITS = 1e-4
-_PEER = "Torch-Pruning"
-_THEIR_CHOICE, _DRAWN = f"{_PEER}'s channels, fine-tuned by effjax", "drawn channels, fine-tuned by effjax"
-_ROWS = ("before pruning", _PEER, "effjax", _THEIR_CHOICE, _DRAWN)
 
 
 @functools.cache
@@ -70,10 +66,10 @@ def measured(label: str, seed: int, epochs: Sequence[int], python: Path, data: M
     ours = pruned(whole.module, variables)
     same = all(np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (ours, chosen)), strict=True))
     rows = {"before pruning": {"pruned": float((logits.argmax(1) == test.label).mean()), **whole_costs}}
-    rows[_PEER] = {key: theirs[key] for key in ("pruned", "tuned", *narrow_costs)}
+    rows[PEER] = {key: theirs[key] for key in ("pruned", "tuned", *narrow_costs)}
     rows["effjax"] = tuned(ours)
-    rows[_THEIR_CHOICE] = rows["effjax"] if same else tuned(chosen)
-    rows[_DRAWN] = tuned(pruned(whole.module, variables, np.random.default_rng(seed)))
+    rows[THEIR_CHOICE] = rows["effjax"] if same else tuned(chosen)
+    rows[DRAWN] = tuned(pruned(whole.module, variables, np.random.default_rng(seed)))
     return {"rows": rows, "same": same, "difference": theirs["difference"], "versions": theirs["versions"]}
 
 
@@ -129,58 +125,7 @@ def option_a(python: Path, data: Mapping[str, Examples]) -> str:
     assert np.isfinite(few.logits(pruned(padded.module, variables), data["test"])).all()
     ours, whole = (round(models.flops(one.module, _SHAPE) / 2) for one in (few, padded))
     theirs = f"stops with `{found['failed']}`" if "failed" in found else f"makes {found['multiply_adds']:,} of them"
-    return f"of its {whole:,} multiply-adds effjax makes {ours:,}; {_PEER} {theirs}"
-
-
-def table(seeds: list[dict]) -> str:
-    """A network's rows over its seeds."""
-    by_row = {row: [{"seed": one["seed"], **one["rows"][row]} for one in seeds] for row in _ROWS}
-    lines = []
-    for row, several in by_row.items():
-        tuned, size = "tuned" in several[0], several[0]
-        gains = [
-            Estimate.paired(several, by_row[other], "tuned").percent("+") if tuned and row != other else ""
-            for other in (_PEER, _DRAWN)
-        ]
-        lines.append(
-            (
-                row,
-                Estimate.over_seeds(several, "pruned").percent(),
-                Estimate.over_seeds(several, "tuned").percent() if tuned else "",
-                *gains,
-                f"{size['multiply_adds']:,}",
-                f"{size['parameters']:,}",
-            )
-        )
-    heads = ("accuracy", "after fine-tuning", f"Δ to {_PEER}", "Δ to drawn channels", "multiply-adds", "parameters")
-    return Table(("channels", *heads), lines).markdown()
-
-
-def write(path: Path, found: Mapping[str, list[dict]], padded: str, given: argparse.Namespace) -> None:
-    facts, every = provenance(), [one for seeds in found.values() for one in seeds]
-    epochs = f"{given.epochs[0]} epochs of training, {given.epochs[1]} of fine-tuning"
-    text = [_HEAD.format(epochs=epochs, batch=BATCH, rate=RATE)]
-    for label, seeds in found.items():
-        if seeds:
-            same = sum(one["same"] for one in seeds)
-            text += [f"## {label}, {len(seeds)} seeds", table(seeds)]
-            text.append(f"Both kept the very same channels of {same} of the {len(seeds)} networks.")
-    text.append(
-        f"The same weights give there the logits that they give here, to {max(one['difference'] for one in every):.0e}."
-        f" A ResNet-20 with parameter-free shortcuts (option A): {padded}."
-    )
-    text.append(f"- command: `{facts['command']}`\n- hardware: {facts['hardware']}")
-    path.write_text("\n\n".join(text) + f"\n- {facts['versions']}; {every[0]['versions']}\n")
-
-
-_HEAD = """\
-# Half of the channels, beside Torch-Pruning
-
-`python -m benchmarks.compress_pruning` wrote this. ResNets with projections on digits (3,500 images to train, 1,000 to
-test): {epochs}, each with Adam from {rate} along a cosine to 0, batches of {batch}, the
-last state. Torch-Pruning: MagnitudePruner, GroupMagnitudeImportance (p=2), ratio 0.5, local, rounded to 8, the
-classifier's outputs kept, fine-tuned in PyTorch. Both begin with the same weights and read the same batches. Accuracy
-on the test split: mean ± standard deviation; Δ of the accuracy after fine-tuning: by seed, ± half its 95 % interval."""
+    return f"of its {whole:,} multiply-adds effjax makes {ours:,}; {PEER} {theirs}"
 
 
 def main() -> None:

@@ -72,7 +72,6 @@ def accuracies(python: Path, given: argparse.Namespace) -> Iterator[str]:
         for seed in range(given.seeds):
             command = [str(python), "-m", "benchmarks.compress_qwix_child", "accuracy", str(file)]
             found = measure([*command, str(seed), str(given.epochs)])
-            found.pop("versions")
             print(f"  … seed {seed}: {found}", flush=True)
             for row, value in found.items():
                 rows.setdefault(row, []).append({"seed": seed, "accuracy": value})
@@ -110,7 +109,8 @@ def main() -> None:
     python = given.peers or environment("peers_qwix", *_PACKAGES)
     if python is None:
         raise SystemExit("there is nothing to compare with")
-    facts = provenance()
+    facts, asked = provenance(), "import importlib.metadata as m; print('qwix', m.version('qwix'))"
+    versions = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
     text = ["# Training in few bits, beside qwix", _HEAD]
     for name in given.only.split(","):
         title = (SECTIONS[name].__doc__ or "").strip()
@@ -120,7 +120,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         text += [f"## {title}", _SAID[name].format(epochs=given.epochs, seeds=given.seeds), "\n".join(lines)]
-    text.append(f"- command: `{facts['command']}`\n- hardware: {facts['hardware']}\n- {facts['versions']}; qwix 0.1.8")
+    text.append(f"- command: `{facts['command']}`\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}")
     given.results.write_text("\n\n".join(text) + "\n")
 
 

@@ -5,7 +5,6 @@ python -m benchmarks.compress_qwix_child accuracy GIVEN.npz SEED EPOCHS: a ResNe
 """
 
 import functools
-import importlib.metadata
 import json
 import sys
 from typing import Any
@@ -100,7 +99,7 @@ def main() -> None:
             found = step(*given)
         except Exception as error:  # the same
             found = {"failed": told(error)}
-    print(json.dumps({**found, "versions": f"qwix {importlib.metadata.version('qwix')}"}))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
