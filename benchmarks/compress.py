@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from benchmarks.compress_networks import CONVOLUTIONAL, NETWORKS, drawn, images_for
+from benchmarks.environments import environment
 from benchmarks.in_turn import in_turn, ratio
 from effjax import models
 from effjax.export import onnx_session
@@ -30,7 +31,7 @@ from effjax.reports.provenance import provenance
 from effjax.steps import Objective, View, init_state, make_term, make_train_step
 
 _ROOT = Path(__file__).parents[1]
-_PEERS = _ROOT / ".cache" / "peers_compress"
+_PACKAGES = ("jax2onnx==0.17.*", "onnxruntime", "flax", "optax", "chex", "pillow", "scipy", "safetensors")
 _ROWS = 256
 _TIMED = ("mlp, 28", "S-CNN, 28", "ResNet-20, 32", "ResNet-18, 112", "EfficientNet-Lite0, 112")
 _NARROWED = ("ResNet-20, 32", "ResNet-18, 112")
@@ -40,7 +41,7 @@ def files() -> Iterator[str]:
     """Of every network, how far onnxruntime's answers to its file are from JAX's, and how large the file is."""
     yield "| network | parameters | largest difference / largest logit | bytes / (4 × parameters) | jax2onnx 0.17 |"
     yield "|---|---:|---:|---:|---|"
-    python = peers()
+    python = environment("peers_compress", *_PACKAGES)
     for label in NETWORKS:
         one = drawn(label)
         graph = models.deploy(one.module, one.variables, one.image_shape)
@@ -153,17 +154,6 @@ def step() -> Iterator[str]:
 
 def _done(update: Callable, *given: object) -> object:
     return jax.block_until_ready(update(*given))
-
-
-def peers() -> Path | None:
-    """The Python of an environment with jax2onnx; None where it cannot be made."""
-    python = _PEERS / "bin" / "python"
-    if not python.exists():
-        subprocess.run(["python3", "-m", "venv", str(_PEERS)], check=True)
-        wanted = ["jax2onnx==0.17.*", "onnxruntime", "flax", "optax", "chex", "pillow", "scipy"]
-        if subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=False).returncode:
-            return None
-    return python
 
 
 def jax2onnx(python: Path, label: str) -> str:
