@@ -28,6 +28,12 @@ def _experiment(**runs):
     return config
 
 
+def _few(config):
+    """With a few examples of each split."""
+    config.data.update(train="train[:200]", validation="validation[:100]", test="test[:100]")
+    return config
+
+
 def get_config(variant: str = "plain"):
     return VARIANTS[variant]()
 
@@ -48,7 +54,7 @@ def devices():
         run.optimizer = {"name": "sgd", "learning_rate": 1e-2}
         run.steps_per_dispatch = 1  # compiles faster
     config.runs.teacher.optimizer.learning_rate = 1e-3  # BatchNorm of 16 images magnifies rounding errors
-    return config
+    return _few(config)
 
 
 def kill():
@@ -60,7 +66,7 @@ def kill():
     config.runs.distilled.plans.terms = ((0.0, ("ce", "soft_target")), (0.5, ("ce",)))
     config.runs.distilled.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))  # the optimiser starts afresh
     config.runs.distilled.pacing, config.runs.distilled.record = schema.paced("linear", run="teacher"), True
-    return config
+    return _few(config)
 
 
 def pruned():
@@ -72,7 +78,7 @@ def pruned():
     ramp.plans.sparsity = ((0.0, 0.0), (0.25, "cubic 0.9"), (0.75, 0.9))
     ramp.plans.trainable = ((0.0, "up to penultimate"), (0.5, ".*"))
     rigl.plans.sparsity, rigl.pruning.renewal, rigl.pruning.scope = ((0.0, 0.9),), "rigl", "erk"
-    return _experiment(ramp=ramp, rigl=rigl)
+    return _few(_experiment(ramp=ramp, rigl=rigl))
 
 
 def early_best():
@@ -111,12 +117,6 @@ def active():
     config.active.update(initial=20, per_round=10, rounds=3, scoring_batch=40)
     for run in config.runs.values():
         run.optimizer = {"name": "sgd", "learning_rate": 1e-2}
-    return config
-
-
-def _few(config):
-    """With a few examples of each split."""
-    config.data.update(train="train[:200]", validation="validation[:100]", test="test[:100]")
     return config
 
 
