@@ -42,4 +42,5 @@ ANSWERING = dataclasses.replace(
     measure=_measure,
     answers=VocabularyAnswers,
     noted=("type", "kind", "answers"),
+    curves={"accuracy/kind/learnable": "acc. of learnable", "consensus_accuracy": "consensus acc."},
 )

@@ -35,6 +35,8 @@ class Task:
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
+      curves: metrics beside the watched one that labelling loops are compared by, of data that give them: by metric,
+        what it is called.
       of_classes: whether an example is of one of the dataset's classes, and that is what is learnt: then tables speak
         of calibration and reports of classes.
     """
@@ -53,6 +55,7 @@ class Task:
     outcome: Outcome | None = None
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
+    curves: Mapping[str, str] = dataclasses.field(default_factory=dict)
     of_classes: bool = False
 
     @property

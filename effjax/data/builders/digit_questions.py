@@ -1,7 +1,7 @@
 """Questions about grids of real digits; its configs differ in the share that cannot be learnt."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -55,7 +55,8 @@ class DigitQuestions(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         images, labels = read_digits()
         halved = images.reshape(-1, digit_grids.CELL, 2, digit_grids.CELL, 2).mean((2, 4)).astype(np.uint8)
-        share = int(self.builder_config.name.rpartition("_")[2]) / 100
+        config = cast(tfds.core.BuilderConfig, self.builder_config)  # which TFDS sets to the first, where none is named
+        share = int(config.name.rpartition("_")[2]) / 100
         return {
             split: _examples(share, split, COUNTS[split], halved[rows], labels[rows])
             for split, rows in split_indices(labels).items()

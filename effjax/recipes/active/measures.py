@@ -82,7 +82,7 @@ class ClassMeasures(Measures):
         task = self.datasets.task
         if not set(task.noted) & set(source.info.features):
             return {}
-        found = task.measure(np.asarray(_logits(probs)), measured_by(task, source))
+        found = task.measure(np.asarray(_logits(jnp.asarray(probs))), measured_by(task, source))
         return {f"{split}/{name}": value for name, value in found.items()}
 
 

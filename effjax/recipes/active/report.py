@@ -78,6 +78,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
     scores = active_tables.scores(measured, split, levels, task.watch)
     main = active_tables.results(scores, labels, control, split, task.label or task.watch)
     further = _further(config, scores, labels, control, levels)
+    further += _curves(config, measured, labels, control, split, task)
     if experiment.watched:
         further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
     whole = _with_all_labels(config, summary)
@@ -167,6 +168,21 @@ def _further(config, scores, labels, control: str | None, levels: Sequence[float
         note = "Claims are judged by the area under the learning curve. " + tables.VERDICTS
         further.append((tables.claims(scores, labels, claims, "area"), note))
     return further
+
+
+def _curves(config, measured, labels, control: str | None, split: str, task: Task) -> list[tuple[tables.Table, str]]:
+    """Tables of what else loops are compared by."""
+    found = []
+    for metric, heading in task.curves.items():
+        rounds = (round_ for run in measured.values() for seed in run["seeds"] for round_ in seed["rounds"])
+        if not all(f"{split}/{metric}" in round_ for round_ in rounds):
+            continue
+        scores = active_tables.scores(measured, split, (), metric)
+        table = active_tables.results(scores, labels, control, split, heading, calibration=False)
+        found.append((table, f"The same by {metric}."))
+        if claims := active_tables.comparable(scores, config["claims"]):
+            found.append((tables.claims(scores, labels, claims, "area"), f"The claims by the area of {metric}."))
+    return found
 
 
 def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
