@@ -67,9 +67,8 @@ def results(
       heading: what is watched, in short.
       calibration: whether it is shown, where it was measured.
     """
-    calibrated = calibration and all(
-        key in seed for run in found.values() for seed in run["seeds"] for key in _OF_CLASSES
-    )
+    every = [seed for run in found.values() for seed in run["seeds"]]
+    calibrated = calibration and all(key in seed for seed in every for key in _OF_CLASSES)
     headers = ("run", "labels", f"{split} {heading}", f"Δ {heading}", "area", "Δ area")
     headers += ("ECE", "ECE scaled", "NLL") if calibrated else ()
     rows = []

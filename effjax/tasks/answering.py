@@ -44,3 +44,6 @@ ANSWERING = dataclasses.replace(
     noted=("type", "kind", "answers"),
     curves={"accuracy/kind/learnable": "acc. of learnable", "consensus_accuracy": "consensus acc."},
 )
+
+#: The same of an image's features that somebody has stored.
+STORED_ANSWERING = dataclasses.replace(ANSWERING, name="answering_stored", inputs=("grid", "question"))

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 
 from effjax.numerics import check_probs
+from effjax.typing import Array
 
-Score = Callable[[jax.Array], jax.Array]
+Score = Callable[[Array], jax.Array]
 
 
 def _checked(score: Score) -> Score:
@@ -25,7 +26,7 @@ def _checked(score: Score) -> Score:
     compiled = jax.jit(score)
 
     @functools.wraps(score)
-    def checked(probs: jax.Array) -> jax.Array:
+    def checked(probs: Array) -> jax.Array:
         probs = jnp.asarray(probs)
         check_probs("probs", probs)
         return compiled(probs)
