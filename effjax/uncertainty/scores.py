@@ -15,10 +15,10 @@ from jax.scipy.special import entr
 from effjax.numerics import check_probs
 from effjax.typing import Array
 
-Score = Callable[[Array], jax.Array]
+Score = Callable[[jax.Array], jax.Array]
 
 
-def _checked(score: Score) -> Score:
+def _checked(score: Score) -> Callable[[Array], jax.Array]:
     """Compiles a score, and refuses what are no probabilities: of NaN, one has the variation ratio of a sure network.
 
     Inside a program the values cannot be looked at; :func:`effjax.numerics.are_probs` says it there.

@@ -1,6 +1,5 @@
 """What an active-learning experiment ends with, or shows while its loops wait: a table, curves, one page for people."""
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from effjax.files import write_whole
 from effjax.recipes.active import sections
 from effjax.recipes.active.folder import LoopFolder
-from effjax.recipes.active.shown import path_of
+from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
 from effjax.reports import active_tables, tables
@@ -89,7 +88,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
     firsts = {labels[name]: several[0] for name, several in folders.items()}
     whole_folders = {label: LoopFolder.of(workdir, name, config["seed"]) for name, label in whole.items()}
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
-    name_of = functools.partial(path_of, datasets.train)
+    name_of = words_of(datasets.train)
     class_names = datasets.info.class_names
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
