@@ -120,6 +120,19 @@ def active():
     return config
 
 
+def questions():
+    """A loop that asks questions: dropout, outliers guessed, an annotator who says where there is no answer."""
+    run = _small({"name": "vqa_attention", "dim": 8, "hidden": 8, "widths": (8,)})
+    left_out = schema.outliers(((0.0, 0.2),))
+    asks = {"predictions": "dropout", "passes": 3, "outliers": left_out}
+    run.query = schema.query(**asks, annotator="answered", discount="cannot be answered")
+    run.record, run.optimizer = True, {"name": "sgd", "learning_rate": 1e-2}
+    config = _experiment(asks=run)
+    config.recipe, config.task, config.data.name = "active", "answering", "digit_questions/unlearnable_30"
+    config.active.update(initial=20, per_round=10, rounds=3, scoring_batch=40)
+    return _few(config)
+
+
 def faults():
     """A chain that leaves every kind of file: stored answers, stages, easy examples first, records, an average."""
     teacher, student = (_small({"name": "mlp", "widths": (8,)}, steps=12) for _ in range(2))
@@ -197,6 +210,7 @@ VARIANTS = {
     "early_best": early_best,
     "curriculum": curriculum,
     "active": active,
+    "questions": questions,
     "compress": compress,
     "faults": faults,
     "faults_together": faults_together,

@@ -25,6 +25,7 @@ class DatasetInfo:
       class_names: in the order of the labels.
       features: what an example has, by name: ``image`` and ``id``, mostly ``label``, and whatever else. A feature
         that is ragged here is stored, but not read: nobody has said how many of its entries fit.
+      names: of features whose values are numbers of something with a name, other than ``label``: by feature, the names.
     """
 
     name: str
@@ -32,6 +33,7 @@ class DatasetInfo:
     num_examples: int
     class_names: tuple[str, ...]
     features: Mapping[str, Spec]
+    names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

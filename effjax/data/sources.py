@@ -10,6 +10,8 @@ import numpy as np
 from effjax.data.base import Source, Subset
 from effjax.data.folder_layout import SHARES, folder_layout, parts_of
 from effjax.data.folder_source import FolderSource
+from effjax.data.question_files import LAYOUTS
+from effjax.data.question_source import QuestionSource
 from effjax.data.tfds_source import (
     TfdsSource,
     prepare_command,
@@ -37,7 +39,7 @@ def load(
     Args:
       name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
         ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
-        splits here, ``root/class/*.jpg``.
+        splits here, ``root/class/*.jpg``; or ``vqa2:/path`` and ``gqa:/path`` for the official files of these.
       split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
         split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
         other datasets, it is a stretch of the records.
@@ -60,11 +62,16 @@ def load(
     if image_size is not None and image_size < 1:
         raise UserError(f"image_size is {image_size}, but must be a positive number of pixels")
     whole, start, stop = _parse_split(split)
+    kind = _questions_of(name)
     if name.startswith(_FOLDER):
         folder = name.removeprefix(_FOLDER)
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: an image folder has labels only")
         source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
+    elif kind:
+        if padded:
+            raise UserError(f"config.data.padded={dict(padded)}: nothing of {name} differs in length")
+        source = QuestionSource(kind, name.removeprefix(f"{kind}:"), whole, image_size)
     else:
         source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size, padded)
     if (start, stop) == (None, None):
@@ -76,7 +83,9 @@ def split_names(
     name: str, data_dir: str | pathlib.Path | None = None, *, shares: Sequence[float] = SHARES
 ) -> list[str]:
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
-    if name.startswith(_FOLDER):
+    if kind := _questions_of(name):
+        names = list(LAYOUTS[kind].splits)
+    elif name.startswith(_FOLDER):
         splits = folder_layout(name.removeprefix(_FOLDER)).splits
         names = parts_of(shares) if splits is None else list(splits)
     else:
@@ -95,6 +104,11 @@ def require_prepared(name: str, data_dir: str | pathlib.Path | None) -> pathlib.
     raise UserError(
         f"dataset {name!r} is not prepared in {data_dir}; prepare it with: {prepare_command(name, data_dir)}"
     )
+
+
+def _questions_of(name: str) -> str:
+    """The published dataset whose files a name is of; empty for other names."""
+    return next((kind for kind in LAYOUTS if name.startswith((f"{kind}:/", f"{kind}:."))), "")
 
 
 def _parse_split(split: str) -> tuple[str, str | None, str | None]:

@@ -90,6 +90,12 @@ def class_names_of(features: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
+def names_of(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """By feature, the names that its numbers stand for; not of groups."""
+    known = (found for top, feature in features.items() for found in _classes((top,), feature, feature.shape))
+    return {path[0]: names for path, names in known if len(path) == 1 and path != ("label",)}
+
+
 def _classes(path: tuple[str, ...], feature: Any, shape: Any) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     if isinstance(shape, Mapping):
         for key in shape:

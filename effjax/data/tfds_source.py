@@ -14,7 +14,7 @@ from effjax.data import builders
 from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
 from effjax.data.decode import decode_image
 from effjax.data.prepared_files import open_prepared
-from effjax.data.tfds_features import StoredFeature, class_names_of, stored_features
+from effjax.data.tfds_features import StoredFeature, class_names_of, names_of, stored_features
 from effjax.errors import UserError, check_known, nearest
 from effjax.files import damaged, home_expanded
 from effjax.specs import Spec
@@ -152,7 +152,7 @@ class TfdsSource:
         specs = {key: feature.spec for key, feature in self._numeric.items()}
         specs.update(image=Spec(np.uint8, shape), id=Spec(np.int32))
         self._channels = shape[-1]
-        self.info = DatasetInfo(name, split, splits[split].num_examples, names, specs)
+        self.info = DatasetInfo(name, split, splits[split].num_examples, names, specs, names_of(features))
         if image_size:
             self.info = self.info.at_size(image_size)
 

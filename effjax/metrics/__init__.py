@@ -1,5 +1,6 @@
 """Metrics: per-example measures, and states that merge as sums and counts."""
 
+from effjax.metrics.answers import consensus_accuracy
 from effjax.metrics.calibration import CalibrationBins, expected_calibration_error
 from effjax.metrics.classification import agreement, negative_log_likelihood, top_k_accuracy
 from effjax.metrics.mean import Mean
@@ -11,6 +12,7 @@ __all__ = [
     "Mean",
     "Metric",
     "agreement",
+    "consensus_accuracy",
     "expected_calibration_error",
     "fit_temperature",
     "negative_log_likelihood",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest, shown
 from effjax.models.mlp import ACTIVATIONS
+from effjax.models.questions import READERS
 from effjax.models.resnet import SHORTCUTS, STEMS
 
 _MOST = 2**20  # of a size or a factor: beyond what any memory holds of it
@@ -101,6 +102,7 @@ def is_pattern(value: Any) -> bool:
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "activation": _one_of(tuple(ACTIVATIONS)),
     "axis_name": _that(lambda v: v is None or isinstance(v, str), "None or the name of a mapped axis"),
+    "backbone": _that(lambda v: isinstance(v, str), "the name of a model"),
     "blocks": _that(_is_size, _SIZE),
     "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),
     "dim": _that(_is_size, _SIZE),
@@ -109,11 +111,15 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "dtype": _dtype,
     "growth": _that(_is_size, _SIZE),
     "heads": _that(_is_size, _SIZE),
+    "hidden": _that(_is_size, _SIZE),
     "mlp_ratio": _that(_is_positive, _FACTOR),
     "patch": _that(_is_size, _SIZE),
+    "reader": _one_of(READERS),
     "shortcut": _one_of(SHORTCUTS),
     "stem": _one_of(STEMS),
+    "stride": _that(_is_size, _SIZE),
     "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),
     "width": _that(_is_positive, _FACTOR),
+    "words": _that(_is_size, _SIZE),
     "widths": _tuple_of(_is_size, f"a tuple of whole numbers from 1 to {_MOST:,}"),
 }

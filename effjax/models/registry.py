@@ -16,10 +16,18 @@ from effjax.models.resnet import CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
 from effjax.models.swin import Swin
 from effjax.models.vit import Deit, Vit
+from effjax.models.vqa import PATCHES, STORED, VqaAttention
 
 _cifar = partial(CifarResNet, channels=(16, 32, 64), bottleneck=False)
 _imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512))
 _deit = partial(Deit, patch=16, blocks=12, mlp_ratio=4.0)
+
+
+def _backbone(name: str, head: nn.Module, given: dict[str, Any]) -> nn.Module:
+    """A model that another is built on."""
+    known = {key: value for key, value in given.items() if key in options(name)}
+    return _MODELS[name](num_classes=1, head=head, name=given["name"], **known)
+
 
 # A line a model. What is bound here is what the name says; every other field of the module is an option.
 _MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -43,6 +51,7 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "efficientnet_lite2": partial(LargeEfficientNetLite, width_factor=1.1, depth_factor=1.2),
     "efficientnet_lite3": partial(LargeEfficientNetLite, width_factor=1.2, depth_factor=1.4),
     "efficientnet_lite4": partial(LargeEfficientNetLite, width_factor=1.4, depth_factor=1.8),
+    "vqa_attention": partial(VqaAttention, make_backbone=_backbone),
 }
 NAMES: tuple[str, ...] = tuple(_MODELS)
 
@@ -67,7 +76,8 @@ def create(name: str, num_classes: int, *, head: nn.Module | None = None, **give
     """Makes a model; two calls with equal arguments make equal (and equally hashed) modules.
 
     Every model is called as ``module.apply(variables, images, train=False, dropout_keys=None)`` and returns
-    ``Outputs(preds, taps)``; a classifier's predictions are its logits. ``images`` is float ``[B, H, W, C]``.
+    ``Outputs(preds, taps)``; a classifier's predictions are its logits. ``images`` is float ``[B, H, W, C]``. One that
+    answers questions takes them after the images: words by number ``[B, L]``, 0 where there is none.
     ``train`` governs batch normalisation only: with it, pass ``mutable=["batch_stats"]``. ``dropout_keys`` governs
     dropout only: ``[B]`` typed keys, one an example, or None for no dropout; so Monte-Carlo dropout is keys without
     ``train``. Parameters are float32.
@@ -97,5 +107,8 @@ def create(name: str, num_classes: int, *, head: nn.Module | None = None, **give
         raise UserError(f"head={shown(head)}: allowed: a flax module, or None for a classifier")
     for option in given:
         check_known(option, defaults, f"model {name!r} has no option {option!r}")
+    if "backbone" in given:
+        allowed = (PATCHES, STORED, *(other for other in NAMES if other != name))
+        check_known(given["backbone"], allowed, f"model option backbone={shown(given['backbone'])}")
     checked = {option: check_option(option, value, defaults[option]) for option, value in given.items()}
     return _MODELS[name](num_classes=num_classes, head=head, **checked)

@@ -48,7 +48,15 @@ def covered_labels(summary: Mapping[str, Any]) -> tuple[float, float] | None:
     return shared_range([seed["rounds"] for run in summary.values() for seed in run["seeds"]])
 
 
-def results(found: Scores, labels: Mapping[str, str], control: str | None, split: str, heading: str = "acc.") -> Table:
+def results(
+    found: Scores,
+    labels: Mapping[str, str],
+    control: str | None,
+    split: str,
+    heading: str = "acc.",
+    *,
+    calibration: bool = True,
+) -> Table:
     """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
     Args:
@@ -57,8 +65,10 @@ def results(found: Scores, labels: Mapping[str, str], control: str | None, split
       control: the run that others are compared with, seed by seed; None compares none.
       split: what is measured.
       heading: what is watched, in short.
+      calibration: whether it is shown, where it was measured.
     """
-    calibrated = all(key in seed for run in found.values() for seed in run["seeds"] for key in _OF_CLASSES)
+    every = [seed for run in found.values() for seed in run["seeds"]]
+    calibrated = calibration and all(key in seed for seed in every for key in _OF_CLASSES)
     headers = ("run", "labels", f"{split} {heading}", f"Δ {heading}", "area", "Δ area")
     headers += ("ECE", "ECE scaled", "NLL") if calibrated else ()
     rows = []

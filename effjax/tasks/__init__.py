@@ -3,6 +3,7 @@
 from effjax.errors import check_known
 from effjax.specs import Spec
 from effjax.steps.predictions import Items
+from effjax.tasks.answering import ANSWERING, STORED_ANSWERING
 from effjax.tasks.answers import AnswerFormat
 from effjax.tasks.base import Task
 from effjax.tasks.classification import CLASSIFICATION
@@ -10,7 +11,7 @@ from effjax.tasks.classification import CLASSIFICATION
 __all__ = ["TASKS", "AnswerFormat", "Items", "Spec", "Task", "find_task"]
 
 #: By the name in ``config.task``.
-TASKS: dict[str, Task] = {"classification": CLASSIFICATION}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, ANSWERING, STORED_ANSWERING)}
 
 
 def find_task(name: str) -> Task:

@@ -33,6 +33,10 @@ class Task:
       moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
       outcome: see :class:`effjax.steps.Objective`; None where there is nothing to record of an example.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
+      noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
+        where numbers stand for names, it gets the names.
+      curves: metrics beside the watched one that labelling loops are compared by, of data that give them: by metric,
+        what it is called.
       of_classes: whether an example is of one of the dataset's classes, and that is what is learnt: then tables speak
         of calibration and reports of classes.
     """
@@ -50,6 +54,8 @@ class Task:
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)
     outcome: Outcome | None = None
     head: Callable[[], nn.Module] | None = None
+    noted: tuple[str, ...] = ()
+    curves: Mapping[str, str] = dataclasses.field(default_factory=dict)
     of_classes: bool = False
 
     @property

@@ -4,6 +4,8 @@ The M predictions are those of the members of an ensemble, of passes with dropou
 is ``[1, N, C]``.
 """
 
+from effjax.uncertainty.discounted import discounted
+from effjax.uncertainty.epig import epig
 from effjax.uncertainty.scores import (
     bald,
     consistency,
@@ -13,4 +15,24 @@ from effjax.uncertainty.scores import (
     variation_ratio,
 )
 
-__all__ = ["bald", "consistency", "entropy", "least_confidence", "margin", "variation_ratio"]
+__all__ = [
+    "SCORES",
+    "bald",
+    "consistency",
+    "discounted",
+    "entropy",
+    "epig",
+    "least_confidence",
+    "margin",
+    "variation_ratio",
+]
+
+#: Those that look at one example at a time, by name.
+SCORES = {
+    "bald": bald,
+    "consistency": consistency,
+    "entropy": entropy,
+    "least_confidence": least_confidence,
+    "margin": margin,
+    "variation_ratio": variation_ratio,
+}

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 
 from effjax.numerics import check_probs
+from effjax.typing import Array
 
 Score = Callable[[jax.Array], jax.Array]
 
 
-def _checked(score: Score) -> Score:
+def _checked(score: Score) -> Callable[[Array], jax.Array]:
     """Compiles a score, and refuses what are no probabilities: of NaN, one has the variation ratio of a sure network.
 
     Inside a program the values cannot be looked at; :func:`effjax.numerics.are_probs` says it there.
@@ -25,7 +26,7 @@ def _checked(score: Score) -> Score:
     compiled = jax.jit(score)
 
     @functools.wraps(score)
-    def checked(probs: jax.Array) -> jax.Array:
+    def checked(probs: Array) -> jax.Array:
         probs = jnp.asarray(probs)
         check_probs("probs", probs)
         return compiled(probs)

@@ -33,8 +33,15 @@ VARIABLES = {
     "efficientnet_lite2": (322, "ee247003c6075f3a"),
     "efficientnet_lite3": (367, "3a25d2e5b17bbe2b"),
     "efficientnet_lite4": (457, "d4a956b944391d52"),
+    "vqa_attention": (15, "16cf7d21b6e40a50"),
 }
-SHAPES = {"mlp": (6, 6, 1), "scnn": (12, 12, 1), "densenet": (8, 8, 3), "swin_tiny": (224, 224, 3)}
+SHAPES = {
+    "mlp": (6, 6, 1),
+    "vqa_attention": (28, 28, 1),
+    "scnn": (12, 12, 1),
+    "densenet": (8, 8, 3),
+    "swin_tiny": (224, 224, 3),
+}
 # Of images of 32×32 pixels: by model its options and, by stride, the maps [h, w, C]; and the tap that equals one.
 MAPS = {
     "mlp": ({"widths": (5,)}, {}, ()),

@@ -7,7 +7,7 @@ import pytest
 
 from effjax import uncertainty
 
-SCORES = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+SCORES = {name: getattr(uncertainty, name) for name in uncertainty.SCORES}
 M, N, C = 5, 17, 4
 PROBS = np.random.default_rng(0).dirichlet(np.full(C, 0.5), (M, N))
 

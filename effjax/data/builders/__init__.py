@@ -5,6 +5,7 @@ from typing import Any
 
 _CLASSES = {
     "digits": "digits:Digits",
+    "digit_questions": "digit_questions:DigitQuestions",
     "solar_cells": "solar_cells:SolarCells",
     "shapes_basic": "shapes:ShapesBasic",
     "shapes_geom": "shapes:ShapesGeom",

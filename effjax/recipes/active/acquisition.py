@@ -1,6 +1,7 @@
 """How a labelling loop chooses what to ask: score what is free, select, as its config says."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,15 +19,16 @@ from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
 from effjax.recipes.build.writing import write_json
+from effjax.recipes.schema.loop_keys import EPIG
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
 from effjax.typing import Array, PyTree
 
 _log = logging.getLogger("effjax")
 
 
-SCORES: dict[str, Callable[[Array], jax.Array]] = {name: getattr(uncertainty, name) for name in uncertainty.__all__}
+SCORES: Mapping[str, Callable[[Array], jax.Array]] = uncertainty.SCORES
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
-OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio"), "selector": ("batch_bald",)}
+OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio", EPIG), "selector": ("batch_bald",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Acquisition:
       pool: where examples are read.
       num_rounds: of the loop, at most.
       full_map: of the whole pool by global id, ``(ids, map)``, for outliers that are found with everybody's labels.
+      discounted: the number of the class that scores are discounted by; None: of none.
     """
 
     query: Mapping[str, Any]
@@ -61,6 +64,7 @@ class Acquisition:
     pool: Source
     num_rounds: int
     full_map: Callable[[], tuple[np.ndarray, selection.DatasetMap]] | None = None
+    discounted: int | None = None
 
     def choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
         """Chooses for a round; as long as nothing has a label, at random.
@@ -92,8 +96,10 @@ class Acquisition:
         return self._note(round_, choice, labelled)
 
     def _scored(self, key: jax.Array, round_: int, free: np.ndarray, labelled, count: int) -> Choice:
-        variables, score = self.rounds.variables(round_ - 1), SCORES[self.query["score"]]
-        seed, most = self._draws(round_), self.query["candidates"]
+        variables, seed, most = self.rounds.variables(round_ - 1), self._draws(round_), self.query["candidates"]
+        if self.query["score"] == EPIG:
+            return self._informative(key, variables, free, count, seed)
+        score = _score(self.query["score"], self.discounted)
         if self.query["selector"] in RANKS:
             rank = RANKS[self.query["selector"]]
             ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed)
@@ -105,6 +111,17 @@ class Acquisition:
         candidates = Candidates(key, probs, features, scores, lambda: self._features(variables, labelled, seed))
         rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
         return Choice(free[rows].tolist(), scores[rows].tolist())
+
+    def _informative(self, key: jax.Array, variables: PyTree, free: np.ndarray, count: int, seed: int) -> Choice:
+        """Those whose answers would say most of others, drawn from the very pool that is asked from."""
+        probs, _ = self.predict(variables, Subset(self.pool, free), seed)
+        of_targets, of_ties = jax.random.split(key)
+        targets = selection.random_batch(of_targets, len(free), min(self.query["targets"], len(free)))
+        scores = uncertainty.epig(probs, probs[:, np.asarray(targets)])
+        if self.discounted is not None:
+            scores = uncertainty.discounted(scores, probs, self.discounted)
+        rows = np.asarray(selection.top_k(scores, count, key=of_ties))
+        return Choice(free[rows].tolist(), np.asarray(scores)[rows].tolist())
 
     def _draws(self, round_: int) -> int:
         """The seed of what a round's passes draw."""
@@ -119,7 +136,7 @@ class Acquisition:
 
     def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
         """The examples pass by in a fixed order; the policy goes on from where the round before left it."""
-        score, seed = SCORES[self.query["score"]], self._draws(round_)
+        score, seed = _score(self.query["score"], self.discounted), self._draws(round_)
 
         def scores_of(ids: np.ndarray) -> np.ndarray:
             probs, _ = self.predict(self.rounds.variables(round_ - 1), Subset(self.pool, ids), seed)
@@ -168,7 +185,7 @@ class Acquisition:
             return choice
         variables = self.rounds.variables(round_ - 1)
         known, asked = (self._features(variables, ids, self.rounds.seed) for ids in (labelled, choice.ids))
-        rows = [int(np.argmin(((known - one) ** 2).sum(-1))) for one in asked]
+        rows = _nearest(known, asked)
         noted = [
             {
                 "id": int(id_),
@@ -185,6 +202,23 @@ class Acquisition:
     def _write(self, path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, value)
+
+
+@functools.cache  # one function for all loops: programs are kept by it
+def _score(name: str, discounted: int | None) -> Callable[[Array], jax.Array]:
+    score = SCORES[name]
+    if discounted is None:
+        return score
+    return lambda probs: uncertainty.discounted(score(probs), probs, discounted)
+
+
+def _nearest(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """For each row of ``asked`` ``[k, D]`` the nearest of ``known`` ``[n, D]``, the first of equal ones."""
+    known, asked = known.astype(np.float64), asked.astype(np.float64)
+    squares, found = (known**2).sum(-1), []
+    for part in np.array_split(asked, -(-len(asked) // 256)):
+        found.append(np.argmin(squares - 2 * part @ known.T, axis=1))
+    return np.concatenate(found)
 
 
 def _in_parts(pool: Source) -> list[np.ndarray]:
@@ -209,6 +243,10 @@ def query_problems(key: str, query: Mapping[str, Any]) -> Iterator[str]:
             Stream(query["stream"], 0, [np.arange(1)])  # says what its options lack
         except UserError as error:
             yield f"{key}: {error}"
+    if query["score"] == EPIG and query["selector"] not in ("top_k", RANDOM):
+        yield f"{key}.score='epig': {key}.selector={query['selector']!r} does not go with it: take top_k"
+    if query["discount"] and query["selector"] not in (*RANKS, STREAM):
+        yield f"{key}.discount={query['discount']!r}: {key}.selector={query['selector']!r} does not ask by a score"
     if outliers := query["outliers"]:
         try:
             Plan("share", outliers["share"])

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from effjax.data.base import Source
+from effjax.data.base import DatasetInfo, Source
 from effjax.data.ledger import Ledger
-from effjax.errors import UserError, nearest
+from effjax.errors import UserError, check_known, nearest
 from effjax.recipes.active.acquisition import query_problems
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
@@ -75,6 +75,8 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
             )
         return
     yield from query_problems(f"{key}.query", query)
+    if query["annotator"] and config["active"]["oracle"] != "dataset":
+        yield f"{key}.query.annotator={query['annotator']!r}: with config.active.oracle it is people who answer"
     if not run["steps"]:
         yield f"{key}.steps=0: give a length in steps: the labels grow from round to round"
     if outliers := query["outliers"]:
@@ -115,6 +117,20 @@ def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:
                 f"{ledger.path}: example {entry.id}: {said}: the file is damaged, or the data are not those it was "
                 "written for; put back what has changed, or begin a new loop with another --workdir"
             )
+
+
+def check_names(key: str, query: Mapping[str, Any], info: DatasetInfo) -> None:
+    """Refuses a query that names a class or a feature that the data have not.
+
+    Raises:
+      UserError: naming the nearest.
+    """
+    if query["discount"]:
+        known = info.class_names
+        check_known(query["discount"], known, f"{key}.discount={query['discount']!r}: {info.name} has no such class")
+    if query["annotator"]:
+        known = [name for name, spec in info.features.items() if spec == info.features.get("label")]
+        check_known(query["annotator"], known, f"{key}.annotator={query['annotator']!r}: no feature like a label")
 
 
 def check_passes_differ(key: str, assembled: AssembledRun, datasets: Datasets) -> None:

@@ -16,7 +16,7 @@ from effjax.data.ledger import Ledger
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
-from effjax.recipes.active.checks import check_ledger, check_passes_differ, loop_problems
+from effjax.recipes.active.checks import check_ledger, check_names, check_passes_differ, loop_problems
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.loop import Loop, Waiting, run_loops
 from effjax.recipes.active.measures import ClassMeasures, Measures, TaskMeasures
@@ -119,6 +119,8 @@ class ActiveExperiment(Experiment):
         assembled, _ = self._make(name)
         assembled.check()
         query = self.config["runs"][name]["query"]
+        if query:
+            check_names(f"config.runs.{name}.query", query, self.datasets.info)
         if query and query["predictions"] == "dropout":
             check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
@@ -169,8 +171,9 @@ class ActiveExperiment(Experiment):
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
             rounds = Rounds(seed, folder, trainer, i, predict, self._measures(trainer, predict), labels_of[i])
-            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], self._full_map(query, seed))
-            oracle = self._oracle(bool(run["query"]), folder)
+            full_map, discounted = self._full_map(query, seed), self._class_of(query["discount"])
+            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], full_map, discounted)
+            oracle = self._oracle(run["query"], folder)
             loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers))
         return loops
 
@@ -230,10 +233,13 @@ class ActiveExperiment(Experiment):
             facts["run"]["query"] = beyond_defaults(facts["run"]["query"], Query)
         return facts
 
-    def _oracle(self, is_loop: bool, folder: LoopFolder) -> Oracle:
-        kind = self.config["active"]["oracle"] if is_loop else "dataset"
+    def _class_of(self, name: str) -> int | None:
+        return self.datasets.info.class_names.index(name) if name else None
+
+    def _oracle(self, query: Mapping[str, Any], folder: LoopFolder) -> Oracle:
+        kind = self.config["active"]["oracle"] if query else "dataset"
         if kind == "dataset":
-            return DatasetOracle(self.datasets.train, self.answers)
+            return DatasetOracle(self.datasets.train, self.answers, query["annotator"] if query else "")
         made = FolderOracle if kind == "folder" else LabelStudioOracle
         return made(folder.questions, self.answers)
 
@@ -263,7 +269,7 @@ def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, 
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.
-_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch")
+_NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch", "watch_by")
 
 
 def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:

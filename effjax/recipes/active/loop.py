@@ -15,7 +15,7 @@ from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
 from effjax.recipes.active.oracles import Oracle, Query
 from effjax.recipes.active.rounds import Rounds
-from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of
+from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of, words_of
 from effjax.reports.numbered_sheet import enlarged
 from effjax.runtime import Interrupted
 from effjax.runtime.hosts import barrier, is_primary
@@ -112,7 +112,8 @@ class Loop:
             pool = Subset(self.pool, np.asarray(ids))
             pictures = [functools.partial(_enlarged, pool, row) for row in range(len(ids))]
         parts = zip(ids, pictures, strict=True)
-        return [Query(id_, scores[id_], picture, path_of(self.pool, id_)) for id_, picture in parts]
+        question = words_of(self.pool) if "question" in self.pool.info.names else lambda _: ""
+        return [Query(id_, scores[id_], shown, path_of(self.pool, id_), question(id_)) for id_, shown in parts]
 
     def _correct(self) -> None:
         """Notes where people now say something else than before.

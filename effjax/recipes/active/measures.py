@@ -16,6 +16,7 @@ from effjax.pruning.paths import path_name
 from effjax.recipes.active.folder import ANEW, LoopFolder
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.measured import measured_by
 from effjax.recipes.build.writing import write_primary
 from effjax.tasks import Task
 from effjax.typing import PyTree
@@ -64,7 +65,8 @@ class ClassMeasures(Measures):
         probs, _ = self.predict(variables, source, seed)
         mean, labels = probs.mean(0), source.column("label")
         temperature = float(_temperature(mean, labels))  # that suits the validation set best
-        return {**_of_classes("validation", mean, labels, temperature), "temperature": temperature}
+        found = {**_of_classes("validation", mean, labels, temperature), "temperature": temperature}
+        return {**self._of_task("validation", mean, source), **found}
 
     def keep(self, variables: PyTree, seed: int, folder: LoopFolder, round_: int) -> None:
         probs, _ = self.predict(variables, self.datasets.test, seed)
@@ -72,7 +74,16 @@ class ClassMeasures(Measures):
 
     def test(self, measured: Mapping[str, Any], folder: LoopFolder) -> dict[str, float]:
         probs = read_arrays(folder.test_probs_file(measured["round"]), ANEW)
-        return _of_classes("test", probs, self.datasets.test.column("label"), measured["temperature"])
+        found = _of_classes("test", probs, self.datasets.test.column("label"), measured["temperature"])
+        return {**self._of_task("test", probs, self.datasets.test), **found}
+
+    def _of_task(self, split: str, probs: np.ndarray, source: Source) -> dict[str, float]:
+        """What else the task measures, of data that have what it is measured by."""
+        task = self.datasets.task
+        if not set(task.noted) & set(source.info.features):
+            return {}
+        found = task.measure(np.asarray(_logits(jnp.asarray(probs))), measured_by(task, source))
+        return {f"{split}/{name}": value for name, value in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +123,7 @@ class TaskMeasures(Measures):
         return self._mean("test", [members[member] for member in sorted(members, key=int)], self.datasets.test)
 
     def _mean(self, split: str, each: Sequence[PyTree], source: Source) -> dict[str, float]:
-        targets = {name: source.column(name) for name in self.task.targets}
+        targets = measured_by(self.task, source)
         found = [self.task.measure(preds, targets) for preds in each]
         return {f"{split}/{name}": float(np.mean([one[name] for one in found])) for name in found[0]}
 

@@ -137,7 +137,7 @@ class PoolPredictor:
         return array if name is None else jax.lax.all_gather(array, name, axis=axis, tiled=True)
 
     def _program(self, name, function, state: PyTree, resident: PyTree, batch: PyTree, *, donate: bool) -> Callable:
-        key = (name, batch["image"].shape)
+        key = (name, *((feature, array.shape) for feature, array in batch.items()))
         if key not in self._programs:
             self._programs[key] = self._backend.compile(function, state, resident, batch, axis=0, donate=donate)
         return self._programs[key]

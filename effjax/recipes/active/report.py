@@ -1,6 +1,5 @@
 """What an active-learning experiment ends with, or shows while its loops wait: a table, curves, one page for people."""
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from effjax.files import write_whole
 from effjax.recipes.active import sections
 from effjax.recipes.active.folder import LoopFolder
-from effjax.recipes.active.shown import path_of
+from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
 from effjax.reports import active_tables, tables
@@ -78,6 +77,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
     scores = active_tables.scores(measured, split, levels, task.watch)
     main = active_tables.results(scores, labels, control, split, task.label or task.watch)
     further = _further(config, scores, labels, control, levels)
+    further += _curves(config, measured, labels, control, split, task)
     if experiment.watched:
         further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
     whole = _with_all_labels(config, summary)
@@ -88,7 +88,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
     firsts = {labels[name]: several[0] for name, several in folders.items()}
     whole_folders = {label: LoopFolder.of(workdir, name, config["seed"]) for name, label in whole.items()}
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
-    name_of = functools.partial(path_of, datasets.train)
+    name_of = words_of(datasets.train)
     class_names = datasets.info.class_names
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
@@ -167,6 +167,21 @@ def _further(config, scores, labels, control: str | None, levels: Sequence[float
         note = "Claims are judged by the area under the learning curve. " + tables.VERDICTS
         further.append((tables.claims(scores, labels, claims, "area"), note))
     return further
+
+
+def _curves(config, measured, labels, control: str | None, split: str, task: Task) -> list[tuple[tables.Table, str]]:
+    """Tables of what else loops are compared by."""
+    found = []
+    for metric, heading in task.curves.items():
+        rounds = (round_ for run in measured.values() for seed in run["seeds"] for round_ in seed["rounds"])
+        if not all(f"{split}/{metric}" in round_ for round_ in rounds):
+            continue
+        scores = active_tables.scores(measured, split, (), metric)
+        table = active_tables.results(scores, labels, control, split, heading, calibration=False)
+        found.append((table, f"The same by {metric}."))
+        if claims := active_tables.comparable(scores, config["claims"]):
+            found.append((tables.claims(scores, labels, claims, "area"), f"The claims by the area of {metric}."))
+    return found
 
 
 def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:

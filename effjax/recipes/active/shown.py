@@ -1,6 +1,7 @@
 """What people see of an example: of a folder, the whole photo and its path; of a dataset, the image, enlarged."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import numpy as np
@@ -19,6 +20,20 @@ def path_of(source: Source, id_: int) -> str:
     """Where an example lies, to be read; empty for one of a dataset."""
     paths = getattr(source, "paths", None)
     return "" if paths is None else printable(paths[int(id_)])
+
+
+def words_of(source: Source) -> Callable[[int], str]:
+    """What is said of an example beside its picture, by global id: where it lies, or what is asked of it."""
+    names = source.info.names.get("question")
+    if names is None or "question" not in source.info.features:
+        return functools.partial(path_of, source)
+    rows = {int(id_): row for row, id_ in enumerate(source.ids())}
+    questions = source.column("question")
+
+    def question(id_: int) -> str:
+        return printable(" ".join(names[token] for token in questions[rows[int(id_)]] if token))
+
+    return question
 
 
 def files_of(source: Source, ids: Iterable[int]) -> list[File] | None:

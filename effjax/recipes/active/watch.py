@@ -28,10 +28,13 @@ def watched_ids(config: Mapping[str, Any]) -> tuple[np.ndarray, float] | None:
         raise UserError(f"config.active.watch={watch!r}: nobody knows the classes of config.data.pool")
     size = data["image_size"] or None
     source = load(data["name"], data["train"], data["dir"], image_size=size, shares=shares_of(data))
-    names = source.info.class_names
+    by = config["active"]["watch_by"]
+    known = {"label": source.info.class_names, **source.info.names}
+    check_known(by, known, f"config.active.watch_by={by!r}: {data['name']} has no such feature with names")
+    names = known[by]
     for name in watch:
         check_known(name, names, f"config.active.watch: no class {name!r}")
-    found = np.isin(source.column("label"), [names.index(name) for name in watch])
+    found = np.isin(source.column(by), [names.index(name) for name in watch])
     return source.ids()[found], float(found.mean())
 
 
@@ -57,8 +60,19 @@ def watched_table(
         difference = ""
         if control in shares and name != control:
             difference = Estimate.paired(seeds, shares[control], "share").percent("+")
-        rows.append((labels[name], Estimate.over_seeds(seeds, "share").percent(), difference))
-    return Table(("run", "share of what was asked", "Δ"), rows)
+        rounds = _by_round([ledger for _, ledger in ledgers[name]], ids)
+        rows.append((labels[name], Estimate.over_seeds(seeds, "share").percent(), difference, rounds))
+    return Table(("run", "share of what was asked", "Δ", "by round, %"), rows)
+
+
+def _by_round(ledgers: Sequence[Ledger], ids: np.ndarray) -> str:
+    """The share in each round after the first, the mean over the loops that have come so far."""
+    rounds: dict[int, list[float]] = {}
+    for ledger in ledgers:
+        for round_ in range(1, ledger.round + 1):
+            if asked := ledger.asked_in(round_):
+                rounds.setdefault(round_, []).append(float(np.isin(asked, ids).mean()))
+    return " ".join(f"{100 * np.mean(shares):.0f}" for _, shares in sorted(rounds.items()))
 
 
 def _share(ledger: Ledger, ids: np.ndarray) -> float | None:

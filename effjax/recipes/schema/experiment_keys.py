@@ -36,7 +36,7 @@ _SOME = text(empty=False)
 class Data:
     """Which examples there are."""
 
-    name: str = key("digits", _SOME, "the dataset: one of ours, `folder:/path`, or of TFDS")
+    name: str = key("digits", _SOME, "the dataset: one of ours, `folder:/path`, `vqa2:/path`, `gqa:/path`, or of TFDS")
     dir: str = key("data", _SOME, "where it is prepared")
     train: str = key("train", _SOME, "the split that runs are trained on")
     validation: str = key("validation", _SOME, "the split that chooses")

@@ -24,6 +24,8 @@ from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM
 from effjax.selection.streams import POLICIES
 from effjax.steps.predictions import KINDS
 
+EPIG = "epig"  # a score that looks at other examples, too
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Active:
@@ -53,6 +55,7 @@ class Active:
     watch: Sequence[str] = key(
         (), names(), "classes, before they are put together, whose share among what was asked is reported"
     )
+    watch_by: str = key("label", text(empty=False), "the feature whose values `watch` names")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,10 +104,24 @@ class Query:
         "of one network, of an `ensemble` of `members`, trained in one program, or of `passes` with `dropout` or of "
         "`augmentations`",
     )
-    score: str = key("entropy", one_of(*uncertainty.__all__), "one of `effjax.uncertainty`")
+    score: str = key(
+        "entropy",
+        one_of(*uncertainty.SCORES, EPIG),
+        "one of `effjax.uncertainty`; `epig` is what is learnt of `targets` examples of the pool, drawn at random",
+    )
     selector: str = key("top_k", one_of(*RANKS, *SELECTORS, RANDOM, STREAM), "one of `effjax.selection`")
     members: int = key(5, whole(2, 1000), "of an ensemble")
     passes: int = key(25, whole(2, 10_000), "of dropout and augmentations")
+    targets: int = key(32, whole(1, BATCH), "whose predictions `epig` is about")
+    discount: str = key(
+        "", text(), "a class, such as “cannot be answered”: scores are multiplied by the probability that it is none"
+    )
+    annotator: str = key(
+        "",
+        text(),
+        "the feature that the simulated annotator answers from, such as one that says where there is no answer; empty: "
+        "`label`",
+    )
     candidates: int = key(
         0,
         whole(0, LONG),

@@ -11,6 +11,7 @@ from effjax import metrics
 from effjax.files import StorageError, damaged, read_arrays, read_json, write_whole
 from effjax.pruning.paths import path_name
 from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.build.measured import measured_by
 from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.finished import RESULT_FILE, FinishedRun
 from effjax.recipes.train.omitted import measure_omitted
@@ -44,7 +45,7 @@ def measure(experiment: TrainingExperiment, done: FinishedRun, teacher: Finished
     if (known := _known(done)) and known["params_sha256"] == sha:
         return renamed(known)
     task, test = experiment.datasets.task, experiment.datasets.test
-    targets = {name: test.column(name) for name in task.targets}
+    targets = measured_by(task, test)
     preds = done.assembled.predict(last, test)
     best = done.assembled.predict(done.variables("best"), test)
     _save(done, task, preds, targets)

@@ -24,12 +24,14 @@ class Query:
       score: why it was chosen; None where there was no score.
       picture: makes what people look at, uint8 ``[H, W, 1 or 3]``.
       path: of the photo; empty where it is none of a folder.
+      question: what is asked of it; empty where nothing is but what it shows.
     """
 
     id: int
     score: float | None
     picture: Callable[[], np.ndarray]
     path: str = ""
+    question: str = ""
 
 
 class Oracle(Protocol):

@@ -16,14 +16,15 @@ class DatasetOracle:
     Args:
       source: with the targets, read by global id.
       answers: what an answer is.
+      label: the feature that stands in the place of ``label``; empty: that itself.
     """
 
     who, may_correct = "dataset", False
 
-    def __init__(self, source: Source, answers: AnswerFormat):
+    def __init__(self, source: Source, answers: AnswerFormat, label: str = ""):
         self._ids, self._answers = source.ids(), answers
         self._order = np.argsort(self._ids, kind="stable")
-        self._targets = {name: source.column(name) for name in answers.specs}
+        self._targets = {name: source.column(label if label and name == "label" else name) for name in answers.specs}
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Nothing to hand over."""

@@ -22,7 +22,8 @@ from effjax.reports.numbered_sheet import numbered_sheet
 from effjax.tasks import AnswerFormat
 
 LABELS_FILE, SHEET_FILE = "labels.csv", "sheet.png"
-_COLUMNS = ("round", "id", "image", "path", "label", "note")
+_COLUMNS = ("round", "id", "image", "path", "question", "label", "note")
+_WHERE_THERE = ("path", "question")
 _CELL, _MANY = (192, 96), 240  # the side of a picture on the page, and of one of many
 
 
@@ -64,7 +65,7 @@ class FolderOracle:
                 picture(pixels).save(partial / image_file(query), quality=92)  # of a PNG, the quality is always whole
                 small.append(np.asarray(fitted(picture(pixels), cell).convert("RGB")))
             self._write_table(partial / LABELS_FILE, round_, queries)
-            ids, paths = [query.id for query in queries], [query.path for query in queries]
+            ids, paths = [query.id for query in queries], [query.question or query.path for query in queries]
             numbered_sheet(small, ids, paths, cell=cell).save(partial / SHEET_FILE)
             os.replace(partial, final)
 
@@ -122,16 +123,18 @@ class FolderOracle:
             raise ValueError(f"id {id_}: {error}") from error
 
     def _write_table(self, path: Path, round_: int, queries: Sequence[Query]) -> None:
-        columns = [column for column in _COLUMNS if column != "path" or any(query.path for query in queries)]
+        columns = [
+            column
+            for column in _COLUMNS
+            if column not in _WHERE_THERE or any(getattr(query, column) for query in queries)
+        ]
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, columns, extrasaction="ignore")
         writer.writeheader()
         for query in queries:
             score = "" if query.score is None else f"score {query.score:.4g}"
-            path_cell = spreadsheet_safe(query.path)
-            writer.writerow(
-                {"round": round_, "id": query.id, "image": image_file(query), "path": path_cell, "note": score}
-            )
+            said = {column: spreadsheet_safe(getattr(query, column)) for column in _WHERE_THERE}
+            writer.writerow({"round": round_, "id": query.id, "image": image_file(query), **said, "note": score})
         write_text(path, table.getvalue())
 
 
