@@ -41,7 +41,7 @@ def steps(python: Path, given: argparse.Namespace) -> Iterator[str]:
         for bits in ("w8a8", "w4a4"):
             for whose in _WHOSE:
                 found = pair(python, label, whose, bits)
-                cells.append(found.get("ratio") or re.sub(r"[|\n]", " ", found["failed"])[:90])
+                cells.append(found.get("ratio") or re.sub(r"[|\n]", " ", found["failed"])[:170])
                 plain += [found["plain"]] if "plain" in found else []
         yield f"| {label} | {1e3 * min(plain):.1f} | {' | '.join(cells)} |"
 
@@ -80,7 +80,7 @@ def accuracies(python: Path, given: argparse.Namespace) -> Iterator[str]:
     for row, several in rows.items():
         failed = [one["accuracy"] for one in several if isinstance(one["accuracy"], str)]
         if failed:
-            yield f"| {row} | {re.sub(r'[|]', ' ', failed[0])[:120]} | |"
+            yield f"| {row} | {re.sub(r'[|]', ' ', failed[0])[:170]} | |"
             continue
         own = rows["effjax, w4a4"]
         gain = "" if several is own else Estimate.paired(several, own, "accuracy").percent("+")
