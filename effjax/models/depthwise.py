@@ -8,6 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+#: Zeros before and after the rows, and the columns.
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
 _BLOCK = 8  # pixels summed in one step of the kernel's gradient: more compile longer and run no faster
 
 
@@ -39,69 +42,92 @@ class DepthwiseConv(nn.Module):
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         kernel = self.param("kernel", init, (self.kernel_size, self.kernel_size, 1, x.shape[-1]), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        return jax.lax.platform_dependent(
-            x,
-            kernel,
-            cpu=lambda x, kernel: shifted_products(x, kernel, self.stride),
-            default=lambda x, kernel: grouped(x, kernel, self.stride),
-        )
+        return depthwise_conv(x, kernel, self.stride, same_pads(x, self.kernel_size, self.stride))
 
 
-def grouped(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def same_pads(x: jax.Array, size: int, stride: int) -> Pads:
+    """The zeros before and after each axis of images ``[B, H, W, C]`` that "SAME" padding adds."""
+    down, right = jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), "SAME")
+    return (down[0], down[1]), (right[0], right[1])
+
+
+def depthwise_conv(
+    x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, precision: jax.lax.Precision | None = None
+) -> jax.Array:
+    """Each channel with its own filter, in the way that suits the platform.
+
+    Args:
+      x: ``[B, H, W, C]``.
+      kernel: ``[k, k, 1, C]``.
+      stride: of both axes.
+      pads: zeros before and after the rows, and the columns.
+      precision: of the products, where they are a convolution.
+    """
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: shifted_products(x, kernel, stride, pads),
+        default=lambda x, kernel: grouped(x, kernel, stride, pads, precision),
+    )
+
+
+def grouped(
+    x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, precision: jax.lax.Precision | None = None
+) -> jax.Array:
     """XLA's convolution with a group a channel; ``x [B, H, W, C]``, ``kernel [k, k, 1, C]``."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        "SAME",
+        pads,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1],
+        precision=precision,
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def shifted_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def shifted_products(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
     """The same as a sum over the k² taps of the filter: the image, shifted, times the tap's weight.
 
     Its derivatives are written out: those that JAX would derive take XLA on CPU 20 times as long as the forward pass.
     """
-    size = kernel.shape[0]
-    rows, columns = (-(-side // stride) for side in x.shape[1:3])
-    padded, total = _pad(x, size, stride), 0.0
+    size, padded, total = kernel.shape[0], _pad(x, pads), 0.0
+    rows, columns = ((side - size) // stride + 1 for side in padded.shape[1:3])
     for i, j in itertools.product(range(size), repeat=2):
         shifted = padded[:, _taps(i, rows, stride), _taps(j, columns, stride)]
         total = total + shifted * kernel[i, j, 0]
     return cast(jax.Array, total)
 
 
-def _forward(x, kernel, stride):
-    return shifted_products(x, kernel, stride), (x, kernel)
+def _forward(x, kernel, stride, pads):
+    return shifted_products(x, kernel, stride, pads), (x, kernel)
 
 
-def _backward(stride, saved, gradient):
+def _backward(stride, pads, saved, gradient):
     x, kernel = saved
-    return _image_gradient(x, kernel, gradient, stride), _kernel_gradient(x, kernel, gradient, stride)
+    return _image_gradient(x, kernel, gradient, stride, pads), _kernel_gradient(x, kernel, gradient, stride, pads)
 
 
 shifted_products.defvjp(_forward, _backward)
 
 
-def _image_gradient(x, kernel, gradient, stride):
+def _image_gradient(x, kernel, gradient, stride, pads):
     """The filter, turned around, over the gradient with zeros put where the stride has left pixels out."""
     size = kernel.shape[0]
-    pads = [
+    around = [
         (size - 1 - low, side + low - ((out - 1) * stride + 1), stride - 1)
-        for (low, _), side, out in zip(_pads(x, size, stride), x.shape[1:3], gradient.shape[1:3], strict=True)
+        for (low, _), side, out in zip(pads, x.shape[1:3], gradient.shape[1:3], strict=True)
     ]
     zero = jnp.zeros((), gradient.dtype)
-    spread = jax.lax.pad(gradient, zero, [(0, 0, 0), *pads, (0, 0, 0)])
+    spread = jax.lax.pad(gradient, zero, [(0, 0, 0), *around, (0, 0, 0)])
     total, (height, width) = 0.0, x.shape[1:3]
     for i, j in itertools.product(range(size), repeat=2):
         total = total + spread[:, i : i + height, j : j + width] * kernel[size - 1 - i, size - 1 - j, 0]
     return cast(jax.Array, total)
 
 
-def _kernel_gradient(x, kernel, gradient, stride):
+def _kernel_gradient(x, kernel, gradient, stride, pads):
     """For each tap the sum of the shifted image times the gradient, a few pixels at a time.
 
     A loop over small blocks whose every operation is elementwise over the channels: what is summed stays in the cache.
@@ -112,7 +138,7 @@ def _kernel_gradient(x, kernel, gradient, stride):
     down, right = -(-rows // height), -(-columns // width)
     # Blocks that reach beyond the edge meet zeros.
     gradient = jnp.pad(gradient, ((0, 0), (0, down * height - rows), (0, right * width - columns), (0, 0)))
-    padded = _pad(x, size, stride)
+    padded = _pad(x, pads)
     reach = [(count - 1) * stride + size for count in (down * height, right * width)]
     more = [(0, max(wanted - side, 0)) for wanted, side in zip(reach, padded.shape[1:3], strict=True)]
     padded = jnp.pad(padded, ((0, 0), *more, (0, 0)))
@@ -134,12 +160,8 @@ def _kernel_gradient(x, kernel, gradient, stride):
     return sums.reshape(kernel.shape).astype(kernel.dtype)
 
 
-def _pads(x, size, stride):
-    return jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), "SAME")
-
-
-def _pad(x, size, stride):
-    return jnp.pad(x, ((0, 0), *_pads(x, size, stride), (0, 0)))
+def _pad(x, pads):
+    return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
 def _taps(start, count, stride):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from effjax import models
-from effjax.models.depthwise import DepthwiseConv, grouped, shifted_products
+from effjax.models.depthwise import DepthwiseConv, grouped, same_pads, shifted_products
 from effjax.models.efficientnet_lite import EfficientNetLite, round_channels
 
 # What runs once is not worth optimising.
@@ -58,12 +58,17 @@ def test_taps_lie_where_the_blocks_are():
     assert models.options("efficientnet_lite2")["dropout"] == 0.3
 
 
-def numpy_depthwise(x, kernel, stride):
+def numpy_same(x, size, stride):
     """By the definition of "SAME": ⌈n/stride⌉ outputs, the odd pixel of padding at the end."""
-    size, (height, width) = len(kernel), x.shape[1:3]
-    out = [-(-n // stride) for n in (height, width)]
-    pads = [max((o - 1) * stride + size - n, 0) for o, n in zip(out, (height, width), strict=True)]
-    padded = np.pad(x, ((0, 0), *((p // 2, p - p // 2) for p in pads), (0, 0)))
+    sides = x.shape[1:3]
+    pads = [max((-(-n // stride) - 1) * stride + size - n, 0) for n in sides]
+    return tuple((p // 2, p - p // 2) for p in pads)
+
+
+def numpy_depthwise(x, kernel, stride, pads):
+    size = len(kernel)
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)))
+    out = [(side - size) // stride + 1 for side in padded.shape[1:3]]
     result = np.zeros((len(x), *out, x.shape[-1]))
     for i, j in np.ndindex(*out):
         window = padded[:, i * stride : i * stride + size, j * stride : j * stride + size]
@@ -72,17 +77,20 @@ def numpy_depthwise(x, kernel, stride):
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-@pytest.mark.parametrize("size", [(9, 19), (1, 2)])
-def test_both_forms_of_the_depthwise_convolution(kernel, stride, size):
+@pytest.mark.parametrize(("size", "pads"), [((9, 19), None), ((1, 2), None), ((9, 12), ((0, 3), (2, 0)))])
+def test_both_forms_of_the_depthwise_convolution(kernel, stride, size, pads):
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, *size, 3)), rng.standard_normal((kernel, kernel, 1, 3))
-    expected = numpy_depthwise(x, w, stride)
+    if pads is None:
+        pads = numpy_same(x, kernel, stride)
+        assert pads == same_pads(x, kernel, stride)
+    expected = numpy_depthwise(x, w, stride, pads)
     x, w = jnp.float32(x), jnp.float32(w)
     weights = jnp.float32(rng.standard_normal(expected.shape))
     gradients = []
     for form in (shifted_products, grouped):
-        np.testing.assert_allclose(form(x, w, stride), expected, atol=1e-5)
-        gradients.append(jax.grad(lambda x, w, form=form: (form(x, w, stride) * weights).sum(), (0, 1))(x, w))
+        np.testing.assert_allclose(form(x, w, stride, pads), expected, atol=1e-5)
+        gradients.append(jax.grad(lambda x, w, form=form: (form(x, w, stride, pads) * weights).sum(), (0, 1))(x, w))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *gradients)
 
 
@@ -93,6 +101,18 @@ def test_each_backend_gets_its_form():
     traced = jax.jit(module.apply).trace(variables, images)
     assert "stablehlo.convolution" not in traced.lower(lowering_platforms=("cpu",)).as_text()
     assert "stablehlo.convolution" in traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_so_does_what_is_deployed():
+    """In floats and in few bits: each layer of channels by themselves is the fast form on CPU."""
+    module = small()
+    shape, images = (32, 32, 3), jnp.ones((1, 32, 32, 3))
+    variables = models.init(module, jax.random.key(0), shape)
+    graph = models.deploy(module, variables, shape)
+    text = jax.jit(graph.apply).trace(graph.fold(variables), images).lower(lowering_platforms=("cpu",)).as_text()
+    convolutions = [line for line in text.splitlines() if "stablehlo.convolution" in line]
+    assert convolutions
+    assert all("feature_group_count = 1 " in line for line in convolutions)
 
 
 def small(**options):
