@@ -210,8 +210,16 @@ class TfdsSource:
         if name not in self._numeric or self._numeric[name].spec.is_ragged:
             raise no_column(self, name)
         if name not in self._columns:
-            spec, values = self._numeric[name].spec, [self._value(name, self._record(row), row) for row in self.ids()]
-            self._columns[name] = np.array(values, spec.dtype).reshape(len(self), *spec.shape)
+            # A record takes far longer to read than to look at: those that cannot fail are taken along.
+            alongside = (other for other, f in self._numeric.items() if f.spec.padding is None and not f.spec.is_ragged)
+            values: dict[str, list[np.ndarray]] = {one: [] for one in (name, *alongside) if one not in self._columns}
+            for row in self.ids():
+                record = self._record(row)
+                for one, column in values.items():
+                    column.append(self._value(one, record, row))
+            for one, column in values.items():
+                spec = self._numeric[one].spec
+                self._columns[one] = np.array(column, spec.dtype).reshape(len(self), *spec.shape)
         return self._columns[name].copy()
 
     def _value(self, name: str, record: Mapping[str, Any], row: int) -> np.ndarray:
