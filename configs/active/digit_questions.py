@@ -10,6 +10,8 @@ unlearnable (10, 25 or 50 %, by the map of all labels, which only a simulation h
 extended to the rest), each beside random from the very same pool. The first round, before which nothing is left out,
 is the same for all. Then an annotator who answers "cannot be answered" where that is so: the network learns it as one
 more answer, and what it expects to be so answered counts for less.
+Cost: about 90 CPU seconds a loop (its five seeds train in one program, 30 trainings of a thousand steps), EPIG's 150
+more: some 50 minutes as two processes of one CPU core each (share the loops out: --only=everything,random,…).
 Variants: ``unlearnable_0``, ``unlearnable_15``, ``unlearnable_45``: other shares of unlearnable questions (each a
 dataset of its own), and of the loops random, entropy and BALD, with and without half of the pool; ``tiny``: no result.
 """

@@ -4,7 +4,7 @@ import difflib
 import functools
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -210,16 +210,25 @@ class TfdsSource:
         if name not in self._numeric or self._numeric[name].spec.is_ragged:
             raise no_column(self, name)
         if name not in self._columns:
-            spec, read = self._numeric[name].spec, self._reader_of(self._numeric[name].path[0])
-            values = [self._value(name, self._record(row, read), row) for row in self.ids()]
-            self._columns[name] = np.array(values, spec.dtype).reshape(len(self), *spec.shape)
+            # A record takes far longer to read than to look at: those that cannot fail are taken along.
+            alongside = (other for other, f in self._numeric.items() if f.spec.padding is None and not f.spec.is_ragged)
+            values: dict[str, list[np.ndarray]] = {one: [] for one in (name, *alongside) if one not in self._columns}
+            read = self._reader_of(self._numeric[one].path[0] for one in values)
+            for row in self.ids():
+                record = self._record(row, read)
+                for one, column in values.items():
+                    column.append(self._value(one, record, row))
+            for one, column in values.items():
+                spec = self._numeric[one].spec
+                self._columns[one] = np.array(column, spec.dtype).reshape(len(self), *spec.shape)
         return self._columns[name].copy()
 
-    def _reader_of(self, top: str) -> Callable[[bytes], Any]:
-        """What takes one feature, or group, out of a record, and leaves the rest unread."""
+    def _reader_of(self, tops: Iterable[str]) -> Callable[[bytes], Any]:
+        """What takes some features, or groups, out of a record, and leaves the rest unread."""
         import tensorflow_datasets as tfds
 
-        return tfds.features.FeaturesDict({top: self._builder.info.features[top]}).deserialize_example_np
+        features = {top: self._builder.info.features[top] for top in tops}
+        return tfds.features.FeaturesDict(features).deserialize_example_np
 
     def _value(self, name: str, record: Mapping[str, Any], row: int) -> np.ndarray:
         """Raises ``UserError`` if the example has more entries than fit."""

@@ -5,10 +5,11 @@ from typing import Any
 
 _CLASSES = {
     "digits": "digits:Digits",
-    "digit_questions": "digit_questions:DigitQuestions",
     "solar_cells": "solar_cells:SolarCells",
     "shapes_basic": "shapes:ShapesBasic",
     "shapes_geom": "shapes:ShapesGeom",
+    "digit_questions": "digit_questions:DigitQuestions",
+    "easy_vqa": "easy_vqa:EasyVqa",
 }
 
 NAMES = tuple(_CLASSES)
