@@ -120,7 +120,9 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         text += [f"## {title}", _SAID[name].format(epochs=given.epochs, seeds=given.seeds), "\n".join(lines)]
-    text.append(f"- command: `{facts['command']}`\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}")
+    text.append(
+        f"- command: `python -m benchmarks.compress_qwix`\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}"
+    )
     given.results.write_text("\n\n".join(text) + "\n")
 
 
