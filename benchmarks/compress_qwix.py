@@ -120,9 +120,8 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         text += [f"## {title}", _SAID[name].format(epochs=given.epochs, seeds=given.seeds), "\n".join(lines)]
-    text.append(
-        f"- command: `python -m benchmarks.compress_qwix`\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}"
-    )
+    text.append("- command: `python -m benchmarks.compress_qwix`")
+    text[-1] += f"\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}"
     given.results.write_text("\n\n".join(text) + "\n")
 
 
