@@ -17,8 +17,8 @@ def test_every_config_with_a_tiny_variant_is_run():
         if re.search(r"variant ``tiny``", path.read_text(), re.IGNORECASE)
         or "check_variant(variant, " in path.read_text()
     }
-    variants.remove("curriculum/efficienttrain_imagenet:tiny")  # needs ImageNet
-    assert len(variants) == 23
+    variants -= {"curriculum/efficienttrain_imagenet:tiny", "active/vqa2:tiny"}  # need data that is not here
+    assert len(variants) == 24
     assert variants | set(FULL) <= set(experiments(REPOSITORY))
 
 
