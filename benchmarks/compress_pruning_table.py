@@ -50,7 +50,8 @@ def write(path: Path, found: Mapping[str, list[dict]], padded: str, given: argpa
         f"The same weights give there the logits that they give here, to {max(one['difference'] for one in every):.0e}."
         f" A ResNet-20 with parameter-free shortcuts (option A): {padded}."
     )
-    text.append(f"- command: `python -m benchmarks.compress_pruning`\n- hardware: {facts['hardware']}")
+    done = " ".join(str(len(seeds)) for seeds in found.values())
+    text.append(f"- command: `python -m benchmarks.compress_pruning --seeds {done}`\n- hardware: {facts['hardware']}")
     path.write_text("\n\n".join(text) + f"\n- {facts['versions']}; {every[0]['versions']}\n")
 
 

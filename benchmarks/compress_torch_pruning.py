@@ -18,6 +18,8 @@ import torch_pruning  # pyright: ignore[reportMissingImports]
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.torch_models import Block
+
 _NAMES = {  # the last part of a path, and of a name here; of a kernel, its axes here
     "kernel": "weight",
     "scale": "weight",
@@ -27,31 +29,6 @@ _NAMES = {  # the last part of a path, and of a name here; of a kernel, its axes
 }
 _AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 _BATCH = 250  # images at once where nothing is learnt
-
-
-class Block(nn.Module):
-    """Two 3×3 convolutions, and a shortcut: the paper's option B where the shape changes, or its option A."""
-
-    def __init__(self, inputs: int, channels: int, stride: int, shortcut: str):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.stride, self.pad = stride, (channels - inputs) // 2
-        self.projects = bool(self.pad) and shortcut == "projection"
-        if self.projects:
-            self.shortcut_conv = nn.Conv2d(inputs, channels, 1, stride, bias=False)
-            self.shortcut_norm = nn.BatchNorm2d(channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        if self.projects:
-            x = self.shortcut_norm(self.shortcut_conv(x))
-        elif self.pad:
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.pad, self.pad))
-        return F.relu(x + y)
 
 
 class ResNet(nn.Module):

@@ -32,20 +32,27 @@ def scnn() -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions and a shortcut that drops pixels and pads channels with zeros."""
+    """Two 3×3 convolutions, and a shortcut: where the shape changes, it drops pixels and pads channels with zeros (the
+    paper's option A, "pad"), or is a convolution (B, "projection")."""
 
-    def __init__(self, inputs: int, channels: int, stride: int):
+    def __init__(self, inputs: int, channels: int, stride: int, shortcut: str = "pad"):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
         self.stride, self.pad = stride, (channels - inputs) // 2
+        self.projects = bool(self.pad) and shortcut == "projection"
+        if self.projects:
+            self.shortcut_conv = nn.Conv2d(inputs, channels, 1, stride, bias=False)
+            self.shortcut_norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
-        if self.pad:
+        if self.projects:
+            x = self.shortcut_norm(self.shortcut_conv(x))
+        elif self.pad:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.pad, self.pad))
         return F.relu(x + y)
 

@@ -70,12 +70,6 @@ class PatchGrid(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps images ``[B, H, W, C]`` to features ``[B, h, w, widths[-1]]``."""
-        height, width = images.shape[1:3]
-        if height % self.patch or width % self.patch:
-            raise UserError(
-                f"images of {height}×{width} pixels do not divide into patches of {self.patch}; allowed: multiples of "
-                f"{self.patch}"
-            )
         x = cut_into_patches(images.astype(self.dtype), self.patch)
         for i, units in enumerate(self.widths, start=1):
             dense = nn.Dense(units, dtype=self.dtype, kernel_init=nn.initializers.he_normal(), name=f"dense{i}")

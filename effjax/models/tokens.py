@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from effjax.errors import UserError
 from effjax.models.layers import Dropout
 
 token_init = nn.initializers.truncated_normal(0.02)  # of what is added to tokens, and of classifiers
@@ -16,8 +17,16 @@ def cut_into_patches(x: jax.Array, patch: int) -> jax.Array:
     """Turns patches into pixels of ``patch² · C`` channels, row by row: ``[B, H/patch, W/patch, patch² · C]``.
 
     With a dense layer it is the convolution of stride ``patch``, and on CPU a loop over steps stays fast with it.
+
+    Raises:
+      UserError: if the sides are no multiples of the patch.
     """
     batch, height, width, channels = x.shape
+    if height % patch or width % patch:
+        raise UserError(
+            f"images of {height}×{width} pixels do not divide into patches of {patch}; allowed: multiples of {patch}. "
+            "Resize the images, or set the model's option patch"
+        )
     height, width = height // patch, width // patch
     x = x.reshape(batch, height, patch, width, patch, channels).swapaxes(2, 3)
     return x.reshape(batch, height, width, patch * patch * channels)

@@ -78,12 +78,6 @@ class Vit(nn.Module):
 
     def _patches(self, images: jax.Array) -> jax.Array:
         """Cuts images into patches, embeds these and adds their positions: ``[B, h, w, dim]``."""
-        height, width = images.shape[1:3]
-        if height % self.patch or width % self.patch:
-            raise UserError(
-                f"images of {height}×{width} pixels do not divide into patches of {self.patch}; "
-                f"allowed: multiples of {self.patch}. Resize the images, or set the option patch of the model vit"
-            )
         x = cut_into_patches(images.astype(self.dtype), self.patch)
         x = nn.Dense(self.dim, dtype=self.dtype, name="embed")(x)
         return x + self.param("position_table", token_init, x.shape[1:]).astype(self.dtype)

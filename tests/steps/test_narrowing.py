@@ -110,17 +110,22 @@ def test_step_by_step_and_the_whole_way():
         narrowed(state, module, 1.0, optimizer)
 
 
+def most_important(params, groups, multiple_of):
+    """Half of the channels of each group."""
+    counts = pruning.channel_counts(groups, 0.5, multiple_of=multiple_of)
+    return [
+        pruning.most_important(pruning.channel_importance(params, group), count)
+        for group, count in zip(groups, counts, strict=True)
+    ]
+
+
 def test_it_answers_as_the_whole_network_with_these_channels_zero():
     optimizer = make_optimizer("sgd", 0.1)
     state = state_of(WIDE, optimizer)
     found, module = narrowed(state, WIDE, (0.5, "l2", 4), optimizer)
     groups = groups_of(WIDE, SHAPE)
-    counts = pruning.channel_counts(groups, 0.5, multiple_of=4)
     params = state.params["student"]
-    kept = [
-        pruning.most_important(pruning.channel_importance(params, group), count)
-        for group, count in zip(groups, counts, strict=True)
-    ]
+    kept = most_important(params, groups, 4)
     masked = {
         "params": pruning.mask_channels(params, groups, kept),
         "batch_stats": pruning.mask_channels(state.model_state["batch_stats"], groups, kept),
@@ -183,12 +188,8 @@ def test_what_a_term_learns_follows_the_channels(student, teacher, term):
     found = narrow_state(before, shapes, student, channels, SHAPE, {"hint": term})
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
     groups = groups_of(student, SHAPE)
-    counts = pruning.channel_counts(groups, 0.5, multiple_of=2)
     own = before.params["student"]
-    kept = [
-        pruning.most_important(pruning.channel_importance(own, group), count)
-        for group, count in zip(groups, counts, strict=True)
-    ]
+    kept = most_important(own, groups, 2)
     masked = {**before.params, "student": pruning.mask_channels(own, groups, kept)}
     _, narrow = hinted(module, term, teacher)
     expected = loss_of(objective, masked, before.model_state, before.frozen)
