@@ -12,16 +12,18 @@ from matplotlib.ticker import MaxNLocator
 
 from effjax.reports.figures import grid, png, wrapped
 
+_MOST_CLASSES = 100  # rows of a map: a vocabulary has thousands
 _MOST_NUMBERS = 160  # cells of a panel that numbers can be read in
 
 
 def queried_classes(counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> bytes:
-    """Draws a heat map a run: how many labels of each class came in each round.
+    """Draws a heat map a run: how many labels of each class came in each round; of many classes, of the most frequent.
 
     Args:
       counts: by run ``[R, K]``, rounds and classes; not all of as many rounds.
       class_names: in the order of the labels.
     """
+    counts, class_names = _most_frequent(counts, class_names)
     columns = min(3, len(counts))
     height = max(1.8, 0.21 * len(class_names) + 0.7)
     figure, axes = grid(len(counts), columns, 12.0 / 3, height, sharey=True)
@@ -38,6 +40,19 @@ def queried_classes(counts: Mapping[str, np.ndarray], class_names: Sequence[str]
         axis.tick_params(axis="x", labelsize="x-small")
     figure.supxlabel("round", size="small")
     return png(figure)
+
+
+def _most_frequent(
+    counts: Mapping[str, np.ndarray], class_names: Sequence[str]
+) -> tuple[Mapping[str, np.ndarray], Sequence[str]]:
+    """The classes that most labels of all runs are of, in their order, and all others as one."""
+    if len(class_names) <= _MOST_CLASSES:
+        return counts, class_names
+    totals = np.sum([found.sum(0) for found in counts.values()], axis=0)
+    shown = np.sort(np.argsort(-totals, kind="stable")[: _MOST_CLASSES - 1])
+    others = np.setdiff1d(np.arange(len(class_names)), shown)
+    cut = {label: np.column_stack([one[:, shown], one[:, others].sum(1)]) for label, one in counts.items()}
+    return cut, [*(class_names[int(class_)] for class_ in shown), f"{len(others):,} others"]
 
 
 def dataset_maps(maps: Mapping[str, Mapping[str, Any]]) -> bytes:

@@ -121,3 +121,17 @@ def test_queries_that_cannot_be_are_refused(query, message, tmp_path, data_dir):
     config.runs.other.query = schema.query(**query)
     with pytest.raises(UserError, match=message):
         active.main(config.to_dict(), tmp_path)
+
+
+def test_a_network_that_knows_too_few_words_is_refused(tmp_path, data_dir):
+    from configs.active import digit_questions
+
+    config = digit_questions.get_config("tiny")
+    config.data.dir = str(data_dir)
+    prepare(config.data.name, data_dir)
+    config.runs = {"random": config.runs.random}
+    config.table, config.claims = (), ()
+    config.runs.random.model.words = 62
+    message = r"random\.model\.words=62: the questions of .* have 63 words; allowed: 63 or more"
+    with pytest.raises(UserError, match=message):
+        active.main(config.to_dict(), tmp_path)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from effjax.reports import active, active_plots
-from effjax.reports.active_maps import dataset_maps, queried_classes
+from effjax.reports.active_maps import _most_frequent, dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.pages import Page, thumbnail
 from effjax.reports.tables import Table
@@ -78,6 +78,17 @@ def test_maps_are_drawn():
     assert drawn(dataset_maps({"a": {**one, "removed": np.arange(20) < 3}, "b": {**one, "removed": []}})).std() > 5
     counts = {"a": rng.integers(0, 9, (3, 2)).astype(float), "b": rng.integers(0, 9, (1, 2)).astype(float)}
     assert drawn(queried_classes(counts, ("cat", "dog"))).std() > 5
+
+
+def test_of_thousands_of_classes_those_are_drawn_that_were_asked_for():
+    counts = np.zeros((2, 3000), np.int64)
+    counts[:, 2999], counts[0, 7] = 5, 1
+    names = [f"answer {number}" for number in range(3000)]
+    found, shown = _most_frequent({"run": counts}, names)
+    assert (len(shown), shown[7], shown[-2], shown[-1]) == (100, "answer 7", "answer 2999", "2,901 others")
+    np.testing.assert_array_equal(found["run"].sum(1), counts.sum(1))
+    np.testing.assert_array_equal(found["run"][:, -2], [5, 5])
+    assert drawn(queried_classes({"run": counts}, names)).shape[0] < 6000
 
 
 def test_thumbnails_become_smaller_but_never_larger():

@@ -20,7 +20,7 @@ from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.drawing import Drawing, together, together_shapes
 from effjax.recipes.build.evaluation import make_evaluator, predictor
-from effjax.recipes.build.networks import make_model
+from effjax.recipes.build.networks import check_words, make_model
 from effjax.recipes.build.planning import (
     lengths,
     make_pace,
@@ -125,6 +125,7 @@ def assemble(
         raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
+    check_words(f"{key}.model", model, datasets.info)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
     pace = make_pace(config["pacing"], total)
     feed = datasets.feed(

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from effjax import models
 from effjax.curricula import stages
+from effjax.data.base import DatasetInfo
+from effjax.errors import UserError
 from effjax.recipes.schema.keys import take
 from effjax.steps import Network, Objective, Term
 from effjax.steps.settings import apply_settings, find_setting
@@ -25,6 +27,24 @@ def make_model(
     if task.head is not None:
         options["head"] = task.head()
     return models.create(config["name"], num_classes, **options)
+
+
+def check_words(key: str, model: nn.Module, info: DatasetInfo) -> None:
+    """Refuses a model that knows fewer words than a dataset's questions have: it would read others for them.
+
+    Args:
+      key: of the model in the config.
+      model: as :func:`make_model` makes it.
+      info: of the dataset.
+
+    Raises:
+      UserError: saying how many there are.
+    """
+    known, there = getattr(model, "words", None), len(info.names.get("question", ()))
+    if known is not None and known < there:
+        raise UserError(
+            f"{key}.words={known}: the questions of {info.name} have {there:,} words; allowed: {there:,} or more"
+        )
 
 
 def network_in(model: nn.Module, stage: Mapping[str, Any]) -> Network:
