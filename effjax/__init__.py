@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from effjax import (
         analysis,
+        boxes,
         curricula,
         images,
         losses,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "analysis",
+    "boxes",
     "curricula",
     "images",
     "losses",

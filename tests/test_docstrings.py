@@ -10,7 +10,18 @@ import pytest
 
 import effjax
 
-PURE = ("analysis", "curricula", "images", "losses", "metrics", "pruning", "quantization", "selection", "uncertainty")
+PURE = (
+    "analysis",
+    "boxes",
+    "curricula",
+    "images",
+    "losses",
+    "metrics",
+    "pruning",
+    "quantization",
+    "selection",
+    "uncertainty",
+)
 MODULES = [
     f"effjax.{package}.{module.name}"
     for package in PURE

@@ -6,6 +6,7 @@ take ``axis_name=``: the batch that lies along this mapped axis is compared as a
 """
 
 from effjax.losses.attention import attention_transfer
+from effjax.losses.boxes import generalized_iou_loss, quality_focal
 from effjax.losses.classification import cross_entropy
 from effjax.losses.contrastive import contrastive
 from effjax.losses.correlation import dist
@@ -24,8 +25,10 @@ __all__ = [
     "decoupled_kl",
     "dist",
     "ensemble_logits",
+    "generalized_iou_loss",
     "hint_mse",
     "logit_mse",
+    "quality_focal",
     "relational_angle",
     "relational_distance",
     "self_paced_weights",
