@@ -10,6 +10,7 @@ _CLASSES = {
     "shapes_geom": "shapes:ShapesGeom",
     "digit_questions": "digit_questions:DigitQuestions",
     "easy_vqa": "easy_vqa:EasyVqa",
+    "digit_canvases": "digit_canvases:DigitCanvases",
 }
 
 NAMES = tuple(_CLASSES)
