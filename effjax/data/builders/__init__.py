@@ -11,6 +11,7 @@ _CLASSES = {
     "digit_questions": "digit_questions:DigitQuestions",
     "easy_vqa": "easy_vqa:EasyVqa",
     "digit_canvases": "digit_canvases:DigitCanvases",
+    "nuclei": "nuclei:Nuclei",
 }
 
 NAMES = tuple(_CLASSES)
