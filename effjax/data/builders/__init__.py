@@ -12,6 +12,7 @@ _CLASSES = {
     "easy_vqa": "easy_vqa:EasyVqa",
     "digit_canvases": "digit_canvases:DigitCanvases",
     "nuclei": "nuclei:Nuclei",
+    "solar_modules": "solar_modules:SolarModules",
 }
 
 NAMES = tuple(_CLASSES)
