@@ -39,7 +39,10 @@ class StoredFeature(NamedTuple):
         if self.is_mask:
             value = np.ones(len(value), bool)
         value = np.asarray(value, self.spec.dtype)
-        return value if self.spec.padding is None else self.spec.padded(value)
+        if self.spec.padding is None:
+            return value
+        # Of a group without entries TFDS says no more than that: boxes come as [0], not as [0, 4].
+        return self.spec.padded(value if len(value) else value.reshape(0, *self.spec.shape[1:]))
 
 
 def stored_features(features: Mapping[str, Any], padded: Mapping[str, int], name: str) -> dict[str, StoredFeature]:

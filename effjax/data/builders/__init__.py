@@ -10,6 +10,9 @@ _CLASSES = {
     "shapes_geom": "shapes:ShapesGeom",
     "digit_questions": "digit_questions:DigitQuestions",
     "easy_vqa": "easy_vqa:EasyVqa",
+    "digit_canvases": "digit_canvases:DigitCanvases",
+    "nuclei": "nuclei:Nuclei",
+    "solar_modules": "solar_modules:SolarModules",
 }
 
 NAMES = tuple(_CLASSES)
