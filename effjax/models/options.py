@@ -1,5 +1,6 @@
 """Checks of the models' options: a wrong one is refused when the model is made, not while it is traced."""
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,6 +66,13 @@ def _dropout(name: str, value: Any, default: Any) -> Any:
     return _that(lambda r: len(r) == len(default), allowed)(name, rates, default)
 
 
+def _strides(name: str, value: Any, default: Any) -> Any:
+    allowed = "whole numbers, each twice the one before, such as (8, 16, 32)"
+    strides = _tuple_of(_is_size, allowed)(name, value, default)
+    doubled = all(coarse == 2 * fine for fine, coarse in itertools.pairwise(strides))
+    return _that(lambda _: bool(strides) and doubled, allowed)(name, strides, default)
+
+
 def _dtype(name: str, value: Any, default: Any) -> Any:
     known = value if isinstance(value, str) else getattr(value, "name", getattr(value, "__name__", value))
     return getattr(jnp, _one_of(DTYPES)(name, known, default))
@@ -105,6 +113,8 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "backbone": _that(lambda v: isinstance(v, str), "the name of a model"),
     "blocks": _that(_is_size, _SIZE),
     "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),
+    "channels": _that(_is_size, _SIZE),
+    "convs": _that(_is_size, _SIZE),
     "dim": _that(_is_size, _SIZE),
     "drop_path": _dropout,
     "dropout": _dropout,
@@ -118,6 +128,7 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "shortcut": _one_of(SHORTCUTS),
     "stem": _one_of(STEMS),
     "stride": _that(_is_size, _SIZE),
+    "strides": _strides,
     "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),
     "width": _that(_is_positive, _FACTOR),
     "words": _that(_is_size, _SIZE),

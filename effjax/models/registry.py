@@ -10,6 +10,7 @@ import flax.linen as nn
 from effjax.errors import UserError, check_known, nearest, shown
 from effjax.models.densenet import DenseNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
+from effjax.models.fcos import Fcos
 from effjax.models.mlp import Mlp
 from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
@@ -23,10 +24,21 @@ _imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512))
 _deit = partial(Deit, patch=16, blocks=12, mlp_ratio=4.0)
 
 
+_SHARED = ("dtype", "axis_name")  # with what a model is built on, where that has them
+
+
 def _backbone(name: str, head: nn.Module, given: dict[str, Any]) -> nn.Module:
-    """A model that another is built on."""
-    known = {key: value for key, value in given.items() if key in options(name)}
-    return _MODELS[name](num_classes=1, head=head, name=given["name"], **known)
+    """A model that another is built on.
+
+    Raises:
+      UserError: if it has not an option that is meant for it; not every network has those of ``_SHARED``.
+    """
+    known = options(name)
+    for option in given:
+        if option not in ("name", *_SHARED):
+            check_known(option, known, f"model option {option!r}: the backbone {name!r} has none")
+    kept = {option: value for option, value in given.items() if option in known}
+    return _MODELS[name](num_classes=1, head=head, name=given["name"], **kept)
 
 
 # A line a model. What is bound here is what the name says; every other field of the module is an option.
@@ -51,6 +63,7 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "efficientnet_lite2": partial(LargeEfficientNetLite, width_factor=1.1, depth_factor=1.2),
     "efficientnet_lite3": partial(LargeEfficientNetLite, width_factor=1.2, depth_factor=1.4),
     "efficientnet_lite4": partial(LargeEfficientNetLite, width_factor=1.4, depth_factor=1.8),
+    "fcos": partial(Fcos, make_backbone=_backbone),
     "vqa_attention": partial(VqaAttention, make_backbone=_backbone),
 }
 NAMES: tuple[str, ...] = tuple(_MODELS)

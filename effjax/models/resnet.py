@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
-STEMS = ("cifar", "imagenet")
+STEMS = ("cifar", "halving", "imagenet")
 SHORTCUTS = ("pad", "projection")
 
 
@@ -25,7 +25,8 @@ class ResNet(nn.Module):
       channels: channels of each stage; the stem has those of the first.
       bottleneck: blocks of 1×1, 3×3 (it has the stride, as torchvision's "v1.5") and 1×1 convolutions, the
         last with four times the channels; else blocks of two 3×3 convolutions.
-      stem: "cifar", a 3×3 convolution; or "imagenet", 7×7 with stride 2 and 3×3 max-pooling with stride 2.
+      stem: "cifar", a 3×3 convolution; "halving", the same with stride 2; or "imagenet", 7×7 with stride 2 and 3×3
+        max-pooling with stride 2.
       shortcut: where a block changes the shape: "pad", the paper's option A, drops pixels and pads channels
         with zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
       width: multiplies all channels.
@@ -64,9 +65,10 @@ class ResNet(nn.Module):
             x = nn.relu(norm("stem_norm")(conv(channels[0], 7, 2, name="stem_conv")(x)))
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         else:
-            x = nn.relu(norm("stem_norm")(conv(channels[0], 3, name="stem_conv")(x)))
+            halving = 2 if self.stem == "halving" else 1
+            x = nn.relu(norm("stem_norm")(conv(channels[0], 3, halving, name="stem_conv")(x)))
         taps.keep("stem", x)
-        maps, reduced = {}, 4 if self.stem == "imagenet" else 1
+        maps, reduced = {}, {"cifar": 1, "halving": 2, "imagenet": 4}[self.stem]
         stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
             stride = 1 if i == 1 else 2

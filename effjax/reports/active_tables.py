@@ -12,7 +12,7 @@ Scores = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
 def scores(
-    summary: Mapping[str, Any], split: str, levels: Sequence[float], watch: str = "accuracy"
+    summary: Mapping[str, Any], split: str, levels: Sequence[float], watch: str = "accuracy", unit: str = "labels"
 ) -> dict[str, dict[str, Any]]:
     """What tables say of each seed of each run.
 
@@ -21,31 +21,32 @@ def scores(
       split: ``"test"`` or ``"validation"``: which values of the rounds are meant.
       levels: of what is watched.
       watch: the metric that runs are judged by, a share.
+      unit: what learning curves are over: ``"labels"``, ``"items"`` or ``"cost"``; stands for labels in what follows.
 
     Returns:
       By run ``seeds``, each with its ``seed``; ``labels``, ``watched`` and, of classes, ``ece``, ``ece_scaled`` and
       ``nll`` of its last round; ``area``, the mean of what is watched over the labels that all seeds of all runs cover
       (None if there are none); and ``needed``, by level the labels that it takes (None where it is not reached).
     """
-    covered = covered_labels(summary)
+    covered = covered_by(summary, unit)
     found: dict[str, dict[str, Any]] = {}
     for name, run in summary.items():
         seeds = []
         for seed in run["seeds"]:
             last = seed["rounds"][-1]
-            labels, accuracy = (column(seed["rounds"], key) for key in ("labels", f"{split}/{watch}"))
+            labels, accuracy = (column(seed["rounds"], key) for key in (unit, f"{split}/{watch}"))
             values: dict[str, Any] = {"watched": last[f"{split}/{watch}"]}
             values |= {key: last[f"{split}/{key}"] for key in _OF_CLASSES if f"{split}/{key}" in last}
             values["area"] = None if covered is None else area(labels, accuracy, *covered)
             values["needed"] = {level: labels_needed(labels, accuracy, level) for level in levels}
-            seeds.append({"seed": seed["seed"], "labels": last["labels"], **values})
+            seeds.append({"seed": seed["seed"], "labels": last[unit], **values})
         found[name] = {"seeds": seeds}
     return found
 
 
-def covered_labels(summary: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The numbers of labels that all seeds of all runs cover; None if there are none."""
-    return shared_range([seed["rounds"] for run in summary.values() for seed in run["seeds"]])
+def covered_by(summary: Mapping[str, Any], unit: str = "labels") -> tuple[float, float] | None:
+    """The numbers of labels, or of another unit, that all seeds of all runs cover; None if there are none."""
+    return shared_range([seed["rounds"] for run in summary.values() for seed in run["seeds"]], unit)
 
 
 def results(
@@ -56,6 +57,7 @@ def results(
     heading: str = "acc.",
     *,
     calibration: bool = True,
+    unit: str = "labels",
 ) -> Table:
     """One row a run: mean ± standard deviation over the seeds, differences ± half their 95 % interval.
 
@@ -66,10 +68,11 @@ def results(
       split: what is measured.
       heading: what is watched, in short.
       calibration: whether it is shown, where it was measured.
+      unit: what the table calls what learning curves are over.
     """
     every = [seed for run in found.values() for seed in run["seeds"]]
     calibrated = calibration and all(key in seed for seed in every for key in _OF_CLASSES)
-    headers = ("run", "labels", f"{split} {heading}", f"Δ {heading}", "area", "Δ area")
+    headers = ("run", unit, f"{split} {heading}", f"Δ {heading}", "area", "Δ area")
     headers += ("ECE", "ECE scaled", "NLL") if calibrated else ()
     rows = []
     for name, run in found.items():

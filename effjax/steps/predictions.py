@@ -33,16 +33,38 @@ class Items(NamedTuple):
 
 ItemsOf = Callable[[PyTree], Items]
 
+
+class Following(NamedTuple):
+    """How items are found again in an augmented image: they are moved as targets are, and looked for there.
+
+    Attributes:
+      targets: from the predictions of a plain batch to its items as targets, which the view moves, by feature.
+      found: from the predictions of an augmented batch, these targets where they are now, and the plain batch's items
+        ``[B, I, C]`` to what each is taken for there ``[B, I, C]`` and how well its place agrees ``[B, I]``, from 0 to
+        1; an item that has left the image is as it was, and agrees.
+    """
+
+    targets: Callable[[PyTree], Mapping[str, jax.Array]]
+    found: Callable[[PyTree, Mapping[str, jax.Array], jax.Array], tuple[jax.Array, jax.Array]]
+
 KINDS = ("single", "ensemble", "dropout", "augmentations")
 FEATURES = "penultimate"
 
 
 def make_predictions(
-    network: Network, items: ItemsOf, kind: str, *, passes: int = 25, platform: str = "cpu"
+    network: Network,
+    items: ItemsOf,
+    kind: str,
+    *,
+    passes: int = 25,
+    platform: str = "cpu",
+    following: Following | None = None,
 ) -> Predict:
     """Builds the pure function ``(variables, batch, seed=0) -> {"probs", "present", "features"}``.
 
-    ``probs`` is ``[M, B, I, C]``, by member, example and item; ``present`` ``[B, I]``; ``features`` ``[B, D]``.
+    ``probs`` is ``[M, B, I, C]``, by member, example and item; ``present`` ``[B, I]``; ``features`` ``[B, D]``. Where
+    items are followed through augmentations, the first member is the plain image, and ``agreement`` ``[M - 1, B, I]``
+    says how well the places of the others agree with it.
 
     The seed is of the passes' draws: what a pass draws for an example depends on (seed, pass, id) alone, not on the
     batch.
@@ -55,6 +77,8 @@ def make_predictions(
         many augmented versions of the image. Features are of the plain image, the mean over members.
       passes: M of ``"dropout"`` and ``"augmentations"``.
       platform: that it will run on: on CPU members with convolutions are laid out one after the other.
+      following: how items that have places are found again in augmented images; None: they are not looked for, an
+        example's I items are the same in all of its versions.
 
     Returns:
       The function.
@@ -107,7 +131,22 @@ def make_predictions(
         preds = jax.vmap(augmented)(jnp.arange(passes))
         return found(preds, one(variables, view.see(batch))[1])
 
-    return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": augmentations}[kind]
+    def followed(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
+        assert following is not None
+        plain, features = one(variables, view.see(batch))
+        own = items(jax.tree.map(lambda x: x[None], plain))
+        marked = {**batch, **following.targets(plain)}
+
+        def version(number: jax.Array) -> tuple[jax.Array, jax.Array]:
+            seen = view.see(marked, pass_keys(seed, number, batch["id"]))
+            return following.found(one(variables, seen)[0], seen, own.probs[0])
+
+        probs, agreement = jax.lax.map(version, jnp.arange(passes))
+        together = {"probs": jnp.concatenate([own.probs, probs]), "present": own.present, "agreement": agreement}
+        return {**together, "features": features}
+
+    several = augmentations if following is None else followed
+    return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": several}[kind]
 
 
 def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array | jax.ShapeDtypeStruct) -> None:

@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import feature_terms
+from effjax.steps import detection_terms, feature_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -116,6 +116,10 @@ TERMS: dict[str, Callable[..., Term]] = {
     "relational_angle": feature_terms.between_examples(losses.relational_angle),
     "similarity": feature_terms.between_examples(losses.similarity_preserving),
     "contrastive": feature_terms.contrastive,
+    "quality_focal": detection_terms.quality_focal,
+    "box_giou": detection_terms.box_giou,
+    "soft_detection": detection_terms.soft_detection,
+    "soft_boxes": detection_terms.soft_boxes,
 }
 
 

@@ -7,11 +7,12 @@ from effjax.tasks.answering import ANSWERING, STORED_ANSWERING
 from effjax.tasks.answers import AnswerFormat
 from effjax.tasks.base import Task
 from effjax.tasks.classification import CLASSIFICATION
+from effjax.tasks.detection import DETECTION
 
 __all__ = ["TASKS", "AnswerFormat", "Items", "Spec", "Task", "find_task"]
 
 #: By the name in ``config.task``.
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, ANSWERING, STORED_ANSWERING)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, ANSWERING, STORED_ANSWERING, DETECTION)}
 
 
 def find_task(name: str) -> Task:

@@ -51,6 +51,10 @@ class AnswerFormat(Protocol):
     def cost(self, answer: Any) -> float | None:
         """What an answer counts for in a budget, in seconds; None: as much as any, ``config.active.cost_per_label``."""
 
+    def items(self, answer: Any) -> int:
+        """How many things an answer says something of, such as boxes."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassAnswers:
@@ -89,3 +93,6 @@ class ClassAnswers:
 
     def cost(self, answer: int) -> None:
         return None
+
+    def items(self, answer: int) -> int:
+        return 1

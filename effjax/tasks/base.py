@@ -10,7 +10,7 @@ from effjax.images.targets import Kind
 from effjax.metrics import Metric
 from effjax.specs import Spec
 from effjax.steps.objective import Outcome
-from effjax.steps.predictions import Items
+from effjax.steps.predictions import Following, Items
 from effjax.tasks.answers import AnswerFormat
 from effjax.typing import PyTree
 
@@ -25,13 +25,18 @@ class Task:
       targets: the features that they learn, by name: type, padded shape, padding.
       metrics: what is measured of predictions, by name.
       watch: the metric that says which network is best; higher is better.
-      measure: from the predictions on a whole set and its targets, numpy, to what results and tables say of it.
+      measure: from what is kept of the predictions on a whole set, and its targets, numpy, to what results and tables say of it.
       items: from the predictions of M members, their axis first, to what uncertainty looks at.
+      following: how items are found again in augmented images, of a task whose items have places.
+      floor: from what is kept of the predictions on a whole set, and its targets, to how sure a network has to be of an
+        item for it to count, from 0 to 1; None where all count.
       answers: from the names of the dataset's classes to how answers are written, kept and learnt.
       label: what tables call the watched metric; "" calls it by its name.
+      counted: what an answer's items are called, where it may have several, such as boxes.
       columns: what tables show besides it: by metric, the heading.
       moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
       outcome: see :class:`effjax.steps.Objective`; None where there is nothing to record of an example.
+      kept: from predictions to what is kept of those of a whole set, which :attr:`measure` looks at; None: all.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
@@ -50,9 +55,13 @@ class Task:
     items: Callable[[PyTree], Items]
     answers: Callable[[tuple[str, ...]], AnswerFormat]
     label: str = ""
+    counted: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict)
     outcome: Outcome | None = None
+    following: Following | None = None
+    floor: Callable[[PyTree, Mapping[str, np.ndarray]], float] | None = None
+    kept: Callable[[PyTree], PyTree] | None = None
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
     curves: Mapping[str, str] = dataclasses.field(default_factory=dict)

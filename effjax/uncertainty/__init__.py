@@ -4,6 +4,8 @@ The M predictions are those of the members of an ensemble, of passes with dropou
 is ``[1, N, C]``.
 """
 
+from effjax.uncertainty.aggregates import AGGREGATES, aggregate
+from effjax.uncertainty.cald import cald
 from effjax.uncertainty.discounted import discounted
 from effjax.uncertainty.epig import epig
 from effjax.uncertainty.scores import (
@@ -16,8 +18,12 @@ from effjax.uncertainty.scores import (
 )
 
 __all__ = [
+    "AGGREGATES",
+    "OF_PLACES",
     "SCORES",
+    "aggregate",
     "bald",
+    "cald",
     "consistency",
     "discounted",
     "entropy",
@@ -36,3 +42,6 @@ SCORES = {
     "margin": margin,
     "variation_ratio": variation_ratio,
 }
+
+#: Those that look at where an item is found again in augmented images, too: ``(probs, agreement)``.
+OF_PLACES = {"cald": cald}

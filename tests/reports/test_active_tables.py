@@ -73,7 +73,7 @@ def test_without_a_control_nothing_is_compared():
 def test_unequal_rounds_are_compared_over_what_all_cover():
     summary = {"a": run([0.5, 0.7, 0.8]), "b": run([0.5, 0.7])}
     found = active_tables.scores(summary, "test", ())
-    assert active_tables.covered_labels(summary) == (10, 20)
+    assert active_tables.covered_by(summary) == (10, 20)
     assert found["a"]["seeds"][0]["area"] == found["b"]["seeds"][0]["area"]
 
 

@@ -31,7 +31,7 @@ def quarter(boxes):  # of the image, that the centre is in
 
 class BoxAnswers:
     specs, choices, hint = {"box": Spec(np.float32, (4,))}, (), "a box as [y0, x0, y1, x1], from 0 to 1"
-    parse, show, cost = staticmethod(json.loads), staticmethod(str), staticmethod(lambda answer: 7.0)
+    parse, show, cost, items = map(staticmethod, (json.loads, str, lambda answer: 7.0, lambda answer: 1))
     read = staticmethod(lambda answer: {"box": np.array(answer, np.float32)})
     write = staticmethod(lambda targets: [round(float(x), 4) for x in targets["box"]])
 

@@ -15,18 +15,19 @@ from effjax.curricula import Plan
 from effjax.data.base import Source, Subset
 from effjax.errors import UserError
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
+from effjax.recipes.active.measures import FLOOR
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.schema.loop_keys import EPIG
+from effjax.recipes.schema.loop_keys import CALIBRATED, EPIG
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
 from effjax.typing import Array, PyTree
 
 _log = logging.getLogger("effjax")
 
 
-SCORES: Mapping[str, Callable[[Array], jax.Array]] = uncertainty.SCORES
+SCORES: Mapping[str, Callable[..., jax.Array]] = {**uncertainty.SCORES, **uncertainty.OF_PLACES}
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
 OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio", EPIG), "selector": ("batch_bald",)}
 
@@ -56,6 +57,7 @@ class Acquisition:
       num_rounds: of the loop, at most.
       full_map: of the whole pool by global id, ``(ids, map)``, for outliers that are found with everybody's labels.
       discounted: the number of the class that scores are discounted by; None: of none.
+      has_items: whether an example has several items, each with a score of its own.
     """
 
     query: Mapping[str, Any]
@@ -65,6 +67,7 @@ class Acquisition:
     num_rounds: int
     full_map: Callable[[], tuple[np.ndarray, selection.DatasetMap]] | None = None
     discounted: int | None = None
+    has_items: bool = False
 
     def choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
         """Chooses for a round; as long as nothing has a label, at random.
@@ -99,15 +102,16 @@ class Acquisition:
         variables, seed, most = self.rounds.variables(round_ - 1), self._draws(round_), self.query["candidates"]
         if self.query["score"] == EPIG:
             return self._informative(key, variables, free, count, seed)
-        score = _score(self.query["score"], self.discounted)
+        score, floor = _score(self.query["score"], self.discounted), self._floor(round_)
         if self.query["selector"] in RANKS:
             rank = RANKS[self.query["selector"]]
-            ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed)
-            return self._choice(variables, ids, score, seed)
+            ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed, floor)
+            return Choice(ids.tolist(), self._scores(round_, ids, score, seed).tolist())
         if 0 < most < len(free):  # what a selector that looks at all of them may hold in memory
-            free = np.sort(self.predict.top(variables, Subset(self.pool, free), max(most, count), score, None, seed)[0])
+            narrowed = self.predict.top(variables, Subset(self.pool, free), max(most, count), score, None, seed, floor)
+            free = np.sort(narrowed[0])
         probs, features = self.predict(variables, Subset(self.pool, free), seed)
-        scores = np.asarray(score(probs))
+        scores = self._scores(round_, free, score, seed, probs)
         candidates = Candidates(key, probs, features, scores, lambda: self._features(variables, labelled, seed))
         rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
         return Choice(free[rows].tolist(), scores[rows].tolist())
@@ -127,9 +131,17 @@ class Acquisition:
         """The seed of what a round's passes draw."""
         return (self.rounds.seed * 2**16 + round_) % 2**32
 
-    def _choice(self, variables: PyTree, ids: np.ndarray, score: Callable, seed: int) -> Choice:
-        probs, _ = self.predict(variables, Subset(self.pool, ids), seed)
-        return Choice(ids.tolist(), np.asarray(score(probs)).tolist())
+    def _floor(self, round_: int) -> float:
+        """How sure the last network has to be of an item for it to count in a round."""
+        floor = self.query["floor"]
+        return self.rounds.result(round_ - 1)[FLOOR] if floor == CALIBRATED else floor
+
+    def _scores(self, round_: int, ids: np.ndarray, score: Callable, seed: int, probs=None) -> np.ndarray:
+        """The scores ``[n]`` of examples, whose probabilities may be known; of several items, they are not enough."""
+        variables, source = self.rounds.variables(round_ - 1), Subset(self.pool, ids)
+        if self.has_items:
+            return self.predict.scores(variables, source, score, seed, self._floor(round_))
+        return np.asarray(score(self.predict(variables, source, seed)[0] if probs is None else probs))
 
     def _features(self, variables: PyTree, ids: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
         return self.predict(variables, Subset(self.pool, np.asarray(ids)), seed)[1]
@@ -139,8 +151,7 @@ class Acquisition:
         score, seed = _score(self.query["score"], self.discounted), self._draws(round_)
 
         def scores_of(ids: np.ndarray) -> np.ndarray:
-            probs, _ = self.predict(self.rounds.variables(round_ - 1), Subset(self.pool, ids), seed)
-            return np.asarray(score(probs))
+            return self._scores(round_, ids, score, seed)
 
         stream = Stream(self.query["stream"], self.rounds.seed, _in_parts(self.pool), getattr(self.pool, "gone", ()))
         return Choice(*stream.next_round(round_, self.rounds.folder, scores_of if len(labelled) else None, count))

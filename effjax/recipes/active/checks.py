@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from effjax import uncertainty
 from effjax.data.base import DatasetInfo, Source
 from effjax.data.ledger import Ledger
 from effjax.errors import UserError, check_known, nearest
@@ -14,8 +15,10 @@ from effjax.recipes.active.acquisition import query_problems
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.schema.loop_keys import EPIG
+from effjax.selection.registry import RANDOM
 from effjax.steps.predictions import check_dropout
-from effjax.tasks import AnswerFormat
+from effjax.tasks import AnswerFormat, Task, find_task
 
 
 def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -75,6 +78,7 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
             )
         return
     yield from query_problems(f"{key}.query", query)
+    yield from _task_problems(f"{key}.query", query, find_task(config["task"]))
     if query["annotator"] and config["active"]["oracle"] != "dataset":
         yield f"{key}.query.annotator={query['annotator']!r}: with config.active.oracle it is people who answer"
     if not run["steps"]:
@@ -88,6 +92,24 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
                 yield f"{key}.query.outliers.run={outliers['run']!r}; {nearest(outliers['run'], config['runs'])}"
             elif reference["query"] or not reference["record"]:
                 yield (f"{key}.query.outliers.run={outliers['run']!r} must be a run without a query, with record=True")
+
+
+def _task_problems(key: str, query: Mapping[str, Any], task: Task) -> Iterator[str]:
+    """What a query cannot do for what is learnt."""
+    followed = query["predictions"] == "augmentations" and task.following is not None
+    if query["score"] in uncertainty.OF_PLACES and query["selector"] != RANDOM and not followed:
+        yield (
+            f"{key}.score={query['score']!r} looks at where things are found again in augmented images: it goes with "
+            f"{key}.predictions='augmentations' and a task whose items have places, such as 'detection'"
+        )
+    if query["floor"] and task.floor is None:
+        yield f"{key}.floor={query['floor']!r}: the task {task.name!r} has one item an example: there is no floor to it"
+    if not task.of_classes:
+        for part in ("outliers", "discount", "annotator"):
+            if query[part]:
+                yield f"{key}.{part}={query[part]!r}: the task {task.name!r} is not of classes: leave it out"
+        if query["score"] == EPIG:
+            yield f"{key}.score={EPIG!r}: the task {task.name!r} is not of classes: take another score"
 
 
 def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:

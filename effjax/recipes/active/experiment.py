@@ -36,6 +36,7 @@ from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
 from effjax.recipes.schema.loop_keys import Query
 from effjax.runtime.hosts import barrier, is_primary
+from effjax.specs import Spec
 from effjax.steps import Together
 from effjax.tasks import AnswerFormat
 
@@ -167,14 +168,17 @@ class ActiveExperiment(Experiment):
             seeds=seeds,
             labels_of=labels_of,
             answers=self.answers,
+            specs=self._specs(),
         )
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
             rounds = Rounds(seed, folder, trainer, i, predict, self._measures(trainer, predict), labels_of[i])
             full_map, discounted = self._full_map(query, seed), self._class_of(query["discount"])
-            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], full_map, discounted)
+            has_items = not self.datasets.task.of_classes
+            acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], full_map, discounted, has_items)
             oracle = self._oracle(run["query"], folder)
-            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers))
+            counts = bool(self.datasets.task.counted)
+            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers, counts))
         return loops
 
     def _make(self, name: str) -> tuple[AssembledRun, PoolPredictor]:
@@ -196,18 +200,25 @@ class ActiveExperiment(Experiment):
             parts = (name, run, datasets, self.backend, self.config["eval_batch_size"], {})
             self._made[key] = assemble(*parts, members=members), {}
         assembled, predictors = self._made[key]
-        kind, passes = query["predictions"], query["passes"]
-        if (kind, passes) not in predictors:
+        kind, passes, aggregate = query["predictions"], query["passes"], query["aggregate"]
+        if (kind, passes, aggregate) not in predictors:
             batch = self.config["active"]["scoring_batch"]
-            predictors[kind, passes] = PoolPredictor(
+            predictors[kind, passes, aggregate] = PoolPredictor(
                 assembled.job.network_at_end,
                 self.datasets.task.items,
                 kind,
                 backend=self.backend,
                 batch_size=batch,
                 passes=passes,
+                aggregate=aggregate,
+                following=self.datasets.task.following,
             )
-        return assembled, predictors[kind, passes]
+        return assembled, predictors[kind, passes, aggregate]
+
+    def _specs(self) -> dict[str, Spec]:
+        """Of what an answer becomes; where that differs in length, with the room that the data have."""
+        room = self.datasets.validation.info.features
+        return {name: room[name] if spec.is_ragged else spec for name, spec in self.answers.specs.items()}
 
     def _measures(self, trainer: Trainer, predict: PoolPredictor) -> Measures:
         task = self.datasets.task

@@ -43,6 +43,7 @@ class Loop:
       active: how many, how often, see :func:`effjax.recipes.schema.active`.
       oracle: who answers.
       answers: what an answer is, what it says and costs.
+      counts_items: whether answers may speak of several things, which are counted.
       measured: what each round so far has measured.
     """
 
@@ -53,6 +54,7 @@ class Loop:
     active: Mapping[str, Any]
     oracle: Oracle
     answers: AnswerFormat
+    counts_items: bool = False
     measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     _trained: int = 0
 
@@ -65,7 +67,10 @@ class Loop:
         for number in range(self._trained, round_ + 1):
             if self.rounds.labels_of(number):  # people may have skipped everything so far
                 measured = self.rounds.train(number)
-                self.measured.append({**measured, "cost": self._cost(measured["labels"], number + 1)})
+                spent: dict[str, float] = {"cost": self._cost(measured["labels"], number + 1)}
+                if self.counts_items:
+                    spent["items"] = self._items(number)
+                self.measured.append({**measured, **spent})
             self._trained = number + 1
 
     def collect(self) -> None:
@@ -155,6 +160,10 @@ class Loop:
                 answer = answer._replace(cost=cost)
             found.append(answer)
         return found
+
+    def _items(self, round_: int) -> int:
+        """Of how many things the labels say something that a round learns from, such as boxes."""
+        return sum(self.answers.items(answer) for answer in self.rounds.labels_of(round_).values())
 
     def _cost(self, labels: int, before: int | None = None) -> float:
         """What so many labels cost: what answers say of themselves, and config.active.cost_per_label for the others."""

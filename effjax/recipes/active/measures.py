@@ -22,6 +22,10 @@ from effjax.tasks import Task
 from effjax.typing import PyTree
 
 
+#: How sure the network has to be of an item for it to count, as validation says; see ``Task.floor``.
+FLOOR = "floor"
+
+
 class Measures(abc.ABC):
     """What is measured of a round's networks."""
 
@@ -104,7 +108,12 @@ class TaskMeasures(Measures):
 
     def validate(self, variables: PyTree, seed: int) -> dict[str, float]:
         source = self.datasets.validation
-        return self._mean("validation", [self.predict(own, source) for own in self.apart(variables)], source)
+        each = [self.predict(own, source) for own in self.apart(variables)]
+        found = self._mean("validation", each, source)
+        if self.task.floor is not None:
+            targets = measured_by(self.task, source)
+            found[FLOOR] = float(np.mean([self.task.floor(preds, targets) for preds in each]))
+        return found
 
     def keep(self, variables: PyTree, seed: int, folder: LoopFolder, round_: int) -> None:
         found = [self.predict(own, self.datasets.test) for own in self.apart(variables)]

@@ -17,12 +17,13 @@ from effjax.numerics import Unusable, are_probs, check_probs
 from effjax.runtime import Backend
 from effjax.selection import RunningTopK
 from effjax.steps import Network, make_predictions
-from effjax.steps.predictions import ItemsOf
+from effjax.steps.predictions import Following, ItemsOf
 from effjax.typing import PyTree
+from effjax.uncertainty import OF_PLACES, aggregate
 
 _log = logging.getLogger("effjax")
 
-Score = Callable[[jax.Array], jax.Array]
+Score = Callable[..., jax.Array]
 Rank = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -51,16 +52,28 @@ class PoolPredictor:
       backend: the devices.
       batch_size: examples at a time, over all devices.
       passes: see :func:`effjax.steps.make_predictions`.
+      following: see :func:`effjax.steps.make_predictions`.
+      aggregate: from the scores of an example's items to its own, see :func:`effjax.uncertainty.aggregate`.
 
     Raises:
       UserError: if there is no such kind, its passes could not differ, or the devices do not divide the batch.
     """
 
     def __init__(
-        self, network: Network, items: ItemsOf, kind: str, *, backend: Backend, batch_size: int, passes: int = 25
+        self,
+        network: Network,
+        items: ItemsOf,
+        kind: str,
+        *,
+        backend: Backend,
+        batch_size: int,
+        passes: int = 25,
+        aggregate: str = "max",
+        following: Following | None = None,
     ):
         backend.check_batch_size(batch_size)
-        self._predict = make_predictions(network, items, kind, passes=passes, platform=backend.platform)
+        self._aggregate = aggregate
+        self._predict = make_predictions(network, items, kind, passes=passes, platform=backend.platform, following=following)
         self._features = (*network.inputs, "id", "mask")
         self._backend, self._batch_size = backend, batch_size
         self._programs: dict[Any, Callable] = {}
@@ -74,7 +87,8 @@ class PoolPredictor:
           seed: of the passes' draws.
 
         Returns:
-          Probabilities ``[M, N, C]`` and features ``[N, D]``, float32, in row order.
+          Probabilities ``[M, N, C]`` and features ``[N, D]``, float32, in row order. Of an example with several items
+          the probabilities are their mean; with none, its last class: nothing.
 
         Raises:
           Unusable: if they are no probabilities.
@@ -82,7 +96,7 @@ class PoolPredictor:
 
         def predict(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, jax.Array]:
             found = self._predict(variables, batch, resident["seed"])
-            return self._gathered(_of_examples(found["probs"]), 1), self._gathered(found["features"], 0)
+            return self._gathered(_of_examples(found), 1), self._gathered(found["features"], 0)
 
         placed, resident = self._backend.replicate(variables), self._backend.replicate({"seed": np.uint32(seed)})
         probs, features = [], []
@@ -96,7 +110,14 @@ class PoolPredictor:
         return found, np.concatenate(features)[: len(source)]
 
     def top(
-        self, variables: PyTree, source: Source, k: int, score: Score, rank: Rank | None = None, seed: int = 0
+        self,
+        variables: PyTree,
+        source: Source,
+        k: int,
+        score: Score,
+        rank: Rank | None = None,
+        seed: int = 0,
+        floor: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Finds the k highest scores of a source of any size: only they are kept, beside one batch.
 
@@ -107,6 +128,7 @@ class PoolPredictor:
           score: from ``probs [M, B, C]`` to ``[B]``, one of :mod:`effjax.uncertainty`.
           rank: what is compared in place of the score, from ``(scores [B], ids [B], key)`` to ``[B]``.
           seed: of the passes' draws, of the key, and of the lots that tell equal ones apart.
+          floor: how sure a network has to be of one of an example's items for it to count, from 0 to 1.
 
         Returns:
           Global ids and what was compared, ``[k]`` each, the highest first.
@@ -116,20 +138,64 @@ class PoolPredictor:
         """
 
         def update(best: RunningTopK, resident: PyTree, batch: PyTree) -> tuple[RunningTopK, dict]:
-            probs = _of_examples(self._predict(resident["variables"], batch, resident["seed"])["probs"])
-            scores = score(probs)
+            found = self._predict(resident["variables"], batch, resident["seed"])
+            scores, valid = self._scored(found, score, resident["floor"])
             if rank is not None:
                 scores = rank(scores, batch["id"], jax.random.key(resident["seed"]))
-            scores = jnp.where(are_probs(probs).all(0), scores, jnp.nan)  # which is counted, and said at the end
+            scores = jnp.where(valid, scores, jnp.nan)  # which is counted, and said at the end
             scores, ids, mask = (self._gathered(x, 0) for x in (scores, batch["id"], batch["mask"]))
             return best.update(scores, ids, where=mask), {}
 
         best = self._backend.replicate(RunningTopK.empty(k, seed))
-        resident = self._backend.replicate({"variables": variables, "seed": np.uint32(seed)})
+        resident = {"variables": variables, "seed": np.uint32(seed), "floor": np.float32(floor)}
+        resident = self._backend.replicate(resident)
         for batch in self._batches(source):
             program = self._program(("top", k, score, rank), update, best, resident, batch, donate=True)
             best, _ = program(best, resident, batch)
         return self._backend.fetch(best).best()
+
+    def scores(
+        self, variables: PyTree, source: Source, score: Score, seed: int = 0, floor: float = 0.0
+    ) -> np.ndarray:
+        """The scores ``[N]`` of a source that fits into memory, in row order; see :meth:`top`.
+
+        Raises:
+          Unusable: if a score was taken of what are no probabilities.
+        """
+
+        def function(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, jax.Array]:
+            found = self._scored(self._predict(variables, batch, resident["seed"]), score, resident["floor"])
+            return self._gathered(found[0], 0), self._gathered(found[1], 0)
+
+        placed = self._backend.replicate(variables)
+        resident = self._backend.replicate({"seed": np.uint32(seed), "floor": np.float32(floor)})
+        scores, valid = [], []
+        for batch in self._batches(source):
+            program = self._program(("scores", score), function, placed, resident, batch, donate=False)
+            found = self._backend.fetch(program(placed, resident, batch))
+            scores.append(found[0])
+            valid.append(found[1])
+        wrong = int((~np.concatenate(valid)[: len(source)]).sum())
+        if wrong:
+            raise Unusable(f"predictions: those of {wrong:,} of {len(source):,} examples are no probabilities")
+        return np.concatenate(scores)[: len(source)]
+
+    def _scored(
+        self, found: Mapping[str, jax.Array], score: Score, floor: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The scores of a batch ``[B]``, and whether they were taken of probabilities ``[B]``."""
+        probs, present = found["probs"], found["present"]
+        members, batch, items, classes = probs.shape
+        each = probs.reshape(members, batch * items, classes)
+        valid = are_probs(each).all(0).reshape(batch, items)
+        if score in OF_PLACES.values():
+            scores = score(each, found["agreement"].reshape(-1, batch * items)).reshape(batch, items)
+        else:
+            scores = score(each).reshape(batch, items)
+        if items == 1:  # which is the example
+            return scores[:, 0], valid[:, 0]
+        present &= probs.mean(0)[..., :-1].max(-1) >= floor
+        return aggregate(scores, present, self._aggregate), (valid | ~present).all(-1)
 
     def _gathered(self, array: jax.Array, axis: int) -> jax.Array:
         """Of all devices, where the function sees one device's part."""
@@ -158,6 +224,12 @@ class PoolPredictor:
                     )
 
 
-def _of_examples(probs: jax.Array) -> jax.Array:
-    """``[M, B, C]`` of ``[M, B, 1, C]``: what is asked for is a whole example, of which one thing can be doubted."""
-    return probs[:, :, 0]
+def _of_examples(found: Mapping[str, jax.Array]) -> jax.Array:
+    """``[M, B, C]`` of ``[M, B, I, C]``: what is asked for is a whole example, of which often one thing can be doubted."""
+    probs, present = found["probs"], found["present"]
+    if probs.shape[2] == 1:
+        return probs[:, :, 0]
+    there = present[..., None]
+    mean = jnp.where(there, probs, 0).sum(2) / jnp.maximum(there.sum(1), 1)
+    nothing = jnp.zeros(probs.shape[-1], probs.dtype).at[-1].set(1)
+    return jnp.where(present.any(-1)[:, None], mean, nothing)

@@ -78,6 +78,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
     main = active_tables.results(scores, labels, control, split, task.label or task.watch)
     further = _further(config, scores, labels, control, levels)
     further += _curves(config, measured, labels, control, split, task)
+    further += _by_units(config, measured, labels, control, split, task)
     if experiment.watched:
         further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
     whole = _with_all_labels(config, summary)
@@ -184,6 +185,28 @@ def _curves(config, measured, labels, control: str | None, split: str, task: Tas
     return found
 
 
+def _units(measured, task: Task) -> dict[str, str]:
+    """What else than images loops are compared by, and what it is called, of a task whose answers name several items."""
+    if not task.counted:
+        return {}
+    return {"items": task.counted, "cost": "seconds"} if _costs_differ(measured) else {"items": task.counted}
+
+
+def _by_units(config, measured, labels, control: str | None, split: str, task: Task):
+    """Tables of the same loops by what was spent: an image without a thing costs a glance, one with many far more."""
+    found: list[tuple[tables.Table, str]] = []
+    for unit, name in _units(measured, task).items():
+        scores = active_tables.scores(measured, split, (), task.watch, unit)
+        heading = task.label or task.watch
+        covered = active_tables.covered_by(measured, unit)
+        ends = f"from {covered[0]:,.0f} to {covered[1]:,.0f}" if covered else "none that all loops cover"
+        table = active_tables.results(scores, labels, control, split, heading, calibration=False, unit=name)
+        found.append((table, f"The same loops by {name}: the area is over {name}, {ends}."))
+        if claims := active_tables.comparable(scores, config["claims"]):
+            found.append((tables.claims(scores, labels, claims, "area"), f"The claims by the area over {name}."))
+    return found
+
+
 def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
     """Whether the loops chase the examples that are watched."""
     ids, share = watched
@@ -205,7 +228,7 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
 def _notes(measured, labels, control: str | None, split: str, task: Task) -> list[str]:
     seeds = sorted({s["seed"] for run in measured.values() for s in run["seeds"]})
     looked = "looked at once, after all loops" if split == "test" else "not looked at"
-    covered = active_tables.covered_labels(measured)
+    covered = active_tables.covered_by(measured)
     compared = f"Δ: difference to {labels.get(control)}, by seed, ± half its 95 % interval (Student's t)."
     area = "There is no number of labels that all loops cover, and so no area."
     if covered:
@@ -250,7 +273,8 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
 def _pictures(measured, labels, control, split: str, folders, firsts, maps, datasets: Datasets) -> Pictures:
     task = datasets.task
     watched = f"{split}/{task.watch}"
-    titles = {"labels": "labels", "cost": "cost", watched: f"{split} {task.watch}"}
+    named = {"labels": "images", "items": task.counted, "cost": "seconds"} if task.counted else {}
+    titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watch}"}
     ledgers = {
         labels[name]: [ledger for folder in several if (ledger := folder.ledger()) and ledger.labels()]
         for name, several in folders.items()
@@ -267,6 +291,7 @@ def _pictures(measured, labels, control, split: str, folders, firsts, maps, data
     return Pictures(
         learning=learning_curves(measured, labels, control, "labels", watched, titles),
         costs=learning_curves(measured, labels, control, "cost", watched, titles) if _costs_differ(measured) else None,
+        items=learning_curves(measured, labels, control, "items", watched, titles) if task.counted else None,
         calibration=calibration_curves(measured, labels, control, split) if task.of_classes else None,
         reliability=reliability(bins) if bins else None,
         classes=queried_classes(counts, datasets.info.class_names) if counts else None,

@@ -84,6 +84,10 @@ class Rounds:
         """The network of a round, on the host."""
         return self.trainer.variables(round_, self.loop)
 
+    def result(self, round_: int) -> Mapping[str, Any]:
+        """What a round that is over has measured on validation."""
+        return self.folder.result(round_)
+
     def test(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """Compares a round's answers on the test split with its labels. For the end, when all rounds are over.
 

@@ -23,6 +23,7 @@ from effjax.runtime import Job, fit
 from effjax.runtime.checkpoints import is_finished
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.runtime.job import resized, spec
+from effjax.specs import Spec
 from effjax.steps import TrainState, member_of
 from effjax.tasks import AnswerFormat
 from effjax.typing import PyTree
@@ -48,6 +49,7 @@ class Trainer:
       seeds: of the loops.
       labels_of: of each loop, from a round to the answers that it trains on, by global id.
       answers: what is learnt from an answer.
+      specs: of that, with room for all entries.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Trainer:
     seeds: Sequence[int]
     labels_of: Sequence[LabelsOf]
     answers: AnswerFormat
+    specs: Mapping[str, Spec]
     _last: tuple[int, PyTree] | None = None
     _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
 
@@ -167,7 +170,7 @@ class Trainer:
     def _feed(self, labels: Sequence[Mapping[int, Any]]) -> ChosenFeed:
         """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
         union = {id_: self.answers.read(answer) for own in labels for id_, answer in own.items()}
-        known = labelled(self.pool, union, self.answers.specs)
+        known = labelled(self.pool, union, self.specs)
         arrays = as_arrays(known)
         room = self.capacity - len(known)
         arrays = {name: np.pad(array, [(0, room), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}

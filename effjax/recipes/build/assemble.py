@@ -187,7 +187,7 @@ def assemble(
     options = {"xla_backend_optimization_level": 0} if backend.platform == "cpu" else None
     init = jax.jit(functools.partial(drawing.one, plan[0]), compiler_options=options)
     network = dataclasses.replace(job.network_at_end, view=datasets.view)
-    predict = predictor(network, backend, eval_batch_size)
+    predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
 

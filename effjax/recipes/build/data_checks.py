@@ -13,6 +13,7 @@ from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known
+from effjax.specs import Spec
 from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
@@ -57,11 +58,17 @@ def _check_features(source: Source, task: Task, name: str) -> None:
     for feature in (*task.inputs, *targets):
         check_known(feature, found, f"{name} has no {feature!r}, which the task {task.name!r} needs")
     for feature, spec in targets.items():
-        if found[feature].shape != spec.shape:
+        if not _fits(found[feature], spec):
             raise UserError(
                 f"{name}: {feature!r} has shape {found[feature].shape}, the task {task.name!r} learns {spec.shape}; "
                 "config.data.padded makes room for features of differing length"
             )
+
+
+def _fits(found: Spec, wanted: Spec) -> bool:
+    """Whether a batch of a feature is what a task learns, which may leave open how many entries have room."""
+    room = [one if other is None else other for one, other in zip(found.shape, wanted.shape, strict=False)]
+    return len(found.shape) == len(wanted.shape) and tuple(room) == found.shape and not found.is_ragged
 
 
 def _check_alike(other: Source, train: Source, role: str, name: str) -> None:

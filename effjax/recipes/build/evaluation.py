@@ -15,13 +15,16 @@ from effjax.steps.settings import apply_settings
 from effjax.typing import PyTree
 
 
-def predictor(network: Network, backend: Backend, batch_size: int) -> Callable[[PyTree, Any], PyTree]:
-    """Makes ``(variables, source) -> predictions [N, ...]``, compiled once."""
+def predictor(
+    network: Network, backend: Backend, batch_size: int, kept: Callable[[PyTree], PyTree] | None = None
+) -> Callable[[PyTree, Any], PyTree]:
+    """Makes ``(variables, source) -> predictions [N, ...]``, compiled once; of them what is ``kept``, see ``Task``."""
     predict = make_predict(network, axis_name=backend.axis_name)
     programs: dict[Any, Callable] = {}
 
     def function(variables: PyTree, _, batch):
-        return predict(variables, batch)
+        preds = predict(variables, batch)
+        return preds if kept is None else kept(preds)
 
     def run(variables: PyTree, source) -> PyTree:
         variables, found = backend.replicate(variables), []

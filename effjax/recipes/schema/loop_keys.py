@@ -10,6 +10,7 @@ from effjax.recipes.schema.rules import (
     BATCH,
     LARGE,
     LONG,
+    any_of,
     below_one,
     fraction,
     names,
@@ -24,6 +25,7 @@ from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM
 from effjax.selection.streams import POLICIES
 from effjax.steps.predictions import KINDS
 
+CALIBRATED = "calibrated"  # a floor that is measured
 EPIG = "epig"  # a score that looks at other examples, too
 
 
@@ -106,8 +108,20 @@ class Query:
     )
     score: str = key(
         "entropy",
-        one_of(*uncertainty.SCORES, EPIG),
-        "one of `effjax.uncertainty`; `epig` is what is learnt of `targets` examples of the pool, drawn at random",
+        one_of(*uncertainty.SCORES, *uncertainty.OF_PLACES, EPIG),
+        "one of `effjax.uncertainty`; `epig` is what is learnt of `targets` examples of the pool, drawn at random; "
+        "`cald`, of a detector's `augmentations`, looks at where boxes are, too",
+    )
+    floor: Any = key(
+        0.0,
+        any_of(fraction(), one_of(CALIBRATED)),
+        "how sure a network has to be of one of several items, such as a box, for it to count; `calibrated`: as the "
+        "validation split says after each round, see `Task.floor`",
+    )
+    aggregate: str = key(
+        "max",
+        one_of(*uncertainty.AGGREGATES),
+        "of an example with several items, such as an image's boxes, from their scores to its own",
     )
     selector: str = key("top_k", one_of(*RANKS, *SELECTORS, RANDOM, STREAM), "one of `effjax.selection`")
     members: int = key(5, whole(2, 1000), "of an ensemble")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from effjax.recipes.build.evaluation import predictor
+from effjax.recipes.build.measured import measured_by
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import jit_backend
 
@@ -25,10 +26,9 @@ def evaluate(run: str, split: str, which: str = "last", dataset: str = "", data_
     """
     trained = TrainedRun.open(run, which)
     source = trained.source(split, data_dir, dataset)
-    predict = predictor(trained.network(), jit_backend(), trained.identity["eval_batch_size"])
-    targets = {name: source.column(name) for name in trained.task.targets}
+    predict = predictor(trained.network(), jit_backend(), trained.identity["eval_batch_size"], trained.task.kept)
     return {
         "step": trained.step,
         "examples": len(source),
-        **trained.task.measure(predict(trained.variables(), source), targets),
+        **trained.task.measure(predict(trained.variables(), source), measured_by(trained.task, source)),
     }
