@@ -1,7 +1,7 @@
 """Which pictures of living cells should somebody draw boxes on? Detectors' labelling loops, by images, boxes, seconds.
 
-  python -m launch.data --dataset=nuclei --data_dir=data
-  python -m launch.active --config=configs/active/nuclei.py --workdir=runs/active_nuclei \
+python -m launch.data --dataset=nuclei --data_dir=data
+python -m launch.active --config=configs/active/nuclei.py --workdir=runs/active_nuclei \
       --results=results/active_nuclei.md
 """
 

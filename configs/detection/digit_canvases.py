@@ -1,7 +1,7 @@
 """Ten classes of digits on cluttered canvases, some of them rare: a small detector.
 
-  python -m launch.data --dataset=digit_canvases --data_dir=data
-  python -m launch.train --config=configs/detection/digit_canvases.py --workdir=runs/digit_canvases
+python -m launch.data --dataset=digit_canvases --data_dir=data
+python -m launch.train --config=configs/detection/digit_canvases.py --workdir=runs/digit_canvases
 """
 
 from configs.detection import nuclei

@@ -1,7 +1,7 @@
 """Nuclei of living cells, found by a small detector: real microscopy, 64×64 pixels, 500 pictures to learn from.
 
-  python -m launch.data --dataset=nuclei --data_dir=data
-  python -m launch.train --config=configs/detection/nuclei.py --workdir=runs/nuclei --results=results/detection_nuclei.md
+python -m launch.data --dataset=nuclei --data_dir=data
+python -m launch.train --config=configs/detection/nuclei.py --workdir=runs/nuclei --results=results/detection_nuclei.md
 """
 
 from effjax.recipes import schema

@@ -6,7 +6,7 @@ take ``axis_name=``: the batch that lies along this mapped axis is compared as a
 """
 
 from effjax.losses.attention import attention_transfer
-from effjax.losses.boxes import generalized_iou_loss, quality_focal
+from effjax.losses.boxes import generalized_iou_loss, quality_focal, soft_quality_focal
 from effjax.losses.classification import cross_entropy
 from effjax.losses.contrastive import contrastive
 from effjax.losses.correlation import dist
@@ -33,6 +33,7 @@ __all__ = [
     "relational_distance",
     "self_paced_weights",
     "similarity_preserving",
+    "soft_quality_focal",
     "soft_target_kl",
     "tempered_softmax",
 ]

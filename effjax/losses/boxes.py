@@ -54,8 +54,46 @@ def quality_focal(
     logits = at_least_float32(blank(logits, where))
     quality = jnp.where(positive, jax.lax.stop_gradient(quality.astype(logits.dtype)), 0.0)
     target = blank(jnp.where(classes[..., None] == jnp.arange(logits.shape[-1]), quality[..., None], 0.0), where)
+    return masked(_focal(logits, target, beta).sum(-1), where)
+
+
+def soft_quality_focal(
+    logits: Array, target: Array, *, beta: float | jax.Array = 2.0, where: Array | None = None
+) -> jax.Array:
+    """The quality focal loss with a teacher's probability of each class in the place of what is true.
+
+    No gradient flows to the target.
+
+    Args:
+      logits: ``[..., K]``, of the sigmoid of each class.
+      target: probabilities ``[..., K]``.
+      beta: see :func:`quality_focal`.
+      where: ``[...]`` booleans; points where it is false give 0 and no gradient.
+
+    Returns:
+      The loss, summed over the classes, ``[...]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit.
+
+    Example:
+      >>> float(soft_quality_focal(jnp.array([0.0]), jnp.array([0.5])))  # as sure as the teacher
+      0.0
+
+    References:
+      Li et al., `Generalized Focal Loss <https://arxiv.org/abs/2006.04388>`_, 2020, eq. 2.
+    """
+    logits, target = jnp.asarray(logits), jnp.asarray(target)
+    where = None if where is None else jnp.asarray(where, bool)
+    chex.assert_equal_shape([logits, target])
+    logits = at_least_float32(blank(logits, where))
+    target = blank(jax.lax.stop_gradient(target.astype(logits.dtype)), where)
+    return masked(_focal(logits, target, beta).sum(-1), where)
+
+
+def _focal(logits: jax.Array, target: jax.Array, beta: float | jax.Array) -> jax.Array:
     entropy = -target * jax.nn.log_sigmoid(logits) - (1.0 - target) * jax.nn.log_sigmoid(-logits)
-    return masked((jnp.abs(target - jax.nn.sigmoid(logits)) ** beta * entropy).sum(-1), where)
+    return jnp.abs(target - jax.nn.sigmoid(logits)) ** beta * entropy
 
 
 def generalized_iou_loss(predicted: Array, target: Array, *, where: Array | None = None) -> jax.Array:

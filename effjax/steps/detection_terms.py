@@ -138,6 +138,6 @@ def _places(positive: jax.Array, axis_name: str | None) -> jax.Array:
 
 
 def _mean_over(counts: jax.Array, axis_name: str | None) -> jax.Array:
-    """The mean of the examples' counts ``[B]`` over the whole batch, 1 at least: a mean over it is then a mean by count."""
+    """The mean of the examples' counts ``[B]`` over the whole batch, 1 at least."""
     mean = counts.mean()
     return jnp.maximum(mean if axis_name is None else jax.lax.pmean(mean, axis_name), 1.0)

@@ -1,5 +1,6 @@
 """Several predictions of one example, whose disagreement says how sure a network can be."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
@@ -46,6 +47,7 @@ class Following(NamedTuple):
 
     targets: Callable[[PyTree], Mapping[str, jax.Array]]
     found: Callable[[PyTree, Mapping[str, jax.Array], jax.Array], tuple[jax.Array, jax.Array]]
+
 
 KINDS = ("single", "ensemble", "dropout", "augmentations")
 FEATURES = "penultimate"
@@ -131,8 +133,9 @@ def make_predictions(
         preds = jax.vmap(augmented)(jnp.arange(passes))
         return found(preds, one(variables, view.see(batch))[1])
 
-    def followed(variables: PyTree, batch: Batch, seed: jax.Array | int = 0) -> Mapping[str, jax.Array]:
-        assert following is not None
+    def followed(
+        following: Following, variables: PyTree, batch: Batch, seed: jax.Array | int = 0
+    ) -> Mapping[str, jax.Array]:
         plain, features = one(variables, view.see(batch))
         own = items(jax.tree.map(lambda x: x[None], plain))
         marked = {**batch, **following.targets(plain)}
@@ -145,7 +148,7 @@ def make_predictions(
         together = {"probs": jnp.concatenate([own.probs, probs]), "present": own.present, "agreement": agreement}
         return {**together, "features": features}
 
-    several = augmentations if following is None else followed
+    several = augmentations if following is None else functools.partial(followed, following)
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": several}[kind]
 
 

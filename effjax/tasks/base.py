@@ -25,7 +25,8 @@ class Task:
       targets: the features that they learn, by name: type, padded shape, padding.
       metrics: what is measured of predictions, by name.
       watch: the metric that says which network is best; higher is better.
-      measure: from what is kept of the predictions on a whole set, and its targets, numpy, to what results and tables say of it.
+      measure: from what is kept of the predictions on a whole set, and its targets, numpy, to what results and tables
+        say of it.
       items: from the predictions of M members, their axis first, to what uncertainty looks at.
       following: how items are found again in augmented images, of a task whose items have places.
       floor: from what is kept of the predictions on a whole set, and its targets, to how sure a network has to be of an

@@ -1,6 +1,5 @@
 """Boxes around the objects of an image, each of one of some classes."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,9 +72,10 @@ def _measure(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray])
     classes = int(max(targets["objects/label"].max(initial=0), found["classes"].max(initial=0))) + 1
     seen = {name: array for name, array in targets.items() if name.startswith("objects/")}
     for start in range(0, number, _BATCH):
-        rows = np.arange(start, start + _BATCH)  # the last ones again where none are left, which do not count
-        part = functools.partial(jax.tree.map, lambda x, rows=np.minimum(rows, number - 1): x[rows])
-        more = _counted_alone(part(dict(found)), classes, part(seen), rows < number)
+        rows = np.arange(start, start + _BATCH)
+        there = np.minimum(rows, number - 1)  # the last one again where none are left, which does not count
+        part, true = ({name: array[there] for name, array in arrays.items()} for arrays in (found, seen))
+        more = _counted_alone(part, classes, true, rows < number)
         more = jax.tree.map(lambda x: np.asarray(x, np.float64), more)
         state = more if state is None else jax.tree.map(np.add, state, more)
     return {} if state is None else {name: float(value) for name, value in state.compute().items()}

@@ -14,8 +14,8 @@ from effjax import selection, uncertainty
 from effjax.curricula import Plan
 from effjax.data.base import Source, Subset
 from effjax.errors import UserError
-from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.measures import FLOOR
+from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream

@@ -21,7 +21,6 @@ from effjax.recipes.build.writing import write_primary
 from effjax.tasks import Task
 from effjax.typing import PyTree
 
-
 #: How sure the network has to be of an item for it to count, as validation says; see ``Task.floor``.
 FLOOR = "floor"
 

@@ -73,7 +73,9 @@ class PoolPredictor:
     ):
         backend.check_batch_size(batch_size)
         self._aggregate = aggregate
-        self._predict = make_predictions(network, items, kind, passes=passes, platform=backend.platform, following=following)
+        self._predict = make_predictions(
+            network, items, kind, passes=passes, platform=backend.platform, following=following
+        )
         self._features = (*network.inputs, "id", "mask")
         self._backend, self._batch_size = backend, batch_size
         self._programs: dict[Any, Callable] = {}
@@ -154,9 +156,7 @@ class PoolPredictor:
             best, _ = program(best, resident, batch)
         return self._backend.fetch(best).best()
 
-    def scores(
-        self, variables: PyTree, source: Source, score: Score, seed: int = 0, floor: float = 0.0
-    ) -> np.ndarray:
+    def scores(self, variables: PyTree, source: Source, score: Score, seed: int = 0, floor: float = 0.0) -> np.ndarray:
         """The scores ``[N]`` of a source that fits into memory, in row order; see :meth:`top`.
 
         Raises:
@@ -180,9 +180,7 @@ class PoolPredictor:
             raise Unusable(f"predictions: those of {wrong:,} of {len(source):,} examples are no probabilities")
         return np.concatenate(scores)[: len(source)]
 
-    def _scored(
-        self, found: Mapping[str, jax.Array], score: Score, floor: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def _scored(self, found: Mapping[str, jax.Array], score: Score, floor: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The scores of a batch ``[B]``, and whether they were taken of probabilities ``[B]``."""
         probs, present = found["probs"], found["present"]
         members, batch, items, classes = probs.shape
@@ -225,7 +223,7 @@ class PoolPredictor:
 
 
 def _of_examples(found: Mapping[str, jax.Array]) -> jax.Array:
-    """``[M, B, C]`` of ``[M, B, I, C]``: what is asked for is a whole example, of which often one thing can be doubted."""
+    """``[M, B, C]`` of ``[M, B, I, C]``: what is asked for is a whole example; often it has one item."""
     probs, present = found["probs"], found["present"]
     if probs.shape[2] == 1:
         return probs[:, :, 0]

@@ -186,7 +186,7 @@ def _curves(config, measured, labels, control: str | None, split: str, task: Tas
 
 
 def _units(measured, task: Task) -> dict[str, str]:
-    """What else than images loops are compared by, and what it is called, of a task whose answers name several items."""
+    """What loops are compared by besides images, and its name, where answers may name several items."""
     if not task.counted:
         return {}
     return {"items": task.counted, "cost": "seconds"} if _costs_differ(measured) else {"items": task.counted}

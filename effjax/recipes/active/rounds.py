@@ -86,7 +86,7 @@ class Rounds:
 
     def result(self, round_: int) -> Mapping[str, Any]:
         """What a round that is over has measured on validation."""
-        return self.folder.result(round_)
+        return self.folder.result(round_) or {}
 
     def test(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """Compares a round's answers on the test split with its labels. For the end, when all rounds are over.
