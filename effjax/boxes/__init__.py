@@ -7,7 +7,8 @@ is said by booleans, and what is not kept too.
 from effjax.boxes.iou import aligned_generalized_iou, aligned_iou, area, generalized_iou, iou
 from effjax.boxes.matching import Match, match
 from effjax.boxes.points import decode, encode, grid_points
-from effjax.boxes.suppression import non_max_suppression
+from effjax.boxes.suppression import non_max_suppression, soft_non_max_suppression
+from effjax.boxes.task_aligned import match_task_aligned
 
 __all__ = [
     "Match",
@@ -20,5 +21,7 @@ __all__ = [
     "grid_points",
     "iou",
     "match",
+    "match_task_aligned",
     "non_max_suppression",
+    "soft_non_max_suppression",
 ]

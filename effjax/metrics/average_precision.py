@@ -44,8 +44,8 @@ class AveragePrecision(NamedTuple):
     @classmethod
     def empty(cls, num_classes: int, bins: int = 1000) -> "AveragePrecision":
         """Nothing seen of so many classes."""
-        zeros = jnp.zeros((num_classes, len(THRESHOLDS), bins), jnp.float32)
-        return cls(zeros, zeros, jnp.zeros((num_classes,), jnp.float32))
+        shape = num_classes, len(THRESHOLDS), bins
+        return cls(jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32), jnp.zeros((num_classes,), jnp.float32))
 
     def update(
         self,
