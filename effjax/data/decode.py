@@ -69,6 +69,16 @@ def decode_image(
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def stored_size(file: bytes) -> tuple[int, int]:
+    """(height, width) of an image as it is stored, not turned; it is not decoded.
+
+    Raises:
+      OSError: if it is no image.
+    """
+    with Image.open(io.BytesIO(file)) as image:
+        return image.height, image.width
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(_ORIENTATION, 1)

@@ -46,7 +46,9 @@ def load(
       data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
         have been checked; None remembers nothing.
       image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
-        the shorter side is resized, the centre cut out. Positions in the image, such as boxes, stay as stored.
+        the shorter side is resized, the centre cut out. Boxes follow: what lies outside is cut off, a box of which
+        less than a tenth is left is gone. Of a TFDS dataset these are its features of that kind (``BBoxFeature``);
+        other positions in the image stay as stored.
       shares: of train, validation and test in a folder that is not divided into splits.
       padded: of a TFDS dataset, by feature (or group of features) of which each example has as many as it happens to
         have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry; without a
