@@ -40,7 +40,9 @@ def parse_name(name: str) -> tuple[str, str | None, str | None]:
     """
     match = _NAME.fullmatch(name)
     if not match:
-        raise UserError(f"dataset {name!r} is not a dataset's name: use name, name/config, name:1.*.* or folder:/path")
+        raise UserError(
+            f"dataset {name!r} is not a dataset's name: use name, name/config, name:1.*.*, folder:/path or coco:/path"
+        )
     return match["name"], match["config"], match["version"]
 
 
@@ -87,7 +89,9 @@ def require_known(name: str, data_dir: str | pathlib.Path) -> None:
     if base not in known:
         # TFDS has far too many to list.
         allowed = {*builders.NAMES, *prepared_names(data_dir), *difflib.get_close_matches(base, known, n=3)}
-        raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
+        raise UserError(
+            f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name, folder:/path or coco:/path"
+        )
 
 
 def tfds_splits(name: str, directory: pathlib.Path) -> list[str]:
