@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from effjax import files
-from effjax.data.decode import GREY_MODES, decode_image
+from effjax.data.decode import GREY_MODES, decode_image, orientation_of
 from effjax.data.image_files import why_unreadable
 from effjax.errors import UserError
 
@@ -27,6 +27,7 @@ class FileFacts(NamedTuple):
     width: int
     grey: bool
     digest: str  # of its contents
+    orientation: int  # as EXIF says that the camera was held; height and width are of the picture upright
 
 
 def check_files(
@@ -43,10 +44,7 @@ def check_files(
     Raises:
       UserError: naming those that cannot be read.
     """
-    cache_file = _cache_file(cache_dir, folder, name)
-    known = _read_cache(cache_file)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _check(os.path.join(folder, path), known.get(path)), paths))
+    results = read_files(folder, paths, cache_dir, name)
     broken = [
         f"{os.path.join(folder, path)} ({result})"
         for path, result in zip(paths, results, strict=True)
@@ -57,11 +55,21 @@ def check_files(
         raise UserError(
             f"{len(broken)} images cannot be read, replace or remove them: {', '.join(broken[:_LISTED])}{more}"
         )
-    good = [result for result in results if not isinstance(result, str)]
-    checked = dict(zip(paths, good, strict=True))
-    if cache_file is not None and checked != known:
+    return [result for result in results if not isinstance(result, str)]
+
+
+def read_files(
+    folder: pathlib.Path, paths: Sequence[str], cache_dir: str | pathlib.Path | None, name: str
+) -> list[FileFacts | str]:
+    """As :func:`check_files`, with what is wrong with a file as text in its place. Then nothing is remembered."""
+    cache_file = _cache_file(cache_dir, folder, name)
+    known = _read_cache(cache_file)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda path: _check(os.path.join(folder, path), known.get(path)), paths))
+    checked = {path: result for path, result in zip(paths, results, strict=True) if not isinstance(result, str)}
+    if cache_file is not None and len(checked) == len(paths) and checked != known:
         _write_cache(cache_file, checked)
-    return good
+    return results
 
 
 def digest_of(path: str) -> str:
@@ -77,9 +85,9 @@ def _check(path: str, known: FileFacts | None) -> FileFacts | str:
         if known is not None and (status.st_size, status.st_mtime_ns) == (known.bytes, known.modified):
             return known
         with Image.open(path) as image:
-            grey = image.mode in GREY_MODES
+            grey, orientation = image.mode in GREY_MODES, orientation_of(image)
         height, width, _ = decode_image(path, channels=3).shape
-        return FileFacts(status.st_size, status.st_mtime_ns, height, width, grey, digest_of(path))
+        return FileFacts(status.st_size, status.st_mtime_ns, height, width, grey, digest_of(path), orientation)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         return why_unreadable(path, error)
 

@@ -54,7 +54,7 @@ def decode_image(
         if image.mode not in (*_EIGHT_BIT_MODES, *_SIXTEEN_BIT_MODES):
             raise ValueError(f"pixel format {image.mode} has neither 8 nor 16 bits")
         image.load()
-        turn = _UPRIGHT.get(_orientation(image)) if upright else None
+        turn = _UPRIGHT.get(orientation_of(image)) if upright else None
         if image.mode in _SIXTEEN_BIT_MODES:
             image = _eight_bits(image)
         if "transparency" in image.info:
@@ -69,9 +69,21 @@ def decode_image(
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _orientation(image: Image.Image) -> int:
+def stored_size(file: bytes) -> tuple[int, int]:
+    """(height, width) of an image as it is stored, not turned; it is not decoded.
+
+    Raises:
+      OSError: if it is no image.
+    """
+    with Image.open(io.BytesIO(file)) as image:
+        return image.height, image.width
+
+
+def orientation_of(image: Image.Image) -> int:
+    """How the camera was held, as EXIF notes it: 1 is upright, 2 to 4 are mirrored or upside down, 5 to 8 on a side."""
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        found = image.getexif().get(_ORIENTATION, 1)
+        return found if found in _UPRIGHT else 1
     except Exception:  # Pillow raises nearly anything on damaged EXIF, beside which the picture is whole
         return 1
 

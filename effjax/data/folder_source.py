@@ -24,7 +24,7 @@ from effjax.data.folder_layout import (
     strays,
 )
 from effjax.data.image_files import find_images, is_folder, is_junk, named, why_unreadable
-from effjax.data.stratified import bounds, drawing_order
+from effjax.data.stratified import drawing_order, part_rows
 from effjax.errors import UserError
 
 _log = logging.getLogger("effjax")
@@ -80,7 +80,7 @@ class FolderSource:
         shape = (*_common_size([str(folder / path) for path in paths], checked, image_size), self._channels)
         digests = np.array([check.digest for check in checked], np.bytes_)
         if self.divided and name != WHOLE:
-            rows = _part(paths, labels, digests, shares, name)
+            rows = part_rows(labels, paths, digests, shares, PARTS.index(name))
             if not rows.size:
                 raise UserError(
                     f"folder {root}: config.data.split={tuple(shares)} gives {name} none of its {len(paths)} images: "
@@ -162,16 +162,6 @@ def _listing(folder: pathlib.Path, classes: Sequence[str]) -> tuple[list[str], n
 @functools.cache
 def _say_once(message: str) -> None:
     _log.warning("%s", message)
-
-
-def _part(
-    paths: Sequence[str], labels: np.ndarray, digests: np.ndarray, shares: Sequence[float], name: str
-) -> np.ndarray:
-    """The rows of one part of a folder without splits. What is there twice comes into one part."""
-    _, first, same = np.unique(digests, return_index=True, return_inverse=True)
-    order = drawing_order(labels[first], [paths[int(row)] for row in first])
-    start, end = bounds(shares, len(first))[PARTS.index(name)]
-    return np.flatnonzero(np.isin(same, order[start:end]))
 
 
 def _common_size(paths: Sequence[str], checked: Sequence[FileFacts], image_size: int | None) -> tuple[int, int]:

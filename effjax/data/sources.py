@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from effjax.data.base import Source, Subset
+from effjax.data.coco_source import CocoSource, coco_splits
 from effjax.data.folder_layout import SHARES, folder_layout, parts_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.question_files import LAYOUTS
@@ -21,7 +22,7 @@ from effjax.data.tfds_source import (
 )
 from effjax.errors import UserError
 
-_FOLDER = "folder:"
+_FOLDER, _COCO = "folder:", "coco:"
 _SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
@@ -39,18 +40,22 @@ def load(
     Args:
       name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
         ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
-        splits here, ``root/class/*.jpg``; or ``vqa2:/path`` and ``gqa:/path`` for the official files of these.
+        splits here, ``root/class/*.jpg``; ``coco:/path`` for images with boxes in COCO's JSON, see
+        :func:`effjax.data.coco_layout.coco_layout`; or ``vqa2:/path`` and ``gqa:/path`` for the official files of
+        these.
       split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
         split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
         other datasets, it is a stretch of the records.
-      data_dir: the folder that datasets are prepared in. For an image folder, where to remember that its files
+      data_dir: the folder that datasets are prepared in. For images in a folder, where to remember that its files
         have been checked; None remembers nothing.
       image_size: None leaves images as they are stored. Otherwise each is decoded to a square of so many pixels:
-        the shorter side is resized, the centre cut out. Positions in the image, such as boxes, stay as stored.
+        the shorter side is resized, the centre cut out. Boxes follow: what lies outside is cut off, a box of which
+        less than a tenth is left is gone. Of a TFDS dataset these are its features of that kind (``BBoxFeature``);
+        other positions in the image stay as stored.
       shares: of train, validation and test in a folder that is not divided into splits.
-      padded: of a TFDS dataset, by feature (or group of features) of which each example has as many as it happens to
-        have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry; without a
-        number here they are not read.
+      padded: of a TFDS dataset or COCO's files, by feature (or group of features) of which each example has as many
+        as it happens to have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry;
+        without a number here they are not read.
 
     Returns:
       The source, see ``base.Source``.
@@ -68,6 +73,9 @@ def load(
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: an image folder has labels only")
         source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
+    elif name.startswith(_COCO):
+        folder = {"image_size": image_size, "cache_dir": data_dir, "shares": shares}
+        source = CocoSource(name.removeprefix(_COCO), whole, **folder, padded=padded)
     elif kind:
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: nothing of {name} differs in length")
@@ -85,6 +93,8 @@ def split_names(
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
     if kind := _questions_of(name):
         names = list(LAYOUTS[kind].splits)
+    elif name.startswith(_COCO):
+        names = coco_splits(name.removeprefix(_COCO), shares)
     elif name.startswith(_FOLDER):
         splits = folder_layout(name.removeprefix(_FOLDER)).splits
         names = parts_of(shares) if splits is None else list(splits)

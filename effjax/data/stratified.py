@@ -35,3 +35,21 @@ def bounds(shares: Sequence[float], total: int) -> list[tuple[int, int]]:
     """Cuts ``range(total)`` into parts of the given shares, of any sum above 0: the start and end of each."""
     ends = [round(total * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
     return list(zip([0, *ends], ends, strict=False))
+
+
+def part_rows(
+    labels: np.ndarray, names: Sequence[str], digests: np.ndarray, shares: Sequence[float], part: int
+) -> np.ndarray:
+    """The rows of one part of a folder's images. What is there twice comes into one part.
+
+    Args:
+      labels: ``[N]``.
+      names: of the images.
+      digests: of their contents, ``[N]``.
+      shares: of the parts.
+      part: which of them.
+    """
+    _, first, same = np.unique(digests, return_index=True, return_inverse=True)
+    order = drawing_order(labels[first], [names[int(row)] for row in first])
+    start, end = bounds(shares, len(first))[part]
+    return np.flatnonzero(np.isin(same, order[start:end]))

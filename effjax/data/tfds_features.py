@@ -1,10 +1,11 @@
 """What of a TFDS record can be stacked into a batch: numbers of one shape, and numbers of any length once padded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from effjax.data.centre_squares import boxes_in_square
 from effjax.errors import UserError, nearest
 from effjax.specs import Spec
 
@@ -21,11 +22,13 @@ class StoredFeature(NamedTuple):
       path: the keys that lead to it in a record.
       spec: what it looks like in an example.
       is_mask: whether it says which entries of the others of its group are there, and is not stored.
+      is_box: whether it is TFDS's feature for boxes, of parts of the image.
     """
 
     path: tuple[str, ...]
     spec: Spec
     is_mask: bool = False
+    is_box: bool = False
 
     def of(self, record: Mapping[str, Any]) -> np.ndarray:
         """Its value in one record.
@@ -59,23 +62,56 @@ def stored_features(features: Mapping[str, Any], padded: Mapping[str, int], name
     Raises:
       UserError: for a feature in ``padded`` that is not there, or whose length does not differ.
     """
+    import tensorflow_datasets as tfds  # which whoever has features has imported
+
     found: dict[str, StoredFeature] = {}
     for top, feature in features.items():
         if top == "image":
             continue
         parts = dict(_parts((top,), feature, feature.shape, feature.np_dtype, padded.get(top)))
         found.update(parts)
+        entries = isinstance(feature, tfds.features.Sequence)
+        found.update(
+            {key: part._replace(is_box=False) for key, part in parts.items() if not entries and _several(part)}
+        )
         first = next((part for part in parts.values() if part.spec.padding is not None), None)
         if first is not None:
             mask = Spec(np.bool_, first.spec.shape[:1], False)
             found.setdefault(f"{top}/valid", StoredFeature(first.path, mask, is_mask=True))
-    several = {part.path[0] for part in found.values() if part.spec.is_ragged or part.spec.padding is not None}
+    several = {part.path[0] for part in found.values() if _several(part)}
     for key in padded:
         if key not in several:
             raise UserError(
                 f"config.data.padded.{key}: {name!r} has no feature of this name whose length differs from example to "
                 f"example; {nearest(key, several)}"
             )
+    return found
+
+
+def in_centre_square(
+    record: Mapping[str, Any], boxes: Sequence[StoredFeature], size: tuple[int, int]
+) -> dict[str, Any]:
+    """Moves the boxes of a record to the centre square of its image.
+
+    Args:
+      record: with the features that are or hold the boxes.
+      boxes: those of its features that are boxes, padded or of a fixed number.
+      size: (height, width) of the image.
+
+    Returns:
+      The record of the square: of a group of differing length, without the entries whose box is lost.
+    """
+    found = dict(record)
+    for top in {box.path[0] for box in boxes}:
+        value, kept = found[top], None
+        for box in (box for box in boxes if box.path[0] == top):
+            moved, left = boxes_in_square(np.reshape(_at(value, box.path[1:]), (-1, 4)), *size)
+            if box.spec.padding is None:
+                moved = moved.reshape(np.shape(_at(value, box.path[1:])))
+            else:
+                kept = left if kept is None else kept & left
+            value = _with(value, box.path[1:], moved)
+        found[top] = value if kept is None else _entries(value, kept)
     return found
 
 
@@ -107,13 +143,35 @@ def _classes(path: tuple[str, ...], feature: Any, shape: Any) -> Iterator[tuple[
         yield path, tuple(names)
 
 
+def _several(feature: StoredFeature) -> bool:
+    """Whether examples have as many entries as they happen to have."""
+    return feature.spec.is_ragged or feature.spec.padding is not None
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    return _at(value[path[0]], path[1:]) if path else value
+
+
+def _with(value: Any, path: Sequence[str], new: Any) -> Any:
+    return {**value, path[0]: _with(value[path[0]], path[1:], new)} if path else new
+
+
+def _entries(value: Any, kept: np.ndarray) -> Any:
+    """Some entries of a feature, or of each of a group."""
+    if isinstance(value, Mapping):
+        return {key: _entries(part, kept) for key, part in value.items()}
+    return [entry for entry, is_kept in zip(value, kept, strict=True) if is_kept]
+
+
 def _parts(
     path: tuple[str, ...], feature: Any, shape: Any, dtype: Any, room: int | None
 ) -> Iterator[tuple[str, StoredFeature]]:
     """A feature, or those of a group, with their specs."""
     if isinstance(shape, Mapping):
         for key in shape:
-            yield from _parts((*path, key), feature[key], shape[key], dtype[key], room)
+            # The number of an entry among all is nothing to learn; COCO's do not fit what a device takes.
+            if key != "id" or dtype[key] != np.int64:
+                yield from _parts((*path, key), feature[key], shape[key], dtype[key], room)
         return
     if not isinstance(shape, tuple) or not (np.issubdtype(dtype, np.number) or np.issubdtype(dtype, np.bool_)):
         return
@@ -121,4 +179,10 @@ def _parts(
     if room is not None and shape[:1] == (None,) and None not in shape[1:]:
         shape, padding = (room, *shape[1:]), NO_CLASS if getattr(feature, "names", None) else 0
     spec = Spec(_NARROW.get(np.dtype(dtype), np.dtype(dtype)), shape, padding)
-    yield "/".join(path), StoredFeature(path, spec)
+    yield "/".join(path), StoredFeature(path, spec, is_box=_is_box(feature))
+
+
+def _is_box(feature: Any) -> bool:
+    """Of parts of the image, y0, x0, y1, x1, as TFDS's feature is where nothing else is said."""
+    form = getattr(getattr(feature, "feature", feature), "bbox_format", "none")
+    return form is None or getattr(form, "value", form) == "REL_YXYX"

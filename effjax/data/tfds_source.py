@@ -12,9 +12,9 @@ import numpy as np
 from effjax.command import as_called_here
 from effjax.data import builders
 from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
-from effjax.data.decode import decode_image
+from effjax.data.decode import decode_image, stored_size
 from effjax.data.prepared_files import open_prepared
-from effjax.data.tfds_features import StoredFeature, class_names_of, names_of, stored_features
+from effjax.data.tfds_features import StoredFeature, class_names_of, in_centre_square, names_of, stored_features
 from effjax.errors import UserError, check_known, nearest
 from effjax.files import damaged, home_expanded
 from effjax.specs import Spec
@@ -40,7 +40,9 @@ def parse_name(name: str) -> tuple[str, str | None, str | None]:
     """
     match = _NAME.fullmatch(name)
     if not match:
-        raise UserError(f"dataset {name!r} is not a dataset's name: use name, name/config, name:1.*.* or folder:/path")
+        raise UserError(
+            f"dataset {name!r} is not a dataset's name: use name, name/config, name:1.*.*, folder:/path or coco:/path"
+        )
     return match["name"], match["config"], match["version"]
 
 
@@ -87,7 +89,9 @@ def require_known(name: str, data_dir: str | pathlib.Path) -> None:
     if base not in known:
         # TFDS has far too many to list.
         allowed = {*builders.NAMES, *prepared_names(data_dir), *difflib.get_close_matches(base, known, n=3)}
-        raise UserError(f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name or folder:/path")
+        raise UserError(
+            f"unknown dataset {name!r}; {nearest(base, allowed)}, any other TFDS name, folder:/path or coco:/path"
+        )
 
 
 def tfds_splits(name: str, directory: pathlib.Path) -> list[str]:
@@ -151,6 +155,9 @@ class TfdsSource:
         self._numeric: dict[str, StoredFeature] = stored_features(features, padded or {}, name)
         specs = {key: feature.spec for key, feature in self._numeric.items()}
         specs.update(image=Spec(np.uint8, shape), id=Spec(np.int32))
+        # Of what is not square, the centre is cut out, and the boxes are those of what is left.
+        square = shape[0] is not None and shape[0] == shape[1]
+        self._boxes = [f for f in self._numeric.values() if f.is_box and not f.spec.is_ragged and not square]
         self._channels = shape[-1]
         self.info = DatasetInfo(name, split, splits[split].num_examples, names, specs, names_of(features))
         if image_size:
@@ -199,7 +206,9 @@ class TfdsSource:
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
 
     def at_size(self, image_size: int) -> Source:
-        return resized(self, image_size)
+        other = resized(self, image_size)
+        other._columns = {}  # of boxes as they lie in whole images, if this one does not cut them
+        return other
 
     def ids(self) -> np.ndarray:
         return np.arange(len(self))
@@ -228,7 +237,11 @@ class TfdsSource:
         import tensorflow_datasets as tfds
 
         features = {top: self._builder.info.features[top] for top in tops}
-        return tfds.features.FeaturesDict(features).deserialize_example_np
+        if not self._image_size or not any(box.path[0] in features for box in self._boxes):
+            return tfds.features.FeaturesDict(features).deserialize_example_np
+        features["image"] = self._builder.info.features["image"]  # its size says where boxes come to lie
+        encoded = {"image": tfds.decode.SkipDecoding()}
+        return functools.partial(tfds.features.FeaturesDict(features).deserialize_example_np, decoders=encoded)
 
     def _value(self, name: str, record: Mapping[str, Any], row: int) -> np.ndarray:
         """Raises ``UserError`` if the example has more entries than fit."""
@@ -247,13 +260,18 @@ class TfdsSource:
             raise IndexError(row)
         try:
             if stored := self._records[row]:
-                return (read or self._deserialize)(stored)
+                return self._as_seen((read or self._deserialize)(stored))
             error: Exception = ValueError("the record is empty")  # so is every one of a file that was cut off
         except UserError:
             raise
         except Exception as raised:  # the reader's and TFDS's, of any kind
             error = raised
         raise damaged(self._file_of(row), error, prepare_again(self._name, self._directory)) from error
+
+    def _as_seen(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A record whose boxes are those of its image as it is decoded."""
+        boxes = [box for box in self._boxes if box.path[0] in record]
+        return in_centre_square(record, boxes, stored_size(record["image"])) if boxes and self._image_size else record
 
     def _file_of(self, row: int) -> pathlib.Path:
         """The file that holds a record; the folder, where its description does not say."""

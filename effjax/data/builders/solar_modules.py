@@ -67,7 +67,7 @@ class SolarModules(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Electroluminescence photos of solar cells, composed to modules; boxes are around the defective.",
+            description="Photos of solar cells, composed to modules; boxes are around the defective cells.",
             homepage="https://github.com/zae-bayern/elpv-dataset",
             citation=(
                 "Deitsch et al., Automatic classification of defective photovoltaic module cells in "

@@ -9,6 +9,7 @@ import numpy as np
 
 from effjax.data.base import Source, stored
 from effjax.data.checked_files import digest_of
+from effjax.data.coco_source import CocoSource
 from effjax.data.folder_source import FolderSource
 from effjax.data.image_files import named
 from effjax.data.unlabelled_folder import UnlabelledFolder
@@ -94,7 +95,7 @@ def _warn_of_overlap(train: Source, other: Source, role: str) -> None:
 def _shared(train: Source, other: Source) -> list[str]:
     """What is in both, by content where that is known."""
     ours, theirs = stored(train), stored(other)
-    if isinstance(theirs, FolderSource) and isinstance(ours, FolderSource):
+    if isinstance(theirs, FolderSource | CocoSource) and isinstance(ours, FolderSource | CocoSource):
         a, b = train.ids(), other.ids()
         _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
         return [f"{ours.paths[i]} = {theirs.paths[j]}" for i, j in sorted(zip(a[rows], b[others], strict=True))]

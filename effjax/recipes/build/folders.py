@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.data.base import Source, stored
+from effjax.data.coco_layout import coco_layout
+from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.folder_source import FolderSource
 
 _log = logging.getLogger("effjax")
 
-_FOLDER = "folder:"
+_FOLDER, _COCO = "folder:", "coco:"
 
 
 def shares_of(data: Mapping[str, Any]) -> tuple[float, ...]:
@@ -38,7 +40,8 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     names = (data["name"], *data["also"].values())
     folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
     found: dict[str, Any] = {}
-    if any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders):
+    undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
+    if undivided or any(coco_layout(name.removeprefix(_COCO)).splits is None for name in names if _is_coco(name)):
         found["split"] = shares_of(data)
     if folders and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
@@ -48,10 +51,12 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
 def contents(source: Source) -> dict[str, str]:
     """What says which photo each id of a folder is, files come and go; nothing of other datasets."""
     source = stored(source)
-    if not isinstance(source, FolderSource):
+    if not isinstance(source, FolderSource | CocoSource):
         return {}
     digest = hashlib.sha256("\0".join(map(str, source.paths)).encode(errors="surrogateescape"))
     digest.update(b"".join(source.digests))
+    if isinstance(source, CocoSource):
+        digest.update(source.boxes_digest())
     return {"files": digest.hexdigest()}
 
 
@@ -67,6 +72,10 @@ def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
         return config
     _log.info("%s has no test split: the report is of validation", data["name"])
     return {**config, "data": {**data, "test": data["validation"]}}
+
+
+def _is_coco(name: str) -> bool:
+    return name.startswith(_COCO)
 
 
 def _whole(split: str) -> str:
