@@ -84,7 +84,7 @@ class Pictures:
       reliability: reliability diagrams of the last round.
       classes: classes by round.
       maps: dataset maps.
-      items: learning curves over what answers name several of, such as boxes.
+      by_item: learning curves over what answers name several of, such as boxes.
     """
 
     learning: bytes
@@ -93,7 +93,7 @@ class Pictures:
     reliability: bytes | None
     classes: bytes | None
     maps: bytes | None
-    items: bytes | None = None
+    by_item: bytes | None = None
 
 
 def write_active(

@@ -291,7 +291,7 @@ def _pictures(measured, labels, control, split: str, folders, firsts, maps, data
     return Pictures(
         learning=learning_curves(measured, labels, control, "labels", watched, titles),
         costs=learning_curves(measured, labels, control, "cost", watched, titles) if _costs_differ(measured) else None,
-        items=learning_curves(measured, labels, control, "items", watched, titles) if task.counted else None,
+        by_item=learning_curves(measured, labels, control, "items", watched, titles) if task.counted else None,
         calibration=calibration_curves(measured, labels, control, split) if task.of_classes else None,
         reliability=reliability(bins) if bins else None,
         classes=queried_classes(counts, datasets.info.class_names) if counts else None,
