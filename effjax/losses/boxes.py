@@ -40,8 +40,8 @@ def quality_focal(
       AssertionError: if the shapes do not fit.
 
     Example:
-      >>> sure = jnp.log(jnp.array([[0.5, 0.25]]) / (1 - jnp.array([[0.5, 0.25]])))
-      >>> quality_focal(sure, jnp.array([0.5]), jnp.array([0]), jnp.array([True]))  # ¼² · −log ¾
+      >>> logits = jax.scipy.special.logit(jnp.array([[0.5, 0.25]]))
+      >>> quality_focal(logits, jnp.array([0.5]), jnp.array([0]), jnp.array([True]))  # ¼² · −log ¾
       Array([0.018], dtype=float32)
 
     References:

@@ -65,6 +65,12 @@ def test_the_surest_takes_the_box_that_it_overlaps_most():
     assert state.true_positives.sum((0, 2)).tolist() == [2] * 7 + [1] * 3
 
 
+def test_of_boxes_that_it_overlaps_equally_a_detection_takes_the_last_as_coco_does():
+    left, right, between = [0.0, 0.0, 1.0, 0.5], [0.0, 0.25, 1.0, 0.75], [0.0, 0.125, 1.0, 0.625]  # IoU .6 with both
+    assert of_one_image([(between, 0.9), (left, 0.8)], [left, right]).true_positives[0, 0].sum() == 2
+    assert of_one_image([(between, 0.9), (left, 0.8)], [right, left]).true_positives[0, 0].sum() == 1
+
+
 def test_classes_are_apart_and_those_without_boxes_do_not_count():
     state = of_one_image([(A, 0.9), (A, 0.8)], [A], classes=[2, 1], true_classes=[1], num_classes=4)
     assert numbers(state) == [1, 1, 1]
