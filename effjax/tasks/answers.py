@@ -55,6 +55,10 @@ class AnswerFormat(Protocol):
         """How many things an answer says something of, such as boxes."""
         ...
 
+    def boxes(self, answer: Any) -> Sequence[Sequence[float]]:
+        """Where in the image an answer points: y0, x0, y1, x1 from 0 to 1 each; nothing if it is of the whole image."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassAnswers:
@@ -96,3 +100,6 @@ class ClassAnswers:
 
     def items(self, answer: int) -> int:
         return 1
+
+    def boxes(self, answer: int) -> tuple[()]:
+        return ()

@@ -1,7 +1,7 @@
 """What is learnt: all that the rest of the package does not know about labels."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import numpy as np
@@ -38,6 +38,8 @@ class Task:
       moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
       outcome: see :class:`effjax.steps.Objective`; None where there is nothing to record of an example.
       kept: from predictions to what is kept of those of a whole set, which :attr:`measure` looks at; None: all.
+      marks: from what is kept of the predictions on some images and their targets to the true boxes of each and those
+        found, ``[n, 4]`` each, for people to look at; None where there are none.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
@@ -63,6 +65,7 @@ class Task:
     following: Following | None = None
     floor: Callable[[PyTree, Mapping[str, np.ndarray]], float] | None = None
     kept: Callable[[PyTree], PyTree] | None = None
+    marks: Callable[[PyTree, Mapping[str, np.ndarray]], Sequence[tuple[np.ndarray, np.ndarray]]] | None = None
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
     curves: Mapping[str, str] = dataclasses.field(default_factory=dict)

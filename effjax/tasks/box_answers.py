@@ -1,5 +1,6 @@
 """Boxes as people answer them: a list, each with its corners and its class."""
 
+import collections
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -100,13 +101,17 @@ class BoxAnswers:
         ]
 
     def show(self, answer: Any) -> str:
-        return ", ".join(one["class"] for one in answer) or "nothing"
+        counts = collections.Counter(one["class"] for one in answer)
+        return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
 
     def cost(self, answer: Any) -> float:
         return self.look + self.draw * len(answer)
 
     def items(self, answer: Any) -> int:
         return len(answer)
+
+    def boxes(self, answer: Any) -> list[list[float]]:
+        return [one["box"] for one in answer]
 
 
 def _is_number(value: Any) -> bool:

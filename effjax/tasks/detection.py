@@ -19,6 +19,7 @@ from effjax.typing import Batch
 MOST = 100  # detections of an image that count, as for COCO
 _CANDIDATES = 3  # times as many go into the suppression of doubles
 _OVERLAP = 0.6
+_SHOWN = 0.3  # the score of a detection that reports draw
 _RIGHT = 0.5  # overlap with a true box from which on a detection is one
 _LEAST_SCORE = 0.05  # of what a labelling loop takes for an object at all
 _BATCH = 256  # examples measured at a time
@@ -151,6 +152,13 @@ def _floor(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -
     return float(np.asarray(scores)[order][int(np.argmax(f1))])
 
 
+def _marks(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The true boxes of each image, and those that are given a score worth looking at."""
+    true, valid = targets["objects/bbox"], targets["objects/valid"].astype(bool)
+    shown = found["present"] & (found["scores"] >= _SHOWN)
+    return [(true[i][valid[i]], found["boxes"][i][shown[i]]) for i in range(len(true))]
+
+
 DETECTION = Task(
     name="detection",
     inputs=("image",),
@@ -171,5 +179,6 @@ DETECTION = Task(
     following=Following(_as_targets, _found_again),
     floor=_floor,
     kept=detections,
+    marks=_marks,
     counted="boxes",
 )
