@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -149,6 +150,14 @@ def test_grey_images_have_one_channel(tmp_path):
     source = load(f"coco:{tmp_path}", "all", padded=ROOM)
     assert source.info.image_shape == (32, 32, 1)
     assert source[0]["image"].shape == (32, 32, 1)
+
+
+def test_a_version_of_the_tfds_dataset_is_no_folder(tmp_path):
+    for name in ("coco:1.1.0", "coco:1.*.*"):
+        with pytest.raises(UserError, match=rf"'{re.escape(name)}' is not prepared in "):
+            load(name, "train", tmp_path)
+    with pytest.raises(UserError, match=r"coco:\S+/photos: no annotations are there"):
+        load("coco:photos", "train", tmp_path)
 
 
 def test_room_for_boxes_must_be_made(plain):
