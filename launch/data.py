@@ -104,7 +104,8 @@ def _draw_augmented(source: Source, path: pathlib.Path) -> None:
 
 
 def _classes(source: Source) -> str:
-    counts, kind = class_counts(source), "classes of objects" if shows_objects(source) else "classes"
+    counts, kind = class_counts(source), "class" if source.info.num_classes == 1 else "classes"
+    kind += " of objects" if shows_objects(source) else ""
     named = [f"{name} {count:,}" for name, count in zip(source.info.class_names, counts, strict=True)]
     more = f", … and {len(named) - _MAX_CLASSES} more" if len(named) > _MAX_CLASSES else ""
     return printable(f"{len(named)} {kind}: {', '.join(named[:_MAX_CLASSES])}{more}")
