@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.data.base import Source, stored
-from effjax.data.coco_layout import coco_layout
+from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.folder_source import FolderSource
 
 _log = logging.getLogger("effjax")
 
-_FOLDER, _COCO = "folder:", "coco:"
+_FOLDER = "folder:"
 
 
 def shares_of(data: Mapping[str, Any]) -> tuple[float, ...]:
@@ -41,7 +41,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
     found: dict[str, Any] = {}
     undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
-    if undivided or any(coco_layout(name.removeprefix(_COCO)).splits is None for name in names if _is_coco(name)):
+    if undivided or any(coco_layout(path).splits is None for name in names if (path := coco_folder(name))):
         found["split"] = shares_of(data)
     if folders and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
@@ -72,10 +72,6 @@ def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
         return config
     _log.info("%s has no test split: the report is of validation", data["name"])
     return {**config, "data": {**data, "test": data["validation"]}}
-
-
-def _is_coco(name: str) -> bool:
-    return name.startswith(_COCO)
 
 
 def _whole(split: str) -> str:
