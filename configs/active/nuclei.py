@@ -16,6 +16,8 @@ Sources: Brust et al. 2019 (https://arxiv.org/abs/1809.09875), Yu et al. 2022 (C
 https://arxiv.org/abs/2103.10374), Papadopoulos et al. 2017 (seconds a box, https://arxiv.org/abs/1708.02750).
 """
 
+from collections.abc import Mapping
+
 from configs.detection.nuclei import detector
 from effjax.recipes import schema
 
@@ -42,33 +44,40 @@ def get_config(variant: str = ""):
     config.title = "Which pictures of cells to draw boxes on?"
     config.view.mean, config.view.std = (0.3,), (0.2,)
     config.active.update(initial=10, per_round=10, rounds=6, levels=(0.5, 0.6))
-    if variant == "tiny":
-        config.num_seeds = 1
-        config.active.update(initial=4, per_round=4, rounds=2)
-        config.data.train, config.data.validation, config.data.test = "train[:40]", "validation[:20]", "test[:20]"
-        for run in config.runs.values():
-            run.steps = 4
-    return config
+    return tiny(config) if variant == "tiny" else config
 
 
-def detection_loops(dataset: str, objects: int, steps: int = 200):
-    """Loops of detectors on a dataset whose pictures have so many objects at most."""
+def detection_loops(dataset: str, objects: int, steps: int = 200, further: Mapping[str, tuple] | None = None):
+    """Loops of detectors on a dataset whose pictures have so many objects at most; further ones as in ``QUERIES``."""
+    queries = {**QUERIES, **(further or {})}
     config = schema.experiment()
     config.recipe, config.task, config.data.name = "active", "detection", dataset
     config.data.padded = {"objects": objects}
     config.num_seeds, config.eval_batch_size = 5, 100
     config.view.flip, config.view.crop = True, 0.6
     config.active.scoring_batch = 100
-    for name, (label, query) in QUERIES.items():
+    for name, (label, query) in queries.items():
         config.runs[name] = _loop(label, steps, schema.query(**query))
     for name, (label, query) in ENSEMBLES.items():
         config.runs[name] = _loop(label, steps, schema.query(predictions="ensemble", members=3, **query))
-    config.control, config.table = "random", (*QUERIES, *ENSEMBLES)
+    config.control, config.table = "random", (*queries, *ENSEMBLES)
     config.claims = (
-        *((f"{label}: beats random", name, "random") for name, (label, _) in QUERIES.items() if name != "random"),
+        *((f"{label}: beats random", name, "random") for name, (label, _) in queries.items() if name != "random"),
         *((f"{label}: beats the ensemble's random", name, "ensemble_random") for name, (label, _) in ENSEMBLES.items()
           if name != "ensemble_random"),
     )  # fmt: skip
+    return config
+
+
+def tiny(config):
+    """The same in a minute."""
+    config.num_seeds = 1
+    config.active.update(initial=4, per_round=4, rounds=2)
+    config.data.train, config.data.validation, config.data.test = "train[:40]", "validation[:20]", "test[:20]"
+    for run in config.runs.values():
+        run.steps = 4
+        if run.query.candidates:
+            run.query.candidates = 8
     return config
 
 

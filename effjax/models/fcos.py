@@ -68,8 +68,8 @@ class Fcos(nn.Module):
 
         Returns:
           ``Outputs``; the predictions are, for the P places of all levels, ``logits`` ``[B, P, K]``, ``boxes``
-          ``[B, P, 4]``, and ``places`` ``[B, P, 4]``: centre y, x and the level's stride, downwards and sideways, as
-          shares of the image.
+          ``[B, P, 4]``, ``places`` ``[B, P, 4]``: centre y, x and the level's stride, downwards and sideways, as
+          shares of the image; and ``features`` ``[B, P, channels]``, which the first two are computed from.
         """
         check_inputs(images, dropout_keys)
         if self.head is not None:
@@ -108,7 +108,7 @@ class FcosHead(nn.Module):
             for i, layer in enumerate(conv, start=1):
                 x = nn.relu(self._norm(f"level{stride}_norm{i}", train)(layer(x)))
             x = x.astype(jnp.float32)
-            batch, height, width, _ = x.shape
+            batch, height, width, channels = x.shape
             scale = self.param(f"level{stride}_scale", nn.initializers.ones, ())
             distances = nn.softplus(extend(x) * scale).reshape(batch, -1, 4)
             centres = boxes.grid_points(height, width)
@@ -117,6 +117,7 @@ class FcosHead(nn.Module):
                 {
                     "logits": classify(x).reshape(batch, -1, self.num_classes),
                     "boxes": boxes.decode(centres, distances * jnp.tile(side, 2)),
+                    "features": x.reshape(batch, -1, channels),
                     "places": jnp.broadcast_to(jnp.concatenate([centres, side], -1), distances.shape),
                 }
             )

@@ -31,6 +31,7 @@ class Task:
       following: how items are found again in augmented images, of a task whose items have places.
       floor: from what is kept of the predictions on a whole set, and its targets, to how sure a network has to be of an
         item for it to count, from 0 to 1; None where all count.
+      class_quality: from the same, and the number of classes, to how well each of them is found, from 0 to 1.
       answers: from the names of the dataset's classes to how answers are written, kept and learnt.
       label: what tables call the watched metric; "" calls it by its name.
       counted: what an answer's items are called, where it may have several, such as boxes.
@@ -64,6 +65,7 @@ class Task:
     outcome: Outcome | None = None
     following: Following | None = None
     floor: Callable[[PyTree, Mapping[str, np.ndarray]], float] | None = None
+    class_quality: Callable[[PyTree, Mapping[str, np.ndarray], int], list[float]] | None = None
     kept: Callable[[PyTree], PyTree] | None = None
     marks: Callable[[PyTree, Mapping[str, np.ndarray]], Sequence[tuple[np.ndarray, np.ndarray]]] | None = None
     head: Callable[[], nn.Module] | None = None
