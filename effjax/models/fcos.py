@@ -104,13 +104,14 @@ class FcosHead(nn.Module):
         classify = nn.Conv(self.num_classes, (3, 3), kernel_init=small, bias_init=prior, name="classes")
         extend = nn.Conv(4, (3, 3), kernel_init=small, bias_init=nn.initializers.ones, name="distances")
         found: list[dict[str, jax.Array]] = []
+        places: list[jax.Array] = []
         for stride, x in zip(self.strides, self._pyramid(features, train), strict=True):
             for i, layer in enumerate(conv, start=1):
                 x = nn.relu(self._norm(f"level{stride}_norm{i}", train)(layer(x)))
             x = x.astype(jnp.float32)
             batch, height, width, channels = x.shape
             scale = self.param(f"level{stride}_scale", nn.initializers.ones, ())
-            distances = nn.softplus(extend(x) * scale).reshape(batch, -1, 4)
+            distances = _softplus(extend(x) * scale).reshape(batch, -1, 4)
             centres = boxes.grid_points(height, width)
             side = jnp.broadcast_to(jnp.array([1 / height, 1 / width]), centres.shape)
             found.append(
@@ -118,10 +119,11 @@ class FcosHead(nn.Module):
                     "logits": classify(x).reshape(batch, -1, self.num_classes),
                     "boxes": boxes.decode(centres, distances * jnp.tile(side, 2)),
                     "features": x.reshape(batch, -1, channels),
-                    "places": jnp.broadcast_to(jnp.concatenate([centres, side], -1), distances.shape),
                 }
             )
-        return {name: jnp.concatenate([level[name] for level in found], 1) for name in found[0]}
+            places.append(jnp.concatenate([centres, side], -1))
+        together = {name: jnp.concatenate([level[name] for level in found], 1) for name in found[0]}
+        return {**together, "places": jnp.broadcast_to(jnp.concatenate(places), together["boxes"].shape)}
 
     def _pyramid(self, features: Mapping[str, jax.Array], train: bool) -> list[jax.Array]:
         """A map of each stride ``[B, h, w, channels]``, in their order: what is coarse is added to what is fine."""
@@ -152,4 +154,11 @@ class FcosHead(nn.Module):
 
 def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """A map ``[B, h, w, C]`` with each of its places four times, cut to the height and width of a shape."""
-    return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)[:, : shape[1], : shape[2]]
+    batch, height, width, channels = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+    return x.reshape(batch, 2 * height, 2 * width, channels)[:, : shape[1], : shape[2]]
+
+
+def _softplus(x: jax.Array) -> jax.Array:
+    """``log(1 + exp(x))`` by operations that other runtimes have."""
+    return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
