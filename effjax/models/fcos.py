@@ -128,19 +128,20 @@ class FcosHead(nn.Module):
     def _pyramid(self, features: Mapping[str, jax.Array], train: bool) -> list[jax.Array]:
         """A map of each stride ``[B, h, w, channels]``, in their order: what is coarse is added to what is fine."""
         there = sorted(int(name.removeprefix("stride")) for name in features if name != "penultimate")
-        own = [stride for stride in self.strides if stride in there]
-        if not own or own[0] != self.strides[0]:
+        if self.strides[0] not in there:
             known = ", ".join(map(str, there)) or "none"
             raise UserError(
                 f"model option strides={self.strides}: the backbone has maps of stride {known}; the finest level must "
                 "be one of them"
             )
-        sides = [nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"lateral{stride}") for stride in own]
-        maps = [side(features[f"stride{stride}"]) for side, stride in zip(sides, own, strict=True)]
+        used = [stride for stride in there if stride >= self.strides[0]]  # coarser ones say what is around
+        sides = [nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"lateral{stride}") for stride in used]
+        maps = [side(features[f"stride{stride}"]) for side, stride in zip(sides, used, strict=True)]
         for fine in range(len(maps) - 2, -1, -1):
-            maps[fine] += _doubled(maps[fine + 1], maps[fine].shape)
-        levels = []
-        for stride, x in zip(own, maps, strict=True):
+            maps[fine] += _enlarged(maps[fine + 1], used[fine + 1] // used[fine], maps[fine].shape)
+        levels, own = [], [stride for stride in self.strides if stride in used]
+        for stride in own:
+            x = maps[used.index(stride)]
             x = conv_no_bias(self.channels, 3, dtype=self.dtype, name=f"smooth{stride}")(x)
             levels.append(nn.relu(self._norm(f"smooth{stride}_norm", train)(x)))
         for stride in self.strides[len(own) :]:
@@ -152,11 +153,11 @@ class FcosHead(nn.Module):
         return batch_norm(name, train=train, dtype=self.dtype, axis_name=self.axis_name)
 
 
-def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """A map ``[B, h, w, C]`` with each of its places four times, cut to the height and width of a shape."""
+def _enlarged(x: jax.Array, times: int, shape: tuple[int, ...]) -> jax.Array:
+    """A map ``[B, h, w, C]``, each of its places repeated downwards and sideways, cut to the size of a shape."""
     batch, height, width, channels = x.shape
-    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return x.reshape(batch, 2 * height, 2 * width, channels)[:, : shape[1], : shape[2]]
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, times, width, times, channels))
+    return x.reshape(batch, times * height, times * width, channels)[:, : shape[1], : shape[2]]
 
 
 def _softplus(x: jax.Array) -> jax.Array:
