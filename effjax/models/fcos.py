@@ -150,5 +150,10 @@ class FcosHead(nn.Module):
 
 
 def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """A map ``[B, h, w, C]`` with each of its places four times, cut to the height and width of a shape."""
-    return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)[:, : shape[1], : shape[2]]
+    """A map ``[B, h, w, C]`` with each of its places four times, of the height and width of a shape.
+
+    One that is too small, as of a backbone that drops what is odd, has its last row or column once more.
+    """
+    x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+    missing = [(0, max(0, wanted - there)) for wanted, there in zip(shape[1:3], x.shape[1:3], strict=True)]
+    return jnp.pad(x, ((0, 0), *missing, (0, 0)), mode="edge")[:, : shape[1], : shape[2]]
