@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -38,6 +39,9 @@ class Task:
       moves: by target that follows the pixels where the view moves them, how: see :class:`effjax.steps.View`.
       outcome: see :class:`effjax.steps.Objective`; None where there is nothing to record of an example.
       kept: from predictions to what is kept of those of a whole set, which :attr:`measure` looks at; None: all.
+      official: from what is kept of the predictions on a whole set, its targets, height and width of its images and the
+        names of its classes to the numbers that papers give, by the code that they are computed by; it raises UserError
+        where that is not installed.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
@@ -63,6 +67,9 @@ class Task:
     following: Following | None = None
     floor: Callable[[PyTree, Mapping[str, np.ndarray]], float] | None = None
     kept: Callable[[PyTree], PyTree] | None = None
+    official: Callable[[PyTree, Mapping[str, np.ndarray], tuple[int, int], tuple[str, ...]], dict[str, Any]] | None = (
+        None
+    )
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
     curves: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -59,7 +59,10 @@ def head_of(variables):
 def with_head(variables, **changed):
     """The variables with these parameters of the head, by layer and name."""
     name = head_of(variables)
-    head = {layer: dict(params) if hasattr(params, "items") else params for layer, params in variables["params"][name].items()}
+    head = {
+        layer: dict(params) if hasattr(params, "items") else params
+        for layer, params in variables["params"][name].items()
+    }
     for path, value in changed.items():
         layer, _, leaf = path.partition("__")
         if leaf:
@@ -152,7 +155,9 @@ def test_what_is_too_small_is_doubled_with_its_last_row_once_more():
 
     coarse = jnp.arange(6.0).reshape(1, 2, 3, 1)
     found = _doubled(coarse, (1, 5, 4, 1))[0, :, :, 0]
-    np.testing.assert_array_equal(found, np.array([[0, 0, 1, 1], [0, 0, 1, 1], [3, 3, 4, 4], [3, 3, 4, 4], [3, 3, 4, 4]]))
+    np.testing.assert_array_equal(
+        found, np.array([[0, 0, 1, 1], [0, 0, 1, 1], [3, 3, 4, 4], [3, 3, 4, 4], [3, 3, 4, 4]])
+    )
 
 
 def test_half_precision_is_inside_alone():

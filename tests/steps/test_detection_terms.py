@@ -185,7 +185,7 @@ def test_task_aligned_gives_classes_the_quality_that_the_assigner_says():
     for i in range(3):
         true, labels, valid = (batch[f"objects/{name}"][i] for name in ("bbox", "label", "valid"))
         given = preds["places"][i][:, :2], true, labels, valid, probs[i].astype(np.float32), preds["boxes"][i]
-        match, quality = map(lambda x: jax.tree.map(np.asarray, x), boxes.match_task_aligned(*given))
+        match, quality = (jax.tree.map(np.asarray, x) for x in boxes.match_task_aligned(*given))
         target = np.zeros_like(probs[i])
         rows = np.nonzero(match.positive)[0]
         target[rows, labels[match.index[rows]]] = quality[rows]
@@ -244,7 +244,9 @@ def test_soft_boxes_by_hand():
 
 @pytest.mark.parametrize("name", SOFT)
 def test_other_strides_of_the_teacher_are_refused_in_one_line(name):
-    with pytest.raises(ValueError, match=r"the student has \(places, classes\) \(20, 2\), the teacher \(16, 2\)") as found:
+    with pytest.raises(
+        ValueError, match=r"the student has \(places, classes\) \(20, 2\), the teacher \(16, 2\)"
+    ) as found:
         run(name, drawn(1), {}, teacher=drawn(1, ((4, 4),)))
     assert "\n" not in str(found.value)
 

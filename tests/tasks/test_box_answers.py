@@ -1,6 +1,7 @@
 """Boxes as people write them: read back as they were, and everything that is wrong said at once."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_what_is_wrong_is_said_in_one_line(answer, said):
     problem = ANSWERS.problem(answer)
     assert said in problem
     assert "\n" not in problem
-    with pytest.raises(ValueError, match="^" + "box 1|is no list"):
+    with pytest.raises(ValueError, match=re.escape(problem)):
         ANSWERS.parse(json.dumps(answer))
 
 
@@ -88,9 +89,9 @@ def test_all_wrong_boxes_are_said_at_once():
     assert ANSWERS.problem([box(0, 0, 1, 1)]) is None
 
 
-@pytest.mark.parametrize("text", ["", "cat", "[0, 0, 1, 1", '[{"box"', "[" * 10_000, "[" + "9" * 5000 + "]"])
+@pytest.mark.parametrize("text", ["", "cat", "[0, 0, 1, 1", '[{"box"', "[" * 100_000, "[" + "9" * 5000 + "]"])
 def test_what_is_no_json_is_answered_by_what_is_asked_for(text):
-    with pytest.raises(ValueError, match=r"is no JSON .*write all boxes as|is not \{|Exceeds") as found:
+    with pytest.raises(ValueError, match=r"is no JSON \(.*\): write all boxes as") as found:
         ANSWERS.parse(text)
     assert "\n" not in str(found.value)
     assert len(str(found.value)) < 500

@@ -34,7 +34,7 @@ def test_detections_are_the_best_without_doubles(drawn):
     most = PLACES // 4
     assert {name: array.shape for name, array in found.items()} == {
         "boxes": (3, most, 4),
-        **{name: (3, most) for name in ("scores", "classes", "place", "present")},
+        **dict.fromkeys(("scores", "classes", "place", "present"), (3, most)),
     }
     for i in range(3):
         probs = 1 / (1 + np.exp(-preds["logits"][i].astype(float)))
@@ -130,15 +130,27 @@ def test_a_step_measures_what_a_whole_set_is_measured_by(drawn):
         "objects/valid": np.array([[True, True], [True, False], [False, False]]),
     }
     where = np.array([True, True, False])
-    state = DETECTION.metrics["map"].measure(preds, batch, where)
+    state = DETECTION.metrics["map"].update(preds, batch, where)
     few = DETECTION.measure({name: array[:2] for name, array in found.items()}, {k: v[:2] for k, v in batch.items()})
     assert few == pytest.approx(state.compute())
+
+
+def test_the_official_numbers_are_by_class_and_by_size_in_pixels():
+    _, found, targets = random_detections("empty")
+    numbers = DETECTION.official(found, targets, (240, 320), ("ant", "bee", "cat", "dog"))
+    assert {name: numbers[name] for name in ("map", "ap50", "ap75")} == pytest.approx(
+        DETECTION.measure(found, targets), abs=1e-3
+    )
+    assert list(numbers["by_class"]) == ["ant", "bee", "cat"]  # there is no dog
+    assert all(0 < numbers[name] < 1 for name in ("small", "medium", "large"))
+    tiny = DETECTION.official(found, targets, (8, 8), ("ant", "bee", "cat", "dog"))
+    assert (tiny["small"], tiny["large"]) == (pytest.approx(numbers["map"]), None)
 
 
 def f1_above(found, targets, floor):
     right = wrong = 0
     for i in range(len(found["scores"])):
-        left = [j for j in np.flatnonzero(targets["objects/valid"][i])]
+        left = list(np.flatnonzero(targets["objects/valid"][i]))
         for d in np.argsort(-found["scores"][i], kind="stable"):
             if not found["present"][i, d] or found["scores"][i, d] < floor:
                 continue
@@ -202,9 +214,7 @@ def bright_cells(*images):
 
 def doubted(view, batch, passes=3):
     network = Network(Cells(), view)
-    predict = make_predictions(
-        network, DETECTION.items, "augmentations", passes=passes, following=DETECTION.following
-    )
+    predict = make_predictions(network, DETECTION.items, "augmentations", passes=passes, following=DETECTION.following)
     return jax.tree.map(np.asarray, jax.jit(predict)({"params": {}}, batch))
 
 
@@ -228,7 +238,9 @@ def test_what_is_in_the_image_is_found_again_where_it_has_gone(op):
 
 def test_flips_did_flip():
     """The control: what stayed where it was would not have been found."""
-    targets = {name: np.asarray(x) for name, x in DETECTION.following.targets(Cells()(IMAGES["image"] / 255.0).preds).items()}
+    targets = {
+        name: np.asarray(x) for name, x in DETECTION.following.targets(Cells()(IMAGES["image"] / 255.0).preds).items()
+    }
     view = view_of(Flip())
     keys = jax.random.split(jax.random.key(0), 3)
     moved = np.stack([view.see({**IMAGES, **targets}, jax.random.split(key, 3))["objects/bbox"] for key in keys])
