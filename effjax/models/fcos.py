@@ -154,10 +154,17 @@ class FcosHead(nn.Module):
 
 
 def _enlarged(x: jax.Array, times: int, shape: tuple[int, ...]) -> jax.Array:
-    """A map ``[B, h, w, C]``, each of its places repeated downwards and sideways, cut to the size of a shape."""
+    """A map ``[B, h, w, C]``, each of its places repeated downwards and sideways, of the size of a shape.
+
+    One that is too small, as of a backbone that drops what is odd, has its last row or column once more.
+    """
     batch, height, width, channels = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, times, width, times, channels))
-    return x.reshape(batch, times * height, times * width, channels)[:, : shape[1], : shape[2]]
+    x = x.reshape(batch, times * height, times * width, channels)[:, : shape[1], : shape[2]]
+    missing = [wanted - there for wanted, there in zip(shape[1:3], x.shape[1:3], strict=True)]
+    if any(missing):
+        x = jnp.pad(x, ((0, 0), *((0, more) for more in missing), (0, 0)), mode="edge")
+    return x
 
 
 def _softplus(x: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from effjax.specs import Spec
 from effjax.steps.predictions import Following, Items
 from effjax.tasks.base import Task
 from effjax.tasks.box_answers import BoxAnswers
+from effjax.tasks.coco_numbers import coco_numbers
 from effjax.typing import Batch
 
 MOST = 100  # detections of an image that count, as for COCO
@@ -153,7 +154,8 @@ def _floor(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -
         valid, there = targets["objects/valid"][i].astype(bool), found["present"][i]
         true += int(valid.sum())
         same = found["classes"][i][there][:, None] == targets["objects/label"][i][valid]
-        overlap = np.asarray(boxes.iou(found["boxes"][i][there], targets["objects/bbox"][i][valid])) * same
+        overlap = np.asarray(boxes.iou(found["boxes"][i], targets["objects/bbox"][i]))  # of one shape: compiled once
+        overlap = overlap[there][:, valid] * same
         left = np.ones(overlap.shape[1], bool)
         for row in overlap:  # the best first
             best = int(np.argmax(row * left)) if left.any() else 0
@@ -199,4 +201,5 @@ DETECTION = Task(
     kept=detections,
     marks=_marks,
     counted="boxes",
+    official=coco_numbers,
 )
