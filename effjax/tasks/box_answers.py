@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from effjax.specs import Spec
+from effjax.tasks.answers import Move
 
-_DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
+DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
 _SIDES = ("y0", "x0", "y1", "x1")
 
 
@@ -93,9 +94,30 @@ class BoxAnswers:
             "objects/valid": np.ones(len(answer), bool),
         }
 
+    def moved(self, answer: Any, move: Move) -> list[dict[str, Any]]:
+        moved, left = move(np.array(self.boxes(answer), np.float64).reshape(-1, 4))
+        return [{**one, "box": box.tolist()} for one, box, shows in zip(answer, moved, left, strict=True) if shows]
+
+    def proposed(self, found: Mapping[str, np.ndarray], floor: float) -> tuple[list[dict[str, Any]], list[float]]:
+        """What a network has found in an image, as an answer, and how sure it is of each box.
+
+        Args:
+          found: ``boxes``, ``scores``, ``classes`` and ``present`` of the detections, the best first.
+          floor: the score from which on they count.
+        """
+        kept = found["present"].astype(bool) & (found["scores"] >= floor)
+        boxes = found["boxes"][kept].astype(np.float64)
+        large = ((boxes[:, 2:] - boxes[:, :2]).round(DIGITS) > 0).all(-1)
+        classes, scores = found["classes"][kept][large], found["scores"][kept][large]
+        said = [
+            {"box": [round(float(x), DIGITS) for x in box], "class": self.classes[kind]}
+            for box, kind in zip(boxes[large], classes, strict=True)
+        ]
+        return said, [round(float(score), 4) for score in scores]
+
     def write(self, targets: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         return [
-            {"box": [round(float(x), _DIGITS) for x in box], "class": self.classes[label]}
+            {"box": [round(float(x), DIGITS) for x in box], "class": self.classes[label]}
             for box, label, valid in zip(*(targets[name] for name in self.specs), strict=True)
             if valid
         ]
