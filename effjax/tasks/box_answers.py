@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from effjax import boxes
 from effjax.specs import Spec
 from effjax.tasks.answers import Move
 
 DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
+_SAME = 0.6  # overlap of boxes of one thing
 _SIDES = ("y0", "x0", "y1", "x1")
 
 
@@ -101,19 +103,23 @@ class BoxAnswers:
     def proposed(self, found: Mapping[str, np.ndarray], floor: float) -> tuple[list[dict[str, Any]], list[float]]:
         """What a network has found in an image, as an answer, and how sure it is of each box.
 
+        Of several classes at one place the surest is proposed: for a person, another would be one more to remove.
+
         Args:
           found: ``boxes``, ``scores``, ``classes`` and ``present`` of the detections, the best first.
           floor: the score from which on they count.
         """
-        kept = found["present"].astype(bool) & (found["scores"] >= floor)
-        boxes = found["boxes"][kept].astype(np.float64)
-        large = ((boxes[:, 2:] - boxes[:, :2]).round(DIGITS) > 0).all(-1)
-        classes, scores = found["classes"][kept][large], found["scores"][kept][large]
-        said = [
-            {"box": [round(float(x), DIGITS) for x in box], "class": self.classes[kind]}
-            for box, kind in zip(boxes[large], classes, strict=True)
-        ]
-        return said, [round(float(score), 4) for score in scores]
+        sure = np.flatnonzero(found["present"].astype(bool) & (found["scores"] >= floor))
+        found = {name: found[name][sure] for name in ("boxes", "scores", "classes")}
+        corners = found["boxes"].astype(np.float64).round(DIGITS)
+        overlaps = np.asarray(boxes.iou(corners, corners))
+        kept: list[int] = []
+        for row in range(len(sure)):
+            large = (corners[row, 2:] > corners[row, :2]).all()
+            if large and not any(overlaps[row, other] > _SAME for other in kept):
+                kept.append(row)
+        said = [{"box": corners[row].tolist(), "class": self.classes[found["classes"][row]]} for row in kept]
+        return said, [round(float(found["scores"][row]), 4) for row in kept]
 
     def write(self, targets: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         return [
