@@ -19,6 +19,7 @@ from effjax.recipes.schema.loop_keys import EPIG
 from effjax.selection.registry import OF_OBJECTS, RANDOM
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import AnswerFormat, Task, find_task
+from effjax.tasks.answers import prices_of
 
 
 def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -33,6 +34,7 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"config.active.budget={active['budget']} does not pay for config.active.initial={active['initial']} labels"
         )
+    yield from _price_problems(active["prices"], find_task(config["task"]))
     if not any(run["query"] for run in config["runs"].values()):
         yield "config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()"
     if config["exports"]:
@@ -41,6 +43,18 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _run_problems(config, name, one)
     if config["seeds_together"]:
         yield from _problems_together(config)
+
+
+def _price_problems(prices: Mapping[str, Any], task: Task) -> Iterator[str]:
+    known = prices_of(task.answers(()))
+    for name in prices:
+        if not known:
+            yield (
+                f"config.active.prices.{name}: answers of the task {task.name!r} have no prices: each costs "
+                "config.active.cost_per_label"
+            )
+        elif name not in known:
+            yield f"config.active.prices.{name}: answers of the task {task.name!r} have none; {nearest(name, known)}"
 
 
 def _problems_together(config: Mapping[str, Any]) -> Iterator[str]:

@@ -64,14 +64,21 @@ def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of a labelling loop, with validation as the test split where people label and there is no other."""
     data = config["data"]
     asks_people = data["pool"] or config["active"]["oracle"] != "dataset"
-    if not asks_people or data["test"] != "test" or not data["name"].startswith(_FOLDER):
-        return config
-    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
-    there = data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
-    if there:
+    if not asks_people or data["test"] != "test" or _has_test(data):
         return config
     _log.info("%s has no test split: the report is of validation", data["name"])
     return {**config, "data": {**data, "test": data["validation"]}}
+
+
+def _has_test(data: Mapping[str, Any]) -> bool:
+    """Whether there is a test split, as far as can be told without opening the data."""
+    if path := coco_folder(data["name"]):
+        splits = coco_layout(path).splits
+        return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
+    if not data["name"].startswith(_FOLDER):
+        return True
+    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
+    return data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
 
 
 def _whole(split: str) -> str:
