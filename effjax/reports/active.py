@@ -11,6 +11,7 @@ from effjax.reports.pages import Page, data_url, thumbnail
 
 _SIDE = 48  # of thumbnails as stored, in pixels
 PHOTO_SIDE = 96  # of those of photos, which have more pixels
+_LARGE = 160  # of those that show where a network looks
 _BUDGET = 3 * 2**20  # bytes for the thumbnails of what was asked for
 _FEWEST, _MOST = 4, 12  # examples shown of a round
 
@@ -22,10 +23,12 @@ class CaptionedImage:
     Attributes:
       image: uint8 ``[H, W, 1 or 3]``.
       caption: such as its label.
+      marked: whether something is drawn on it that would not be seen on a small one.
     """
 
     image: np.ndarray
     caption: str
+    marked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +109,7 @@ def write_active(
     pictures: Pictures,
     asked: Mapping[str, Sequence[AskedRound]],
     extremes: Mapping[str, Extremes],
+    looks: Mapping[str, Sequence[CaptionedImage]] | None = None,
 ) -> None:
     """Writes the report.
 
@@ -118,6 +122,7 @@ def write_active(
       pictures: the plots.
       asked: by run, what it asked for.
       extremes: by run, the ends of its dataset map.
+      looks: by run, where its network looks on some images.
     """
     plots = {field.name: getattr(pictures, field.name) for field in dataclasses.fields(pictures)}
     page.write(
@@ -127,6 +132,7 @@ def write_active(
         split=split,
         watch=watch,
         plots={name: data_url(png) if png else "" for name, png in plots.items()},
+        looks={name: [_large(shown) for shown in several] for name, several in (looks or {}).items()},
         asked={name: [_round(round_) for round_ in rounds] for name, rounds in asked.items()},
         extremes={
             name: (
@@ -171,9 +177,14 @@ def _round(round_: AskedRound) -> dict[str, Any]:
     return {"number": round_.number, "outcome": round_.outcome, "examples": examples}
 
 
-def _one(shown: CaptionedImage) -> dict[str, str]:
+def _one(shown: CaptionedImage) -> dict[str, Any]:
     caption = shown.caption.replace("_", "_\u200b").replace("/", "/\u200b")  # where a long name may be broken
-    return {"image": thumbnail(shown.image, _side(shown.image)), "caption": caption}
+    side = _LARGE if shown.marked else _side(shown.image)
+    return {"image": thumbnail(shown.image, side), "caption": caption, "marked": shown.marked}
+
+
+def _large(shown: CaptionedImage) -> dict[str, str]:
+    return {"image": thumbnail(shown.image, _LARGE), "caption": shown.caption}
 
 
 def _side(image: np.ndarray) -> int:

@@ -42,8 +42,9 @@ ANSWERING = dataclasses.replace(
     measure=_measure,
     answers=VocabularyAnswers,
     noted=("type", "kind", "answers"),
+    attention="attention",
     curves={"accuracy/kind/learnable": "acc. of learnable", "consensus_accuracy": "consensus acc."},
 )
 
 #: The same of an image's features that somebody has stored.
-STORED_ANSWERING = dataclasses.replace(ANSWERING, name="answering_stored", inputs=("grid", "question"))
+STORED_ANSWERING = dataclasses.replace(ANSWERING, name="answering_stored", inputs=("grid", "question"), attention="")

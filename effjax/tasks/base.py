@@ -48,6 +48,7 @@ class Task:
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
+      attention: the tap of networks that says where on a grid over the image they look, ``[B, heads, places]``.
       curves: metrics beside the watched one that labelling loops are compared by, of data that give them: by metric,
         what it is called.
       of_classes: whether an example is of one of the dataset's classes, and that is what is learnt: then tables speak
@@ -77,6 +78,7 @@ class Task:
     )
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
+    attention: str = ""
     curves: Mapping[str, str] = dataclasses.field(default_factory=dict)
     of_classes: bool = False
 

@@ -18,6 +18,7 @@ from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
 from effjax.recipes.active.checks import check_ledger, check_names, check_passes_differ, loop_problems
 from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.looks import looks
 from effjax.recipes.active.loop import Loop, Waiting, run_loops
 from effjax.recipes.active.measures import ClassMeasures, Measures, TaskMeasures
 from effjax.recipes.active.oracles import DatasetOracle, Oracle, people
@@ -90,7 +91,8 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
         write_json(experiment.workdir / SUMMARY_FILE, summary)
         if is_primary():
             final = not waiting
-            report(experiment, summary, results if final else None, final=final)
+            looking = functools.partial(looks, loops, experiment.datasets, experiment.seeds[0])
+            report(experiment, summary, results if final else None, final=final, looks=looking)
     if waiting:
         raise Waiting("\n".join(waiting))
     return summary

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
 from effjax.reports import active_tables, tables
-from effjax.reports.active import Pictures, write_active
+from effjax.reports.active import CaptionedImage, Pictures, write_active
 from effjax.reports.active_maps import dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.analysis_plots import reliability
@@ -32,6 +32,7 @@ _CALIBRATION = (
     "fits the validation split best."
 )
 _MOST_IN_A_SENTENCE = 4
+Looks = Callable[[dict[str, str]], Mapping[str, Sequence[CaptionedImage]]]
 
 
 class Reported(Protocol):
@@ -50,7 +51,14 @@ class Reported(Protocol):
     watched: tuple[np.ndarray, float] | None
 
 
-def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path | None, *, final: bool) -> None:
+def report(
+    experiment: Reported,
+    summary: Mapping[str, Any],
+    results: str | Path | None,
+    *,
+    final: bool,
+    looks: Looks | None = None,
+) -> None:
     """Writes the table, the learning curves and the page of an experiment, and prints the table.
 
     Whatever loops have not left in their folders is left out. If no loop has measured a round yet, nothing is written.
@@ -60,6 +68,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
       summary: by run ``seeds``, each with its ``seed`` and ``rounds``: by round ``round``, ``labels``, ``cost``,
         ``temperature`` and the accuracy, nll and ece on the validation split; if final, on the test split too.
       results: a Markdown file for the table, its plot beside it; None or empty for none.
+      looks: from what the report calls the runs to pictures of where their networks look.
       final: whether all loops are over. If not, everything is said of the validation split; so it is where the
         config names that split as the test split, too.
     """
@@ -104,6 +113,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
         watch=task.watch,
         pictures=pictures,
         asked=sections.asked(firsts, image_of, name_of, task.answers(class_names)),
+        looks=looks(labels) if looks else {},
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )
 

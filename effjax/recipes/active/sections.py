@@ -163,22 +163,22 @@ def _asked_round(
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
 
-    def marked(id_: int, answer: Any) -> np.ndarray:
+    def marked(id_: int, answer: Any, caption: str) -> CaptionedImage:
         """The image with what an answer points at."""
         places = () if answer is None else format_.boxes(answer)
-        return drawn_boxes(image_of(id_), [Marks(places, TRUE)]) if len(places) else image_of(id_)
+        if not len(places):
+            return CaptionedImage(image_of(id_), caption)
+        return CaptionedImage(drawn_boxes(image_of(id_), [Marks(places, TRUE)]), caption, marked=True)
 
     def one(id_: int) -> AskedExample:
         query = queries.get(id_, {})
         near = query.get("nearest")
         neighbour = None
         if near in known:
-            neighbour = CaptionedImage(marked(near, known[near]), format_.show(known[near]))
+            neighbour = marked(near, known[near], format_.show(known[near]))
         answer = answered[1] if (answered := answers[id_]) else None
-        differs = neighbour is not None and answer is not None and answer != known[near]
-        return AskedExample(
-            CaptionedImage(marked(id_, answer), said(id_)), scores[id_], neighbour, query.get("distance"), differs
-        )
+        differs = neighbour is not None and answer is not None and format_.show(answer) != neighbour.caption
+        return AskedExample(marked(id_, answer, said(id_)), scores[id_], neighbour, query.get("distance"), differs)
 
     events = Counter(answer[0] if answer else _WAITING for answer in answers.values())
     counted = (f"{events[event]} {event}" for event in (*ANSWERS, _WAITING) if events[event])
