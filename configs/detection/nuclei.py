@@ -1,7 +1,8 @@
 """Nuclei of living cells, found by small detectors: a teacher, a student alone, the same student distilled.
 
   python -m launch.data --dataset=nuclei --data_dir=data
-  python -m launch.train --config=configs/detection/nuclei.py --workdir=runs/nuclei --results=results/detection_nuclei.md
+  python -m launch.train --config=configs/detection/nuclei.py --workdir=runs/nuclei \
+      --results=results/detection_nuclei.md
 
 500 pictures of 64×64 pixels, real microscopy, train; what is measured lies elsewhere in the film. The student's
 pyramid ends where the teacher's does, at a stride of 4, so that each of its places has a teacher.
