@@ -9,8 +9,9 @@ own: ``annotations/instances_{train,val}2017.json``, ``train2017/``, ``val2017/`
 weights for ImageNet (``init``: torchvision's resnet50).
 
 Images are centre squares of 512 pixels, all of one size, so that numbers are not those of papers, whose images are
-whole and 800 pixels high; 2% of train2017 choose, val2017 is the test split. Expected cost: 4e12 floating-point operations
-a step; on one H100 with 16 cores that read, 1 to 3 hours in ``bf16``. Not run here: there is no table of ours.
+whole and 800 pixels high; 2% of train2017 choose, val2017 is the test split. Expected cost: 4e12 floating-point
+operations a step; on one H100 with 16 cores that read, 1 to 3 hours in ``bf16``. Not run here: there is no table of
+ours.
 """
 
 from effjax.recipes import schema
