@@ -27,8 +27,13 @@ def coco_numbers(
       UserError: if neither faster-coco-eval nor pycocotools is installed.
     """
     numbers = metrics.coco_numbers(
-        *(found[name] for name in ("boxes", "scores", "classes", "present")),
-        *(targets[f"objects/{name}"] for name in ("bbox", "label", "valid")),
+        found["boxes"],
+        found["scores"],
+        found["classes"],
+        found["present"],
+        targets["objects/bbox"],
+        targets["objects/label"],
+        targets["objects/valid"],
         np.tile(size, (len(found["scores"]), 1)),
         crowd=targets.get("objects/is_crowd"),
     )
