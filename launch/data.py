@@ -2,8 +2,9 @@
 
     python -m launch.data --dataset=digits --data_dir=data
 
-prints its splits, counts and classes, and draws contact_sheet.png next to it. What is prepared stays as it is. Of a
-folder of images it says besides what no network could be trained on. Exit codes: those of launch.train.
+prints its splits, counts and classes, and draws contact_sheet.png next to it, with boxes where there are any. What is
+prepared stays as it is. Of a folder of images it says besides what no network could be trained on. Exit codes: those of
+launch.train.
 """
 
 import pathlib
@@ -15,15 +16,18 @@ from PIL import Image
 from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
+from effjax.data.coco_layout import coco_folder
+from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import usual_name
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
+from effjax.data.tfds_source import TfdsSource
 from effjax.errors import UserError, printable
-from effjax.reports.contact_sheet import contact_sheet
+from effjax.reports.dataset_sheet import class_counts, dataset_sheet, shows_objects
 
 from . import cli
 
-_NAMES = f"{', '.join(builders.NAMES)}, a TFDS name or folder:/path"
+_NAMES = f"{', '.join(builders.NAMES)}, a TFDS name, folder:/path or coco:/path"
 _DATASET = flags.DEFINE_string("dataset", "", _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
@@ -32,7 +36,7 @@ _SIZE = flags.DEFINE_integer(
 )
 _SHEET = flags.DEFINE_string("contact_sheet", None, "where to draw the examples; next to the dataset, if not given")
 _AUGMENTED = flags.DEFINE_string("augmentation_sheet", None, "where to draw what augmentation does to some of them")
-_PER_CLASS, _MAX_CLASSES, _AUGMENTED_IMAGES = 12, 40, 8
+_MAX_CLASSES, _AUGMENTED_IMAGES = 40, 8
 
 
 def main() -> None:
@@ -42,21 +46,37 @@ def main() -> None:
             _kind(pathlib.Path(sheet), flag)
     name, data_dir, size = _DATASET.value, _DATA_DIR.value, _SIZE.value or None
     directory = pathlib.Path(data_dir)
-    if not name.startswith("folder:"):
+    if not name.startswith("folder:") and not coco_folder(name):
         directory = prepare(name, data_dir, download=_DOWNLOAD.value)
         stored = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         print(f"{name}: {directory}, {stored / 2**20:.1f} MiB")
-    splits = {split: load(name, split, data_dir, image_size=size) for split in split_names(name, data_dir)}
+    splits, room = _opened(name, data_dir, size)
     for split, source in splits.items():
         shape = "×".join(map(str, source.info.image_shape or ("images of several sizes",)))
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
+    for group, most in room.items():
+        print(f"  at most {most} {group} in an image: config.data.padded.{group}={most}")
     if name.startswith("folder:"):
         _check(splits, name)
     first = next(iter(splits.values()))
     path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"
-    _draw(first, path)
+    _save(dataset_sheet(first, classes=_MAX_CLASSES), path, "contact_sheet")
     if _AUGMENTED.value:
         _draw_augmented(first, pathlib.Path(_AUGMENTED.value))
+
+
+def _opened(name: str, data_dir: str, size: int | None) -> tuple[dict[str, Source], dict[str, int]]:
+    """The splits, with room for the objects of their fullest images."""
+    splits = {split: load(name, split, data_dir, image_size=size) for split in split_names(name, data_dir)}
+    boxed = [
+        source
+        for source in splits.values()
+        if isinstance(source, TfdsSource | CocoSource) and "objects/bbox" in source.info.features
+    ]
+    if not boxed:
+        return splits, {}
+    room = {"objects": max(1, *(int(source.entries("objects").max(initial=0)) for source in boxed))}
+    return {split: load(name, split, data_dir, image_size=size, padded=room) for split in splits}, room
 
 
 def _check(splits: dict[str, Source], name: str) -> None:
@@ -84,19 +104,11 @@ def _draw_augmented(source: Source, path: pathlib.Path) -> None:
 
 
 def _classes(source: Source) -> str:
-    counts = np.bincount(source.column("label"), minlength=source.info.num_classes)
+    counts, kind = class_counts(source), "class" if source.info.num_classes == 1 else "classes"
+    kind += " of objects" if shows_objects(source) else ""
     named = [f"{name} {count:,}" for name, count in zip(source.info.class_names, counts, strict=True)]
     more = f", … and {len(named) - _MAX_CLASSES} more" if len(named) > _MAX_CLASSES else ""
-    return printable(f"{len(named)} classes: {', '.join(named[:_MAX_CLASSES])}{more}")
-
-
-def _draw(source: Source, path: pathlib.Path) -> None:
-    labels = source.column("label")
-    rows = {
-        name: [source[int(row)]["image"] for row in np.flatnonzero(labels == label)[:_PER_CLASS]]
-        for label, name in enumerate(source.info.class_names[:_MAX_CLASSES])
-    }
-    _save(contact_sheet(rows), path, "contact_sheet")
+    return printable(f"{len(named)} {kind}: {', '.join(named[:_MAX_CLASSES])}{more}")
 
 
 def _kind(path: pathlib.Path, flag: str) -> str:

@@ -31,5 +31,23 @@ def boxes_in_square(boxes: np.ndarray, height: npt.ArrayLike, width: npt.ArrayLi
     return cut.astype(np.float32), uncut | (left > 0) & (left >= LEAST * of)
 
 
+def boxes_on_whole(boxes: np.ndarray, height: npt.ArrayLike, width: npt.ArrayLike) -> np.ndarray:
+    """Moves boxes from an image's centre square to the image.
+
+    >>> boxes_on_whole(np.array([[0, 0, 0.5, 1]]), height=30, width=40)[0].tolist()
+    [0.0, 0.125, 0.5, 0.875]
+
+    Args:
+      boxes: ``[..., 4]`` y0, x0, y1, x1 in [0, 1] of the square.
+      height: of the image, see :func:`boxes_in_square`.
+      width: likewise.
+
+    Returns:
+      The boxes in [0, 1] of the image.
+    """
+    sides = np.stack(np.broadcast_arrays(height, width, height, width), axis=-1)
+    return (np.asarray(boxes, np.float64) - 0.5) * (sides.min(axis=-1, keepdims=True) / sides) + 0.5
+
+
 def _area(boxes: np.ndarray) -> np.ndarray:
     return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)

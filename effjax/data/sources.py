@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from effjax.data.base import Source, Subset
+from effjax.data.coco_layout import coco_folder
 from effjax.data.coco_source import CocoSource, coco_splits
 from effjax.data.folder_layout import SHARES, folder_layout, parts_of
 from effjax.data.folder_source import FolderSource
@@ -22,7 +23,7 @@ from effjax.data.tfds_source import (
 )
 from effjax.errors import UserError
 
-_FOLDER, _COCO = "folder:", "coco:"
+_FOLDER = "folder:"
 _SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
@@ -73,9 +74,9 @@ def load(
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: an image folder has labels only")
         source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
-    elif name.startswith(_COCO):
+    elif path := coco_folder(name):
         folder = {"image_size": image_size, "cache_dir": data_dir, "shares": shares}
-        source = CocoSource(name.removeprefix(_COCO), whole, **folder, padded=padded)
+        source = CocoSource(path, whole, **folder, padded=padded)
     elif kind:
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: nothing of {name} differs in length")
@@ -93,8 +94,8 @@ def split_names(
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
     if kind := _questions_of(name):
         names = list(LAYOUTS[kind].splits)
-    elif name.startswith(_COCO):
-        names = coco_splits(name.removeprefix(_COCO), shares)
+    elif path := coco_folder(name):
+        names = coco_splits(path, shares)
     elif name.startswith(_FOLDER):
         splits = folder_layout(name.removeprefix(_FOLDER)).splits
         names = parts_of(shares) if splits is None else list(splits)

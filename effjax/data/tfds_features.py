@@ -36,9 +36,7 @@ class StoredFeature(NamedTuple):
         Raises:
           ValueError: if the record has more entries than fit.
         """
-        value = record
-        for key in self.path:
-            value = value[key]
+        value = _at(record, self.path)
         if self.is_mask:
             value = np.ones(len(value), bool)
         value = np.asarray(value, self.spec.dtype)
@@ -46,6 +44,10 @@ class StoredFeature(NamedTuple):
             return value
         # Of a group without entries TFDS says no more than that: boxes come as [0], not as [0, 4].
         return self.spec.padded(value if len(value) else value.reshape(0, *self.spec.shape[1:]))
+
+    def length_in(self, record: Mapping[str, Any]) -> int:
+        """How many entries one record has."""
+        return len(_at(record, self.path))
 
 
 def stored_features(features: Mapping[str, Any], padded: Mapping[str, int], name: str) -> dict[str, StoredFeature]:

@@ -232,6 +232,17 @@ class TfdsSource:
                 self._columns[one] = np.array(column, spec.dtype).reshape(len(self), *spec.shape)
         return self._columns[name].copy()
 
+    def entries(self, group: str) -> np.ndarray:
+        """How many entries of a group each example has, ``[N]``; whether or not room for them has been made.
+
+        Raises:
+          UserError: if there is no such group whose length differs from example to example.
+        """
+        several = {f.path[0]: f for f in self._numeric.values() if f.spec.is_ragged or f.spec.padding is not None}
+        check_known(group, several, f"{self._name!r} has no feature {group!r} whose length differs")
+        read = self._reader_of([group])
+        return np.array([several[group].length_in(self._record(row, read)) for row in self.ids()], np.int64)
+
     def _reader_of(self, tops: Iterable[str]) -> Callable[[bytes], Any]:
         """What takes some features, or groups, out of a record, and leaves the rest unread."""
         import tensorflow_datasets as tfds

@@ -7,18 +7,20 @@ import logging
 import os
 import pathlib
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from effjax.data.base import DatasetInfo, Example, labelled_images, no_column, resized
-from effjax.data.decode import decode_image
+from effjax.data.decode import decode_image, orientation_of
 from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadable
 from effjax.data.ledger import File
 from effjax.data.pool_files import Numbers
 from effjax.errors import UserError
 from effjax.files import home_expanded
+from effjax.specs import Spec
 
 _log = logging.getLogger("effjax")
 
@@ -34,7 +36,15 @@ class UnlabelledFolder:
         must not end a pass; whoever uses a result looks here.
     """
 
-    def __init__(self, root: str | pathlib.Path, *, image_size: int, channels: int, class_names: Collection[str]):
+    def __init__(
+        self,
+        root: str | pathlib.Path,
+        *,
+        image_size: int,
+        channels: int,
+        class_names: Collection[str],
+        targets: Mapping[str, Spec] | None = None,
+    ):
         """Lists the folder; reads no image.
 
         Args:
@@ -43,6 +53,7 @@ class UnlabelledFolder:
             out.
           channels: 1 (grey) or 3 (RGB).
           class_names: of the classes that the images may be of.
+          targets: what nobody knows of them yet, by feature; None: a class. Each is all padding, or -1 without one.
 
         Raises:
           UserError: if there is no such folder, or no image in it.
@@ -61,22 +72,27 @@ class UnlabelledFolder:
         self.parts: tuple[int, ...] = (len(self.paths),)
         self._image_size, self._channels = image_size, channels
         features = labelled_images((image_size, image_size, channels))
+        if targets is not None:
+            features = {**{name: features[name] for name in ("image", "id")}, **targets}
+        self._unknown = {name: _unknown(spec) for name, spec in features.items() if name not in ("image", "id")}
         self.info = DatasetInfo(f"folder:{self.root}", "pool", len(self.paths), tuple(class_names), features)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> Example:
-        return {"image": self._pixels(row), "label": np.asarray(-1, np.int32), "id": np.asarray(row, np.int32)}
+        return {"image": self._pixels(row), **self._unknown, "id": np.asarray(row, np.int32)}
 
     def ids(self) -> np.ndarray:
         return np.arange(len(self))
 
     def column(self, name: str) -> np.ndarray:
         """Every label is -1: nobody knows."""
-        if name not in ("label", "id"):
+        if name == "id":
+            return self.ids()
+        if name not in self._unknown:
             raise no_column(self, name)
-        return np.full(len(self), -1, np.int32) if name == "label" else self.ids()
+        return np.repeat(self._unknown[name][None], len(self), axis=0)
 
     def at_size(self, image_size: int) -> "UnlabelledFolder":
         return resized(self, image_size)
@@ -141,6 +157,15 @@ class UnlabelledFolder:
         left, top = (image.width - side) / 2, (image.height - side) / 2
         return np.asarray(image), (left, top, left + side, top + side)
 
+    def size_of(self, id_: int) -> tuple[int, int]:
+        """(height, width) of the whole photo, upright; of one that cannot be read, those of a square."""
+        try:
+            with Image.open(self._where(self.paths[int(id_)])) as image:
+                on_its_side = orientation_of(image) > 4
+                return (image.width, image.height) if on_its_side else (image.height, image.width)
+        except Exception:  # Pillow's decoders raise nearly anything on damaged files
+            return self._image_size, self._image_size
+
     def is_still(self, file: File) -> bool | None:
         """Whether a file has the contents that it had; None if it cannot be read."""
         try:
@@ -172,3 +197,8 @@ class UnlabelledFolder:
         except OSError:
             return None
         return File(path, size, digest.hexdigest())
+
+
+def _unknown(spec: Spec) -> np.ndarray:
+    """What stands where nobody knows better."""
+    return np.full(cast("tuple[int, ...]", spec.shape), -1 if spec.padding is None else spec.padding, spec.dtype)

@@ -7,16 +7,23 @@ from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 4
 _FONT_SIZE = 13
+_BOX = (255, 80, 0)
 _INK, _PAPER = (20, 20, 20), (221, 230, 240)  # a paper that neither black nor white images melt into
 
 
-def contact_sheet(examples: Mapping[str, Sequence[np.ndarray]], *, cell: int = 72) -> Image.Image:
+def contact_sheet(
+    examples: Mapping[str, Sequence[np.ndarray]],
+    *,
+    cell: int = 72,
+    boxes: Mapping[str, Sequence[np.ndarray]] | None = None,
+) -> Image.Image:
     """Lays out one row of images per class, its caption to the left.
 
     Args:
       examples: for each caption its images, each uint8 ``[H, W, 1 or 3]`` of any size.
       cell: the side of the square that each image is scaled to fit, in pixels. Small images are enlarged without
         smoothing, so that their pixels can be seen.
+      boxes: for each caption what is drawn on its images, ``[n, 4]`` y0, x0, y1, x1 in [0, 1] for each.
 
     Returns:
       The page, RGB.
@@ -33,8 +40,20 @@ def contact_sheet(examples: Mapping[str, Sequence[np.ndarray]], *, cell: int = 7
         for column, image in enumerate(images):
             thumbnail = fitted(picture(image), cell)
             left = margin + column * step
-            page.paste(thumbnail, (left + (cell - thumbnail.width) // 2, top + (cell - thumbnail.height) // 2))
+            corner = (left + (cell - thumbnail.width) // 2, top + (cell - thumbnail.height) // 2)
+            page.paste(thumbnail, corner)
+            for box in boxes[caption][column] if boxes else ():
+                ink.rectangle(_on_page(box, corner, thumbnail.size), outline=_BOX)
     return page
+
+
+def _on_page(box: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> tuple[int, ...]:
+    """Where a box comes to lie: left, top, right and bottom pixel, all of them inside the picture."""
+    (left, top), (width, height) = corner, size
+    y0, x0, y1, x1 = (float(side) for side in box)
+    first = (min(int(x0 * width), width - 1), min(int(y0 * height), height - 1))
+    last = (max(round(x1 * width) - 1, first[0]), max(round(y1 * height) - 1, first[1]))
+    return left + first[0], top + first[1], left + last[0], top + last[1]
 
 
 def picture(pixels: np.ndarray) -> Image.Image:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from effjax.reports.active import CaptionedImage
 from effjax.reports.pages import Page, data_url, thumbnail
 
 _SIDE = 112  # of the images of opinions, in pixels
+_FOUND = 320  # at most, of those with boxes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ def write_report(
     class_names: Sequence[str],
     opinions: Sequence[Opinion],
     taught: bool,
+    found: Mapping[str, Sequence[CaptionedImage]] | None = None,
 ) -> None:
     """Writes the report.
 
@@ -49,6 +52,7 @@ def write_report(
       class_names: in the order of the labels.
       opinions: images with the networks' probabilities side by side.
       taught: whether the first of these networks is a teacher.
+      found: by network, images with what it has found in them.
     """
     page.write(
         path,
@@ -58,6 +62,9 @@ def write_report(
         class_names=class_names,
         opinions=[_rendered(opinion) for opinion in opinions],
         taught=taught,
+        found={
+            who: [(thumbnail(one.image, _FOUND), one.caption) for one in shown] for who, shown in (found or {}).items()
+        },
     )
 
 

@@ -1,12 +1,14 @@
 """What people answer: from what they write to JSON, which the ledger keeps, and from JSON to what is learnt."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from effjax.specs import Spec
+
+Move = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class AnswerFormat(Protocol):
@@ -41,6 +43,15 @@ class AnswerFormat(Protocol):
         """What is learnt from an answer, by feature, as :attr:`specs` say."""
         ...
 
+    def moved(self, answer: Any, move: Move) -> Any:
+        """An answer of another part of the image.
+
+        Args:
+          answer: in JSON.
+          move: from boxes ``[n, 4]`` to where they are in that part, and whether they show there, ``[n]``.
+        """
+        ...
+
     def write(self, targets: Mapping[str, np.ndarray]) -> Any:
         """The answer that gives these targets, for a dataset that answers by itself."""
 
@@ -54,6 +65,26 @@ class AnswerFormat(Protocol):
     def items(self, answer: Any) -> int:
         """How many things an answer says something of, such as boxes."""
         ...
+
+    def boxes(self, answer: Any) -> Sequence[Sequence[float]]:
+        """Where in the image an answer points: y0, x0, y1, x1 from 0 to 1 each; nothing if it is of the whole image."""
+        ...
+
+
+def prices_of(answers: AnswerFormat) -> dict[str, float]:
+    """What parts of an answer cost, by name, in seconds: the fields of a format that are such numbers by default."""
+    fields = dataclasses.fields(answers) if dataclasses.is_dataclass(answers) else ()
+    return {field.name: getattr(answers, field.name) for field in fields if isinstance(field.default, float)}
+
+
+def with_prices(answers: AnswerFormat, prices: Mapping[str, float]) -> AnswerFormat:
+    """The format with other prices.
+
+    Args:
+      answers: the format.
+      prices: by name, some of :func:`prices_of`.
+    """
+    return dataclasses.replace(cast(Any, answers), **prices) if prices else answers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +116,9 @@ class ClassAnswers:
     def read(self, answer: int) -> dict[str, int]:
         return {"label": answer}
 
+    def moved(self, answer: int, move: Move) -> int:
+        return answer
+
     def write(self, targets: Mapping[str, np.ndarray]) -> int:
         return int(targets["label"])
 
@@ -96,3 +130,6 @@ class ClassAnswers:
 
     def items(self, answer: int) -> int:
         return 1
+
+    def boxes(self, answer: int) -> tuple[()]:
+        return ()

@@ -1,5 +1,6 @@
 """Boxes as people answer them: a list, each with its corners and its class."""
 
+import collections
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -7,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from effjax import boxes
 from effjax.specs import Spec
+from effjax.tasks.answers import Move
 
-_DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
+DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
+_SAME = 0.6  # overlap of boxes of one thing
 _SIDES = ("y0", "x0", "y1", "x1")
 
 
@@ -92,21 +96,50 @@ class BoxAnswers:
             "objects/valid": np.ones(len(answer), bool),
         }
 
+    def moved(self, answer: Any, move: Move) -> list[dict[str, Any]]:
+        moved, left = move(np.array(self.boxes(answer), np.float64).reshape(-1, 4))
+        return [{**one, "box": box.tolist()} for one, box, shows in zip(answer, moved, left, strict=True) if shows]
+
+    def proposed(self, found: Mapping[str, np.ndarray], floor: float) -> tuple[list[dict[str, Any]], list[float]]:
+        """What a network has found in an image, as an answer, and how sure it is of each box.
+
+        Of several classes at one place the surest is proposed: for a person, another would be one more to remove.
+
+        Args:
+          found: ``boxes``, ``scores``, ``classes`` and ``present`` of the detections, the best first.
+          floor: the score from which on they count.
+        """
+        sure = np.flatnonzero(found["present"].astype(bool) & (found["scores"] >= floor))
+        found = {name: found[name][sure] for name in ("boxes", "scores", "classes")}
+        corners = found["boxes"].astype(np.float64).round(DIGITS)
+        overlaps = np.asarray(boxes.iou(corners, corners))
+        kept: list[int] = []
+        for row in range(len(sure)):
+            large = (corners[row, 2:] > corners[row, :2]).all()
+            if large and not any(overlaps[row, other] > _SAME for other in kept):
+                kept.append(row)
+        said = [{"box": corners[row].tolist(), "class": self.classes[found["classes"][row]]} for row in kept]
+        return said, [round(float(found["scores"][row]), 4) for row in kept]
+
     def write(self, targets: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         return [
-            {"box": [round(float(x), _DIGITS) for x in box], "class": self.classes[label]}
+            {"box": [round(float(x), DIGITS) for x in box], "class": self.classes[label]}
             for box, label, valid in zip(*(targets[name] for name in self.specs), strict=True)
             if valid
         ]
 
     def show(self, answer: Any) -> str:
-        return ", ".join(one["class"] for one in answer) or "nothing"
+        counts = collections.Counter(one["class"] for one in answer)
+        return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
 
     def cost(self, answer: Any) -> float:
         return self.look + self.draw * len(answer)
 
     def items(self, answer: Any) -> int:
         return len(answer)
+
+    def boxes(self, answer: Any) -> list[list[float]]:
+        return [one["box"] for one in answer]
 
 
 def _is_number(value: Any) -> bool:

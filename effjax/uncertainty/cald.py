@@ -31,7 +31,7 @@ def cald(probs: Array, agreement: Array) -> jax.Array:
     Example:
       >>> sure, unsure = [0.9, 0.1], [0.5, 0.5]
       >>> probs = jnp.array([[sure, sure], [sure, unsure]])  # two items, in the image and in one version of it
-      >>> [round(float(score), 2) for score in cald(probs, jnp.array([[1.0, 0.6]]))]
+      >>> [round(score, 1) for score in cald(probs, jnp.array([[1.0, 0.6]])).tolist()]
       [0.7, 1.2]
 
     References:

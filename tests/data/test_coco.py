@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from coco_files_here import BACKGROUND, BOXES, CATEGORIES, CLASSES, INK, PHOTOS,
 from PIL import Image
 
 from effjax.data.base import Subset
+from effjax.data.feeds import ResidentFeed, StreamFeed
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError
-from effjax.recipes.build.folders import contents
+from effjax.recipes.build.folders import contents, drawn
 from effjax.specs import Spec
 
 ROOM = {"objects": 3}
@@ -151,6 +153,14 @@ def test_grey_images_have_one_channel(tmp_path):
     assert source[0]["image"].shape == (32, 32, 1)
 
 
+def test_a_version_of_the_tfds_dataset_is_no_folder(tmp_path):
+    for name in ("coco:1.1.0", "coco:1.*.*"):
+        with pytest.raises(UserError, match=rf"'{re.escape(name)}' is not prepared in "):
+            load(name, "train", tmp_path)
+    with pytest.raises(UserError, match=r"coco:\S+/photos: no annotations are there"):
+        load("coco:photos", "train", tmp_path)
+
+
 def test_room_for_boxes_must_be_made(plain):
     source = load(f"coco:{plain}", "all")
     assert source.info.features["objects/bbox"] == Spec(np.float32, (None, 4))
@@ -255,6 +265,31 @@ def test_what_is_no_such_folder_is_refused(tmp_path, spoil, message):
     spoil(tmp_path)
     with pytest.raises(UserError, match=message):
         load(f"coco:{tmp_path}", "train")
+
+
+@pytest.mark.parametrize("num_workers", [None, 0])
+def test_from_the_files_to_the_batch(plain, num_workers):
+    source = load(f"coco:{plain}", "all", padded=ROOM, image_size=24)
+    names = ("image", "id", "objects/bbox", "objects/label", "objects/valid", "objects/is_crowd")
+    if num_workers is None:
+        feed = ResidentFeed({"train": source}, 4, features=names)
+        (block,) = feed.blocks({}, 0, 0, 2, 2)
+        batches = {name: array[block["row"]] for name, array in feed.resident.items()}
+    else:
+        (batches,) = StreamFeed({"train": source}, 4, features=names, num_workers=num_workers).blocks({}, 0, 0, 2, 2)
+    assert sorted(np.ravel(batches["id"]).tolist()) == list(range(8))
+    for name in names[2:]:
+        assert batches[name].shape == (2, 4, *source.info.features[name].shape)
+        np.testing.assert_array_equal(batches[name], source.column(name)[batches["id"]])
+    with pytest.raises(UserError, match=r"has as many 'objects/bbox' .* config.data.padded.objects="):
+        StreamFeed({"train": load(f"coco:{plain}", "all", image_size=24)}, 4, features=names)
+
+
+def test_shares_make_a_run_what_it_is_where_one_file_is_divided(plain, official):
+    data = {"also": {}, "train": "train", "validation": "validation", "split": (50, 25, 25), "pool": ""}
+    assert drawn({**data, "name": f"coco:{plain}"}) == {"split": (50, 25, 25)}
+    assert drawn({**data, "name": f"coco:{official}"}) == {}
+    assert drawn({**data, "name": "coco:1.*.*"}) == {}
 
 
 def test_a_run_knows_when_boxes_or_images_have_changed(tmp_path):

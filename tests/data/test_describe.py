@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from coco_files_here import write_plain
 from PIL import Image
 from processes import start
 
@@ -137,3 +138,30 @@ def test_a_version_that_is_not_made_here_is_refused(tmp_path):
     result = _launch("--dataset=digits:9.9.9", f"--data_dir={tmp_path}")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert "dataset 'digits:9.9.9': version 1.0.0 is what can be prepared: leave the version out" in result.stderr
+
+
+def test_boxes_are_drawn_where_they_are():
+    image = np.full((20, 40, 1), 100, np.uint8)
+    boxes = {"dog": [np.array([[0.5, 0.25, 1, 0.75], [0, 0, 0.01, 0.01]]), np.zeros((0, 4))]}
+    sheet = np.asarray(contact_sheet({"dog": [image, image]}, cell=40, boxes=boxes))
+    left, top = sheet.shape[1] - 4 - 2 * 44, 4 + 10  # of the picture, which is 40×20
+    drawn = (sheet[top : top + 20, left : left + 40] == (255, 80, 0)).all(axis=-1)
+    expected = np.zeros((20, 40), bool)
+    expected[10:20, 10:30] = True
+    expected[11:19, 11:29] = False
+    assert drawn[0, 0]  # next to nothing is still to be seen
+    drawn[:2, :2] = False
+    np.testing.assert_array_equal(drawn, expected)
+    assert not (sheet[:, left + 44 :] == (255, 80, 0)).all(axis=-1).any()
+
+
+def test_launcher_counts_and_draws_objects(tmp_path):
+    write_plain(tmp_path / "photos")
+    result = _launch(
+        f"--dataset=coco:{tmp_path / 'photos'}", f"--data_dir={tmp_path}", f"--contact_sheet={tmp_path}/a.png"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "train: 6 examples, images of several sizes, 3 classes of objects: dog " in result.stdout
+    assert "\n  at most 3 objects in an image: config.data.padded.objects=3\n" in result.stdout
+    with Image.open(tmp_path / "a.png") as sheet:
+        assert (np.asarray(sheet) == (255, 80, 0)).all(axis=-1).sum() > 200

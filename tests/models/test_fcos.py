@@ -77,7 +77,7 @@ def test_five_levels_of_which_two_are_coarser_than_the_backbones():
     assert module.strides == (8, 16, 32, 64, 128)
     found = predicted(module, (128, 256, 3), batch=3).preds
     places = sum(h * w for h, w in ((16, 32), (8, 16), (4, 8), (2, 4), (1, 2)))
-    shapes = {"logits": (3, places, 4), "boxes": (3, places, 4), "places": (3, places, 4)}
+    shapes = {"logits": (3, places, 4), "boxes": (3, places, 4), "places": (3, places, 4), "features": (3, places, 128)}
     assert {name: array.shape for name, array in found.items()} == shapes
     assert {array.dtype for array in found.values()} == {jnp.dtype("float32")}
     head = next(tree for name, tree in variables_of(module, (128, 256, 3))["params"].items() if name != "backbone")
@@ -151,10 +151,10 @@ def test_any_backbone_and_any_size(backbone, options, shape, maps):
 
 
 def test_what_is_too_small_is_doubled_with_its_last_row_once_more():
-    from effjax.models.fcos import _doubled
+    from effjax.models.fcos import _enlarged
 
     coarse = jnp.arange(6.0).reshape(1, 2, 3, 1)
-    found = _doubled(coarse, (1, 5, 4, 1))[0, :, :, 0]
+    found = _enlarged(coarse, 2, (1, 5, 4, 1))[0, :, :, 0]
     np.testing.assert_array_equal(
         found, np.array([[0, 0, 1, 1], [0, 0, 1, 1], [3, 3, 4, 4], [3, 3, 4, 4], [3, 3, 4, 4]])
     )

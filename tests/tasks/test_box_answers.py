@@ -39,7 +39,7 @@ def test_an_image_may_show_nothing():
         "objects/bbox": (0, 4), "objects/label": (0,), "objects/valid": (0,)
     }  # fmt: skip
     assert ANSWERS.write({name: array[2:] for name, array in TARGETS.items()}) == []
-    assert (ANSWERS.show([]), ANSWERS.show(WRITTEN)) == ("nothing", "dog, cat")
+    assert (ANSWERS.show([]), ANSWERS.show(WRITTEN)) == ("nothing", "1 dog, 1 cat")
 
 
 def test_an_image_costs_and_so_does_each_box():

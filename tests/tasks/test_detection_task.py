@@ -75,6 +75,7 @@ def test_where_there_are_few_places_there_are_few_detections():
 def test_items_are_the_best_places_of_all_members_each_place_once():
     rng = np.random.default_rng(1)
     preds = {
+        "features": rng.normal(0, 1, (2, 3, PLACES, 5)).astype(np.float32),
         "logits": rng.normal(0, 2, (2, 3, PLACES, CLASSES)).astype(np.float32),
         "boxes": np.tile(random_boxes(rng, 3, PLACES), (2, 1, 1, 1)),
     }
@@ -95,10 +96,15 @@ def test_items_are_the_best_places_of_all_members_each_place_once():
                 at_place = at_place / max(at_place.sum(), 1)
                 expected = [*at_place, max(1 - at_place.sum(), 0)]
                 np.testing.assert_allclose(items.probs[member, i, item], expected, atol=1e-5)
+            np.testing.assert_allclose(items.features[i, item], preds["features"][:, i, place].mean(0), atol=1e-6)
 
 
 def test_of_nothing_there_are_no_items():
-    preds = {"logits": jnp.full((1, 2, 8, 1), -5.0), "boxes": jnp.tile(jnp.array([0.0, 0, 1, 1]), (1, 2, 8, 1))}
+    preds = {
+        "logits": jnp.full((1, 2, 8, 1), -5.0),
+        "features": jnp.zeros((1, 2, 8, 3)),
+        "boxes": jnp.tile(jnp.array([0.0, 0, 1, 1]), (1, 2, 8, 1)),
+    }
     assert not DETECTION.items(preds).present.any()
 
 
@@ -199,7 +205,7 @@ class Cells(nn.Module):
         centres = boxes.grid_points(GRID, GRID)
         around = boxes.decode(centres, jnp.full((len(centres), 4), 0.5 / GRID))
         logits = jnp.stack([12 * bright - 6, jnp.full_like(bright, -9.0)], -1)
-        preds = {"logits": logits, "boxes": jnp.broadcast_to(around, (*bright.shape, 4))}
+        preds = {"logits": logits, "features": logits, "boxes": jnp.broadcast_to(around, (*bright.shape, 4))}
         return Outputs(preds, {"penultimate": bright})
 
 
@@ -279,3 +285,23 @@ def test_what_can_be_watched_is_what_results_speak_of():
     assert DETECTION.watch in DETECTION.metrics
     _, found, targets = random_detections()
     assert set(DETECTION.measure(found, targets)) == {DETECTION.watch, *DETECTION.columns}
+
+
+def test_the_quality_of_a_class_is_that_of_the_best_detection_of_each_of_its_boxes():
+    true = np.zeros((2, 3, 4), np.float32)
+    true[0, 0], true[0, 1], true[1, 0] = [0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0, 0, 1, 1]
+    targets = {
+        "objects/bbox": true,
+        "objects/label": np.array([[0, 1, -1], [0, -1, -1]]),
+        "objects/valid": np.array([[1, 1, 0], [1, 0, 0]]),
+    }
+    found = {
+        "boxes": np.array([[[0, 0, 0.5, 0.25], [0, 0, 0.5, 0.5]], [[0, 0, 1, 1], [0, 0, 1, 1]]], np.float32),
+        "scores": np.array([[0.9, 0.2], [0.7, 0.6]], np.float32),
+        "classes": np.array([[0, 0], [1, 0]]),
+        "present": np.array([[True, True], [True, False]]),
+    }
+    assert DETECTION.class_quality is not None
+    # Of class 0: one box found by half with 0.9, better than whole with 0.2; one not found (what is there is of 1).
+    first = max(0.9**0.6 * 0.5**0.4, 0.2**0.6)
+    np.testing.assert_allclose(DETECTION.class_quality(found, targets, 3), [first / 2, 0, 0], rtol=1e-5)

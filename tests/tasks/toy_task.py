@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from effjax.boxes import aligned_iou
 from effjax.metrics import Mean, Metric
 from effjax.steps import TERMS, Term
 from effjax.tasks import TASKS, Items, Spec, Task
@@ -17,12 +18,6 @@ class BoxHead(nn.Module):
         return nn.sigmoid(nn.Dense(4)(features["penultimate"]))
 
 
-def overlap(a, b):
-    sides = jnp.minimum(a[..., 2:], b[..., 2:]) - jnp.maximum(a[..., :2], b[..., :2])
-    both, area = jnp.prod(jnp.maximum(sides, 0), -1), lambda box: jnp.prod(jnp.abs(box[..., 2:] - box[..., :2]), -1)
-    return both / (area(a) + area(b) - both + 1e-9)
-
-
 def quarter(boxes):  # of the image, that the centre is in
     y, x = (boxes[..., :2] + boxes[..., 2:]).T / 2
     probs = jnp.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]).T[:, :, None]
@@ -31,7 +26,8 @@ def quarter(boxes):  # of the image, that the centre is in
 
 class BoxAnswers:
     specs, choices, hint = {"box": Spec(np.float32, (4,))}, (), "a box as [y0, x0, y1, x1], from 0 to 1"
-    parse, show, cost, items = map(staticmethod, (json.loads, str, lambda answer: 7.0, lambda answer: 1))
+    parse, show, cost = staticmethod(json.loads), staticmethod(str), staticmethod(lambda answer: 7.0)
+    items, boxes = staticmethod(lambda answer: 1), staticmethod(lambda answer: [answer])
     read = staticmethod(lambda answer: {"box": np.array(answer, np.float32)})
     write = staticmethod(lambda targets: [round(float(x), 4) for x in targets["box"]])
 
@@ -48,11 +44,11 @@ def box_hint(*, weight=1.0):
 
 
 TERMS |= {"box": box, "box_hint": box_hint}
-IOU = Metric(lambda p, b, where: Mean.empty().update(overlap(p, b["box"]), where=where), in_training=True)
-FOUND = Metric(lambda p, b, where: Mean.empty().update(overlap(p, b["box"]) > 0.5, where=where), on_host=True)
+IOU = Metric(lambda p, b, where: Mean.empty().update(aligned_iou(p, b["box"]), where=where), in_training=True)
+FOUND = Metric(lambda p, b, where: Mean.empty().update(aligned_iou(p, b["box"]) > 0.5, where=where), on_host=True)
 TASKS["where"] = Task(
     *("where", ("image",), BoxAnswers.specs, {"iou": IOU, "found": FOUND}, "iou"),
-    measure=lambda preds, targets: {"iou": float(overlap(preds, targets["box"]).mean())},
+    measure=lambda preds, targets: {"iou": float(aligned_iou(preds, targets["box"]).mean())},
     items=quarter,
     answers=lambda class_names: BoxAnswers(),
     moves={"box": "boxes"},

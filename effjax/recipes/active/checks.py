@@ -16,9 +16,10 @@ from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.schema.loop_keys import EPIG
-from effjax.selection.registry import RANDOM
+from effjax.selection.registry import OF_OBJECTS, RANDOM
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import AnswerFormat, Task, find_task
+from effjax.tasks.answers import prices_of
 
 
 def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -33,6 +34,7 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"config.active.budget={active['budget']} does not pay for config.active.initial={active['initial']} labels"
         )
+    yield from _price_problems(active["prices"], find_task(config["task"]))
     if not any(run["query"] for run in config["runs"].values()):
         yield "config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()"
     if config["exports"]:
@@ -41,6 +43,18 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _run_problems(config, name, one)
     if config["seeds_together"]:
         yield from _problems_together(config)
+
+
+def _price_problems(prices: Mapping[str, Any], task: Task) -> Iterator[str]:
+    known = prices_of(task.answers(()))
+    for name in prices:
+        if not known:
+            yield (
+                f"config.active.prices.{name}: answers of the task {task.name!r} have no prices: each costs "
+                "config.active.cost_per_label"
+            )
+        elif name not in known:
+            yield f"config.active.prices.{name}: answers of the task {task.name!r} have none; {nearest(name, known)}"
 
 
 def _problems_together(config: Mapping[str, Any]) -> Iterator[str]:
@@ -102,6 +116,12 @@ def _task_problems(key: str, query: Mapping[str, Any], task: Task) -> Iterator[s
             f"{key}.score={query['score']!r} looks at where things are found again in augmented images: it goes with "
             f"{key}.predictions='augmentations' and a task whose items have places, such as 'detection'"
         )
+    for part, known, has in (
+        ("score", uncertainty.BY_CLASS, task.class_quality is not None),
+        ("selector", OF_OBJECTS, bool(task.counted)),
+    ):
+        if query[part] in known and not has:
+            yield f"{key}.{part}={query[part]!r}: the task {task.name!r} has one item an example: take another {part}"
     if query["floor"] and task.floor is None:
         yield f"{key}.floor={query['floor']!r}: the task {task.name!r} has one item an example: there is no floor to it"
     if not task.of_classes:

@@ -20,7 +20,7 @@ from effjax.recipes.active.checks import check_ledger, check_names, check_passes
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.loop import Loop, Waiting, run_loops
 from effjax.recipes.active.measures import ClassMeasures, Measures, TaskMeasures
-from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Oracle
+from effjax.recipes.active.oracles import DatasetOracle, Oracle, people
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.active.pool_numbers import name_files, numbered_pool
 from effjax.recipes.active.report import report
@@ -34,11 +34,12 @@ from effjax.recipes.build.folders import with_test
 from effjax.recipes.build.identity import beyond_defaults, data_facts, identity
 from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.schema.loop_keys import Query
+from effjax.recipes.schema.loop_keys import Active, Query
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.specs import Spec
 from effjax.steps import Together
 from effjax.tasks import AnswerFormat
+from effjax.tasks.answers import with_prices
 
 SUMMARY_FILE = "summary.json"
 
@@ -112,7 +113,8 @@ class ActiveExperiment(Experiment):
         data = self.config["data"]
         self.datasets = _cached(_numbered(self.datasets, workdir, data), data)
         self.watched = watched_ids(self.config)
-        self.answers: AnswerFormat = self.datasets.task.answers(self.datasets.info.class_names)
+        answers = self.datasets.task.answers(self.datasets.info.class_names)
+        self.answers: AnswerFormat = with_prices(answers, self.config["active"]["prices"])
         self._made: dict[str, tuple[AssembledRun, dict[Any, PoolPredictor]]] = {}
         self.make_all(self.config["runs"], self._check)
 
@@ -237,7 +239,8 @@ class ActiveExperiment(Experiment):
         return self.make(name, seeds)[seeds.index(seed)].rounds.recorded_map(0)
 
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
-        said = {key: value for key, value in active.items() if key not in _NOT_OF_THE_LOOP}
+        said = {key: value for key, value in active.items() if key not in (*_NOT_OF_THE_LOOP, *_LATER)}
+        said |= beyond_defaults({key: active[key] for key in _LATER}, Active)
         data = data_facts(self.config["data"], "label_noise", "padded", "pool")
         facts = identity(self.config, self.config["runs"][name], self.datasets.info, seed, active=said, data=data)
         if "query" in facts["run"]:
@@ -251,8 +254,7 @@ class ActiveExperiment(Experiment):
         kind = self.config["active"]["oracle"] if query else "dataset"
         if kind == "dataset":
             return DatasetOracle(self.datasets.train, self.answers, query["annotator"] if query else "")
-        made = FolderOracle if kind == "folder" else LabelStudioOracle
-        return made(folder.questions, self.answers)
+        return people(kind, folder.questions, self.answers)
 
 
 def _cached(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
@@ -281,6 +283,8 @@ def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.
 _NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch", "watch_by")
+#: Keys that came later: said only where they are not the default, so that loops of before go on.
+_LATER = ("prices",)
 
 
 def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:

@@ -5,7 +5,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from effjax.data.base import Source, Subset, available_ids
 from effjax.data.ledger import ASKED, LABELLED, SKIPPED, UNLABELABLE, Answer, Ledger
 from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
-from effjax.recipes.active.oracles import Oracle, Query
+from effjax.recipes.active.oracles import Oracle, Proposed, Query
+from effjax.recipes.active.proposals import proposals
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import LEAST, files_of, is_photo, path_of, photo_of, words_of
 from effjax.reports.numbered_sheet import enlarged
 from effjax.runtime import Interrupted
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.tasks import AnswerFormat
+from effjax.tasks.box_answers import BoxAnswers
 
 _log = logging.getLogger("effjax")
 
@@ -85,8 +87,9 @@ class Loop:
         if not (ids := self.ledger.open()):
             return
         round_ = self.ledger.round
+        proposed = self._proposed(round_, ids)
         if is_primary():
-            self.oracle.ask(round_, self._queries(ids))
+            self.oracle.ask(round_, self._queries(ids, proposed))
         barrier(f"{self.who} round {round_} asked")
         waiting = set(ids)
         found = self.oracle.answers(round_, self.ledger.asked_in(round_), waiting)
@@ -108,7 +111,15 @@ class Loop:
         unreadable = [id_ for id_ in self.ledger.open() if id_ in broken]
         self.ledger.answer([(id_, UNLABELABLE, None) for id_ in unreadable], UNREADABLE, now())
 
-    def _queries(self, ids: Sequence[int]) -> list[Query]:
+    def _proposed(self, round_: int, ids: Sequence[int]) -> Mapping[int, Proposed]:
+        """What the last network says of images, where people correct that."""
+        wanted = isinstance(self.answers, BoxAnswers) and self.oracle.wants_proposals(round_)
+        barrier(f"{self.who} round {round_} looked at")  # before the first process writes what the others look for
+        if not wanted:
+            return {}
+        return proposals(self.rounds, round_, self.pool, ids, cast(BoxAnswers, self.answers))
+
+    def _queries(self, ids: Sequence[int], proposed: Mapping[int, Proposed]) -> list[Query]:
         """What people are asked, with what they are shown."""
         scores = {entry.id: entry.score for entry in self.ledger.entries if entry.event == ASKED}
         if is_photo(self.pool):
@@ -118,7 +129,10 @@ class Loop:
             pictures = [functools.partial(_enlarged, pool, row) for row in range(len(ids))]
         parts = zip(ids, pictures, strict=True)
         question = words_of(self.pool) if "question" in self.pool.info.names else lambda _: ""
-        return [Query(id_, scores[id_], shown, path_of(self.pool, id_), question(id_)) for id_, shown in parts]
+        return [
+            Query(id_, scores[id_], shown, path_of(self.pool, id_), question(id_), proposed.get(id_))
+            for id_, shown in parts
+        ]
 
     def _correct(self) -> None:
         """Notes where people now say something else than before.

@@ -103,7 +103,7 @@ def report(experiment: Reported, summary: Mapping[str, Any], results: str | Path
         split=split,
         watch=task.watch,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, name_of, task.answers(class_names).show),
+        asked=sections.asked(firsts, image_of, name_of, task.answers(class_names)),
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )
 

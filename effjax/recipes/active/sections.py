@@ -13,6 +13,8 @@ from effjax.data.ledger import ANSWERS, ASKED, CORRECTED, LABELLED, SKIPPED, Led
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import is_photo, photo_of
 from effjax.reports.active import PHOTO_SIDE, AskedExample, AskedRound, CaptionedImage, Extremes, how_many
+from effjax.reports.drawn_boxes import TRUE, Marks, drawn_boxes
+from effjax.tasks import AnswerFormat
 
 _EXTREMES = 12  # examples shown of either end of a dataset map
 _WAITING = "waiting"
@@ -30,7 +32,7 @@ def asked(
     folders: Mapping[str, LoopFolder],
     image_of: Callable[[int], np.ndarray],
     name_of: Callable[[int], str],
-    show: Callable[[Any], str],
+    answers: AnswerFormat,
 ) -> dict[str, list[AskedRound]]:
     """What loops asked for, round by round; as much of it as a page can hold.
 
@@ -38,7 +40,7 @@ def asked(
       folders: by run, a loop's.
       image_of: see :func:`images_by_id`.
       name_of: from global id to what is said of an image besides its label; may be empty.
-      show: an answer in words.
+      answers: what an answer says, and where.
     """
     ledgers = {name: ledger for name, folder in folders.items() if (ledger := folder.ledger()) and ledger.entries}
     if not ledgers:
@@ -47,7 +49,9 @@ def asked(
     examples, rounds = how_many(image, [ledger.round + 1 for ledger in ledgers.values()])
     return {
         name: [
-            _asked_round(*(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, show, examples))
+            _asked_round(
+                *(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, answers, examples)
+            )
             for round_ in np.unique(np.linspace(0, ledger.round, min(rounds, ledger.round + 1)).round())
         ]
         for name, ledger in ledgers.items()
@@ -140,7 +144,9 @@ def reliability(
     return bins
 
 
-def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, most: int) -> AskedRound:
+def _asked_round(
+    ledger: Ledger, round_: int, queries, image_of, name_of, format_: AnswerFormat, most: int
+) -> AskedRound:
     entries = [entry for entry in ledger.entries if entry.event == ASKED and entry.round == round_]
     scores, last, holds = {entry.id: entry.score for entry in entries}, ledger.last_asked(), ledger.answers()
     # What was skipped may have been asked again since: its answer is shown there.
@@ -153,18 +159,25 @@ def _asked_round(ledger: Ledger, round_: int, queries, image_of, name_of, show, 
             said = _WAITING
         else:
             event, answer = answered
-            said = show(answer) if event == LABELLED else event
+            said = format_.show(answer) if event == LABELLED else event
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
+
+    def marked(id_: int, answer: Any) -> np.ndarray:
+        """The image with what an answer points at."""
+        places = () if answer is None else format_.boxes(answer)
+        return drawn_boxes(image_of(id_), [Marks(places, TRUE)]) if len(places) else image_of(id_)
 
     def one(id_: int) -> AskedExample:
         query = queries.get(id_, {})
         near = query.get("nearest")
-        neighbour = CaptionedImage(image_of(near), show(known[near])) if near in known else None
+        neighbour = None
+        if near in known:
+            neighbour = CaptionedImage(marked(near, known[near]), format_.show(known[near]))
         answer = answered[1] if (answered := answers[id_]) else None
         differs = neighbour is not None and answer is not None and answer != known[near]
         return AskedExample(
-            CaptionedImage(image_of(id_), said(id_)), scores[id_], neighbour, query.get("distance"), differs
+            CaptionedImage(marked(id_, answer), said(id_)), scores[id_], neighbour, query.get("distance"), differs
         )
 
     events = Counter(answer[0] if answer else _WAITING for answer in answers.values())

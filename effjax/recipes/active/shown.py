@@ -51,6 +51,11 @@ def is_photo(source: Source) -> bool:
     return hasattr(source, "photo")
 
 
+def size_of(source: Source, id_: int) -> tuple[int, int]:
+    """(height, width) of a whole photo."""
+    return cast(UnlabelledFolder, source).size_of(id_)
+
+
 def photo_of(source: Source, id_: int, most: int = MOST, least: int = 0) -> np.ndarray:
     """A whole photo, with a frame around what a network sees of it.
 

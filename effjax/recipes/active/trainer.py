@@ -1,6 +1,7 @@
 """Training in the rounds of labelling loops: of one loop by itself, or of several loops in one program."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -12,11 +13,13 @@ import jax
 import numpy as np
 
 from effjax.data.base import Source
+from effjax.data.centre_squares import boxes_in_square
 from effjax.data.feeds import ChosenFeed, ResidentFeed
 from effjax.data.labelled import labelled
 from effjax.data.resident import as_arrays
 from effjax.errors import UserError
 from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.shown import is_photo, size_of
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import Job, fit
@@ -160,6 +163,13 @@ class Trainer:
             shutil.rmtree(folder.replace(gone))
         barrier(f"{folder} removed")
 
+    def _learnt(self, id_: int, answer: Any) -> Mapping[str, Any]:
+        """What networks learn from an answer: of a photo, what they are shown of it."""
+        if is_photo(self.pool):
+            height, width = size_of(self.pool, id_)
+            answer = self.answers.moved(answer, functools.partial(boxes_in_square, height=height, width=width))
+        return self.answers.read(answer)
+
     def _network_seeds(self) -> int | list[int]:
         """A seed for each network: of one loop's ensemble, or of each loop."""
         members = self.assembled.job.members
@@ -169,7 +179,7 @@ class Trainer:
 
     def _feed(self, labels: Sequence[Mapping[int, Any]]) -> ChosenFeed:
         """All labelled examples, in arrays with room for what will come; each network draws from its loop's."""
-        union = {id_: self.answers.read(answer) for own in labels for id_, answer in own.items()}
+        union = {id_: self._learnt(id_, answer) for own in labels for id_, answer in own.items()}
         known = labelled(self.pool, union, self.specs)
         arrays = as_arrays(known)
         room = self.capacity - len(known)

@@ -99,14 +99,14 @@ def _shared(train: Source, other: Source) -> list[str]:
         a, b = train.ids(), other.ids()
         _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
         return [f"{ours.paths[i]} = {theirs.paths[j]}" for i, j in sorted(zip(a[rows], b[others], strict=True))]
-    if isinstance(theirs, FolderSource) and isinstance(ours, UnlabelledFolder):
+    if isinstance(theirs, FolderSource | CocoSource) and isinstance(ours, UnlabelledFolder):
         return _in_pool(ours, theirs, other.ids())
     if (ours.info.name, ours.info.split) != (theirs.info.name, theirs.info.split):
         return []
     return [f"example {id_}" for id_ in np.intersect1d(train.ids(), other.ids())]
 
 
-def _in_pool(pool: UnlabelledFolder, folder: FolderSource, ids: np.ndarray) -> list[str]:
+def _in_pool(pool: UnlabelledFolder, folder: FolderSource | CocoSource, ids: np.ndarray) -> list[str]:
     """The files of a folder that lie in a pool, too: only files of one size are read to compare them."""
     digests = {bytes(folder.digests[i]).decode(): folder.paths[i] for i in ids}
     sizes = {os.path.getsize(os.path.join(folder.root, folder.paths[i])) for i in ids}

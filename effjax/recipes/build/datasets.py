@@ -117,7 +117,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}
     if settings["pool"]:
-        splits["train"] = _unlabelled(settings, splits["validation"].info)
+        splits["train"] = _unlabelled(settings, splits["validation"].info, task)
     check_data(splits, settings, task)
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
@@ -145,7 +145,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     )
 
 
-def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> UnlabelledFolder:
+def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo, task: Task) -> UnlabelledFolder:
     """The images of ``config.data.pool``, as the labelled ones are.
 
     Raises:
@@ -156,4 +156,8 @@ def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo) -> Unlabelle
     if labelled.image_shape is None or labelled.image_shape[0] != labelled.image_shape[1]:
         raise UserError("config.data.image_size=0: say to which size the images of config.data.pool are decoded")
     size, _, channels = labelled.image_shape
-    return UnlabelledFolder(settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names)
+    known = {name: labelled.features[name] for name in task.targets if name in labelled.features}
+    targets = {name: spec for name, spec in known.items() if not spec.is_ragged}  # else it is said of validation
+    return UnlabelledFolder(
+        settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names, targets=targets
+    )

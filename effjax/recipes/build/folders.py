@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.data.base import Source, stored
-from effjax.data.coco_layout import coco_layout
+from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.folder_source import FolderSource
@@ -14,7 +14,7 @@ from effjax.data.sources import dataset_and_split
 
 _log = logging.getLogger("effjax")
 
-_FOLDER, _COCO = "folder:", "coco:"
+_FOLDER = "folder:"
 
 
 def shares_of(data: Mapping[str, Any]) -> tuple[float, ...]:
@@ -42,7 +42,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
     found: dict[str, Any] = {}
     undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
-    if undivided or any(coco_layout(name.removeprefix(_COCO)).splits is None for name in names if _is_coco(name)):
+    if undivided or any(coco_layout(path).splits is None for name in names if (path := coco_folder(name))):
         found["split"] = shares_of(data)
     if folders and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
@@ -65,18 +65,21 @@ def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of a labelling loop, with validation as the test split where people label and there is no other."""
     data = config["data"]
     asks_people = data["pool"] or config["active"]["oracle"] != "dataset"
-    if not asks_people or data["test"] != "test" or not data["name"].startswith(_FOLDER):
-        return config
-    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
-    there = data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
-    if there:
+    if not asks_people or data["test"] != "test" or _has_test(data):
         return config
     _log.info("%s has no test split: the report is of validation", data["name"])
     return {**config, "data": {**data, "test": data["validation"]}}
 
 
-def _is_coco(name: str) -> bool:
-    return name.startswith(_COCO)
+def _has_test(data: Mapping[str, Any]) -> bool:
+    """Whether there is a test split, as far as can be told without opening the data."""
+    if path := coco_folder(data["name"]):
+        splits = coco_layout(path).splits
+        return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
+    if not data["name"].startswith(_FOLDER):
+        return True
+    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
+    return data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
 
 
 def _whole(split: str) -> str:

@@ -1,7 +1,7 @@
 """The keys of a labelling loop: how it goes, and how it chooses."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from effjax import uncertainty
@@ -10,6 +10,7 @@ from effjax.recipes.schema.rules import (
     BATCH,
     LARGE,
     LONG,
+    Each,
     any_of,
     below_one,
     fraction,
@@ -43,6 +44,12 @@ class Active:
     budget: float = key(0.0, number(0, 1e15), "what all labels may cost; 0: no limit")
     cost_per_label: float = key(
         1.0, number(0, 1e15, above=True), "of a label whose answer does not say what it costs, in the unit of `budget`"
+    )
+    prices: Mapping[str, float] = key(
+        {},
+        Each(number(0, 1e15)),
+        "what parts of an answer cost, by name, in seconds, where it is not what the task says; of `detection`: `look` "
+        "at an image (2.0), `draw` a box (7.0)",
     )
     target: float = key(0.0, fraction(), "the validation accuracy to stop at; 0: none")
     patience: int = key(
@@ -108,9 +115,10 @@ class Query:
     )
     score: str = key(
         "entropy",
-        one_of(*uncertainty.SCORES, *uncertainty.OF_PLACES, EPIG),
+        one_of(*uncertainty.SCORES, *uncertainty.OF_PLACES, *uncertainty.BY_CLASS, EPIG),
         "one of `effjax.uncertainty`; `epig` is what is learnt of `targets` examples of the pool, drawn at random; "
-        "`cald`, of a detector's `augmentations`, looks at where boxes are, too",
+        "`cald`, of a detector's `augmentations`, looks at where boxes are, too; "
+        "`weighted_entropy`: where a detector is bad at a class, its boxes count for more",
     )
     floor: Any = key(
         0.0,

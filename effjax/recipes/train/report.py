@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from effjax.data.base import Subset
 from effjax.recipes.train.costs import NOTE as COST_NOTE
 from effjax.recipes.train.costs import cost_table
 from effjax.recipes.train.omitted import omitted_table
@@ -14,15 +15,17 @@ from effjax.recipes.train.results import test_logits
 from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
+from effjax.reports.active import CaptionedImage
 from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
+from effjax.reports.drawn_boxes import FOUND, TRUE, Marks, drawn_boxes
 from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
 from effjax.reports.training import Opinion, write_report
 from effjax.runtime import read_metrics
 
 CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
-_NUM_OPINIONS, _NUM_NETWORKS = 12, 6
+_NUM_OPINIONS, _NUM_NETWORKS, _NUM_FOUND = 12, 6, 12
 _MOST_IN_A_SENTENCE = 4
 _SEEDS_FOR_BOXES = 10  # fewer are better seen one by one
 
@@ -75,6 +78,7 @@ def report(
         class_names=experiment.datasets.info.class_names,
         taught=taught,
         opinions=_opinions(experiment, finished, labels, _shown(summary, reference, control)),
+        found=_found(experiment, finished, labels),
     )
 
 
@@ -147,6 +151,24 @@ def _lost(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
         if "lost_best" in seed
     ]
     return [f"The best checkpoint is gone, and the last counts as the best: {'; '.join(runs)}."] if runs else []
+
+
+def _found(experiment: TrainingExperiment, finished: Finished, labels) -> dict[str, list[CaptionedImage]]:
+    """The first test images with true boxes and those that each run's network of the first seed finds."""
+    task, test = experiment.datasets.task, experiment.datasets.test
+    if task.marks is None:
+        return {}
+    some = Subset(test, test.ids()[:_NUM_FOUND])
+    shown, targets = {}, {name: some.column(name) for name in task.targets}
+    for name, label in labels.items():
+        done = finished[name, experiment.seeds_of(name)[0]]
+        kept = done.assembled.predict(done.variables("last"), some)
+        marks = [[Marks(true, TRUE), Marks(found, FOUND)] for true, found in task.marks(kept, targets)]
+        shown[label] = [
+            CaptionedImage(drawn_boxes(some[row]["image"], marks[row]), f"test image {int(some[row]['id'])}")
+            for row in range(len(some))
+        ]
+    return shown
 
 
 def _opinions(experiment: TrainingExperiment, finished, labels, names: Sequence[str]) -> list[Opinion]:

@@ -5,7 +5,7 @@ import getpass
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,6 +13,20 @@ from effjax.data.ledger import Answer
 from effjax.errors import UserError
 
 _LISTED = 30  # problems in one message; more are counted
+
+
+class Proposed(NamedTuple):
+    """What a network says of an image, for people to correct.
+
+    Attributes:
+      answer: as people would say it.
+      scores: how sure it is of each of the answer's items.
+      model: which network, in words.
+    """
+
+    answer: Any
+    scores: Sequence[float]
+    model: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +39,7 @@ class Query:
       picture: makes what people look at, uint8 ``[H, W, 1 or 3]``.
       path: of the photo; empty where it is none of a folder.
       question: what is asked of it; empty where nothing is but what it shows.
+      proposed: what a network says of it, where one has looked.
     """
 
     id: int
@@ -32,6 +47,7 @@ class Query:
     picture: Callable[[], np.ndarray]
     path: str = ""
     question: str = ""
+    proposed: Proposed | None = None
 
 
 class Oracle(Protocol):
@@ -44,6 +60,10 @@ class Oracle(Protocol):
 
     who: str
     may_correct: bool
+
+    def wants_proposals(self, round_: int) -> bool:
+        """Whether what :meth:`ask` writes would show what a network says of the images."""
+        ...
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Hands the queries of a round over. Called again after an interruption; what is there already stays."""

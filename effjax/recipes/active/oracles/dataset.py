@@ -26,6 +26,9 @@ class DatasetOracle:
         self._order = np.argsort(self._ids, kind="stable")
         self._targets = {name: source.column(label if label and name == "label" else name) for name in answers.specs}
 
+    def wants_proposals(self, round_: int) -> bool:
+        return False
+
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Nothing to hand over."""
 

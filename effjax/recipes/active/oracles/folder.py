@@ -44,15 +44,19 @@ class FolderOracle:
     def round_folder(self, round_: int) -> Path:
         return self.folder / round_name(round_)
 
+    def wants_proposals(self, round_: int) -> bool:
+        return False
+
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Writes the folder, whole or not at all; one that is there is somebody's work and stays as it is.
 
-        A table that has been thrown away is written anew, empty.
+        What has been thrown away is written anew, a table without answers.
         """
         final = self.round_folder(round_)
         if final.exists():
             if not (final / LABELS_FILE).exists():
                 self._write_table(final / LABELS_FILE, round_, queries)
+            self._write_more(final, round_, queries)
             return
         partial = final.with_name(f"{final.name}.partial")
         with storage(partial):
@@ -67,6 +71,7 @@ class FolderOracle:
             self._write_table(partial / LABELS_FILE, round_, queries)
             ids, paths = [query.id for query in queries], [query.question or query.path for query in queries]
             numbered_sheet(small, ids, paths, cell=cell).save(partial / SHEET_FILE)
+            self._write_more(partial, round_, queries)
             os.replace(partial, final)
 
     def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
@@ -121,6 +126,9 @@ class FolderOracle:
             return parse_answer(label, self.format)
         except ValueError as error:
             raise ValueError(f"id {id_}: {error}") from error
+
+    def _write_more(self, folder: Path, round_: int, queries: Sequence[Query]) -> None:
+        """Writes what else belongs to a round, where it is not there."""
 
     def _write_table(self, path: Path, round_: int, queries: Sequence[Query]) -> None:
         columns = [

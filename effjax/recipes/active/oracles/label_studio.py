@@ -1,48 +1,25 @@
 """Label Studio: tasks out, annotations in, as the files that it imports and exports."""
 
 import json
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from effjax.data.ledger import SKIPPED, Answer
 from effjax.errors import UserError
-from effjax.files import storage, write_text
+from effjax.files import write_text
 from effjax.recipes.active.answers import parse_answer, whole_number, words_for_no_label
 from effjax.recipes.active.oracles.base import Query, raise_all
 from effjax.recipes.active.oracles.folder import FolderOracle, image_file
-from effjax.recipes.active.oracles.tables import read_table
+from effjax.recipes.active.oracles.label_studio_export import ANSWER, Annotation, read_export
 from effjax.tasks import AnswerFormat
 
 TASKS_FILE, CONFIG_FILE = "tasks.json", "label_config.xml"
 #: What may be exported: JSON, JSON-MIN; CSV; TSV.
 ANNOTATIONS_FILES = ("annotations.json", "annotations.csv", "annotations.tsv")
 ANNOTATIONS_FILE = ANNOTATIONS_FILES[0]
-
-
-class Annotation(NamedTuple):
-    """What one person has said of one task.
-
-    Attributes:
-      where: in the file, for messages.
-      data: of the task: ``effjax_id``, ``effjax_round``, ``effjax_loop``.
-      choices: what was chosen, if anything.
-      skipped: whether the task was skipped.
-      who: the annotator.
-      seconds: how long it took.
-      updated: when, as text that sorts.
-    """
-
-    where: str
-    data: Mapping[str, Any]
-    choices: Sequence[str]
-    skipped: bool
-    who: str
-    seconds: float | None
-    updated: str
 
 
 class LabelStudioOracle(FolderOracle):
@@ -67,8 +44,7 @@ class LabelStudioOracle(FolderOracle):
 
     def __init__(self, folder: str | Path, answers: AnswerFormat):
         super().__init__(folder, answers)
-        if not answers.choices:
-            raise UserError("config.active.oracle='label_studio': there people choose from classes; else take 'folder'")
+        self._check()
 
     def ask(self, round_: int, queries: Sequence[Query]) -> None:
         """Writes the folder, and the two files that Label Studio imports, if they are not there."""
@@ -85,14 +61,12 @@ class LabelStudioOracle(FolderOracle):
                     "effjax_loop": self._loop,
                 },
                 "meta": {} if query.score is None else {"score": query.score},
+                **self._proposals(folder, query),
             }
             for query in queries
         ]
-        names = (*self.format.choices, *words_for_no_label(self.format))
-        choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in names)
         config = (
-            '<View>\n  <Header value="$path"/>\n  <Image name="image" value="$image"/>\n'
-            f'  <Choices name="label" toName="image">{choices}\n  </Choices>\n</View>\n'
+            f'<View>\n  <Header value="$path"/>\n  <Image name="image" value="$image"/>\n{self._controls()}</View>\n'
         )
         for name, text in ((TASKS_FILE, json.dumps(tasks, indent=1)), (CONFIG_FILE, config)):
             if not (folder / name).exists():
@@ -119,6 +93,19 @@ class LabelStudioOracle(FolderOracle):
             raise_all(path, found)
         return answers
 
+    def _check(self) -> None:
+        """Refuses what people cannot answer there."""
+        if not self.format.choices:
+            raise UserError("config.active.oracle='label_studio': there people choose from classes; else take 'folder'")
+
+    def _controls(self) -> str:
+        """What people answer with, in Label Studio's XML."""
+        return choices_xml(ANSWER, (*self.format.choices, *words_for_no_label(self.format)))
+
+    def _proposals(self, folder: Path, query: Query) -> dict[str, Any]:
+        """What a task shows of what a network says, as keys of the task."""
+        return {}
+
     def how_to_go_on(self, round_: int) -> str:
         folder = self.round_folder(round_).absolute()
         return (
@@ -144,7 +131,7 @@ class LabelStudioOracle(FolderOracle):
             id_, of = (whole_number(str(said.data.get(key, ""))) for key in ("effjax_id", "effjax_round"))
             loop = said.data.get("effjax_loop") or self._loop
             if id_ is None or of is None:
-                if said.choices or said.skipped:  # such as an image that a storage was synchronised for
+                if said.choices or said.regions or said.skipped:  # such as an image that a storage was synchronised for
                     problems.append(f"{said.where} is none of the loop's tasks: it has no effjax_id or effjax_round")
             elif loop != self._loop:
                 problems.append(f"{said.where}: id {id_} is of the loop {loop}, this is {self._loop}")
@@ -160,77 +147,27 @@ class LabelStudioOracle(FolderOracle):
         answers: dict[str, Answer] = {}
         texts: list[str] = []
         for one in said:
-            for choice in one.choices:
-                event, answer = parse_answer(choice, self.format)
-                answers.setdefault(json.dumps([event, answer]), Answer(id_, event, answer, one.who, one.seconds))
-                texts.append(f"{one.who or 'somebody'} says {choice!r}")
+            for text, answer in self._said(id_, one):
+                answers.setdefault(json.dumps([answer.event, answer.answer]), answer)
+                texts.append(f"{one.who or 'somebody'} says {text}")
         if len(answers) > 1:
             raise ValueError(f"{', '.join(dict.fromkeys(texts))}: let them agree, and export again")
         skipped = [Answer(id_, SKIPPED, None, one.who, one.seconds) for one in said if one.skipped]
         return [*answers.values(), *skipped][:1]
 
+    def _said(self, id_: int, one: Annotation) -> list[tuple[str, Answer]]:
+        """The answers in one annotation, each with what was said in words.
 
-def read_export(path: Path) -> Iterator[Annotation]:
-    """What an export of Label Studio says: JSON, JSON-MIN, CSV or TSV.
-
-    Raises:
-      UserError: if it is none.
-    """
-    if path.suffix != ".json":
-        for line, row in read_table(path, ("effjax_id", "effjax_round", "annotator")):
-            yield _of_row(f"line {line}", row)
-        return
-    try:
-        with storage(path):
-            tasks = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not Label Studio's JSON export: {error}") from error
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise UserError(f"{path} is not Label Studio's JSON export (a list of tasks)")
-    for number, task in enumerate(tasks, start=1):
-        where = f"task {number}"
-        if "data" not in task:  # JSON-MIN: data and annotation in one
-            yield _of_row(where, task)
-            continue
-        data = task["data"] if isinstance(task["data"], dict) else {}
-        annotations = [one for one in _list(task.get("annotations")) if isinstance(one, dict)]
-        for one in annotations or [{}]:  # a task without any is still looked at
-            skipped = bool(one.get("was_cancelled"))  # what had been chosen before does not count then
-            yield Annotation(
-                *(where, data, [] if skipped else _choices(one.get("result")), skipped),
-                *(_name(one.get("completed_by")), _seconds(one.get("lead_time")), str(one.get("updated_at") or "")),
-            )
+        Raises:
+          ValueError: if it says what cannot be.
+        """
+        return [
+            (repr(choice), Answer(id_, *parse_answer(choice, self.format), one.who, one.seconds))
+            for choice in one.choices
+        ]
 
 
-def _of_row(where: str, row: Mapping[str, Any]) -> Annotation:
-    label = row.get("label")
-    choices = _list(label.get("choices") if isinstance(label, dict) else label)
-    who, seconds = _name(row.get("annotator")), _seconds(row.get("lead_time"))
-    return Annotation(
-        where, row, [str(choice) for choice in choices], False, who, seconds, str(row.get("updated_at") or "")
-    )
-
-
-def _choices(result: Any) -> list[str]:
-    values = [part["value"] for part in _list(result) if isinstance(part, dict) and isinstance(part.get("value"), dict)]
-    return [str(choice) for value in values for choice in _list(value.get("choices"))]
-
-
-def _list(value: Any) -> list[Any]:
-    """Where exports have a list of several, they may have the one itself, or nothing."""
-    return value if isinstance(value, list) else [] if value in (None, "") else [value]
-
-
-def _name(annotator: Any) -> str:
-    """Exports name people by a number, or by all that is known of them."""
-    if isinstance(annotator, dict):
-        return str(annotator.get("email") or f"annotator {annotator.get('id')}")
-    return f"annotator {annotator}" if annotator not in (None, "") else ""
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) and found >= 0 else None
+def choices_xml(name: str, names: Sequence[str]) -> str:
+    """A control of Label Studio's, to choose one of some names."""
+    choices = "".join(f"\n    <Choice value={quoteattr(one)}/>" for one in names)
+    return f'  <Choices name="{name}" toName="image">{choices}\n  </Choices>\n'
