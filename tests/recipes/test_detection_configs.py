@@ -14,6 +14,7 @@ from processes import REPOSITORY
 from safetensors.numpy import save_file
 
 from effjax.data.prepare import prepare
+from effjax.data.sources import dataset_and_split
 from effjax.errors import UserError
 from effjax.recipes.build.start import start_from
 from effjax.recipes.train.runs import TrainingExperiment
@@ -116,6 +117,12 @@ def test_two_real_steps_of_a_small_one(name, coco, voc, tmp_path):
         ).rows(step)
     }
     assert len(seen) == {"coco": 5, "voc": 5 + 4 + 5 + 5}[name]  # a fifth of 2007's validation images choose
+
+
+def test_another_set_may_say_which_split_it_is_of():
+    found = [dataset_and_split(f"voc/2012{split}", "train") for split in ("", "@validation", "@validation[20%:]")]
+    assert found == [("voc/2012", split) for split in ("train", "validation", "validation[20%:]")]
+    assert dataset_and_split("folder:/home/me@work/photos", "train") == ("folder:/home/me@work/photos", "train")
 
 
 def test_schedules_are_those_that_are_published():
