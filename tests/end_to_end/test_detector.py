@@ -112,7 +112,8 @@ def test_evaluate_says_what_the_summary_says_and_what_papers_give(home, trained)
     assert found["examples"] == 16
     for name in ("map", "ap50", "ap75"):
         assert found[name] == pytest.approx(seed[f"test/{name}"], abs=1e-9)
-        assert found["official"][name] == pytest.approx(found[name], abs=5e-3)
+        # One that has learnt next to nothing gives many boxes nearly the same score: they share their bins.
+        assert found["official"][name] == pytest.approx(found[name], abs=0.02)
     assert found["official"]["large"] is None  # of canvases of 64 pixels
     assert found["official"]["by_class"].keys() <= set("0123456789")
 
@@ -165,7 +166,7 @@ def test_people_draw_boxes_and_wrong_ones_are_all_said(home, tmp_path):
     waiting = detect(home, tmp_path, "asked", *given)
     _, said = waiting.communicate(timeout=240)
     assert waiting.returncode == EXIT_INTERRUPTED, said[-3000:]
-    assert 'write all boxes as [{"box": [y0, x0, y1, x1], "class": name}' in said
+    assert "draw the boxes of each image" in said
     table = tmp_path / "entropy" / "seed_0" / "queries" / "round_00" / "labels.csv"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
