@@ -117,6 +117,18 @@ def require_prepared(name: str, data_dir: str | pathlib.Path | None) -> pathlib.
     )
 
 
+def dataset_and_split(text: str, split: str) -> tuple[str, str]:
+    """Takes ``name@split`` apart; a name alone is of the split that is given.
+
+    >>> dataset_and_split("voc/2012@validation[:80%]", "train")
+    ('voc/2012', 'validation[:80%]')
+    >>> dataset_and_split("voc/2012", "train")
+    ('voc/2012', 'train')
+    """
+    name, _, own = text.rpartition("@")
+    return (name, own) if name and _SPLIT.fullmatch(own) else (text, split)
+
+
 def _questions_of(name: str) -> str:
     """The published dataset whose files a name is of; empty for other names."""
     return next((kind for kind in LAYOUTS if name.startswith((f"{kind}:/", f"{kind}:."))), "")

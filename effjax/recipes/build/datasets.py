@@ -14,7 +14,7 @@ from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
 from effjax.data.resident import nbytes
-from effjax.data.sources import load
+from effjax.data.sources import dataset_and_split, load
 from effjax.data.tables import Lookup
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known
@@ -111,7 +111,8 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         for role in ("train", "validation", "test")
         if not (role == "train" and settings["pool"])
     }
-    also = {name: load(other, settings["train"], settings["dir"], **common) for name, other in settings["also"].items()}
+    apart = {name: dataset_and_split(other, settings["train"]) for name, other in settings["also"].items()}
+    also = {name: load(other, split, settings["dir"], **common) for name, (other, split) in apart.items()}
     if settings["classes"]:
         also = {name: group_classes(source, settings["classes"]) for name, source in also.items()}
         splits = {role: group_classes(source, settings["classes"]) for role, source in splits.items()}

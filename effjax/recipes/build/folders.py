@@ -10,6 +10,7 @@ from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.folder_source import FolderSource
+from effjax.data.sources import dataset_and_split
 
 _log = logging.getLogger("effjax")
 
@@ -37,7 +38,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     Args:
       data: ``config.data``.
     """
-    names = (data["name"], *data["also"].values())
+    names = (data["name"], *(dataset_and_split(other, data["train"])[0] for other in data["also"].values()))
     folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
     found: dict[str, Any] = {}
     undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)

@@ -13,10 +13,13 @@ from effjax.steps import TrainState
 from effjax.typing import PyTree
 
 _SHIPPED = "shipped"
+_BACKBONE = "backbone"  # what models call that which they are built on
 
 
 def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, key: str) -> tuple[TrainState, str]:
     """Puts foreign weights in the place of the student's; the classifier stays as drawn where the classes differ.
+
+    Of a network that is built on another they are that one's; what is built on it stays as drawn.
 
     Args:
       state: the state before the first step, on the host.
@@ -31,7 +34,8 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
       UserError: if the weights do not fit, or expect their input on another scale than the view gives.
     """
     given = assembled.config["init"]
-    loaded = foreign.load_foreign(assembled.config["model"]["name"], None if given == _SHIPPED else given)
+    backbone = getattr(assembled.model, "backbone", None)
+    loaded = foreign.load_foreign(backbone or assembled.config["model"]["name"], None if given == _SHIPPED else given)
     mean, std = loaded.input.mean, loaded.input.std
     view = datasets.view
     if given == _SHIPPED and not (np.allclose(mean, view.mean) and np.allclose(std, view.std)):
@@ -45,7 +49,14 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
             raise UserError(f"{key}.init={given!r}: these weights scale red, green and blue apart; the images are grey")
         variables = _for_grey(variables)
     drawn = {"params": state.params["student"], **state.model_state}
-    fitted = jax.tree_util.tree_map_with_path(lambda path, own: _fit(path, own, variables, key), drawn)
+    if backbone is not None:
+        variables = {name: {_BACKBONE: tree} for name, tree in variables.items()}
+
+    def fit(path, own: np.ndarray) -> np.ndarray:
+        on_top = backbone is not None and path_name(path).split("/")[1] != _BACKBONE
+        return own if on_top else _fit(path, own, variables, key)
+
+    fitted = jax.tree_util.tree_map_with_path(fit, drawn)
     params = {**state.params, "student": fitted.pop("params")}
     ema = params if state.ema != () else ()
     return state.replace(params=params, model_state=fitted, ema=ema), params_sha256(loaded.variables)

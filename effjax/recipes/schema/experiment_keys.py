@@ -55,7 +55,9 @@ class Data:
         tuples((_SOME, names()), "a list of (name, (classes of the dataset, …))"),
         "puts classes together; (): as they are",
     )
-    also: Mapping[str, str] = key({}, Each(_SOME), "name → another dataset, which `plans.data` may draw from")
+    also: Mapping[str, str] = key(
+        {}, Each(_SOME), "name → another dataset, or `dataset@split`, which `plans.data` may draw from"
+    )
     label_noise: float = key(0.0, below_one(), "the share of training examples that get another class")
     features: Sequence[str] = key((), names(), "of an example, besides image and label, for terms that look at them")
     padded: Mapping[str, int] = key(

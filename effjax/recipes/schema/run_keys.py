@@ -253,7 +253,9 @@ class Run:
     label: str = key("", text(), "the run's name in tables")
     model: Model = part(Model, "the network")
     init: str = key(
-        "", text(), "what to start from: `shipped` (weights that a package ships), or a .pth or .safetensors file"
+        "",
+        text(),
+        "what it, or its backbone, starts from: `shipped` (by a package), or a .pth or .safetensors file",
     )
     rewind: Rewind | None = key(
         None,

@@ -1,0 +1,111 @@
+"""Detectors beside the very same ones in plain PyTorch, and what scoring a pool costs beside predicting it.
+
+    .venv/bin/python -m benchmarks.detection [--peers=PYTHON] [--pairs=3] [--batch=16] [--only=CASE]
+
+Two detectors: a ResNet-8 with one level, and a ResNet-18 with five, at 128 pixels. Of each, a train step (assignment,
+both losses, SGD), and inference with the suppression of doubles, are timed in turn: effjax, PyTorch, effjax, PyTorch,
+…, each time in a new process, and it is checked that both have as many parameters and places. A ratio is of one pair.
+Then, in one process, in turn: a scoring pass (the items of all images, the sum of their entropies) over inference.
+What average precision costs is told by ``benchmarks.detection_ap``. Writes results/detection_speed.md.
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+from pathlib import Path
+
+from benchmarks.detection_cases import CASES
+from benchmarks.environments import environment
+from benchmarks.in_turn import ratio
+from benchmarks.train_step import measure
+from effjax.reports.provenance import provenance
+
+_ROOT = Path(__file__).parents[1]
+_PACKAGES = ("torch==2.13.0", "torchvision", "numpy")
+_SIZES = ("parameters", "places")
+
+
+def pair(case: str, batch: int, steps: int, python: Path) -> tuple[dict, dict]:
+    """What a process of ours and one of theirs measure.
+
+    Raises:
+      SystemExit: if they are not of the same network.
+    """
+    given = [f"--case={case}", f"--batch={batch}", f"--steps={steps}"]
+    ours = measure([sys.executable, "-m", "benchmarks.detection_step", *given])
+    theirs = measure([str(python), "benchmarks/torch_detector.py", *given])
+    for size in _SIZES:
+        if ours[size] != theirs[size]:
+            raise SystemExit(f"{case}: {ours[size]} {size} here, {theirs[size]} there: these are two networks")
+    return ours, theirs
+
+
+def rows(case: str, found: list[tuple[dict, dict]]) -> list[str]:
+    lines = []
+    for what in ("train", "infer"):
+        ours, theirs = ([run[what] for run in runs] for runs in zip(*found, strict=True))
+        middle = (f"{1e3 * statistics.median(times):.1f}" for times in (ours, theirs))
+        said = {"train": "train step", "infer": "inference with suppression"}[what]
+        lines.append(f"| {CASES[case].label} | {said} | {' | '.join(middle)} | {ratio(ours, theirs)} |")
+    return lines
+
+
+def scoring(case: str, found: list[tuple[dict, dict]]) -> str:
+    def all_of(what: str) -> list[float]:
+        return list(itertools.chain.from_iterable(ours[what] for ours, _ in found))
+
+    over = (ratio(all_of("scored"), all_of(what)) for what in ("detected", "predicted"))
+    return f"| {CASES[case].label} | {' | '.join(over)} |"
+
+
+def write(path: Path, pairs: int, batch: int, times: list[str], scores: list[str], theirs: dict) -> None:
+    facts = provenance()
+    text = [
+        "# Detectors: effjax and plain PyTorch",
+        "",
+        "`.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair",
+        f"by pair, median and range of {pairs} pairs, {batch} images a step.",
+        "",
+        "| detector | what | effjax, ms | PyTorch, ms | effjax / PyTorch (range) |",
+        "|---|---|---:|---:|---:|",
+        *times,
+        "",
+        "A scoring pass is what a labelling loop does to its pool: the items of each image, the sum of their",
+        "entropies. Timed in turn in the same processes, median and range of all rounds.",
+        "",
+        "| detector | scoring / inference with suppression | scoring / the network alone |",
+        "|---|---:|---:|",
+        *scores,
+        "",
+        f"- hardware: {facts['hardware']}",
+        f"- {facts['versions']}; torch {theirs['torch']}, {theirs['threads']} threads, suppression by "
+        f"{theirs['suppression']}",
+    ]
+    path.write_text("\n".join(text) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, help=f"a Python that has {', '.join(_PACKAGES)}; one is made without it")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=0, help="timed steps of a process; 0: those of the case")
+    parser.add_argument("--only", choices=CASES, action="append", help="of the cases; all without it")
+    parser.add_argument("--results", type=Path, default=_ROOT / "results" / "detection_speed.md")
+    given = parser.parse_args()
+    python = given.peers or environment("peers_detection", *_PACKAGES)
+    if python is None:
+        raise SystemExit("there is nothing to compare with")
+    times, scores = [], []
+    for case in given.only or CASES:
+        found = [pair(case, given.batch, given.steps or CASES[case].steps, python) for _ in range(given.pairs)]
+        times += rows(case, found)
+        scores.append(scoring(case, found))
+        print("\n".join([*times[-2:], scores[-1]]), flush=True)
+        # After each, so that a run that is stopped leaves what it has measured.
+        write(given.results, given.pairs, given.batch, times, scores, found[0][1])
+
+
+if __name__ == "__main__":
+    main()
