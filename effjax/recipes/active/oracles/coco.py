@@ -84,9 +84,9 @@ class CocoOracle(FolderOracle):
     def how_to_go_on(self, round_: int) -> str:
         folder, classes = self.round_folder(round_), ", ".join(self.format.classes)
         return (
-            f"draw the boxes of each image in {folder / 'images'} ({classes}), with a tool that reads and writes COCO's "
-            f"JSON, from {folder / ANNOTATIONS_FILE} and to the same name; where that was right already, or nothing is "
-            f"there, write {DONE} into the column label of {folder / LABELS_FILE}, or skip or unlabelable"
+            f"draw the boxes of each image in {folder / 'images'} ({classes}), with a tool that reads and writes "
+            f"COCO's JSON, from {folder / ANNOTATIONS_FILE} and to the same name; where that was right already, or "
+            f"nothing is there, write {DONE} into the column label of {folder / LABELS_FILE}, or skip or unlabelable"
         )
 
     def _parse(self, label: str, id_: int) -> tuple[str, Any]:
