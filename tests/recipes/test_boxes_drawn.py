@@ -108,6 +108,7 @@ def test_a_round_has_a_file_of_what_the_last_network_proposes(asked):
 def test_what_nobody_has_touched_is_no_answer(asked):
     oracle, person = asked
     assert said(oracle) == {}
+    (person.folder / "images" / "17.txt").write_text("1 0.35 0.375 0.5 0.25")  # of a tool
     reversed_ = person.page
     reversed_["annotations"].reverse()
     for one in reversed_["annotations"]:  # as a tool rounds and numbers anew
