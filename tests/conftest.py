@@ -16,13 +16,31 @@ from effjax.data.prepare import prepare
 _REPOSITORY = pathlib.Path(__file__).parents[1]
 _CACHE = str(_REPOSITORY / ".cache" / "xla")
 _MEMORY = pathlib.Path("/dev/shm")
+_WHOLE = "EFFJAX_WHOLE_SUITE"
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also what tests/slow.txt lists, as the nightly run does")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of the whole suite, what takes long and has a shorter relative is left to the nightly run; see tests/slow.py."""
+    if not os.environ.get(_WHOLE):
+        return
+    names = set((_REPOSITORY / "tests" / "slow.txt").read_text().splitlines())
+    left_out = [item for item in items if item.nodeid in names]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item.nodeid not in names]
+
+
+def pytest_configure(config):
     """Many tests compile the same programs, here, in the other worker and in processes that they start: once does.
 
     Nearly all are so small that to compile them takes longer than to run them: it is done in haste.
     """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("--slow")
+    if not hasattr(config, "workerinput"):  # workers are told by it what the first process knows
+        os.environ[_WHOLE] = "1" if whole else ""
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = flags if HASTE in flags else f"{HASTE} {flags}".strip()
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))

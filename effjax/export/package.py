@@ -86,5 +86,5 @@ def _arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     with zipfile.ZipFile(written, "w") as archive:  # what np.savez writes, whatever the arrays are called
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
     return written.getvalue()

@@ -68,8 +68,8 @@ class Fcos(nn.Module):
 
         Returns:
           ``Outputs``; the predictions are, for the P places of all levels, ``logits`` ``[B, P, K]``, ``boxes``
-          ``[B, P, 4]``, and ``places`` ``[B, P, 4]``: centre y, x and the level's stride, downwards and sideways, as
-          shares of the image.
+          ``[B, P, 4]``, ``places`` ``[B, P, 4]``: centre y, x and the level's stride, downwards and sideways, as
+          shares of the image; and ``features`` ``[B, P, channels]``, which the first two are computed from.
         """
         check_inputs(images, dropout_keys)
         if self.head is not None:
@@ -104,40 +104,44 @@ class FcosHead(nn.Module):
         classify = nn.Conv(self.num_classes, (3, 3), kernel_init=small, bias_init=prior, name="classes")
         extend = nn.Conv(4, (3, 3), kernel_init=small, bias_init=nn.initializers.ones, name="distances")
         found: list[dict[str, jax.Array]] = []
+        places: list[jax.Array] = []
         for stride, x in zip(self.strides, self._pyramid(features, train), strict=True):
             for i, layer in enumerate(conv, start=1):
                 x = nn.relu(self._norm(f"level{stride}_norm{i}", train)(layer(x)))
             x = x.astype(jnp.float32)
-            batch, height, width, _ = x.shape
+            batch, height, width, channels = x.shape
             scale = self.param(f"level{stride}_scale", nn.initializers.ones, ())
-            distances = nn.softplus(extend(x) * scale).reshape(batch, -1, 4)
+            distances = _softplus(extend(x) * scale).reshape(batch, -1, 4)
             centres = boxes.grid_points(height, width)
             side = jnp.broadcast_to(jnp.array([1 / height, 1 / width]), centres.shape)
             found.append(
                 {
                     "logits": classify(x).reshape(batch, -1, self.num_classes),
                     "boxes": boxes.decode(centres, distances * jnp.tile(side, 2)),
-                    "places": jnp.broadcast_to(jnp.concatenate([centres, side], -1), distances.shape),
+                    "features": x.reshape(batch, -1, channels),
                 }
             )
-        return {name: jnp.concatenate([level[name] for level in found], 1) for name in found[0]}
+            places.append(jnp.concatenate([centres, side], -1))
+        together = {name: jnp.concatenate([level[name] for level in found], 1) for name in found[0]}
+        return {**together, "places": jnp.broadcast_to(jnp.concatenate(places), together["boxes"].shape)}
 
     def _pyramid(self, features: Mapping[str, jax.Array], train: bool) -> list[jax.Array]:
         """A map of each stride ``[B, h, w, channels]``, in their order: what is coarse is added to what is fine."""
         there = sorted(int(name.removeprefix("stride")) for name in features if name != "penultimate")
-        own = [stride for stride in self.strides if stride in there]
-        if not own or own[0] != self.strides[0]:
+        if self.strides[0] not in there:
             known = ", ".join(map(str, there)) or "none"
             raise UserError(
                 f"model option strides={self.strides}: the backbone has maps of stride {known}; the finest level must "
                 "be one of them"
             )
-        sides = [nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"lateral{stride}") for stride in own]
-        maps = [side(features[f"stride{stride}"]) for side, stride in zip(sides, own, strict=True)]
+        used = [stride for stride in there if stride >= self.strides[0]]  # coarser ones say what is around
+        sides = [nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"lateral{stride}") for stride in used]
+        maps = [side(features[f"stride{stride}"]) for side, stride in zip(sides, used, strict=True)]
         for fine in range(len(maps) - 2, -1, -1):
-            maps[fine] += _doubled(maps[fine + 1], maps[fine].shape)
-        levels = []
-        for stride, x in zip(own, maps, strict=True):
+            maps[fine] += _enlarged(maps[fine + 1], used[fine + 1] // used[fine], maps[fine].shape)
+        levels, own = [], [stride for stride in self.strides if stride in used]
+        for stride in own:
+            x = maps[used.index(stride)]
             x = conv_no_bias(self.channels, 3, dtype=self.dtype, name=f"smooth{stride}")(x)
             levels.append(nn.relu(self._norm(f"smooth{stride}_norm", train)(x)))
         for stride in self.strides[len(own) :]:
@@ -149,6 +153,20 @@ class FcosHead(nn.Module):
         return batch_norm(name, train=train, dtype=self.dtype, axis_name=self.axis_name)
 
 
-def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """A map ``[B, h, w, C]`` with each of its places four times, cut to the height and width of a shape."""
-    return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)[:, : shape[1], : shape[2]]
+def _enlarged(x: jax.Array, times: int, shape: tuple[int, ...]) -> jax.Array:
+    """A map ``[B, h, w, C]``, each of its places repeated downwards and sideways, of the size of a shape.
+
+    One that is too small, as of a backbone that drops what is odd, has its last row or column once more.
+    """
+    batch, height, width, channels = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, times, width, times, channels))
+    x = x.reshape(batch, times * height, times * width, channels)[:, : shape[1], : shape[2]]
+    missing = [wanted - there for wanted, there in zip(shape[1:3], x.shape[1:3], strict=True)]
+    if any(missing):
+        x = jnp.pad(x, ((0, 0), *((0, more) for more in missing), (0, 0)), mode="edge")
+    return x
+
+
+def _softplus(x: jax.Array) -> jax.Array:
+    """``log(1 + exp(x))`` by operations that other runtimes have."""
+    return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))

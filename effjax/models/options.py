@@ -40,6 +40,15 @@ def _one_of(allowed: Sequence[str]) -> Callable:
     return check
 
 
+def _one_of_or_none(allowed: Sequence[str]) -> Callable:
+    """Of models that are built on another, None is that one's own."""
+
+    def check(name, value, default):
+        return None if value is default is None else _one_of(allowed)(name, value, default)
+
+    return check
+
+
 def _that(is_valid: Callable[[Any], bool], allowed: str) -> Callable:
     def check(name, value, default):
         if not is_valid(value):
@@ -126,7 +135,7 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "patch": _that(_is_size, _SIZE),
     "reader": _one_of(READERS),
     "shortcut": _one_of(SHORTCUTS),
-    "stem": _one_of(STEMS),
+    "stem": _one_of_or_none(STEMS),
     "stride": _that(_is_size, _SIZE),
     "strides": _strides,
     "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),

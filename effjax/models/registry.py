@@ -67,6 +67,8 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "vqa_attention": partial(VqaAttention, make_backbone=_backbone),
 }
 NAMES: tuple[str, ...] = tuple(_MODELS)
+_BUILT_ON_OTHERS = tuple(name for name, model in _MODELS.items() if "make_backbone" in model.keywords)
+_NO_MODELS = {"vqa_attention": (PATCHES, STORED)}  # what may be a backbone besides
 
 
 def options(name: str) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def create(name: str, num_classes: int, *, head: nn.Module | None = None, **give
     for option in given:
         check_known(option, defaults, f"model {name!r} has no option {option!r}")
     if "backbone" in given:
-        allowed = (PATCHES, STORED, *(other for other in NAMES if other != name))
+        allowed = (*_NO_MODELS.get(name, ()), *(other for other in NAMES if other not in _BUILT_ON_OTHERS))
         check_known(given["backbone"], allowed, f"model option backbone={shown(given['backbone'])}")
     checked = {option: check_option(option, value, defaults[option]) for option, value in given.items()}
     return _MODELS[name](num_classes=num_classes, head=head, **checked)

@@ -3,6 +3,7 @@
 from effjax.selection import streams
 from effjax.selection.badge import badge
 from effjax.selection.batch_bald import batch_bald
+from effjax.selection.category_diverse import category_diverse, image_distances
 from effjax.selection.dataset_map import DatasetMap, dataset_map, map_of_records, rank_outliers
 from effjax.selection.extended_map import extend_map
 from effjax.selection.k_center import k_center_greedy
@@ -15,9 +16,11 @@ __all__ = [
     "RunningTopK",
     "badge",
     "batch_bald",
+    "category_diverse",
     "class_balanced",
     "dataset_map",
     "extend_map",
+    "image_distances",
     "k_center_greedy",
     "map_of_records",
     "power_batch",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,24 @@ import numpy as np
 
 from effjax.selection.badge import badge
 from effjax.selection.batch_bald import batch_bald
+from effjax.selection.category_diverse import category_diverse
 from effjax.selection.k_center import k_center_greedy
 from effjax.selection.top import class_balanced
 from effjax.selection.typiclust import typiclust
+
+
+class Objects(NamedTuple):
+    """What was found in each candidate, such as an image's boxes.
+
+    Attributes:
+      probs: ``[N, I, C]``, the last class is nothing.
+      present: booleans ``[N, I]``.
+      features: ``[N, I, D]``.
+    """
+
+    probs: np.ndarray
+    present: np.ndarray
+    features: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +40,7 @@ class Candidates:
       features: ``[N, D]`` of the same.
       scores: ``[N]`` higher is less sure.
       labelled: computes the features ``[L, D]`` of what has a label.
+      objects: computes what was found in each, of a task whose examples have several items.
     """
 
     key: jax.Array
@@ -31,11 +48,18 @@ class Candidates:
     features: np.ndarray
     scores: np.ndarray
     labelled: Callable[[], np.ndarray]
+    objects: Callable[[], Objects]
 
 
 def _class_balanced(c: Candidates, k: int) -> jax.Array:
     guesses = c.probs.mean(0).argmax(-1)
     return class_balanced(c.scores, guesses, k, c.probs.shape[-1], key=c.key)
+
+
+def _category_diverse(c: Candidates, k: int) -> jax.Array:
+    found = c.objects()
+    classes, sure = found.probs[..., :-1].argmax(-1), found.probs[..., :-1].max(-1)
+    return jnp.asarray(category_diverse(c.key, found.features, classes, sure, found.present, k))
 
 
 def _powered(scores: jax.Array, ids: jax.Array, key: jax.Array) -> jax.Array:
@@ -54,9 +78,11 @@ RANKS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None] 
 SELECTORS: dict[str, Callable[[Candidates, int], jax.Array]] = {
     "class_balanced": _class_balanced,
     "k_center_greedy": lambda c, k: k_center_greedy(c.features, k, c.labelled(), key=c.key),
+    "category_diverse": _category_diverse,
     "badge": lambda c, k: badge(c.key, c.probs.mean(0), c.features, k),
     "batch_bald": lambda c, k: batch_bald(c.key, c.probs, k),
     "typiclust": lambda c, k: typiclust(c.key, c.features, k, c.labelled()),
 }
+OF_OBJECTS = ("category_diverse",)  # those of tasks whose examples have several items
 RANDOM = "random"  # the control, which looks at nothing
 STREAM = "stream"  # decides example by example, see :mod:`effjax.selection.streams`

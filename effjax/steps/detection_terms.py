@@ -94,7 +94,7 @@ def soft_boxes(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
 
 
 def _alike(inputs: TermInputs, teacher: str) -> tuple[Mapping[str, jax.Array], Mapping[str, jax.Array]]:
-    student, taught = inputs.student.preds, inputs.teachers[teacher].preds
+    student, taught = inputs.student.preds, jax.lax.stop_gradient(inputs.teachers[teacher].preds)
     if student["logits"].shape != taught["logits"].shape:
         ours, theirs = student["logits"].shape[1:], taught["logits"].shape[1:]
         raise ValueError(f"the student has (places, classes) {ours}, the teacher {theirs}: give both the same strides")

@@ -26,10 +26,17 @@ class Items(NamedTuple):
     Attributes:
       probs: ``[M, B, I, C]``: by member, example and item, what the item may be.
       present: booleans ``[B, I]``, false where an example has fewer items.
+      features: ``[B, I, D]`` of each item; None where they are the example's.
     """
 
     probs: jax.Array
     present: jax.Array
+    features: jax.Array | None = None
+
+    def arrays(self) -> dict[str, jax.Array]:
+        """By name, those that there are."""
+        found = {"probs": self.probs, "present": self.present}
+        return found if self.features is None else {**found, "item_features": self.features}
 
 
 ItemsOf = Callable[[PyTree], Items]
@@ -104,7 +111,7 @@ def make_predictions(
         return outputs.preds, outputs.taps[FEATURES].astype(jnp.float32)
 
     def found(preds: PyTree, features: jax.Array) -> Mapping[str, jax.Array]:
-        return {**items(preds)._asdict(), "features": features}
+        return {**items(preds).arrays(), "features": features}
 
     def pass_keys(seed: jax.Array | int, number: jax.Array, ids: jax.Array) -> jax.Array:
         return rng.example_keys(rng.purpose_key(seed, number, f"predict/{kind}"), ids)
@@ -145,8 +152,8 @@ def make_predictions(
             return following.found(one(variables, seen)[0], seen, own.probs[0])
 
         probs, agreement = jax.lax.map(version, jnp.arange(passes))
-        together = {"probs": jnp.concatenate([own.probs, probs]), "present": own.present, "agreement": agreement}
-        return {**together, "features": features}
+        several = {"probs": jnp.concatenate([own.probs, probs]), "agreement": agreement}
+        return {**own.arrays(), **several, "features": features}
 
     several = augmentations if following is None else functools.partial(followed, following)
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": several}[kind]

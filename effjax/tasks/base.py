@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -31,6 +32,7 @@ class Task:
       following: how items are found again in augmented images, of a task whose items have places.
       floor: from what is kept of the predictions on a whole set, and its targets, to how sure a network has to be of an
         item for it to count, from 0 to 1; None where all count.
+      class_quality: from the same, and the number of classes, to how well each of them is found, from 0 to 1.
       answers: from the names of the dataset's classes to how answers are written, kept and learnt.
       label: what tables call the watched metric; "" calls it by its name.
       counted: what an answer's items are called, where it may have several, such as boxes.
@@ -40,6 +42,9 @@ class Task:
       kept: from predictions to what is kept of those of a whole set, which :attr:`measure` looks at; None: all.
       marks: from what is kept of the predictions on some images and their targets to the true boxes of each and those
         found, ``[n, 4]`` each, for people to look at; None where there are none.
+      official: from what is kept of the predictions on a whole set, its targets, height and width of its images and the
+        names of its classes to the numbers that papers give, by the code that they are computed by; it raises UserError
+        where that is not installed.
       head: makes the head that a network needs to predict this; None: a classifier of the dataset's classes.
       noted: features that :meth:`measure` looks at beside the targets, of data that have them, and nothing else does;
         where numbers stand for names, it gets the names.
@@ -64,8 +69,12 @@ class Task:
     outcome: Outcome | None = None
     following: Following | None = None
     floor: Callable[[PyTree, Mapping[str, np.ndarray]], float] | None = None
+    class_quality: Callable[[PyTree, Mapping[str, np.ndarray], int], list[float]] | None = None
     kept: Callable[[PyTree], PyTree] | None = None
     marks: Callable[[PyTree, Mapping[str, np.ndarray]], Sequence[tuple[np.ndarray, np.ndarray]]] | None = None
+    official: Callable[[PyTree, Mapping[str, np.ndarray], tuple[int, int], tuple[str, ...]], dict[str, Any]] | None = (
+        None
+    )
     head: Callable[[], nn.Module] | None = None
     noted: tuple[str, ...] = ()
     curves: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -61,7 +61,7 @@ class BoxAnswers:
         """
         try:
             answer = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number may be too long, too
             raise ValueError(f"{text[:60]!r} is no JSON ({error}): write {self.hint}") from error
         if problem := self.problem(answer):
             raise ValueError(problem)

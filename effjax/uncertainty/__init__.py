@@ -6,6 +6,7 @@ is ``[1, N, C]``.
 
 from effjax.uncertainty.aggregates import AGGREGATES, aggregate
 from effjax.uncertainty.cald import cald
+from effjax.uncertainty.difficulty import class_difficulty, weighted_entropy
 from effjax.uncertainty.discounted import discounted
 from effjax.uncertainty.epig import epig
 from effjax.uncertainty.scores import (
@@ -19,11 +20,13 @@ from effjax.uncertainty.scores import (
 
 __all__ = [
     "AGGREGATES",
+    "BY_CLASS",
     "OF_PLACES",
     "SCORES",
     "aggregate",
     "bald",
     "cald",
+    "class_difficulty",
     "consistency",
     "discounted",
     "entropy",
@@ -31,6 +34,7 @@ __all__ = [
     "least_confidence",
     "margin",
     "variation_ratio",
+    "weighted_entropy",
 ]
 
 #: Those that look at one example at a time, by name.
@@ -45,3 +49,6 @@ SCORES = {
 
 #: Those that look at where an item is found again in augmented images, too: ``(probs, agreement)``.
 OF_PLACES = {"cald": cald}
+
+#: Those by which some classes count for more than others: ``(probs, weights)``.
+BY_CLASS = {"weighted_entropy": weighted_entropy}

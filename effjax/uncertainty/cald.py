@@ -31,8 +31,8 @@ def cald(probs: Array, agreement: Array) -> jax.Array:
     Example:
       >>> sure, unsure = [0.9, 0.1], [0.5, 0.5]
       >>> probs = jnp.array([[sure, sure], [sure, unsure]])  # two items, in the image and in one version of it
-      >>> cald(probs, jnp.array([[1.0, 0.6]])).round(2)
-      Array([0.7 , 1.17], dtype=float32)
+      >>> [round(score, 1) for score in cald(probs, jnp.array([[1.0, 0.6]])).tolist()]
+      [0.7, 1.2]
 
     References:
       Yu et al, 2022, Consistency-based Active Learning for Object Detection, https://arxiv.org/abs/2103.10374

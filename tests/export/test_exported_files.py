@@ -12,6 +12,7 @@ import pytest
 
 from effjax.errors import UserError
 from effjax.export import onnx_session
+from effjax.export.package import WEIGHTS_FILE, DeployedModel, write_package
 from effjax.models import QuantizedModule
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.export import subject
@@ -142,3 +143,13 @@ def test_a_run_that_ended_with_few_bits_is_opened_with_them(exported_runs):
     trained = TrainedRun.open(exported_runs[0]["w8a8"], "last")
     assert isinstance(trained.model(), QuantizedModule)
     assert set(trained.variables()) == {"params", "zero_points"}
+
+
+def test_a_number_among_the_weights_stays_one(tmp_path):
+    weights = (np.float32(2.5) * np.ones(()), np.arange(6.0).reshape(2, 3).T)
+    images = np.zeros((1, 2, 2, 1), np.float32)
+    write_package(DeployedModel("stablehlo", b"", {}, images, {"logits": images}, 0.0, weights), tmp_path)
+    with np.load(tmp_path / WEIGHTS_FILE) as found:
+        kept = [found[name] for name in sorted(found.files)]
+    assert [array.shape for array in kept] == [(), (3, 2)]
+    np.testing.assert_array_equal(kept[1], weights[1])

@@ -33,6 +33,7 @@ VARIABLES = {
     "efficientnet_lite2": (322, "ee247003c6075f3a"),
     "efficientnet_lite3": (367, "3a25d2e5b17bbe2b"),
     "efficientnet_lite4": (457, "d4a956b944391d52"),
+    "fcos": (182, "251fc7e0c5d91b02"),
     "vqa_attention": (15, "16cf7d21b6e40a50"),
 }
 SHAPES = {

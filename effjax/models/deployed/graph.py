@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from effjax.models.deployed.constants import Constant, evaluate
@@ -118,7 +119,7 @@ class Graph:
           The outputs.
         """
         values = self.values(folded, images, changed)
-        return jax.tree.map(lambda number: values[number], self.outputs)
+        return jax.tree.map(lambda number: of_each(values[number], images), self.outputs)
 
     def values(
         self, folded: Mapping[str, Mapping[str, Array]], images: Array, changed: Mapping[int, Callable] | None = None
@@ -131,6 +132,11 @@ class Graph:
             value = node.operation([values[number] for number in node.inputs], weights)
             values[node.output] = changed[node.output](value) if node.output in changed else value
         return values
+
+
+def of_each(value: Array, images: Array) -> Array:
+    """An output ``[B, ...]``: one that is the same for all images ``[B, ...]`` comes with a batch of one."""
+    return jnp.broadcast_to(value, (images.shape[0], *value.shape[1:]))
 
 
 def fixed_weights(node: Node) -> dict[str, Any]:

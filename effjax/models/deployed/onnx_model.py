@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from effjax.models.deployed.graph import Graph, fixed_weights
 from effjax.models.deployed.onnx_nodes import FIRST, LAST, OnnxWriter, write
+from effjax.models.deployed.operations import Stored
 
 OPSET = 17
 IR_VERSION = 8  # what runtimes of 2022 and later read
@@ -69,8 +70,12 @@ def to_onnx(
     outputs = []
     names = names or _output_names(graph)
     for name, number in zip(names, jax.tree.leaves(graph.outputs), strict=True):
-        writer.nodes.append(helper.make_node("Identity", [writer.read(number, LAST)], [name], name=name))
-        shape = ["batch", *graph.shapes[number]]
+        shape, source = ["batch", *graph.shapes[number]], writer.read(number, LAST)
+        if number in graph.maker and isinstance(graph.maker[number].operation, Stored):  # the same for all images
+            batch = writer.add("Shape", ["images"], start=0, end=1)
+            rest = writer.array(np.asarray(graph.shapes[number], np.int64))
+            source = writer.add("Expand", [source, writer.add("Concat", [batch, rest], axis=0)])
+        writer.nodes.append(helper.make_node("Identity", [source], [name], name=name))
         outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     images = helper.make_tensor_value_info("images", kind, ["batch", *graph.image_shape])
     made = helper.make_graph(writer.nodes, "effjax", [images], outputs, writer.arrays)

@@ -13,7 +13,7 @@ from effjax import quantization
 from effjax.errors import UserError
 from effjax.models.deployed import live_norms
 from effjax.models.deployed import operations as ops
-from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights
+from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights, of_each
 from effjax.models.deployed.live_norms import Statistics
 from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, is_sum, keeps_codes, place
 from effjax.quantization import Grid, Histogram
@@ -250,7 +250,7 @@ class QuantizedGraph:
             else:
                 own = grids.get(number)
                 values[number] = self._rounded(node, [as_float(i) for i in node.inputs], codes, own)
-        return jax.tree.map(as_float, self.graph.outputs)
+        return jax.tree.map(lambda number: of_each(as_float(number), images), self.graph.outputs)
 
     def _rounded(self, node: Node, inputs: list[Array], codes: Codes, grid: Grid | None) -> Array:
         """What is computed with floats between two roundings."""

@@ -14,8 +14,8 @@ from effjax import selection, uncertainty
 from effjax.curricula import Plan
 from effjax.data.base import Source, Subset
 from effjax.errors import UserError
-from effjax.recipes.active.measures import FLOOR
-from effjax.recipes.active.pool import PoolPredictor, predictions_of
+from effjax.recipes.active.measures import FLOOR, QUALITY
+from effjax.recipes.active.pool import Guide, PoolPredictor, predictions_of
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
@@ -27,7 +27,11 @@ from effjax.typing import Array, PyTree
 _log = logging.getLogger("effjax")
 
 
-SCORES: Mapping[str, Callable[..., jax.Array]] = {**uncertainty.SCORES, **uncertainty.OF_PLACES}
+SCORES: Mapping[str, Callable[..., jax.Array]] = {
+    **uncertainty.SCORES,
+    **uncertainty.OF_PLACES,
+    **uncertainty.BY_CLASS,
+}
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
 OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio", EPIG), "selector": ("batch_bald",)}
 
@@ -102,17 +106,21 @@ class Acquisition:
         variables, seed, most = self.rounds.variables(round_ - 1), self._draws(round_), self.query["candidates"]
         if self.query["score"] == EPIG:
             return self._informative(key, variables, free, count, seed)
-        score, floor = _score(self.query["score"], self.discounted), self._floor(round_)
+        score, guide = _score(self.query["score"], self.discounted), self._guide(round_)
         if self.query["selector"] in RANKS:
             rank = RANKS[self.query["selector"]]
-            ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed, floor)
+            ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed, guide)
             return Choice(ids.tolist(), self._scores(round_, ids, score, seed).tolist())
         if 0 < most < len(free):  # what a selector that looks at all of them may hold in memory
-            narrowed = self.predict.top(variables, Subset(self.pool, free), max(most, count), score, None, seed, floor)
+            narrowed = self.predict.top(variables, Subset(self.pool, free), max(most, count), score, None, seed, guide)
             free = np.sort(narrowed[0])
         probs, features = self.predict(variables, Subset(self.pool, free), seed)
         scores = self._scores(round_, free, score, seed, probs)
-        candidates = Candidates(key, probs, features, scores, lambda: self._features(variables, labelled, seed))
+        candidates = Candidates(
+            *(key, probs, features, scores),
+            lambda: self._features(variables, labelled, seed),
+            lambda: self.predict.objects(variables, Subset(self.pool, free), seed, guide),
+        )
         rows = np.asarray(SELECTORS[self.query["selector"]](candidates, count))
         return Choice(free[rows].tolist(), scores[rows].tolist())
 
@@ -131,16 +139,19 @@ class Acquisition:
         """The seed of what a round's passes draw."""
         return (self.rounds.seed * 2**16 + round_) % 2**32
 
-    def _floor(self, round_: int) -> float:
-        """How sure the last network has to be of an item for it to count in a round."""
-        floor = self.query["floor"]
-        return self.rounds.result(round_ - 1)[FLOOR] if floor == CALIBRATED else floor
+    def _guide(self, round_: int) -> Guide:
+        """How items count in a round."""
+        floor, measured = self.query["floor"], self.rounds.result(round_ - 1)
+        floor = measured[FLOOR] if floor == CALIBRATED else floor
+        if self.query["score"] not in uncertainty.BY_CLASS:
+            return Guide(floor)
+        return Guide(floor, np.asarray(uncertainty.class_difficulty(np.asarray(measured[QUALITY]))))
 
     def _scores(self, round_: int, ids: np.ndarray, score: Callable, seed: int, probs=None) -> np.ndarray:
         """The scores ``[n]`` of examples, whose probabilities may be known; of several items, they are not enough."""
         variables, source = self.rounds.variables(round_ - 1), Subset(self.pool, ids)
         if self.has_items:
-            return self.predict.scores(variables, source, score, seed, self._floor(round_))
+            return self.predict.scores(variables, source, score, seed, self._guide(round_))
         return np.asarray(score(self.predict(variables, source, seed)[0] if probs is None else probs))
 
     def _features(self, variables: PyTree, ids: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:

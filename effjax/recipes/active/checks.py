@@ -16,7 +16,7 @@ from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.schema.loop_keys import EPIG
-from effjax.selection.registry import RANDOM
+from effjax.selection.registry import OF_OBJECTS, RANDOM
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import AnswerFormat, Task, find_task
 from effjax.tasks.answers import prices_of
@@ -116,6 +116,12 @@ def _task_problems(key: str, query: Mapping[str, Any], task: Task) -> Iterator[s
             f"{key}.score={query['score']!r} looks at where things are found again in augmented images: it goes with "
             f"{key}.predictions='augmentations' and a task whose items have places, such as 'detection'"
         )
+    for part, known, has in (
+        ("score", uncertainty.BY_CLASS, task.class_quality is not None),
+        ("selector", OF_OBJECTS, bool(task.counted)),
+    ):
+        if query[part] in known and not has:
+            yield f"{key}.{part}={query[part]!r}: the task {task.name!r} has one item an example: take another {part}"
     if query["floor"] and task.floor is None:
         yield f"{key}.floor={query['floor']!r}: the task {task.name!r} has one item an example: there is no floor to it"
     if not task.of_classes:

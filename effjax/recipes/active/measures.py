@@ -23,14 +23,16 @@ from effjax.typing import PyTree
 
 #: How sure the network has to be of an item for it to count, as validation says; see ``Task.floor``.
 FLOOR = "floor"
+#: How well each class is found there; see ``Task.class_quality``.
+QUALITY = "class_quality"
 
 
 class Measures(abc.ABC):
     """What is measured of a round's networks."""
 
     @abc.abstractmethod
-    def validate(self, variables: PyTree, seed: int) -> dict[str, float]:
-        """What they measure on validation, by split and metric.
+    def validate(self, variables: PyTree, seed: int) -> dict[str, Any]:
+        """What they measure on validation, by split and metric, and what of it the next choice goes by.
 
         Args:
           variables: of the network, or of all that are one loop's, that axis first.
@@ -105,13 +107,17 @@ class TaskMeasures(Measures):
     predict: Callable[[PyTree, Source], PyTree]
     apart: Callable[[PyTree], Sequence[PyTree]]
 
-    def validate(self, variables: PyTree, seed: int) -> dict[str, float]:
+    def validate(self, variables: PyTree, seed: int) -> dict[str, Any]:
         source = self.datasets.validation
         each = [self.predict(own, source) for own in self.apart(variables)]
-        found = self._mean("validation", each, source)
+        found: dict[str, Any] = {**self._mean("validation", each, source)}
         if self.task.floor is not None:
             targets = measured_by(self.task, source)
             found[FLOOR] = float(np.mean([self.task.floor(preds, targets) for preds in each]))
+        if self.task.class_quality is not None:
+            targets, classes = measured_by(self.task, source), source.info.num_classes
+            qualities = [self.task.class_quality(preds, targets, classes) for preds in each]
+            found[QUALITY] = np.mean(qualities, 0).tolist()
         return found
 
     def keep(self, variables: PyTree, seed: int, folder: LoopFolder, round_: int) -> None:

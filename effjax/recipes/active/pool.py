@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,11 @@ from effjax.errors import UserError
 from effjax.numerics import Unusable, are_probs, check_probs
 from effjax.runtime import Backend
 from effjax.selection import RunningTopK
+from effjax.selection.registry import Objects
 from effjax.steps import Network, make_predictions
 from effjax.steps.predictions import Following, ItemsOf
 from effjax.typing import PyTree
-from effjax.uncertainty import OF_PLACES, aggregate
+from effjax.uncertainty import BY_CLASS, OF_PLACES, aggregate
 
 _log = logging.getLogger("effjax")
 
@@ -40,6 +41,26 @@ def predictions_of(who: str) -> Iterator[None]:
         yield
     except Unusable as error:
         raise UserError(f"{who}: {error}") from error
+
+
+class Guide(NamedTuple):
+    """How the items of an example count when it is scored, as the last network's validation says.
+
+    Attributes:
+      floor: how sure a network has to be of an item for it to count, from 0 to 1.
+      weights: what an item counts for by its class ``[K]``; None where all classes are alike.
+    """
+
+    floor: float = 0.0
+    weights: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray | np.float32]:
+        """What a program reads of it."""
+        weights = {} if self.weights is None else {"weights": np.asarray(self.weights, np.float32)}
+        return {"floor": np.float32(self.floor), **weights}
+
+
+_PLAIN = Guide()
 
 
 class PoolPredictor:
@@ -119,7 +140,7 @@ class PoolPredictor:
         score: Score,
         rank: Rank | None = None,
         seed: int = 0,
-        floor: float = 0.0,
+        guide: Guide = _PLAIN,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Finds the k highest scores of a source of any size: only they are kept, beside one batch.
 
@@ -130,7 +151,7 @@ class PoolPredictor:
           score: from ``probs [M, B, C]`` to ``[B]``, one of :mod:`effjax.uncertainty`.
           rank: what is compared in place of the score, from ``(scores [B], ids [B], key)`` to ``[B]``.
           seed: of the passes' draws, of the key, and of the lots that tell equal ones apart.
-          floor: how sure a network has to be of one of an example's items for it to count, from 0 to 1.
+          guide: how items count.
 
         Returns:
           Global ids and what was compared, ``[k]`` each, the highest first.
@@ -141,7 +162,7 @@ class PoolPredictor:
 
         def update(best: RunningTopK, resident: PyTree, batch: PyTree) -> tuple[RunningTopK, dict]:
             found = self._predict(resident["variables"], batch, resident["seed"])
-            scores, valid = self._scored(found, score, resident["floor"])
+            scores, valid = self._scored(found, score, resident)
             if rank is not None:
                 scores = rank(scores, batch["id"], jax.random.key(resident["seed"]))
             scores = jnp.where(valid, scores, jnp.nan)  # which is counted, and said at the end
@@ -149,14 +170,15 @@ class PoolPredictor:
             return best.update(scores, ids, where=mask), {}
 
         best = self._backend.replicate(RunningTopK.empty(k, seed))
-        resident = {"variables": variables, "seed": np.uint32(seed), "floor": np.float32(floor)}
-        resident = self._backend.replicate(resident)
+        resident = self._backend.replicate({"variables": variables, "seed": np.uint32(seed), **guide.arrays()})
         for batch in self._batches(source):
             program = self._program(("top", k, score, rank), update, best, resident, batch, donate=True)
             best, _ = program(best, resident, batch)
         return self._backend.fetch(best).best()
 
-    def scores(self, variables: PyTree, source: Source, score: Score, seed: int = 0, floor: float = 0.0) -> np.ndarray:
+    def scores(
+        self, variables: PyTree, source: Source, score: Score, seed: int = 0, guide: Guide = _PLAIN
+    ) -> np.ndarray:
         """The scores ``[N]`` of a source that fits into memory, in row order; see :meth:`top`.
 
         Raises:
@@ -164,11 +186,11 @@ class PoolPredictor:
         """
 
         def function(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, jax.Array]:
-            found = self._scored(self._predict(variables, batch, resident["seed"]), score, resident["floor"])
+            found = self._scored(self._predict(variables, batch, resident["seed"]), score, resident)
             return self._gathered(found[0], 0), self._gathered(found[1], 0)
 
         placed = self._backend.replicate(variables)
-        resident = self._backend.replicate({"seed": np.uint32(seed), "floor": np.float32(floor)})
+        resident = self._backend.replicate({"seed": np.uint32(seed), **guide.arrays()})
         scores, valid = [], []
         for batch in self._batches(source):
             program = self._program(("scores", score), function, placed, resident, batch, donate=False)
@@ -180,19 +202,40 @@ class PoolPredictor:
             raise Unusable(f"predictions: those of {wrong:,} of {len(source):,} examples are no probabilities")
         return np.concatenate(scores)[: len(source)]
 
-    def _scored(self, found: Mapping[str, jax.Array], score: Score, floor: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def objects(self, variables: PyTree, source: Source, seed: int = 0, guide: Guide = _PLAIN) -> Objects:
+        """What is found in each example of a source that fits into memory: of several predictions, the mean."""
+
+        def function(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, ...]:
+            found = self._predict(variables, batch, resident["seed"])
+            mean = found["probs"].mean(0)
+            present = found["present"] & (mean[..., :-1].max(-1) >= resident["floor"])
+            return tuple(self._gathered(array, 0) for array in (mean, present, found["item_features"]))
+
+        placed = self._backend.replicate(variables)
+        resident = self._backend.replicate({"seed": np.uint32(seed), **guide.arrays()})
+        parts = []
+        for batch in self._batches(source):
+            program = self._program("objects", function, placed, resident, batch, donate=False)
+            parts.append(self._backend.fetch(program(placed, resident, batch)))
+        return Objects(*(np.concatenate(arrays)[: len(source)] for arrays in zip(*parts, strict=True)))
+
+    def _scored(
+        self, found: Mapping[str, jax.Array], score: Score, guide: Mapping[str, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         """The scores of a batch ``[B]``, and whether they were taken of probabilities ``[B]``."""
         probs, present = found["probs"], found["present"]
         members, batch, items, classes = probs.shape
         each = probs.reshape(members, batch * items, classes)
         valid = are_probs(each).all(0).reshape(batch, items)
+        further = ()
         if score in OF_PLACES.values():
-            scores = score(each, found["agreement"].reshape(-1, batch * items)).reshape(batch, items)
-        else:
-            scores = score(each).reshape(batch, items)
+            further = (found["agreement"].reshape(-1, batch * items),)
+        elif score in BY_CLASS.values():
+            further = (guide["weights"],)
+        scores = score(each, *further).reshape(batch, items)
         if items == 1:  # which is the example
             return scores[:, 0], valid[:, 0]
-        present &= probs.mean(0)[..., :-1].max(-1) >= floor
+        present &= probs.mean(0)[..., :-1].max(-1) >= guide["floor"]
         return aggregate(scores, present, self._aggregate), (valid | ~present).all(-1)
 
     def _gathered(self, array: jax.Array, axis: int) -> jax.Array:

@@ -18,7 +18,7 @@ from effjax.data.base import Subset
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known, printable
 from effjax.files import spreadsheet_safe, spreadsheet_text, write_whole
-from effjax.recipes.active.acquisition import OF_SEVERAL, SCORES, needs_several
+from effjax.recipes.active.acquisition import OF_SEVERAL, needs_several
 from effjax.recipes.active.oracles.tables import read_table
 from effjax.recipes.active.pool import PoolPredictor, predictions_of
 from effjax.recipes.active.shown import path_of, photo_of
@@ -26,10 +26,11 @@ from effjax.recipes.build.early_checks import check_writable
 from effjax.recipes.build.trained import TrainedRun
 from effjax.reports.numbered_sheet import numbered_sheet
 from effjax.runtime import jit_backend
-from effjax.selection.registry import RANDOM, RANKS, SELECTORS, Candidates
+from effjax.selection.registry import OF_OBJECTS, RANDOM, RANKS, SELECTORS, Candidates, Objects
 from effjax.steps import stack_members
 from effjax.steps.predictions import check_dropout
 from effjax.typing import PyTree
+from effjax.uncertainty import SCORES
 
 _log = logging.getLogger("effjax")
 
@@ -104,6 +105,11 @@ def choose(
     if len({Path(run).resolve() for run in runs}) < len(runs):
         raise UserError(f"--runs={','.join(map(str, runs))}: one is named twice, which would agree with itself")
     trained = [TrainedRun.open(run, several=True) for run in runs]
+    if not trained[0].task.of_classes:
+        raise UserError(
+            f"--runs={runs[0]}: it has learnt the task {trained[0].task.name!r}; allowed: classes. What to label of "
+            "other tasks is chosen by a labelling loop (launch.active, with config.data.pool)"
+        )
     model, variables, members = _network(trained)
     kind = predictions or ("ensemble" if members > 1 else "single")
     if (kind == "ensemble") != (members > 1):
@@ -153,7 +159,8 @@ def check_choice(score: str, selector: str) -> None:
     Raises:
       UserError: naming the nearest.
     """
-    for flag, value, allowed in (("score", score, SCORES), ("selector", selector, (*RANKS, *SELECTORS, RANDOM))):
+    selectors = [name for name in (*RANKS, *SELECTORS, RANDOM) if name not in OF_OBJECTS]
+    for flag, value, allowed in (("score", score, SCORES), ("selector", selector, selectors)):
         check_known(value, allowed, f"--{flag}={value}")
 
 
@@ -217,8 +224,12 @@ def _ids(predict, variables, source, free: np.ndarray, selector: str, score, k: 
         free = np.sort(predict.top(variables, Subset(source, free), max(_MOST_CANDIDATES, k), score, None, seed)[0])
     probs, features = predict(variables, Subset(source, free), seed)
     nothing = np.zeros((0, features.shape[-1]), np.float32)
-    candidates = Candidates(key, probs, features, np.asarray(score(probs)), lambda: nothing)
+    candidates = Candidates(key, probs, features, np.asarray(score(probs)), lambda: nothing, _no_objects)
     return free[np.asarray(SELECTORS[selector](candidates, k))]
+
+
+def _no_objects() -> Objects:
+    raise NotImplementedError  # no selector that is allowed here asks for any
 
 
 def _described(predict, variables, source, ids: np.ndarray, score, seed: int) -> list[Suggestion]:

@@ -115,9 +115,10 @@ class Query:
     )
     score: str = key(
         "entropy",
-        one_of(*uncertainty.SCORES, *uncertainty.OF_PLACES, EPIG),
+        one_of(*uncertainty.SCORES, *uncertainty.OF_PLACES, *uncertainty.BY_CLASS, EPIG),
         "one of `effjax.uncertainty`; `epig` is what is learnt of `targets` examples of the pool, drawn at random; "
-        "`cald`, of a detector's `augmentations`, looks at where boxes are, too",
+        "`cald`, of a detector's `augmentations`, looks at where boxes are, too; "
+        "`weighted_entropy`: where a detector is bad at a class, its boxes count for more",
     )
     floor: Any = key(
         0.0,

@@ -1,0 +1,78 @@
+"""Images compared by their objects of the same class, against the definition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from effjax.errors import UserError
+from effjax.selection import category_diverse, image_distances
+
+IMAGES, OBJECTS, DIM, CLASSES = 7, 4, 3, 2
+
+
+def drawn(seed=0):
+    rng = np.random.default_rng(seed)
+    present = rng.random((IMAGES, OBJECTS)) < 0.6
+    present[0] = present[1] = False  # two images without an object
+    present[2] = [True, False, False, False]
+    return (
+        rng.normal(0, 1, (IMAGES, OBJECTS, DIM)).astype(np.float32),
+        rng.integers(0, CLASSES, (IMAGES, OBJECTS)),
+        rng.uniform(0.1, 1, (IMAGES, OBJECTS)).astype(np.float32),
+        present,
+    )
+
+
+def one_way(a: int, b: int, features, classes, scores, present) -> float:
+    """As the paper has it, object by object."""
+    if not present[a].any():
+        return 2.0 if present[b].any() else 0.0
+    total = weights = 0.0
+    for i in np.flatnonzero(present[a]):
+        nearest = 2.0
+        for j in np.flatnonzero(present[b] & (classes[b] == classes[a, i])):
+            u, v = features[a, i], features[b, j]
+            nearest = min(nearest, 1 - u @ v / np.linalg.norm(u) / np.linalg.norm(v))
+        total += scores[a, i] * nearest
+        weights += scores[a, i]
+    return total / weights
+
+
+def test_distances_are_those_of_the_definition():
+    given = drawn()
+    expected = [[(one_way(a, b, *given) + one_way(b, a, *given)) / 2 for b in range(IMAGES)] for a in range(IMAGES)]
+    found = image_distances(*map(jnp.asarray, given))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.diag(found), 0, atol=1e-6)
+    assert found[0, 1] == 0  # nothing and nothing
+    assert found[0, 2] == 2
+
+
+def test_what_is_padding_does_not_matter():
+    features, classes, scores, present = drawn()
+    other = np.where(present[..., None], features, 9.0), np.where(present, classes, 1), np.where(present, scores, 5.0)
+    np.testing.assert_array_equal(image_distances(*other, present), image_distances(features, classes, scores, present))
+
+
+def test_one_is_picked_of_each_kind_of_image():
+    """Twelve images of three kinds: one class each, or two directions of one class."""
+    kinds = [(0, [1.0, 0, 0]), (1, [1.0, 0, 0]), (0, [0, 1.0, 0])]
+    rng = np.random.default_rng(0)
+    classes = np.array([[kinds[i % 3][0]] for i in range(12)])
+    features = np.array([[np.array(kinds[i % 3][1]) + rng.normal(0, 0.01, 3)] for i in range(12)])
+    ones = np.ones((12, 1))
+    for seed in range(3):
+        picked = np.asarray(category_diverse(jax.random.key(seed), features, classes, ones, ones.astype(bool), 3))
+        assert sorted(i % 3 for i in picked) == [0, 1, 2]
+
+
+def test_as_many_as_asked_for_even_of_images_that_are_alike():
+    shape = (6, 2)
+    same = np.ones((*shape, 3)), np.zeros(shape, int), np.ones(shape), np.ones(shape, bool)
+    picked = np.asarray(category_diverse(jax.random.key(0), *same, 4))
+    assert len(set(picked.tolist())) == 4
+    empty = (*same[:3], np.zeros(shape, bool))
+    assert len(set(np.asarray(category_diverse(jax.random.key(1), *empty, 6)).tolist())) == 6
+    with pytest.raises(UserError, match="k=7"):
+        category_diverse(jax.random.key(0), *same, 7)

@@ -1,0 +1,48 @@
+"""Which tests only the nightly run has: ``tests/slow.txt``, made of what each took.
+
+  bash launch/test.sh --slow --durations=0 -vv | .venv/bin/python -m tests.slow > tests/slow.txt
+
+What takes long and has a shorter relative goes, so that a change is tested in a quarter of an hour on two cores: of one
+thing in many forms (kills of every recipe, every setting in a loop of an ensemble) the first stays.
+"""
+
+import collections
+import fnmatch
+import re
+import sys
+
+LEAST = 3.0  # seconds, from which on a test may go
+#: What stays, however long it takes: one of each kind.
+KEPT = (
+    "tests/end_to_end/test_kill.py::*",
+    "tests/end_to_end/test_active_loop.py::test_kills_leave_no_trace",
+    "tests/end_to_end/test_detector.py::*",
+    "tests/end_to_end/test_experiment.py::*",
+    "tests/end_to_end/test_sharing.py::*",
+    "tests/export/test_edge.py::*",
+    "tests/faults/test_campaign.py::test_stops_leave_no_trace[[]together[]]",
+    "tests/multiprocess/test_devices.py::*first0-then0*",
+    "tests/multiprocess/test_missing.py::test_one_is_asked_to_stop",
+    "tests/recipes/test_active_parts.py::test_seeds_together_ask_for_what_each_would_ask_alone",
+    "tests/recipes/test_compress.py::*",
+    "tests/runtime/test_sparse_runs.py::*gradual*",
+    "tests/tasks/test_toy_task.py::*",
+)
+_LINE = re.compile(r"^([\d.]+)s (call|setup|teardown)\s+(\S.*)$")
+
+
+def slow(lines) -> list[str]:
+    """The tests to leave out, from pytest's list of durations."""
+    spent: dict[str, float] = collections.defaultdict(float)
+    for line in lines:
+        if found := _LINE.match(line.strip()):
+            spent[found[3]] += float(found[1]) if found[2] == "call" else 0.0
+    return sorted(
+        name
+        for name, seconds in spent.items()
+        if seconds >= LEAST and not any(fnmatch.fnmatch(name, kept) for kept in KEPT)
+    )
+
+
+if __name__ == "__main__":
+    print("\n".join(slow(sys.stdin)))
