@@ -42,9 +42,9 @@ def make_home(home: pathlib.Path) -> None:
     (home / ENVIRONMENT).symlink_to(REPOSITORY / ENVIRONMENT)
 
 
-def run_effjax(home: pathlib.Path, code: int) -> str:
-    """Runs the guide's command; returns the last line that it says."""
-    (command,) = blocks("bash")
+def run_effjax(home: pathlib.Path, code: int, guide: str = GUIDE) -> str:
+    """Runs a guide's command; returns the last line that it says."""
+    (command,) = re.findall(r"```bash\n(.*?)```", guide, re.DOTALL)
     words = [sys.executable if word == "python" else word for word in command.split()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
@@ -69,12 +69,16 @@ def said(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
-def follow(home: pathlib.Path) -> None:
-    *installation, commands = blocks("sh")[0].partition("export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED")
-    install = "".join(installation[:1])
+def installed() -> str:
+    """Installs Label Studio as the guide says, where it is not there; the commands that start it."""
+    install, first, rest = blocks("sh")[0].partition("export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED")
     if not (REPOSITORY / ENVIRONMENT / "bin" / "label-studio").exists():
         subprocess.run(["bash", "-ec", install], cwd=REPOSITORY, check=True)
-    commands = installation[1] + commands
+    return first + rest
+
+
+def follow(home: pathlib.Path) -> None:
+    commands = installed()
     make_home(home)
     last = run_effjax(home, 75)
     tasks_file, config_file = (

@@ -123,16 +123,28 @@ class Person:
 
     def annotate(self, task: dict, choice: str | None, seconds: float = 2.5) -> int:
         """Chooses, or skips; returns the annotation's number."""
-        value = {"type": "choices", "from_name": "label", "to_name": "image", "value": {"choices": [choice]}}
-        said = {"result": [value] if choice else [], "was_cancelled": choice is None, "lead_time": seconds}
-        return self.post(f"/api/tasks/{task['id']}/annotations/", said)["id"]
+        return self.submit(task, None if choice is None else [chosen("label", choice)], seconds)
 
     def change(self, annotation: int, choice: str) -> None:
-        value = {"type": "choices", "from_name": "label", "to_name": "image", "value": {"choices": [choice]}}
-        self.post(f"/api/annotations/{annotation}/", {"result": [value], "was_cancelled": False}, "PATCH")
+        self.change_to(annotation, [chosen("label", choice)])
+
+    def submit(self, task: dict, result: list[dict] | None, seconds: float = 2.5) -> int:
+        """Submits what was chosen and drawn, or skips; returns the annotation's number."""
+        said = {"result": result or [], "was_cancelled": result is None, "lead_time": seconds}
+        return self.post(f"/api/tasks/{task['id']}/annotations/", said)["id"]
+
+    def change_to(self, annotation: int, result: list[dict]) -> None:
+        self.post(f"/api/annotations/{annotation}/", {"result": result, "was_cancelled": False}, "PATCH")
+
+    def predictions(self, task: dict) -> list[dict]:
+        return self.get(f"/api/tasks/{task['id']}")["predictions"]
 
     def export(self, project: int, kind: str) -> bytes:
         return self.open("GET", f"/api/projects/{project}/export?exportType={kind}")[1]
+
+
+def chosen(name: str, choice: str) -> dict:
+    return {"type": "choices", "from_name": name, "to_name": "image", "value": {"choices": [choice]}}
 
 
 def storage_of(guide: str) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from small_boxes import CLASSES, asked, config_of, draw_all, draw_photo, make_photos
 from small_pools import fill, ledger_of, loop_folder
 
+from effjax.data.centre_squares import boxes_in_square, boxes_on_whole
 from effjax.data.ledger import Ledger
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError
@@ -139,3 +141,25 @@ def test_a_loop_may_be_answered_in_label_studio(tmp_path):
     assert '<Label value="red"/>' in (folder / "label_config.xml").read_text()
     assert len(json.loads((folder / "tasks.json").read_text())) == 4
     assert LabelStudioBoxOracle(folder.parent, BoxAnswers(CLASSES)).wants_proposals(1)
+
+
+def test_data_of_boxes_beside_a_pool(tmp_path, caplog):
+    """A photo that is measured by and lies in the pool is said; without a test split validation stands for it."""
+    make_photos(tmp_path)
+    shutil.copy(tmp_path / "photos" / "valid" / "1.png", tmp_path / "pool" / "copy.png")
+    shutil.rmtree(tmp_path / "photos" / "test")
+    config = config_of(tmp_path)
+    with caplog.at_level("INFO", "effjax"):
+        asked(tmp_path, config)
+    assert "copy.png = valid/1.png" in caplog.text
+    assert "has no test split: the report is of validation" in caplog.text
+    config.data.padded = {}
+    with pytest.raises(UserError, match=r"photos \(validation\): .* config.data.padded = {'objects': 32}$"):
+        active.main(config.to_dict(), tmp_path / "another")
+
+
+def test_boxes_of_the_square_and_of_the_whole_are_each_others_inverse():
+    boxes = np.array([[0.25, 0.3, 0.75, 0.6], [0.5, 0.5, 0.75, 0.625]])
+    for height, width in ((30, 40), (40, 30), (7, 7)):
+        whole = boxes_on_whole(boxes, height, width)
+        np.testing.assert_allclose(boxes_in_square(whole, height, width)[0], boxes, atol=1e-6)

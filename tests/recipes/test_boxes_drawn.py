@@ -2,6 +2,9 @@
 
 import csv
 import json
+import pathlib
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -105,6 +108,7 @@ def test_a_round_has_a_file_of_what_the_last_network_proposes(asked):
 def test_what_nobody_has_touched_is_no_answer(asked):
     oracle, person = asked
     assert said(oracle) == {}
+    (person.folder / "images" / "17.txt").write_text("1 0.35 0.375 0.5 0.25")  # of a tool
     reversed_ = person.page
     reversed_["annotations"].reverse()
     for one in reversed_["annotations"]:  # as a tool rounds and numbers anew
@@ -123,7 +127,9 @@ def test_what_was_changed_is_answered_and_the_rest_by_a_word(asked):
     assert said(oracle) == {17: (SKIPPED, None), 3: (LABELLED, []), 250: (UNLABELABLE, None)}
     person.draws()
     person.writes()
-    assert said(oracle) == {17: (LABELLED, [])}  # the proposed boxes are gone
+    assert said(oracle) == {}  # the proposed boxes are gone: taken away, or never given to the tool
+    person.writes(_17="done")
+    assert said(oracle) == {17: (LABELLED, [])}
     person.path.write_text((person.folder / "proposals.json").read_text())
     person.writes(_17="done")
     assert said(oracle) == {17: (LABELLED, [CAT, DOG])}
@@ -282,6 +288,15 @@ def test_an_answer_is_noted_whole_or_not_at_all(asked, tmp_path):
         (tmp_path / "cut.jsonl").write_bytes(after[:cut])
         assert len(Ledger(tmp_path / "cut.jsonl", {}).labels()) in ({0, 3} if cut == len(after) else {0})
     assert ledger.labels() == {17: [CAT], 3: [DOG], 250: []}
+
+
+def test_a_kill_at_any_file_operation_leaves_nothing_half(tmp_path):
+    script = pathlib.Path(__file__).with_name("box_kills.py")
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    asks, takes = map(int, done.stdout.split())
+    assert asks > 10  # pictures, sheet, table, two files of COCO's form
+    assert takes > 5
 
 
 def test_boxes_are_proposed_where_the_picture_shows_them(tmp_path):

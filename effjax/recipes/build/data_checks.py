@@ -57,6 +57,12 @@ def _check_features(source: Source, task: Task, name: str) -> None:
     found = source.info.features
     targets = {} if isinstance(source, UnlabelledFolder) else task.targets
     for feature in (*task.inputs, *targets):
+        group = feature.partition("/")[0]
+        if feature not in found and any(of.startswith(f"{group}/") and spec.is_ragged for of, spec in found.items()):
+            raise UserError(
+                f"{name}: images have as many {group} as they have: say how many fit, as many as the fullest has, e.g. "
+                f"config.data.padded = {{{group!r}: 32}}"
+            )
         check_known(feature, found, f"{name} has no {feature!r}, which the task {task.name!r} needs")
     for feature, spec in targets.items():
         if not _fits(found[feature], spec):

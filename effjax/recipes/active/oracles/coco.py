@@ -24,10 +24,10 @@ class CocoOracle(FolderOracle):
     """Writes a folder as :class:`FolderOracle` does, and ``annotations.json``, which people draw their boxes in.
 
     In it are the images of the round and the boxes that the last network proposes. An image counts as answered where
-    its boxes in the file are no longer the proposed ones, which lie in ``proposals.json`` to be compared with; or
-    where the table says ``done``, of one whose boxes were right, or that shows nothing. So a file that nobody has
-    touched says nothing, nor does an image that nobody has come to, and of ids and orders nothing need be kept.
-    ``skip`` and ``unlabelable`` stand in the table.
+    it has boxes in the file and they are not just the proposed ones, which lie in ``proposals.json`` to be compared
+    with; or where the table says ``done``, of one whose boxes were right, or that shows nothing. So a file that nobody
+    has touched says nothing, nor does an image that nobody has come to, even if the tool was never given what was
+    proposed; and of ids and orders nothing need be kept. ``skip`` and ``unlabelable`` stand in the table.
 
     Args:
       folder: that holds the rounds' folders.
@@ -67,7 +67,7 @@ class CocoOracle(FolderOracle):
         answers, problems = [], []
         for id_ in asked:
             boxes, word = drawn.get(id_), words.get(id_)
-            touched = boxes is not None and not _alike(boxes, before.get(id_, []), sizes.get(id_, _NO_SIZE))
+            touched = bool(boxes) and not _alike(boxes, before.get(id_, []), sizes.get(id_, _NO_SIZE))
             if word is None and boxes is None and id_ in waiting:
                 problems.append(f"image {id_} is missing: keep images in the file that show nothing")
             elif word is None and touched:
@@ -82,11 +82,11 @@ class CocoOracle(FolderOracle):
         return answers
 
     def how_to_go_on(self, round_: int) -> str:
-        folder = self.round_folder(round_)
+        folder, classes = self.round_folder(round_), ", ".join(self.format.classes)
         return (
-            f"draw the boxes of each image in {folder / 'images'} ({', '.join(self.format.classes)}), with a tool that "
-            f"reads and writes COCO's JSON, from {folder / ANNOTATIONS_FILE} and to the same name; where nothing was "
-            f"to be changed, write {DONE} into the column label of {folder / LABELS_FILE}, or skip or unlabelable"
+            f"draw the boxes of each image in {folder / 'images'} ({classes}), with a tool that reads and writes "
+            f"COCO's JSON, from {folder / ANNOTATIONS_FILE} and to the same name; where that was right already, or "
+            f"nothing is there, write {DONE} into the column label of {folder / LABELS_FILE}, or skip or unlabelable"
         )
 
     def _parse(self, label: str, id_: int) -> tuple[str, Any]:

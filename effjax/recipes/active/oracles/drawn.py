@@ -10,6 +10,7 @@ from effjax.errors import nearest, shown
 from effjax.files import storage
 from effjax.tasks.box_answers import DIGITS, BoxAnswers
 
+_PICTURES = (".jpg", ".png")
 _LARGE = 1e9  # what no side of a picture comes near
 _SPARE = 1.0  # pixels that a box may reach out of its picture: tools round, and hands slip
 
@@ -47,9 +48,9 @@ def drawn_box(
 
 
 def pictures_in(folder: Path, id_: int | None = None) -> dict[int, Path]:
-    """By id, the pictures of a round; or the one of an id."""
-    name = "*" if id_ is None else f"{id_}.*"
-    return {int(path.stem): path for path in folder.glob(f"images/{name}") if path.stem.isdecimal()}
+    """By id, the pictures of a round; or the one of an id. What tools have put beside them is none."""
+    there = folder.glob("images/*" if id_ is None else f"images/{id_}.*")
+    return {int(path.stem): path for path in there if path.stem.isdecimal() and path.suffix in _PICTURES}
 
 
 def size_of_picture(path: Path) -> tuple[int, int]:
