@@ -27,16 +27,19 @@ class Items(NamedTuple):
       probs: ``[M, B, I, C]``: by member, example and item, what the item may be.
       present: booleans ``[B, I]``, false where an example has fewer items.
       features: ``[B, I, D]`` of each item; None where they are the example's.
+      sure: ``[B, I]``: how sure the predictions are, on the whole, that there is such an item; None where it is there.
     """
 
     probs: jax.Array
     present: jax.Array
     features: jax.Array | None = None
+    sure: jax.Array | None = None
 
     def arrays(self) -> dict[str, jax.Array]:
         """By name, those that there are."""
-        found = {"probs": self.probs, "present": self.present}
-        return found if self.features is None else {**found, "item_features": self.features}
+        further = {"item_features": self.features, "sure": self.sure}
+        known = {name: array for name, array in further.items() if array is not None}
+        return {"probs": self.probs, "present": self.present, **known}
 
 
 ItemsOf = Callable[[PyTree], Items]

@@ -100,7 +100,7 @@ def _items(preds: Mapping[str, jax.Array]) -> Items:
     at_places = at_places / jnp.maximum(at_places.sum(-1, keepdims=True), 1.0)
     nothing = jnp.maximum(1.0 - at_places.sum(-1, keepdims=True), 0.0)
     features = jnp.take_along_axis(preds["features"].mean(0), found["place"][..., None], 1)
-    return Items(jnp.concatenate([at_places, nothing], -1), found["present"], features)
+    return Items(jnp.concatenate([at_places, nothing], -1), found["present"], features, found["scores"])
 
 
 def _class_quality(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray], classes: int) -> list[float]:

@@ -207,9 +207,9 @@ class PoolPredictor:
 
         def function(variables: PyTree, resident: PyTree, batch: PyTree) -> tuple[jax.Array, ...]:
             found = self._predict(variables, batch, resident["seed"])
-            mean = found["probs"].mean(0)
-            present = found["present"] & (mean[..., :-1].max(-1) >= resident["floor"])
-            return tuple(self._gathered(array, 0) for array in (mean, present, found["item_features"]))
+            present = found["present"] & (found["sure"] >= resident["floor"])
+            parts = (found["probs"].mean(0), present, found["item_features"])
+            return tuple(self._gathered(array, 0) for array in parts)
 
         placed = self._backend.replicate(variables)
         resident = self._backend.replicate({"seed": np.uint32(seed), **guide.arrays()})
@@ -233,9 +233,9 @@ class PoolPredictor:
         elif score in BY_CLASS.values():
             further = (guide["weights"],)
         scores = score(each, *further).reshape(batch, items)
-        if items == 1:  # which is the example
+        if "sure" not in found:  # the example is its one item
             return scores[:, 0], valid[:, 0]
-        present &= probs.mean(0)[..., :-1].max(-1) >= guide["floor"]
+        present &= found["sure"] >= guide["floor"]
         return aggregate(scores, present, self._aggregate), (valid | ~present).all(-1)
 
     def _gathered(self, array: jax.Array, axis: int) -> jax.Array:
@@ -268,7 +268,7 @@ class PoolPredictor:
 def _of_examples(found: Mapping[str, jax.Array]) -> jax.Array:
     """``[M, B, C]`` of ``[M, B, I, C]``: what is asked for is a whole example; often it has one item."""
     probs, present = found["probs"], found["present"]
-    if probs.shape[2] == 1:
+    if "sure" not in found:
         return probs[:, :, 0]
     there = present[..., None]
     mean = jnp.where(there, probs, 0).sum(2) / jnp.maximum(there.sum(1), 1)
