@@ -11,12 +11,12 @@ import fnmatch
 import re
 import sys
 
-LEAST = 3.0  # seconds, from which on a test may go
+LEAST = 2.0  # seconds, from which on a test may go
 #: What stays, however long it takes: one of each kind.
 KEPT = (
     "tests/end_to_end/test_kill.py::*",
     "tests/end_to_end/test_active_loop.py::test_kills_leave_no_trace",
-    "tests/end_to_end/test_detector.py::*",
+    "tests/end_to_end/test_best.py::test_stopped_twice_after_the_best_and_a_bit_that_flips_in_between",
     "tests/end_to_end/test_experiment.py::*",
     "tests/end_to_end/test_sharing.py::*",
     "tests/export/test_edge.py::*",
@@ -28,6 +28,8 @@ KEPT = (
     "tests/runtime/test_sparse_runs.py::*gradual*",
     "tests/tasks/test_toy_task.py::*",
 )
+#: Files that go whole: what is expensive is what their tests share.
+WHOLE = ("tests/end_to_end/test_detector.py", "tests/end_to_end/test_questions_loop.py")
 _LINE = re.compile(r"^([\d.]+)s (call|setup|teardown)\s+(\S.*)$")
 
 
@@ -40,7 +42,7 @@ def slow(lines) -> list[str]:
     return sorted(
         name
         for name, seconds in spent.items()
-        if seconds >= LEAST and not any(fnmatch.fnmatch(name, kept) for kept in KEPT)
+        if name.startswith(WHOLE) or (seconds >= LEAST and not any(fnmatch.fnmatch(name, kept) for kept in KEPT))
     )
 
 

@@ -10,7 +10,10 @@ SMALL = (
     *("plain", "devices", "kill", "early_best", "curriculum", "faults", "faults_together"),
     *("active", "faults_active"),
 )
-DATASETS = ("digit_questions/unlearnable_30", "digits", "shapes_basic", "shapes_geom", "solar_cells")
+DATASETS = (
+    *("digit_canvases", "digit_questions/unlearnable_30", "digits", "nuclei", "shapes_basic", "shapes_geom"),
+    "solar_cells",
+)
 
 _AUGMENTED = {"flip": True, "shift": 2, "crop": 0.2, "operations": 2, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0}
 
