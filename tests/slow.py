@@ -14,6 +14,7 @@ import sys
 LEAST = 2.0  # seconds, from which on a test may go
 #: What stays, however long it takes: one of each kind.
 KEPT = (
+    "tests/data/test_workers.py::test_a_killed_reader_is_started_again_and_the_batches_are_the_same",
     "tests/end_to_end/test_kill.py::*",
     "tests/end_to_end/test_active_loop.py::test_kills_leave_no_trace",
     "tests/end_to_end/test_best.py::test_stopped_twice_after_the_best_and_a_bit_that_flips_in_between",
@@ -23,13 +24,26 @@ KEPT = (
     "tests/faults/test_campaign.py::test_stops_leave_no_trace[[]together[]]",
     "tests/multiprocess/test_devices.py::*first0-then0*",
     "tests/multiprocess/test_missing.py::test_one_is_asked_to_stop",
+    "tests/multiprocess/test_one_writer.py::test_the_first_process_holds_the_folder_and_all_others_are_told",
     "tests/recipes/test_active_parts.py::test_seeds_together_ask_for_what_each_would_ask_alone",
     "tests/recipes/test_compress.py::*",
+    "tests/recipes/test_guide.py::*",
+    "tests/recipes/test_results.py::*",
+    "tests/recipes/test_through.py::*",
+    "tests/reports/test_augmentation_sheet.py::*",
     "tests/runtime/test_sparse_runs.py::*gradual*",
+    "tests/steps/test_bits_in_a_state.py::test_pruned_weights_stay_zero_in_few_bits",
+    "tests/steps/test_bits_in_a_state.py::test_what_was_measured_before_does_not_count",
     "tests/tasks/test_toy_task.py::*",
 )
-#: Files that go whole: what is expensive is what their tests share.
-WHOLE = ("tests/end_to_end/test_detector.py", "tests/end_to_end/test_questions_loop.py")
+#: Files that go whole: what is expensive is what their tests share, or they have a relative in another file.
+WHOLE = (
+    "tests/end_to_end/test_detector.py",
+    "tests/end_to_end/test_kill_pruned.py",
+    "tests/end_to_end/test_questions_loop.py",
+    "tests/recipes/test_box_guide.py",
+    "tests/recipes/test_label_guide.py",
+)
 _LINE = re.compile(r"^([\d.]+)s (call|setup|teardown)\s+(\S.*)$")
 
 
