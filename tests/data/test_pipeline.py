@@ -61,15 +61,16 @@ def test_worker_processes_change_nothing_and_end(data_dir):
 
 
 def test_closing_early_ends_the_threads(array_source):
-    before = threading.active_count()
+    before = set(threading.enumerate())  # of which some may be ending
     batches = train_batches(array_source(10), Sampler(10, 4, seed=0), 0, 100_000, num_threads=3)
     next(batches)
-    assert threading.active_count() > before
+    own = set(threading.enumerate()) - before
+    assert own
     batches.close()
     deadline = time.monotonic() + 10  # each thread ends after the batch in its hands
-    while threading.active_count() > before and time.monotonic() < deadline:
+    while any(thread.is_alive() for thread in own) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert not any(thread.is_alive() for thread in own)
     assert next(batches, None) is None
 
 
