@@ -20,5 +20,5 @@ def get_config(variant: str = ""):
     config.data.name, config.data.padded = "digit_canvases", {"objects": 6}
     config.num_seeds, config.eval_batch_size = 5, 100
     config.view.mean, config.view.std = (0.2,), (0.25,)
-    config.runs.alone = nuclei.detector(schema.run(label="a detector of 97,000 parameters", steps=600), channels=32)
+    config.runs.alone = nuclei.detector(schema.run(label="a small detector", steps=600), channels=32)
     return nuclei.tiny(config) if variant == "tiny" else config
