@@ -9,8 +9,7 @@ round. Every way to choose is judged by the same loops three times: by pictures,
 answers take (2 to look at a picture, 7 to draw a box by extreme clicking). Each is beside random; an ensemble beside
 an ensemble that asks at random. "floor": boxes count only above the score at which the round's network is right most
 often on validation, so that an empty picture full of weak false boxes is no treasure.
-Cost: an hour and a half of CPU time (share the loops out: --only=random,entropy_max,…). Expected:
-results/active_nuclei.md. Variant ``tiny``: no result.
+Cost: an hour and a half of CPU time (share the loops out: --only=random,entropy_max,…). Variant ``tiny``: no result.
 
 Sources: Brust et al. 2019 (https://arxiv.org/abs/1809.09875), Yu et al. 2022 (CALD,
 https://arxiv.org/abs/2103.10374), Papadopoulos et al. 2017 (seconds a box, https://arxiv.org/abs/1708.02750).

@@ -114,3 +114,15 @@ def test_shapes_of_another_batch_are_refused(quality, classes, where):
 def test_shapes_of_other_boxes_are_refused():
     with pytest.raises(AssertionError):
         losses.generalized_iou_loss(PREDICTED, TARGET[:1])
+
+
+def test_a_teacher_stands_for_what_is_true_in_every_class():
+    logits = np.array([[0.3, -1.0], [2.0, 0.0]], np.float32)
+    target = np.array([[0.9, 0.1], [0.2, 0.5]], np.float32)
+    sure = 1 / (1 + np.exp(-logits.astype(float)))
+    entropy = -target * np.log(sure) - (1 - target) * np.log(1 - sure)
+    expected = (np.abs(target - sure) ** 2 * entropy).sum(-1)
+    np.testing.assert_allclose(losses.soft_quality_focal(logits, target), expected, rtol=1e-5)
+    np.testing.assert_array_equal(losses.soft_quality_focal(logits, target, where=np.array([True, False]))[1], 0)
+    own = jax.grad(lambda target: losses.soft_quality_focal(logits, target).sum())(jnp.asarray(target))
+    np.testing.assert_array_equal(own, 0)

@@ -5,7 +5,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -113,11 +113,10 @@ class Loop:
 
     def _proposed(self, round_: int, ids: Sequence[int]) -> Mapping[int, Proposed]:
         """What the last network says of images, where people correct that."""
-        if not isinstance(self.answers, BoxAnswers):
-            return {}
         wanted = self.oracle.wants_proposals(round_)
         barrier(f"{self.who} round {round_} looked at")  # before the first process writes what the others look for
-        return proposals(self.rounds, round_, self.pool, ids, self.answers) if wanted else {}
+        # Who wants some has answers that can be proposed.
+        return proposals(self.rounds, round_, self.pool, ids, cast(BoxAnswers, self.answers)) if wanted else {}
 
     def _queries(self, ids: Sequence[int], proposed: Mapping[int, Proposed]) -> list[Query]:
         """What people are asked, with what they are shown."""

@@ -121,13 +121,8 @@ class PoolPredictor:
             found = self._predict(variables, batch, resident["seed"])
             return self._gathered(_of_examples(found), 1), self._gathered(found["features"], 0)
 
-        placed, resident = self._backend.replicate(variables), self._backend.replicate({"seed": np.uint32(seed)})
-        probs, features = [], []
-        for batch in self._batches(source):
-            program = self._program("predict", predict, placed, resident, batch, donate=False)
-            found = self._backend.fetch(program(placed, resident, batch))
-            probs.append(found[0])
-            features.append(found[1])
+        parts = self._each("predict", predict, variables, source, {"seed": np.uint32(seed)})
+        probs, features = zip(*parts, strict=True)
         found = np.concatenate(probs, 1)[:, : len(source)]
         check_probs("predictions", found)
         return found, np.concatenate(features)[: len(source)]
@@ -170,7 +165,7 @@ class PoolPredictor:
             return best.update(scores, ids, where=mask), {}
 
         best = self._backend.replicate(RunningTopK.empty(k, seed))
-        resident = self._backend.replicate({"variables": variables, "seed": np.uint32(seed), **guide.arrays()})
+        resident = self._backend.replicate({"variables": variables, **_resident(seed, guide)})
         for batch in self._batches(source):
             program = self._program(("top", k, score, rank), update, best, resident, batch, donate=True)
             best, _ = program(best, resident, batch)
@@ -189,18 +184,11 @@ class PoolPredictor:
             found = self._scored(self._predict(variables, batch, resident["seed"]), score, resident)
             return self._gathered(found[0], 0), self._gathered(found[1], 0)
 
-        placed = self._backend.replicate(variables)
-        resident = self._backend.replicate({"seed": np.uint32(seed), **guide.arrays()})
-        scores, valid = [], []
-        for batch in self._batches(source):
-            program = self._program(("scores", score), function, placed, resident, batch, donate=False)
-            found = self._backend.fetch(program(placed, resident, batch))
-            scores.append(found[0])
-            valid.append(found[1])
-        wrong = int((~np.concatenate(valid)[: len(source)]).sum())
-        if wrong:
+        parts = self._each(("scores", score), function, variables, source, _resident(seed, guide))
+        scores, valid = (np.concatenate(arrays)[: len(source)] for arrays in zip(*parts, strict=True))
+        if wrong := int((~valid).sum()):
             raise Unusable(f"predictions: those of {wrong:,} of {len(source):,} examples are no probabilities")
-        return np.concatenate(scores)[: len(source)]
+        return scores
 
     def objects(self, variables: PyTree, source: Source, seed: int = 0, guide: Guide = _PLAIN) -> Objects:
         """What is found in each example of a source that fits into memory: of several predictions, the mean."""
@@ -211,13 +199,17 @@ class PoolPredictor:
             parts = (found["probs"].mean(0), present, found["item_features"])
             return tuple(self._gathered(array, 0) for array in parts)
 
-        placed = self._backend.replicate(variables)
-        resident = self._backend.replicate({"seed": np.uint32(seed), **guide.arrays()})
-        parts = []
-        for batch in self._batches(source):
-            program = self._program("objects", function, placed, resident, batch, donate=False)
-            parts.append(self._backend.fetch(program(placed, resident, batch)))
+        parts = self._each("objects", function, variables, source, _resident(seed, guide))
         return Objects(*(np.concatenate(arrays)[: len(source)] for arrays in zip(*parts, strict=True)))
+
+    def _each(self, name, function, variables: PyTree, source: Source, resident: PyTree) -> list[Any]:
+        """What a function ``(variables, resident, batch)`` finds in each batch of a source, on the host."""
+        placed, resident = self._backend.replicate(variables), self._backend.replicate(resident)
+        found = []
+        for batch in self._batches(source):
+            program = self._program(name, function, placed, resident, batch, donate=False)
+            found.append(self._backend.fetch(program(placed, resident, batch)))
+        return found
 
     def _scored(
         self, found: Mapping[str, jax.Array], score: Score, guide: Mapping[str, jax.Array]
@@ -263,6 +255,11 @@ class PoolPredictor:
                     _log.info(
                         "predicted %s of %s images, %s a second", *(f"{int(x):,}" for x in (done, len(source), speed))
                     )
+
+
+def _resident(seed: int, guide: Guide) -> dict[str, Any]:
+    """What programs that score read beside a network and a batch."""
+    return {"seed": np.uint32(seed), **guide.arrays()}
 
 
 def _of_examples(found: Mapping[str, jax.Array]) -> jax.Array:
