@@ -56,9 +56,9 @@ def detection_loops(dataset: str, objects: int, steps: int = 200, further: Mappi
     config.view.flip, config.view.crop = True, 0.6
     config.active.scoring_batch = 100
     for name, (label, query) in queries.items():
-        config.runs[name] = _loop(label, steps, schema.query(**query))
+        config.runs[name] = loop(label, steps, schema.query(**query))
     for name, (label, query) in ENSEMBLES.items():
-        config.runs[name] = _loop(label, steps, schema.query(predictions="ensemble", members=3, **query))
+        config.runs[name] = loop(label, steps, schema.query(predictions="ensemble", members=3, **query))
     config.control, config.table = "random", (*queries, *ENSEMBLES)
     config.claims = (
         *((f"{label}: beats random", name, "random") for name, (label, _) in queries.items() if name != "random"),
@@ -80,7 +80,8 @@ def tiny(config):
     return config
 
 
-def _loop(label: str, steps: int, query):
+def loop(label: str, steps: int, query):
+    """A labelling loop of a detector."""
     run = detector(schema.run(label=label, steps=steps, query=query), channels=32)
     run.evaluations = 1
     return run

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from effjax.data.ledger_state import (
     ANSWERS,
     ASKED,
     CORRECTED,
+    KINDS,
     LABELLED,
     NAMED,
     SKIPPED,
@@ -33,9 +34,11 @@ __all__ = [
     "ANSWERS",
     "ASKED",
     "CORRECTED",
+    "KINDS",
     "LABELLED",
     "NAMED",
     "SKIPPED",
+    "TAG",
     "UNLABELABLE",
     "Answer",
     "Entry",
@@ -122,7 +125,7 @@ class Ledger:
         files: Sequence[File | None] | None = None,
         *,
         items: Sequence[Any] | None = None,
-        kind: str = TAG,
+        kind: str | Sequence[str] = TAG,
     ) -> None:
         """Notes that examples were chosen.
 
@@ -133,7 +136,7 @@ class Ledger:
           when: ISO 8601, UTC.
           files: of examples of a folder.
           items: what of each example is asked about, any JSON, None for all of it; None: whole examples.
-          kind: what people are asked to do, one of :data:`effjax.data.ledger_state.KINDS`.
+          kind: what people are asked to do, one of :data:`effjax.data.ledger_state.KINDS`, or one for each example.
 
         Raises:
           UserError: if one was asked before and not skipped, twice in this batch, or the round before is still open.
@@ -141,14 +144,15 @@ class Ledger:
         if open_ids := self.open():
             raise UserError(f"{self.path}: {len(open_ids)} examples of round {self.round} have no answer yet")
         nothing = [None] * len(ids)
-        parts = zip(ids, scores, files or nothing, items or nothing, strict=True)
+        kinds = [kind] * len(ids) if isinstance(kind, str) else kind
+        parts = zip(ids, scores, files or nothing, items or nothing, kinds, strict=True)
         self._append(
             [
                 Entry(
                     *(round_, int(i), ASKED, None if s is None else float(s)),
                     **{"when": when, **_of_file(file), "item": self._json(i, item), "kind": kind},
                 )
-                for i, s, file, item in parts
+                for i, s, file, item, kind in parts
             ]
         )
 
@@ -193,9 +197,10 @@ class Ledger:
         """The last round that anything was asked in; -1 before the first."""
         return self._state.round
 
-    def asked_in(self, round_: int) -> list[int]:
-        """What was asked in a round, in the order it was asked."""
-        return [entry.id for entry in self.entries if entry.event == ASKED and entry.round == round_]
+    def asked_in(self, round_: int, kind: str | None = None) -> list[int]:
+        """What was asked in a round, in the order it was asked; of one kind, or of all."""
+        asked = (entry for entry in self.entries if entry.event == ASKED and entry.round == round_)
+        return [entry.id for entry in asked if kind in (None, entry.kind)]
 
     def last_asked(self) -> dict[Question, int]:
         """By question, the last round in which it was asked."""
@@ -205,9 +210,10 @@ class Ledger:
         """What waits for an answer, in the order it was asked."""
         return list(self._state.waiting)
 
-    def open(self) -> list[int]:
-        """The examples that wait for an answer, in the order they were asked."""
-        return list(dict.fromkeys(question.id for question in self._state.waiting))
+    def open(self, kind: str | None = None) -> list[int]:
+        """The examples that wait for an answer, in the order they were asked; to questions of one kind, or of all."""
+        waiting = (question for question in self._state.waiting if kind in (None, question.kind))
+        return list(dict.fromkeys(question.id for question in waiting))
 
     def answers(self) -> dict[Question, tuple[str, Any]]:
         """By question, the event and the answer that hold now; what waits for an answer has none."""
@@ -218,9 +224,18 @@ class Ledger:
         last = self.last_asked()
         return set(range(self.round + 1)) - {last[question] for question in self.learnt()}
 
-    def labels(self, before: int | None = None) -> dict[int, Any]:
-        """By id, the answers to what was asked about whole examples; order and arguments as :meth:`learnt`."""
-        return {question.id: answer for question, answer in self.learnt(before).items() if not question.item}
+    def labels(self, before: int | None = None, kinds: Collection[str] = KINDS) -> dict[int, Any]:
+        """By id, the answers to what was asked about whole examples.
+
+        Args:
+          before: only of rounds before this one.
+          kinds: of the questions that count.
+
+        Returns:
+          In the order of :meth:`learnt`.
+        """
+        learnt = self.learnt(before).items()
+        return {question.id: answer for question, answer in learnt if not question.item and question.kind in kinds}
 
     def learnt(self, before: int | None = None) -> dict[Question, Any]:
         """The answers by question, in the order they came, corrections in the place of what they correct.
@@ -246,9 +261,14 @@ class Ledger:
         total = sum(entry.cost for entry in self._before(before) if entry.cost is not None)
         return total, len(said.keys() & self.learnt(before).keys())
 
-    def taken(self) -> set[int]:
-        """The examples that must not be asked for again: labelled, unlabelable, or waiting."""
-        return {question.id for question in self._state.taken()}
+    def taken(self, kinds: Collection[str] = KINDS) -> set[int]:
+        """The examples that must not be asked for again: labelled, unlabelable, or waiting.
+
+        Args:
+          kinds: of the questions that count; what cannot be labelled cannot be, whatever is asked.
+        """
+        never = {question for question, (event, _) in self._state.answers.items() if event == UNLABELABLE}
+        return {question.id for question in self._state.taken() if question.kind in kinds or question in never}
 
     def files(self) -> dict[int, File | None]:
         """By id, the file of everything that was asked; None where the ledger does not say."""

@@ -10,9 +10,9 @@ ASKED, LABELLED, SKIPPED, UNLABELABLE = "asked", "labelled", "skipped", "unlabel
 CORRECTED, NAMED = "corrected", "named"
 ANSWERS = (LABELLED, SKIPPED, UNLABELABLE)
 
-TAG = "tag"
+TAG, BOX, CORRECT = "tag", "box", "correct"
 #: What people are asked to do: choose a class, draw boxes, say whether something is right, mend it, answer in words.
-KINDS = (TAG, "box", "verify", "correct", "answer")
+KINDS = (TAG, BOX, "verify", CORRECT, "answer")
 
 
 class Question(NamedTuple):

@@ -1,6 +1,7 @@
 """Operations on images ``[..., H, W, C]``, batched and differentiable, for use inside a compiled step."""
 
 from effjax.images.augment import crop_matrices, flip_matrices, random_crop, random_flip
+from effjax.images.copy_paste import copy_paste
 from effjax.images.erasing import random_erasing
 from effjax.images.frequency import low_frequency_crop
 from effjax.images.mixing import cutmix, mixup
@@ -10,6 +11,7 @@ from effjax.images.resized_crop import random_resized_crop, resized_crop_matrice
 
 __all__ = [
     "augment_matrices",
+    "copy_paste",
     "crop_matrices",
     "cutmix",
     "flip_matrices",

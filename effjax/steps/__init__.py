@@ -6,7 +6,7 @@ from effjax.steps.masks import path_mask
 from effjax.steps.members import Together, ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.network import Network
 from effjax.steps.objective import Objective, Term, TermInputs
-from effjax.steps.operations import Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
+from effjax.steps.operations import CopyPaste, Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
@@ -25,6 +25,7 @@ __all__ = [
     "SETTINGS",
     "TERMS",
     "CachedTeacher",
+    "CopyPaste",
     "Crop",
     "CutMix",
     "Erase",

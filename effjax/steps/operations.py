@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import jax
 
 from effjax import images as ops
-from effjax.images.targets import Kind, Size, follow
+from effjax.images.targets import Boxes, Kind, Size, follow
 from effjax.typing import Batch
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
@@ -24,10 +24,12 @@ class Operation:
     Attributes:
       number: of its own: folded into an example's key, so that no two operations draw the same. It never changes.
       scale: of the pixels that it reads, one of ``SCALES``.
+      alone: whether what becomes of an example is a matter of it alone, and not of its neighbours in the batch too.
     """
 
     number: ClassVar[int]
     scale: ClassVar[str] = "any"
+    alone: ClassVar[bool] = True
 
     @property
     def is_scheduled(self) -> bool:
@@ -138,6 +140,33 @@ class Erase(Operation):
 
     def pixels(self, keys, images, step):
         return ops.random_erasing(keys, images, probability=self.probability)
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyPaste(Operation):
+    """Pastes objects of a neighbour in the batch into an image, each with a ``probability``, where targets are boxes.
+
+    What else is known of the objects comes with them: the fields that are called as the boxes are, up to the last
+    ``/``, such as ``objects/label`` beside ``objects/bbox``.
+    """
+
+    probability: float = 0.5
+    number, scale, alone = 7, "unit", False
+
+    def __call__(self, keys, batch, moves, step=0):
+        for name, kind in moves.items():
+            if isinstance(kind, Boxes) and kind.valid in batch:
+                group = name[: name.rfind("/") + 1]
+                others = {
+                    field: array
+                    for field, array in batch.items()
+                    if group and field.startswith(group) and field not in (name, kind.valid)
+                }
+                image, boxes, valid, rest = ops.copy_paste(
+                    keys, batch["image"], batch[name], batch[kind.valid], others, probability=self.probability
+                )
+                return {**batch, "image": image, name: boxes, kind.valid: valid, **rest}
+        return batch
 
 
 class Mixture(Protocol):

@@ -105,7 +105,7 @@ def make_predictions(
       <https://openreview.net/forum?id=rJZz-knjz>`_, 2018.
     """
     check_known(kind, KINDS, f"predictions={kind!r}")
-    view, tapped = network.view, network.tapped((FEATURES,))
+    view, tapped = network.view.of_one(), network.tapped((FEATURES,))
     if kind == "augmentations" and not view.is_random:
         raise UserError("predictions='augmentations': the view has no augmentation: set view.shift, flip, crop, …")
 

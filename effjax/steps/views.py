@@ -54,8 +54,10 @@ class View:
 
     def __post_init__(self):
         check_known(self.reduction, REDUCTIONS, f"reduction={self.reduction!r}")
-        if self.replays and (self.mix or any(op.is_scheduled for op in self.ops)):
-            raise UserError("view.replays: an image has no versions that come again with mixup, cutmix or a schedule")
+        if self.replays and (self.mix or any(op.is_scheduled or not op.alone for op in self.ops)):
+            raise UserError(
+                "view.replays: an image has no versions that come again with mixup, cutmix, copy_paste or a schedule"
+            )
         if self.mix and self.moves:
             raise UserError(f"view.mix: images are mixed with their labels alone, and not {', '.join(self.moves)}")
         if len(self.mix) > 2:
@@ -82,6 +84,10 @@ class View:
     def has_magnitude(self) -> bool:
         """Whether there is an operation whose magnitude can be set."""
         return any(isinstance(op, RandAugment) for op in self.ops)
+
+    def of_one(self) -> "View":
+        """The view of an image by itself, whatever lies beside it in the batch."""
+        return dataclasses.replace(self, ops=tuple(op for op in self.ops if op.alone), mix=())
 
     def at_magnitude(self, magnitude: float | Schedule) -> "View":
         """The view with another magnitude of RandAugment: a number, or a schedule of the global step."""

@@ -15,13 +15,13 @@ from effjax.steps.predictions import Following, Items
 from effjax.tasks.base import Task
 from effjax.tasks.box_answers import BoxAnswers
 from effjax.tasks.coco_numbers import coco_numbers
+from effjax.tasks.found_rightly import trusted_score, worth_of_tags
 from effjax.typing import Batch
 
 MOST = 100  # detections of an image that count, as for COCO
 _CANDIDATES = 3  # times as many go into the suppression of doubles
 _OVERLAP = 0.6
 _SHOWN = 0.3  # the score of a detection that reports draw
-_RIGHT = 0.5  # overlap with a true box from which on a detection is one
 _LEAST_SCORE = 0.05  # of what a labelling loop takes for an object at all
 _BATCH = 256  # examples measured at a time
 
@@ -143,34 +143,6 @@ def _found_again(
     return jnp.where(visible[..., None], there, before), jnp.where(visible, most, 1.0)
 
 
-def _floor(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> float:
-    """The score above which detections and true boxes agree best: the highest F1 at an overlap of one half.
-
-    Weak false detections are then no items, whatever the scores of a network mean: where it is sure of little, the
-    floor is low.
-    """
-    right, scores, true = [], [], 0
-    for i in range(len(found["scores"])):
-        valid, there = targets["objects/valid"][i].astype(bool), found["present"][i]
-        true += int(valid.sum())
-        same = found["classes"][i][there][:, None] == targets["objects/label"][i][valid]
-        overlap = np.asarray(boxes.iou(found["boxes"][i], targets["objects/bbox"][i]))  # of one shape: compiled once
-        overlap = overlap[there][:, valid] * same
-        left = np.ones(overlap.shape[1], bool)
-        for row in overlap:  # the best first
-            best = int(np.argmax(row * left)) if left.any() else 0
-            hit = bool(left.any() and row[best] * left[best] >= _RIGHT)
-            left[best : best + 1] &= not hit
-            right.append(hit)
-        scores.extend(found["scores"][i][there])
-    if not scores or not any(right):
-        return 0.0
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    hits = np.cumsum(np.asarray(right)[order])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true)
-    return float(np.asarray(scores)[order][int(np.argmax(f1))])
-
-
 def _marks(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The true boxes of each image, and those that are given a score worth looking at."""
     true, valid = targets["objects/bbox"], targets["objects/valid"].astype(bool)
@@ -196,7 +168,8 @@ DETECTION = Task(
     moves={"objects/bbox": Boxes(valid="objects/valid", least=0.25)},
     noted=("objects/is_crowd",),
     following=Following(_as_targets, _found_again),
-    floor=_floor,
+    floor=trusted_score,
+    tags=worth_of_tags,
     class_quality=_class_quality,
     kept=detections,
     marks=_marks,

@@ -12,6 +12,7 @@ from effjax.uncertainty.epig import epig
 from effjax.uncertainty.scores import (
     bald,
     consistency,
+    disagreement,
     entropy,
     least_confidence,
     margin,
@@ -28,6 +29,7 @@ __all__ = [
     "cald",
     "class_difficulty",
     "consistency",
+    "disagreement",
     "discounted",
     "entropy",
     "epig",
@@ -41,6 +43,7 @@ __all__ = [
 SCORES = {
     "bald": bald,
     "consistency": consistency,
+    "disagreement": disagreement,
     "entropy": entropy,
     "least_confidence": least_confidence,
     "margin": margin,

@@ -138,6 +138,35 @@ def bald(probs: jax.Array) -> jax.Array:
 
 
 @_checked
+def disagreement(probs: jax.Array) -> jax.Array:
+    """How much the predictions disagree, times how unsure they are together: :func:`bald` times :func:`entropy`.
+
+    Of a student and its teacher: what they see differently, and neither of them for certain.
+
+    Args:
+      probs: ``[M, N, C]`` probabilities of M predictions.
+
+    Returns:
+      ``[N]``, in squared nats, from 0 (up to rounding) to log min(M, C) · log C.
+
+    Raises:
+      AssertionError: if ``probs`` has not three axes.
+      Unusable: if they are no probabilities (outside of a compiled program: inside they cannot be looked at).
+
+    Example:
+      >>> student, teacher = jnp.array([[1.0, 0.0], [0.5, 0.5]]), jnp.array([[0.0, 1.0], [0.5, 0.5]])
+      >>> abs(disagreement(jnp.stack([student, teacher])))  # log 2 squared; nothing where both are unsure alike
+      Array([0.48045304, 0.        ], dtype=float32)
+
+    References:
+      Wang et al., `ALWOD: Active Learning for Weakly-Supervised Object Detection <https://arxiv.org/abs/2309.07914>`_,
+      2023, which compares whole detections of a student and a teacher; this is of the item at a place.
+    """
+    whole = entr(_mean(probs)).sum(-1)
+    return (whole - _mean(probs, entr).sum(-1)) * whole
+
+
+@_checked
 def variation_ratio(probs: jax.Array) -> jax.Array:
     """The share of predictions whose choice is not the most frequent one.
 

@@ -108,7 +108,7 @@ def test_prices_are_those_of_the_loop():
     config.active.prices = {"drw": 3.0, "look": 1.0}
     said = [line for line in loop_problems(config.to_dict()) if "prices" in line]
     none = "config.active.prices.drw: answers of the task 'detection' have none"
-    assert said == [f"{none}; allowed: draw, look (did you mean 'draw'?)"]
+    assert said == [f"{none}; allowed: draw, look, tag, verify (did you mean 'draw'?)"]
     config.task = "classification"
     said = [line for line in loop_problems(config.to_dict()) if "prices" in line]
     none = "answers of the task 'classification' have no prices: each costs config.active.cost_per_label"

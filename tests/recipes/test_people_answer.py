@@ -170,8 +170,8 @@ def test_a_ledger_without_checksums_that_speaks_of_what_is_not_there(home, old, 
 def test_a_ledger_of_other_data(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     ledger.ask(0, [3, 12], [None, None], "")
-    check_ledger(ledger, ArraySource(20), ClassAnswers(("even", "odd")))
+    check_ledger(ledger, ArraySource(20), {"tag": ClassAnswers(("even", "odd"))})
     with pytest.raises(
         UserError, match="example 12: it is not in memory/train: the file is damaged, or the data are not"
     ):
-        check_ledger(ledger, Subset(ArraySource(20), [1, 3, 5]), ClassAnswers(("even", "odd")))
+        check_ledger(ledger, Subset(ArraySource(20), [1, 3, 5]), {"tag": ClassAnswers(("even", "odd"))})

@@ -42,6 +42,7 @@ VARIANCES += [0.1386666666666667]
         ("bald", BALD),  # baal BALD
         ("variation_ratio", [1 / 3, 1 / 3, 0, 2 / 3, 1 / 3, 1 / 3]),  # scikit-activeml variation_ratios
         ("consistency", VARIANCES),  # baal Variance, summed over the classes
+        ("disagreement", np.array(BALD) * ENTROPY),  # of baal
     ],
 )
 def test_what_peers_say(name, expected):
@@ -54,7 +55,7 @@ def test_one_class_is_sure():
 
 
 def test_one_member_disagrees_with_nobody():
-    for name in ("bald", "variation_ratio", "consistency"):
+    for name in ("bald", "variation_ratio", "consistency", "disagreement"):
         np.testing.assert_allclose(getattr(uncertainty, name)(PROBS[:1]), np.zeros(6), atol=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_half_precision_loses_only_what_rounding_the_predictions_loses(dtype):
 def test_not_a_number_shows_inside_a_program():
     spoilt = PROBS.copy()
     spoilt[1, 2] = np.nan
-    for name in ("entropy", "least_confidence", "margin", "bald", "consistency"):
+    for name in ("entropy", "least_confidence", "margin", "bald", "consistency", "disagreement"):
         score = jax.jit(getattr(uncertainty, name))(spoilt)
         assert np.isnan(score).tolist() == [False, False, True, False, False, False]
 

@@ -27,6 +27,7 @@ def reference(name, p):
         "bald": numpy_entropy(mean) - numpy_entropy(p).mean(0),
         "variation_ratio": 1 - votes.max(-1) / len(p),
         "consistency": ((p - mean) ** 2).mean(0).sum(-1),
+        "disagreement": (numpy_entropy(mean) - numpy_entropy(p).mean(0)) * numpy_entropy(mean),
     }[name]
 
 
@@ -49,6 +50,7 @@ LOG2 = float(np.log(2))
         ("bald", [0, 0, LOG2]),
         ("variation_ratio", [0, 0, 0.5]),
         ("consistency", [0, 0, 0.5]),
+        ("disagreement", [0, 0, LOG2**2]),
     ],
 )
 def test_by_hand(name, expected):

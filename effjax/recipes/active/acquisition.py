@@ -13,15 +13,18 @@ import numpy as np
 from effjax import selection, uncertainty
 from effjax.curricula import Plan
 from effjax.data.base import Source, Subset
+from effjax.data.ledger_state import BOX, TAG
 from effjax.errors import UserError
-from effjax.recipes.active.measures import FLOOR, QUALITY
+from effjax.recipes.active.kinds import Prospect, within
+from effjax.recipes.active.measures import FLOOR, QUALITY, TAGS
 from effjax.recipes.active.pool import Guide, PoolPredictor, predictions_of
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.shown import path_of
 from effjax.recipes.active.streaming import Stream
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.schema.loop_keys import CALIBRATED, EPIG
+from effjax.recipes.schema.loop_keys import CALIBRATED, EPIG, TEACHER
 from effjax.selection.registry import RANDOM, RANKS, SELECTORS, STREAM, Candidates
+from effjax.tasks.box_answers import BoxAnswers
 from effjax.typing import Array, PyTree
 
 _log = logging.getLogger("effjax")
@@ -33,7 +36,7 @@ SCORES: Mapping[str, Callable[..., jax.Array]] = {
     **uncertainty.BY_CLASS,
 }
 #: What compares predictions of one image with one another: of a single one it is 0, whatever the image.
-OF_SEVERAL = {"score": ("bald", "consistency", "variation_ratio", EPIG), "selector": ("batch_bald",)}
+OF_SEVERAL = {"score": ("bald", "consistency", "disagreement", "variation_ratio", EPIG), "selector": ("batch_bald",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +46,12 @@ class Choice:
     Attributes:
       ids: global ids, in the order they were chosen.
       scores: why; None where nothing was scored.
+      kinds: of question, one each.
     """
 
     ids: Sequence[int]
     scores: Sequence[float] | None
+    kinds: str | Sequence[str] = TAG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +93,71 @@ class Acquisition:
         with predictions_of(f"{self.rounds.name} seed {self.rounds.seed}, the network of round {round_ - 1}"):
             return self._choose(round_, free, labelled, count)
 
+    def begin(self, round_: int, boxes: np.ndarray, drawn: int, tags: np.ndarray, tagged: int) -> Choice:
+        """Chooses for a first round whose questions are of several kinds: at random, what is drawn and what is tagged.
+
+        Args:
+          round_: the round that will be asked for.
+          boxes: ``[n]`` global ids that may be drawn on, ascending.
+          drawn: how many are.
+          tags: ``[m]`` global ids that may be tagged.
+          tagged: how many are; none that is drawn on.
+        """
+        key = jax.random.fold_in(jax.random.key(self.rounds.seed), round_)
+        first = _some(key, boxes, drawn)
+        second = _some(jax.random.fold_in(key, 1), np.setdiff1d(tags, first), tagged)
+        return Choice([*first, *second], None, [BOX] * len(first) + [TAG] * len(second))
+
+    def choose_kinds(
+        self, round_: int, boxes: np.ndarray, tags: np.ndarray, labelled: Sequence[int], seconds: float
+    ) -> Choice:
+        """Chooses images and the kind of question to each, for a round of so many expected seconds.
+
+        Args:
+          round_: the round that will be asked for.
+          boxes: ``[n]`` global ids that have no boxes yet, ascending.
+          tags: those of them that have no tags either.
+          labelled: global ids that have boxes.
+          seconds: that the answers may take, as far as the last network can tell.
+
+        Returns:
+          The choice: the highest gains per second, or, at random, any images, each asked in the way that gains most.
+        """
+        with predictions_of(f"{self.rounds.name} seed {self.rounds.seed}, the network of round {round_ - 1}"):
+            variables, seed, measured = self._variables(round_ - 1), self._draws(round_), self.rounds.result(round_ - 1)
+            guide = Guide(measured[FLOOR])
+            found = self.predict.objects(variables, Subset(self.pool, boxes), seed, guide)
+            answers = self.rounds.trainer.answers
+            assert isinstance(answers, BoxAnswers)  # see `loop_problems`
+            prospect = Prospect(self.query["kinds"], answers, **measured.get(TAGS, {}))
+            kinds, rates, costs = prospect.best(found.present.sum(-1), ~np.isin(boxes, tags))
+            key = jax.random.fold_in(jax.random.key(self.rounds.seed), round_)
+            if self.query["selector"] == RANDOM:
+                order = np.asarray(selection.random_batch(key, len(boxes), len(boxes)))
+                rows, scores = within(order, costs, seconds), None
+            else:
+                gains = rates * self._scores(round_, boxes, _score(self._score_in(round_), None), seed)
+                rows = within(np.asarray(selection.top_k(gains, len(boxes), key=key)), costs, seconds)
+                scores = gains[rows].tolist()
+            choice = Choice(boxes[rows].tolist(), scores, [kinds[row] for row in rows])
+            return self._note(round_, choice, labelled)
+
+    def _variables(self, round_: int) -> PyTree:
+        """What predicts after a round: its network, or with its teacher's, that of the round before, first of all."""
+        variables = self.rounds.variables(round_)
+        if self.query["predictions"] != TEACHER:
+            return variables
+        teacher = self.rounds.variables(round_ - 1) if self._has_teacher(round_) else variables
+        return jax.tree.map(lambda *pair: np.stack(pair), variables, teacher)
+
+    def _has_teacher(self, round_: int) -> bool:
+        return round_ > 0 and bool(self.rounds.labels_of(round_ - 1))
+
+    def _score_in(self, round_: int) -> str:
+        """The score by which a round is asked for; a student without a teacher can only be unsure by itself."""
+        alone = self.query["predictions"] == TEACHER and not self._has_teacher(round_ - 1)
+        return "entropy" if alone and self.query["score"] in OF_SEVERAL["score"] else self.query["score"]
+
     def _choose(self, round_: int, free: np.ndarray, labelled: Sequence[int], count: int) -> Choice:
         seed, selector = self.rounds.seed, self.query["selector"]
         key = jax.random.fold_in(jax.random.key(seed), round_)
@@ -103,10 +173,10 @@ class Acquisition:
         return self._note(round_, choice, labelled)
 
     def _scored(self, key: jax.Array, round_: int, free: np.ndarray, labelled, count: int) -> Choice:
-        variables, seed, most = self.rounds.variables(round_ - 1), self._draws(round_), self.query["candidates"]
+        variables, seed, most = self._variables(round_ - 1), self._draws(round_), self.query["candidates"]
         if self.query["score"] == EPIG:
             return self._informative(key, variables, free, count, seed)
-        score, guide = _score(self.query["score"], self.discounted), self._guide(round_)
+        score, guide = _score(self._score_in(round_), self.discounted), self._guide(round_)
         if self.query["selector"] in RANKS:
             rank = RANKS[self.query["selector"]]
             ids, _ = self.predict.top(variables, Subset(self.pool, free), count, score, rank, seed, guide)
@@ -149,7 +219,7 @@ class Acquisition:
 
     def _scores(self, round_: int, ids: np.ndarray, score: Callable, seed: int, probs=None) -> np.ndarray:
         """The scores ``[n]`` of examples, whose probabilities may be known; of several items, they are not enough."""
-        variables, source = self.rounds.variables(round_ - 1), Subset(self.pool, ids)
+        variables, source = self._variables(round_ - 1), Subset(self.pool, ids)
         if self.has_items:
             return self.predict.scores(variables, source, score, seed, self._guide(round_))
         return np.asarray(score(self.predict(variables, source, seed)[0] if probs is None else probs))
@@ -159,7 +229,7 @@ class Acquisition:
 
     def _from_stream(self, round_: int, labelled: Sequence[int], count: int) -> Choice:
         """The examples pass by in a fixed order; the policy goes on from where the round before left it."""
-        score, seed = _score(self.query["score"], self.discounted), self._draws(round_)
+        score, seed = _score(self._score_in(round_), self.discounted), self._draws(round_)
 
         def scores_of(ids: np.ndarray) -> np.ndarray:
             return self._scores(round_, ids, score, seed)
@@ -197,7 +267,7 @@ class Acquisition:
     def _guessed_map(self, round_: int, free: np.ndarray, labelled: Sequence[int]) -> selection.DatasetMap:
         """The map of the free examples, guessed from that of the labelled ones."""
         ids, mapped = self.rounds.recorded_map(round_ - 1)
-        variables, seed = self.rounds.variables(round_ - 1), self.rounds.seed
+        variables, seed = self._variables(round_ - 1), self.rounds.seed
         pool = self._features(variables, free, seed)
         return selection.extend_map(mapped, self._features(variables, ids, seed), pool)
 
@@ -205,7 +275,7 @@ class Acquisition:
         """Writes down what was chosen, and what of the labelled examples each is most like, for people to look at."""
         if not len(labelled) or not len(choice.ids):
             return choice
-        variables = self.rounds.variables(round_ - 1)
+        variables = self._variables(round_ - 1)
         known, asked = (self._features(variables, ids, self.rounds.seed) for ids in (labelled, choice.ids))
         rows = _nearest(known, asked)
         noted = [
@@ -241,6 +311,12 @@ def _nearest(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     for part in np.array_split(asked, -(-len(asked) // 256)):
         found.append(np.argmin(squares - 2 * part @ known.T, axis=1))
     return np.concatenate(found)
+
+
+def _some(key: jax.Array, ids: np.ndarray, count: int) -> list[int]:
+    """So many of some ids at random, or all."""
+    count = min(count, len(ids))
+    return ids[np.asarray(selection.random_batch(key, len(ids), count))].tolist() if count else []
 
 
 def _in_parts(pool: Source) -> list[np.ndarray]:

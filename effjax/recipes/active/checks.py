@@ -9,13 +9,14 @@ import numpy as np
 
 from effjax import uncertainty
 from effjax.data.base import DatasetInfo, Source
-from effjax.data.ledger import Ledger
+from effjax.data.ledger import TAG, Entry, Ledger
 from effjax.errors import UserError, check_known, nearest
 from effjax.recipes.active.acquisition import query_problems
+from effjax.recipes.active.kinds import STRONG
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
-from effjax.recipes.schema.loop_keys import EPIG
+from effjax.recipes.schema.loop_keys import EPIG, TEACHER
 from effjax.selection.registry import OF_OBJECTS, RANDOM
 from effjax.steps.predictions import check_dropout
 from effjax.tasks import AnswerFormat, Task, find_task
@@ -93,6 +94,7 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
         return
     yield from query_problems(f"{key}.query", query)
     yield from _task_problems(f"{key}.query", query, find_task(config["task"]))
+    yield from _kind_problems(f"{key}.query", config, query, find_task(config["task"]))
     if query["annotator"] and config["active"]["oracle"] != "dataset":
         yield f"{key}.query.annotator={query['annotator']!r}: with config.active.oracle it is people who answer"
     if not run["steps"]:
@@ -132,7 +134,7 @@ def _task_problems(key: str, query: Mapping[str, Any], task: Task) -> Iterator[s
             yield f"{key}.score={EPIG!r}: the task {task.name!r} is not of classes: take another score"
 
 
-def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:
+def check_ledger(ledger: Ledger, pool: Source, formats: Mapping[str, AnswerFormat]) -> None:
     """Refuses a ledger of examples or labels that there are not: one without checksums may be damaged unnoticed.
 
     Raises:
@@ -152,13 +154,45 @@ def check_ledger(ledger: Ledger, pool: Source, answers: AnswerFormat) -> None:
             )
     known = np.isin(np.array([entry.id for entry in ledger.entries], np.float64), pool.ids())
     for entry, is_known in zip(ledger.entries, known, strict=True):
-        problem = None if entry.answer is None else answers.problem(entry.answer)
+        problem = None if entry.answer is None else _problem_of(entry, formats)
         if not is_known or problem:
             said = problem if is_known else f"it is not in {pool.info.name}/{pool.info.split}"
             raise UserError(
                 f"{ledger.path}: example {entry.id}: {said}: the file is damaged, or the data are not those it was "
                 "written for; put back what has changed, or begin a new loop with another --workdir"
             )
+
+
+def _problem_of(entry: Entry, formats: Mapping[str, AnswerFormat]) -> str | None:
+    if entry.kind not in formats:
+        return f"a question of the kind {entry.kind!r} is none of {', '.join(formats)}"
+    return formats[entry.kind].problem(entry.answer)
+
+
+def _kind_problems(key: str, config: Mapping[str, Any], query: Mapping[str, Any], task: Task) -> Iterator[str]:
+    """What questions of several kinds do not go with."""
+    kinds, active = query["kinds"], config["active"]
+    if query["predictions"] == TEACHER:
+        if task.of_classes:
+            yield f"{key}.predictions={TEACHER!r}: the task {task.name!r} is of classes: take an ensemble"
+        if config["seeds_together"]:
+            yield f"{key}.predictions={TEACHER!r}: loops that train together have no teacher: leave seeds_together out"
+    if query["tags"] and TAG not in kinds:
+        yield f"{key}.tags={query['tags']}: {key}.kinds has no {TAG!r}"
+    if not kinds:
+        return
+    if task.tags is None:
+        yield f"{key}.kinds={tuple(kinds)}: answers of the task {task.name!r} are of one kind"
+    if not set(kinds) & set(STRONG):
+        yield f"{key}.kinds={tuple(kinds)}: nothing is learnt from tags without boxes: add {' or '.join(STRONG)}"
+    if not active["seconds"]:
+        yield f"config.active.seconds=0: say how long a round of {key}.kinds={tuple(kinds)} takes"
+    if query["selector"] not in ("top_k", RANDOM):
+        yield f"{key}.selector={query['selector']!r}: {key}.kinds go by gain per second: take top_k, or {RANDOM}"
+    if active["oracle"] != "dataset":
+        yield f"{key}.kinds={tuple(kinds)}: config.active.oracle={active['oracle']!r} asks for boxes alone"
+    if config["seeds_together"]:
+        yield f"{key}.kinds={tuple(kinds)}: loops that train together ask all the same: leave seeds_together out"
 
 
 def check_names(key: str, query: Mapping[str, Any], info: DatasetInfo) -> None:

@@ -12,18 +12,21 @@ import numpy as np
 from effjax import selection
 from effjax.data.base import Subset, available_ids
 from effjax.data.cached import cached
-from effjax.data.ledger import Ledger
+from effjax.data.ledger import KINDS, TAG, Ledger
+from effjax.data.ledger_state import CORRECT
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.recipes import schema
 from effjax.recipes.active.acquisition import Acquisition
 from effjax.recipes.active.checks import check_ledger, check_names, check_passes_differ, loop_problems
 from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.kinds import STRONG, formats
 from effjax.recipes.active.looks import looks
-from effjax.recipes.active.loop import Loop, Waiting, run_loops
+from effjax.recipes.active.loop import Asked, Loop, Waiting, run_loops
 from effjax.recipes.active.measures import ClassMeasures, Measures, TaskMeasures
-from effjax.recipes.active.oracles import DatasetOracle, Oracle, people
+from effjax.recipes.active.oracles import CorrectingOracle, DatasetOracle, Oracle, people
 from effjax.recipes.active.pool import PoolPredictor
 from effjax.recipes.active.pool_numbers import name_files, numbered_pool
+from effjax.recipes.active.pseudo_boxes import pseudo_boxes
 from effjax.recipes.active.report import report
 from effjax.recipes.active.rounds import Rounds
 from effjax.recipes.active.trainer import Trainer
@@ -35,12 +38,13 @@ from effjax.recipes.build.folders import with_test
 from effjax.recipes.build.identity import beyond_defaults, data_facts, identity
 from effjax.recipes.build.sharing import experiment_held, loops_held
 from effjax.recipes.build.writing import write_json
-from effjax.recipes.schema.loop_keys import Active, Query
+from effjax.recipes.schema.loop_keys import TEACHER, Active, Query
 from effjax.runtime.hosts import barrier, is_primary
 from effjax.specs import Spec
 from effjax.steps import Together
 from effjax.tasks import AnswerFormat
 from effjax.tasks.answers import with_prices
+from effjax.tasks.box_answers import BoxAnswers
 
 SUMMARY_FILE = "summary.json"
 
@@ -156,10 +160,11 @@ class ActiveExperiment(Experiment):
         ledgers = [Ledger(folder.ledger_file, own) for folder, own in zip(folders, identities, strict=True)]
         barrier(f"{folders} read")  # before one process writes to them
         for ledger in ledgers:
-            check_ledger(ledger, pool, self.answers)
+            check_ledger(ledger, pool, formats(run["query"], self.answers))
             if self.config["data"]["pool"]:
                 name_files(ledger, cast(UnlabelledFolder, pool))
-        labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ())) for ledger in ledgers]
+        kinds = STRONG if query["kinds"] else KINDS
+        labels_of = [functools.partial(_labels_of, ledger, getattr(pool, "gone", ()), kinds) for ledger in ledgers]
         assembled, predict = self._make(name)
         trainer = Trainer(
             name=name,
@@ -176,13 +181,23 @@ class ActiveExperiment(Experiment):
         )
         loops = []
         for i, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
-            rounds = Rounds(seed, folder, trainer, i, predict, self._measures(trainer, predict), labels_of[i])
+            needed = 2 if query["predictions"] == TEACHER else 1
+            measures = self._measures(trainer, predict, bool(query["kinds"]))
+            rounds = Rounds(seed, folder, trainer, i, predict, measures, labels_of[i], needed)
             full_map, discounted = self._full_map(query, seed), self._class_of(query["discount"])
             has_items = not self.datasets.task.of_classes
             acquisition = Acquisition(query, rounds, predict, pool, active["rounds"], full_map, discounted, has_items)
-            oracle = self._oracle(run["query"], folder)
+            asked = {
+                kind: Asked(self._oracle(run["query"], folder, kind, answers), answers)
+                for kind, answers in formats(run["query"], self.answers).items()
+            }
             counts = bool(self.datasets.task.counted)
-            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, oracle, self.answers, counts))
+            loops.append(Loop(ledgers[i], rounds, acquisition, pool, active, asked, counts))
+        if TAG in query["kinds"]:
+            trainer.beside = [
+                functools.partial(pseudo_boxes, loop.rounds, loop.ledger, pool, cast(BoxAnswers, self.answers))
+                for loop in loops
+            ]
         return loops
 
     def _make(self, name: str) -> tuple[AssembledRun, PoolPredictor]:
@@ -210,7 +225,7 @@ class ActiveExperiment(Experiment):
             predictors[kind, passes, aggregate] = PoolPredictor(
                 assembled.job.network_at_end,
                 self.datasets.task.items,
-                kind,
+                "ensemble" if kind == TEACHER else kind,
                 backend=self.backend,
                 batch_size=batch,
                 passes=passes,
@@ -224,11 +239,11 @@ class ActiveExperiment(Experiment):
         room = self.datasets.validation.info.features
         return {name: room[name] if spec.is_ragged else spec for name, spec in self.answers.specs.items()}
 
-    def _measures(self, trainer: Trainer, predict: PoolPredictor) -> Measures:
+    def _measures(self, trainer: Trainer, predict: PoolPredictor, tags: bool) -> Measures:
         task = self.datasets.task
         if task.of_classes:
             return ClassMeasures(self.datasets, predict)
-        return TaskMeasures(task, self.datasets, trainer.assembled.predict, trainer.networks_of)
+        return TaskMeasures(task, self.datasets, trainer.assembled.predict, trainer.networks_of, tags)
 
     def _full_map(self, query: Mapping[str, Any], seed: int):
         """Reads the map that a run without a query has recorded of the whole pool, when it is asked for."""
@@ -252,11 +267,13 @@ class ActiveExperiment(Experiment):
     def _class_of(self, name: str) -> int | None:
         return self.datasets.info.class_names.index(name) if name else None
 
-    def _oracle(self, query: Mapping[str, Any], folder: LoopFolder) -> Oracle:
-        kind = self.config["active"]["oracle"] if query else "dataset"
-        if kind == "dataset":
-            return DatasetOracle(self.datasets.train, self.answers, query["annotator"] if query else "")
-        return people(kind, folder.questions, self.answers)
+    def _oracle(self, query: Mapping[str, Any], folder: LoopFolder, kind: str, answers: AnswerFormat) -> Oracle:
+        who = self.config["active"]["oracle"] if query else "dataset"
+        if who != "dataset":
+            return people(who, folder.questions, answers)
+        if kind == CORRECT:
+            return CorrectingOracle(self.datasets.train, cast(BoxAnswers, answers))
+        return DatasetOracle(self.datasets.train, answers, query["annotator"] if query else "")
 
 
 def _cached(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
@@ -278,19 +295,19 @@ def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) ->
     )
 
 
-def _labels_of(ledger: Ledger, gone: Collection[int], round_: int) -> dict[int, Any]:
+def _labels_of(ledger: Ledger, gone: Collection[int], kinds: Collection[str], round_: int) -> dict[int, Any]:
     """The answers that a round trains on; what is gone cannot be trained on."""
-    return {id_: answer for id_, answer in ledger.labels(before=round_ + 1).items() if id_ not in gone}
+    return {id_: answer for id_, answer in ledger.labels(before=round_ + 1, kinds=kinds).items() if id_ not in gone}
 
 
 #: What a person may change while a loop goes on: how long it goes, and how it is reported.
 _NOT_OF_THE_LOOP = ("rounds", "budget", "target", "patience", "levels", "watch", "watch_by")
 #: Keys that came later: said only where they are not the default, so that loops of before go on.
-_LATER = ("prices",)
+_LATER = ("prices", "seconds")
 
 
 def most_labels(active: Mapping[str, Any], query: Mapping[str, Any], pool: int) -> int:
     """The most labels that a loop can have at its end."""
-    if query["stream"]:  # how many it asks for is known on average only
+    if query["stream"] or query["kinds"]:  # how many it asks for is known on average only
         return pool
     return min(active["initial"] + (active["rounds"] - 1) * active["per_round"], pool)

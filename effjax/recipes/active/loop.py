@@ -4,15 +4,16 @@ import dataclasses
 import datetime
 import functools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from effjax.data.base import Source, Subset, available_ids
-from effjax.data.ledger import ASKED, LABELLED, SKIPPED, UNLABELABLE, Answer, Ledger
+from effjax.data.ledger import ASKED, KINDS, LABELLED, SKIPPED, TAG, UNLABELABLE, Answer, Ledger
 from effjax.errors import UserError
 from effjax.recipes.active.acquisition import Acquisition
+from effjax.recipes.active.kinds import STRONG
 from effjax.recipes.active.oracles import Oracle, Proposed, Query
 from effjax.recipes.active.proposals import proposals
 from effjax.recipes.active.rounds import Rounds
@@ -33,6 +34,18 @@ class Waiting(Interrupted):
     """People have been asked and have not answered yet. The message says what to do."""
 
 
+class Asked(NamedTuple):
+    """A kind of question that a loop asks.
+
+    Attributes:
+      oracle: who answers.
+      answers: what an answer is, what it says and costs.
+    """
+
+    oracle: Oracle
+    answers: AnswerFormat
+
+
 @dataclasses.dataclass
 class Loop:
     """A labelling loop.
@@ -43,8 +56,7 @@ class Loop:
       acquisition: what chooses.
       pool: where examples are read.
       active: how many, how often, see :func:`effjax.recipes.schema.active`.
-      oracle: who answers.
-      answers: what an answer is, what it says and costs.
+      kinds: by kind of question, who answers it, and with what; most loops have one.
       counts_items: whether answers may speak of several things, which are counted.
       measured: what each round so far has measured.
     """
@@ -54,8 +66,7 @@ class Loop:
     acquisition: Acquisition
     pool: Source
     active: Mapping[str, Any]
-    oracle: Oracle
-    answers: AnswerFormat
+    kinds: Mapping[str, Asked]
     counts_items: bool = False
     measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     _trained: int = 0
@@ -84,39 +95,47 @@ class Loop:
         """
         self._answer_what_nobody_can()
         self._correct()
-        if not (ids := self.ledger.open()):
-            return
-        round_ = self.ledger.round
-        proposed = self._proposed(round_, ids)
+        waits = [said for kind in self.kinds if (said := self._collect(kind))]
+        if waits:
+            raise Waiting("\n".join(waits))
+
+    def _collect(self, kind: str) -> str:
+        """The same of one kind of question; returns what people have to do first, where they have."""
+        if not (ids := self.ledger.open(kind)):
+            return ""
+        round_, (oracle, _) = self.ledger.round, self.kinds[kind]
+        proposed = self._proposed(round_, ids, kind)
         if is_primary():
-            self.oracle.ask(round_, self._queries(ids, proposed))
-        barrier(f"{self.who} round {round_} asked")
+            oracle.ask(round_, self._queries(ids, proposed))
+        barrier(f"{self.who} round {round_} asked {kind}")
         waiting = set(ids)
-        found = self.oracle.answers(round_, self.ledger.asked_in(round_), waiting)
-        found = [answer for answer in found if answer.id in waiting]
-        self.ledger.answer(self._priced(found), self.oracle.who, now())
-        if left := self.ledger.open():
+        found = oracle.answers(round_, self.ledger.asked_in(round_, kind), waiting)
+        found = [answer._replace(kind=kind) for answer in found if answer.id in waiting]
+        self.ledger.answer(self._priced(found), oracle.who, now())
+        if left := self.ledger.open(kind):
             said = f"{len(found)} answers are taken over, {len(left)} are still to come: " if found else ""
-            raise Waiting(f"{self.who}, round {round_}: {said}{self.oracle.how_to_go_on(round_)}")
+            return f"{self.who}, round {round_}: {said}{oracle.how_to_go_on(round_)}"
+        return ""
 
     def _answer_what_nobody_can(self) -> None:
         """Files of a pool that are gone, or that no decoder can read."""
-        gone = [id_ for id_ in self.ledger.open() if id_ in getattr(self.pool, "gone", ())]
-        self.ledger.answer([(id_, SKIPPED, None) for id_ in gone], GONE, now())
+        gone = [question for question in self.ledger.waiting() if question.id in getattr(self.pool, "gone", ())]
+        self.ledger.answer([Answer(id_, SKIPPED, kind=kind) for id_, _, kind in gone], GONE, now())
         broken = getattr(self.pool, "broken", None)
         if broken is None:
             return
         for id_ in self.ledger.open():
             _ = self.pool[id_]  # notes what cannot be read
-        unreadable = [id_ for id_ in self.ledger.open() if id_ in broken]
-        self.ledger.answer([(id_, UNLABELABLE, None) for id_ in unreadable], UNREADABLE, now())
+        unreadable = [question for question in self.ledger.waiting() if question.id in broken]
+        self.ledger.answer([Answer(id_, UNLABELABLE, kind=kind) for id_, _, kind in unreadable], UNREADABLE, now())
 
-    def _proposed(self, round_: int, ids: Sequence[int]) -> Mapping[int, Proposed]:
+    def _proposed(self, round_: int, ids: Sequence[int], kind: str) -> Mapping[int, Proposed]:
         """What the last network says of images, where people correct that."""
-        wanted = self.oracle.wants_proposals(round_)
-        barrier(f"{self.who} round {round_} looked at")  # before the first process writes what the others look for
+        oracle, answers = self.kinds[kind]
+        wanted = oracle.wants_proposals(round_)
+        barrier(f"{self.who} round {round_} {kind} looked at")  # before the first process writes what others look for
         # Who wants some has answers that can be proposed.
-        return proposals(self.rounds, round_, self.pool, ids, cast(BoxAnswers, self.answers)) if wanted else {}
+        return proposals(self.rounds, round_, self.pool, ids, cast(BoxAnswers, answers)) if wanted else {}
 
     def _queries(self, ids: Sequence[int], proposed: Mapping[int, Proposed]) -> list[Query]:
         """What people are asked, with what they are shown."""
@@ -139,12 +158,16 @@ class Loop:
         Raises:
           UserError: if what they say cannot be used.
         """
-        if not self.oracle.may_correct:
-            return
+        for kind, (oracle, _) in self.kinds.items():
+            if oracle.may_correct:
+                self._correct_kind(kind, oracle)
+
+    def _correct_kind(self, kind: str, oracle: Oracle) -> None:
         ledger, answers, last = self.ledger, self.ledger.answers(), self.ledger.last_asked()
         found: list[Answer] = []
         for round_ in range(ledger.round + 1):
-            for answer in self.oracle.answers(round_, ledger.asked_in(round_), ()):
+            said = oracle.answers(round_, ledger.asked_in(round_, kind), ())
+            for answer in (answer._replace(kind=kind) for answer in said):
                 if last[answer.question] == round_:
                     now_said = answers.get(answer.question)  # None while it waits: no correction
                     found += [answer] if now_said not in (None, (answer.event, answer.answer)) else []
@@ -156,7 +179,7 @@ class Loop:
         for answer in found:
             path = path_of(self.pool, answer.id)
             _log.info("%s: corrected: example %d%s", self.who, answer.id, f" ({path})" if path else "")
-        ledger.correct(self._priced(found), self.oracle.who, now())
+        ledger.correct(self._priced(found), oracle.who, now())
 
     def _priced(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers with what they cost, where the oracle has not said so and the task does.
@@ -167,16 +190,18 @@ class Loop:
         found = []
         for answer in answers:
             if answer.event == LABELLED:
-                if problem := self.answers.problem(answer.answer):
+                format_ = self.kinds[answer.kind].answers
+                if problem := format_.problem(answer.answer):
                     raise UserError(f"{self.who}: {answer.question}: {problem}")
-                cost = self.answers.cost(answer.answer) if answer.cost is None else answer.cost
+                cost = format_.cost(answer.answer) if answer.cost is None else answer.cost
                 answer = answer._replace(cost=cost)
             found.append(answer)
         return found
 
     def _items(self, round_: int) -> int:
         """Of how many things the labels say something that a round learns from, such as boxes."""
-        return sum(self.answers.items(answer) for answer in self.rounds.labels_of(round_).values())
+        format_ = self.rounds.trainer.answers
+        return sum(format_.items(answer) for answer in self.rounds.labels_of(round_).values())
 
     def _cost(self, labels: int, before: int | None = None) -> float:
         """What so many labels cost: what answers say of themselves, and config.active.cost_per_label for the others."""
@@ -190,9 +215,11 @@ class Loop:
         reached = [round_[watched] for round_ in self.measured]
         if self.ledger.round + 1 - len(self.ledger.fruitless()) >= active["rounds"]:
             return f"these were all of config.active.rounds={active['rounds']}"
-        if not len(self._free()):
+        if not len(self._free(STRONG if self._several else KINDS)):
             return "nothing is left to be asked"
-        if active["budget"] and self._cost(labels + 1) > active["budget"]:
+        # Of several kinds of questions, one that would be too dear may have a cheaper one beside it.
+        spent = self._cost(labels) >= active["budget"] if self._several else self._cost(labels + 1) > active["budget"]
+        if active["budget"] and spent:
             return f"config.active.budget={active['budget']} is spent"
         if active["target"] and reached and reached[-1] >= active["target"]:
             return f"config.active.target={active['target']} is reached"
@@ -205,6 +232,8 @@ class Loop:
 
         After a round that has brought no label, what was skipped in it is not asked for at once, if there is else.
         """
+        if self._several:
+            return self._ask_kinds()
         round_, active = self.ledger.round + 1, self.active
         labelled = list(self.rounds.labels_of(round_ - 1))  # what the last network has learnt from, if there is one
         free = self._free()
@@ -223,9 +252,33 @@ class Loop:
         self.ledger.ask(round_, choice.ids, scores, now(), files_of(self.pool, choice.ids))
         return True
 
-    def _free(self) -> np.ndarray:
-        """Global ids that may be asked for, ascending."""
-        return np.setdiff1d(available_ids(self.pool), np.fromiter(self.ledger.taken(), np.int64))
+    def _ask_kinds(self) -> bool:
+        """The same where a round asks questions of several kinds, for so many seconds together."""
+        round_, active, query = self.ledger.round + 1, self.active, self.acquisition.query
+        boxes, tags = self._free(STRONG), self._free() if TAG in query["kinds"] else np.zeros(0, np.int64)
+        if not self.rounds.labels_of(round_ - 1):
+            choice = self.acquisition.begin(round_, boxes, active["initial"], tags, query["tags"])
+        else:
+            seconds = active["seconds"]
+            if active["budget"]:
+                seconds = min(seconds, active["budget"] - self._cost(len(self.ledger.labels())))
+            choice = self.acquisition.choose_kinds(
+                round_, boxes, tags, list(self.rounds.labels_of(round_ - 1)), seconds
+            )
+        if not choice.ids:
+            return False
+        scores: Sequence[float | None] = choice.scores or [None] * len(choice.ids)
+        self.ledger.ask(round_, choice.ids, scores, now(), files_of(self.pool, choice.ids), kind=choice.kinds)
+        return True
+
+    def _free(self, kinds: Collection[str] = KINDS) -> np.ndarray:
+        """Global ids that may be asked for, ascending; ``kinds`` are those of the questions that stand in the way."""
+        return np.setdiff1d(available_ids(self.pool), np.fromiter(self.ledger.taken(kinds), np.int64))
+
+    @property
+    def _several(self) -> bool:
+        """Whether questions are of several kinds."""
+        return bool(self.acquisition.query["kinds"])
 
     @property
     def who(self) -> str:

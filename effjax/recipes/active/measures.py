@@ -25,6 +25,8 @@ from effjax.typing import PyTree
 FLOOR = "floor"
 #: How well each class is found there; see ``Task.class_quality``.
 QUALITY = "class_quality"
+#: What tags add to what it finds there; see ``Task.tags``.
+TAGS = "tags"
 
 
 class Measures(abc.ABC):
@@ -100,12 +102,14 @@ class TaskMeasures(Measures):
       datasets: the loop's.
       predict: ``(variables, source) -> predictions [N, ...]`` of one network.
       apart: from a loop's variables to those of each of its networks.
+      tags: whether to measure what tags add.
     """
 
     task: Task
     datasets: Datasets
     predict: Callable[[PyTree, Source], PyTree]
     apart: Callable[[PyTree], Sequence[PyTree]]
+    tags: bool = False
 
     def validate(self, variables: PyTree, seed: int) -> dict[str, Any]:
         source = self.datasets.validation
@@ -114,6 +118,8 @@ class TaskMeasures(Measures):
         if self.task.floor is not None:
             targets = measured_by(self.task, source)
             found[FLOOR] = float(np.mean([self.task.floor(preds, targets) for preds in each]))
+            if self.tags and self.task.tags is not None:
+                found[TAGS] = self.task.tags(each[0], targets, found[FLOOR])
         if self.task.class_quality is not None:
             targets, classes = measured_by(self.task, source), source.info.num_classes
             qualities = [self.task.class_quality(preds, targets, classes) for preds in each]

@@ -11,6 +11,7 @@ import numpy as np
 from effjax.files import write_whole
 from effjax.recipes.active import sections
 from effjax.recipes.active.folder import LoopFolder
+from effjax.recipes.active.kinds import formats
 from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
@@ -100,6 +101,8 @@ def report(
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
     name_of = words_of(datasets.train)
     class_names = datasets.info.class_names
+    answers = task.answers(class_names)
+    asked_by = {labels[name]: formats(config["runs"][name]["query"], answers) for name in measured}
     pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
@@ -112,7 +115,7 @@ def report(
         split=split,
         watch=task.watch,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, name_of, task.answers(class_names)),
+        asked=sections.asked(firsts, image_of, name_of, asked_by),
         looks=looks(labels) if looks else {},
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )

@@ -29,6 +29,7 @@ class Rounds:
       predict: the predictions that the loop scores by.
       measures: what is measured of a round's networks.
       labels_of: from a round to the labels that it trains on, by global id.
+      needed: how many of the last networks the next choice looks at.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Rounds:
     predict: PoolPredictor
     measures: Measures
     labels_of: LabelsOf
+    needed: int = 1
 
     @property
     def name(self) -> str:
@@ -76,9 +78,9 @@ class Rounds:
         return measured
 
     def _forget_before(self, round_: int) -> None:
-        """The network of the round before has done its work; what it said is in the files."""
-        if round_:
-            self.trainer.forget(round_ - 1, self.loop)
+        """Networks that nothing looks at any more have done their work; what they said is in the files."""
+        if round_ >= self.needed:
+            self.trainer.forget(round_ - self.needed, self.loop)
 
     def variables(self, round_: int) -> PyTree:
         """The network of a round, on the host."""

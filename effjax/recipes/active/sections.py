@@ -32,7 +32,7 @@ def asked(
     folders: Mapping[str, LoopFolder],
     image_of: Callable[[int], np.ndarray],
     name_of: Callable[[int], str],
-    answers: AnswerFormat,
+    formats: Mapping[str, Mapping[str, AnswerFormat]],
 ) -> dict[str, list[AskedRound]]:
     """What loops asked for, round by round; as much of it as a page can hold.
 
@@ -40,7 +40,7 @@ def asked(
       folders: by run, a loop's.
       image_of: see :func:`images_by_id`.
       name_of: from global id to what is said of an image besides its label; may be empty.
-      answers: what an answer says, and where.
+      formats: by run and kind of question, what an answer says, and where.
     """
     ledgers = {name: ledger for name, folder in folders.items() if (ledger := folder.ledger()) and ledger.entries}
     if not ledgers:
@@ -50,7 +50,7 @@ def asked(
     return {
         name: [
             _asked_round(
-                *(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, answers, examples)
+                *(ledger, int(round_), folders[name].queries(int(round_)), image_of, name_of, formats[name], examples)
             )
             for round_ in np.unique(np.linspace(0, ledger.round, min(rounds, ledger.round + 1)).round())
         ]
@@ -145,25 +145,27 @@ def reliability(
 
 
 def _asked_round(
-    ledger: Ledger, round_: int, queries, image_of, name_of, format_: AnswerFormat, most: int
+    ledger: Ledger, round_: int, queries, image_of, name_of, formats: Mapping[str, AnswerFormat], most: int
 ) -> AskedRound:
     entries = [entry for entry in ledger.entries if entry.event == ASKED and entry.round == round_]
     scores, last, holds = {entry.id: entry.score for entry in entries}, ledger.last_asked(), ledger.answers()
     # What was skipped may have been asked again since: its answer is shown there.
     answers = {e.id: holds.get(e.question) if last[e.question] == round_ else (SKIPPED, None) for e in entries}
     corrected = {entry.id for entry in ledger.entries if entry.event == CORRECTED}
-    known = ledger.labels(before=round_)
+    format_of = {entry.id: formats[entry.kind] for entry in entries}
+    learnt = [kind for kind in formats if formats[kind].specs]
+    known, whole = ledger.labels(before=round_, kinds=learnt), formats[learnt[0]]
 
     def said(id_: int) -> str:
         if (answered := answers[id_]) is None:
             said = _WAITING
         else:
             event, answer = answered
-            said = format_.show(answer) if event == LABELLED else event
+            said = format_of[id_].show(answer) if event == LABELLED else event
             said += " (corrected)" if id_ in corrected else ""
         return f"{said} · {name}" if (name := name_of(id_)) else said
 
-    def marked(id_: int, answer: Any, caption: str) -> CaptionedImage:
+    def marked(id_: int, answer: Any, caption: str, format_: AnswerFormat = whole) -> CaptionedImage:
         """The image with what an answer points at."""
         places = () if answer is None else format_.boxes(answer)
         if not len(places):
@@ -175,10 +177,12 @@ def _asked_round(
         near = query.get("nearest")
         neighbour = None
         if near in known:
-            neighbour = marked(near, known[near], format_.show(known[near]))
+            neighbour = marked(near, known[near], whole.show(known[near]))
         answer = answered[1] if (answered := answers[id_]) else None
+        format_ = format_of[id_]
         differs = neighbour is not None and answer is not None and format_.show(answer) != neighbour.caption
-        return AskedExample(marked(id_, answer, said(id_)), scores[id_], neighbour, query.get("distance"), differs)
+        shown = marked(id_, answer, said(id_), format_)
+        return AskedExample(shown, scores[id_], neighbour, query.get("distance"), differs)
 
     events = Counter(answer[0] if answer else _WAITING for answer in answers.values())
     counted = (f"{events[event]} {event}" for event in (*ANSWERS, _WAITING) if events[event])

@@ -52,6 +52,7 @@ class Trainer:
       seeds: of the loops.
       labels_of: of each loop, from a round to the answers that it trains on, by global id.
       answers: what is learnt from an answer.
+      beside: of each loop, what a round learns beside its labels, as answers by id; None: nothing.
       specs: of that, with room for all entries.
     """
 
@@ -66,6 +67,7 @@ class Trainer:
     labels_of: Sequence[LabelsOf]
     answers: AnswerFormat
     specs: Mapping[str, Spec]
+    beside: Sequence[LabelsOf] | None = None
     _last: tuple[int, PyTree] | None = None
     _forgotten: dict[int, set[int]] = dataclasses.field(default_factory=dict)
 
@@ -127,6 +129,8 @@ class Trainer:
                 raise UserError(
                     f"{self.name} seed {seed}: nothing was labelled in round {round_}: there is nothing to learn"
                 )
+        if self.beside is not None:
+            labels = [{**own, **more(round_)} for own, more in zip(labels, self.beside, strict=True)]
         seeds = self._network_seeds()
         state = self.assembled.initial_state(seeds)
         if round_ and self.warm and all(labels_of(round_ - 1) for labels_of in self.labels_of):

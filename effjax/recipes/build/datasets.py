@@ -18,6 +18,7 @@ from effjax.data.sources import dataset_and_split, load
 from effjax.data.tables import Lookup
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known
+from effjax.images.targets import Boxes
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
@@ -122,6 +123,8 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     if settings["label_noise"]:
         splits["train"] = noisy_labels(splits["train"], settings["label_noise"])
     view = dataclasses.replace(view_of(config["view"]), moves=task.moves)
+    if config["view"]["copy_paste"] and not any(isinstance(kind, Boxes) for kind in task.moves.values()):
+        raise UserError(f"config.view.copy_paste: the task {task.name!r} has no boxes of objects that could be pasted")
     shape = splits["train"].info.image_shape
     for name in ("mean", "std"):
         channels = len(getattr(view, name))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.recipes import schema
-from effjax.steps import Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
+from effjax.steps import CopyPaste, Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
 
 
 def view_of(flags: Mapping[str, Any]) -> View:
@@ -15,6 +15,7 @@ def view_of(flags: Mapping[str, Any]) -> View:
         said["flip"] and Flip(),
         said["shift"] and Shift(said["shift"]),
         said["crop"] and Crop(said["crop"]),
+        said["copy_paste"] and CopyPaste(said["copy_paste"]),
         said["operations"] and RandAugment(said["operations"], said["magnitude"]),
         said["erasing"] and Erase(said["erasing"]),
     )

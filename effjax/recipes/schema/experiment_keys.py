@@ -83,6 +83,11 @@ class View:
     erasing: float = key(0.0, fraction(), "the probability that a box is replaced by noise")
     mixup: float = key(0.0, number(0, 1000), "the concentration of the mixing weight; 0: none")
     cutmix: float = key(0.0, number(0, 1000), "the concentration of the box's share; 0: none")
+    copy_paste: float = key(
+        0.0,
+        fraction(),
+        "the probability that an object of the image's neighbour in the batch is pasted into it; 0: none",
+    )
     replays: int = key(0, whole(0, 2**16), "0: augmented anew at every step; R: each example has R versions")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from effjax import uncertainty
+from effjax.data.ledger_state import BOX, CORRECT, TAG
 from effjax.recipes.schema.fields import key, keys_of, maybe, needed
 from effjax.recipes.schema.rules import (
     BATCH,
@@ -19,6 +20,7 @@ from effjax.recipes.schema.rules import (
     one_of,
     pieces,
     several,
+    subset,
     text,
     whole,
 )
@@ -28,6 +30,7 @@ from effjax.steps.predictions import KINDS
 
 CALIBRATED = "calibrated"  # a floor that is measured
 EPIG = "epig"  # a score that looks at other examples, too
+TEACHER = "teacher"  # predictions of a network and of the one before it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,9 @@ class Active:
 
     initial: int = key(50, whole(1, LONG), "labels in the first round, drawn at random")
     per_round: int = key(50, whole(1, LONG), "labels in each further round")
+    seconds: float = key(
+        0.0, number(0, 1e15), "that the answers of each further round may take, where queries have `kinds`"
+    )
     rounds: int = key(10, whole(1, 100_000), "at most, the first included")
     start: str = key(
         "cold", one_of("cold", "warm"), "each round from fresh parameters, or `warm`: from those of the round before"
@@ -49,7 +55,8 @@ class Active:
         {},
         Each(number(0, 1e15)),
         "what parts of an answer cost, by name, in seconds, where it is not what the task says; of `detection`: `look` "
-        "at an image (2.0), `draw` a box (7.0)",
+        "at an image (2.0), `draw` a box (7.0), `verify` a proposed one (1.6), `tag`: whether there is any of a class "
+        "(1.0)",
     )
     target: float = key(0.0, fraction(), "the validation accuracy to stop at; 0: none")
     patience: int = key(
@@ -109,9 +116,9 @@ class Query:
 
     predictions: str = key(
         "single",
-        one_of(*KINDS),
-        "of one network, of an `ensemble` of `members`, trained in one program, or of `passes` with `dropout` or of "
-        "`augmentations`",
+        one_of(*KINDS, TEACHER),
+        "of one network, of an `ensemble` of `members`, trained in one program, of `passes` with `dropout` or of "
+        "`augmentations`; `teacher`: of the last network and of the one before it, whose boxes it has learnt from",
     )
     score: str = key(
         "entropy",
@@ -150,6 +157,15 @@ class Query:
         "a selector that compares examples with one another sees only so many, those of the highest scores, so that a "
         "pool larger than memory can be selected from; 0: the whole pool",
     )
+    kinds: Sequence[str] = key(
+        (),
+        subset(TAG, BOX, CORRECT),
+        "of questions about boxes, of which each image is asked the one that gains most per second: `tag`: which "
+        "classes there are; `correct`: what is wrong with proposed boxes; `box`: all boxes, drawn. What has tags alone "
+        "is learnt from the boxes that the network before finds, as far as they agree. A round is `active.seconds` "
+        "long, the first draws on `active.initial` images. (): the one question of the task, `active.per_round` times",
+    )
+    tags: int = key(0, whole(0, LONG), "images that are tagged in the first round, where `kinds` has `tag`")
     outliers: Outliers | None = key(
         None, keys_of(Outliers, optional=True), "what is never asked for because it looks unlearnable; empty: nothing"
     )

@@ -153,6 +153,14 @@ def just(count: int, rule: Rule, what: str) -> Rule:
     )
 
 
+def subset(*allowed: str) -> Rule:
+    """A list of some names, each once at most."""
+    return Rule(
+        f"a list of some of {', '.join(allowed)}",
+        lambda v: isinstance(v, list | tuple) and all(one in allowed for one in v) and len(set(v)) == len(v),
+    )
+
+
 def names() -> Rule:
     """A list of names."""
     return several(text(empty=False), "names")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from effjax.recipes.active.oracles.base import Oracle, Proposed, Query
 from effjax.recipes.active.oracles.coco import CocoOracle
-from effjax.recipes.active.oracles.dataset import DatasetOracle
+from effjax.recipes.active.oracles.dataset import CorrectingOracle, DatasetOracle
 from effjax.recipes.active.oracles.folder import FolderOracle
 from effjax.recipes.active.oracles.label_studio import LabelStudioOracle
 from effjax.recipes.active.oracles.label_studio_boxes import LabelStudioBoxOracle
@@ -13,6 +13,7 @@ from effjax.tasks.box_answers import BoxAnswers
 
 __all__ = [
     "CocoOracle",
+    "CorrectingOracle",
     "DatasetOracle",
     "FolderOracle",
     "LabelStudioBoxOracle",

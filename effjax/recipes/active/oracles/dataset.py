@@ -1,6 +1,7 @@
 """The labels that a dataset has anyway: for simulations."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from effjax.data.base import Source
 from effjax.data.ledger import LABELLED, Answer
 from effjax.recipes.active.oracles.base import Query
 from effjax.tasks import AnswerFormat
+from effjax.tasks.box_answers import BoxAnswers
+
+_SEEN = ("objects/label", "objects/valid")  # what answers are made of that nothing is learnt from
 
 
 class DatasetOracle:
@@ -24,7 +28,8 @@ class DatasetOracle:
     def __init__(self, source: Source, answers: AnswerFormat, label: str = ""):
         self._ids, self._answers = source.ids(), answers
         self._order = np.argsort(self._ids, kind="stable")
-        self._targets = {name: source.column(label if label and name == "label" else name) for name in answers.specs}
+        learnt = answers.specs or _SEEN
+        self._targets = {name: source.column(label if label and name == "label" else name) for name in learnt}
 
     def wants_proposals(self, round_: int) -> bool:
         return False
@@ -41,3 +46,31 @@ class DatasetOracle:
 
     def how_to_go_on(self, round_: int) -> str:
         return ""
+
+
+class CorrectingOracle(DatasetOracle):
+    """Corrects what the last network proposes, as :meth:`BoxAnswers.corrected` says.
+
+    Args:
+      source: with the targets, read by global id.
+      answers: what an answer is.
+    """
+
+    def __init__(self, source: Source, answers: BoxAnswers):
+        super().__init__(source, answers)
+        self._boxes, self._proposed = answers, dict[int, Any]()
+
+    def wants_proposals(self, round_: int) -> bool:
+        return True
+
+    def ask(self, round_: int, queries: Sequence[Query]) -> None:
+        """Takes note of what is proposed."""
+        self._proposed = {query.id: query.proposed.answer if query.proposed else [] for query in queries}
+
+    def answers(self, round_: int, asked: Sequence[int], waiting: Collection[int]) -> list[Answer]:
+        """Returns the answers to what waits for them, with what they cost."""
+        found = []
+        for answer in super().answers(round_, asked, waiting):
+            mended, cost = self._boxes.corrected(answer.answer, self._proposed.get(answer.id, []))
+            found.append(answer._replace(answer=mended, cost=cost))
+        return found
