@@ -11,7 +11,7 @@ def get_config(variant: str):
     config.data.update(train="train[:48]", validation="validation[:16]", test="test[:16]")
     config.eval_batch_size = 16
     config.view.mean, config.view.std, config.view.flip = (0.2,), (0.25,), True
-    {"trained": _trained, "asked": _asked}[variant](config)
+    {"trained": _trained, "asked": _asked, "kinds": _kinds}[variant](config)
     return config
 
 
@@ -54,5 +54,18 @@ def _asked(config):
     for name, query in queries.items():
         run = _detector(query=schema.query(**query))
         run.steps, run.evaluations = 24, 1  # so that something is found, which is then doubted
+        run.optimizer = {"name": "adamw", "learning_rate": 1e-2}
+        config.runs[name] = run
+
+
+def _kinds(config):
+    """A loop of tags, corrections and a teacher; one that draws where chance says."""
+    config.recipe = "active"
+    config.view.crop, config.view.copy_paste = 0.6, 0.5
+    config.active.update(initial=8, seconds=60.0, rounds=3, scoring_batch=16, levels=())
+    asked = {"predictions": "teacher", "score": "disagreement", "aggregate": "sum", "kinds": ("tag", "correct")}
+    for name, query in {"draw": {"selector": "random", "kinds": ("box",)}, "asked": {**asked, "tags": 6}}.items():
+        run = _detector(query=schema.query(**query))
+        run.steps, run.evaluations = 48, 1
         run.optimizer = {"name": "adamw", "learning_rate": 1e-2}
         config.runs[name] = run

@@ -23,7 +23,7 @@ def home(data_dir):
 
 
 def detect(home, workdir, variant, *arguments, **options):
-    launcher = "launch.active" if variant == "asked" else "launch.train"
+    launcher = "launch.train" if variant == "trained" else "launch.active"
     return train(variant, workdir, home, *arguments, launcher=launcher, configs=CONFIGS, **options)
 
 
@@ -159,6 +159,19 @@ def test_loops_that_are_killed_end_with_the_same_ledger(home, asked, tmp_path):
     for loop in LOOPS:
         assert ledger(tmp_path, loop) == ledger(asked, loop)
     assert results(tmp_path) == results(asked)
+
+
+def test_loops_of_tags_and_corrections_that_are_killed_end_with_the_same_ledger(home, tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    finish(detect(home, straight, "kinds"))
+    # While a student learns from its teacher's boxes; when it has chosen by what the two disagree on; at the end.
+    for name in ("round_01/checkpoints", "round_02/queries.json", "round_02/result.json"):
+        path = killed / "asked" / "seed_0" / name
+        assert kill_when(detect(home, killed, "kinds"), lambda path=path: path.exists())
+    finish(detect(home, killed, "kinds"))
+    for loop in ("asked", "draw"):
+        assert ledger(killed, loop) == ledger(straight, loop)
+    assert results(killed) == results(straight)
 
 
 def test_people_draw_boxes_and_wrong_ones_are_all_said(home, tmp_path):

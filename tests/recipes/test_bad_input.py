@@ -99,6 +99,7 @@ ONE_RUN = {
     "batch size": ("runs.student.batch_size", 0, ["batch_size=0"]),
     "dataset": ("data.name", "digit", ["unknown dataset 'digit'", "did you mean 'digits'?"]),
     "split": ("data.train", "trian", ["no split 'trian'", "did you mean 'train'?"]),
+    "pasted": ("view.copy_paste", 0.5, ["config.view.copy_paste: the task 'classification' has no boxes"]),
     "channels": ("view.mean", (0.5, 0.5, 0.5), ["config.view.mean has 3 values", "1 channels"]),
 }
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from effjax.errors import UserError
+from effjax.images import copy_paste
 from effjax.images.targets import Boxes
-from effjax.steps import Crop, Erase, Flip, MixUp, Operation, RandAugment, Shift, View
+from effjax.steps import CopyPaste, Crop, Erase, Flip, MixUp, Operation, RandAugment, Shift, View
 
 SIZE, COUNT = (36, 48), 48
 MOVES = {"boxes": "boxes", "centres": "points", "mask": "masks"}
@@ -128,6 +129,34 @@ def test_an_operation_of_ones_own_may_look_at_targets():
         left = round(float(box[1]) * SIZE[1])
         assert (image[:, :left] == 0.5).all()
         assert image[:, left].max() == 1
+
+
+def test_objects_are_pasted_with_all_that_is_known_of_them():
+    fields = {"objects/bbox": BATCH["boxes"], "objects/valid": BATCH["valid"], "id": np.arange(COUNT)}
+    labels = np.where(BATCH["valid"], np.arange(COUNT)[:, None], -1)
+    crowd = np.zeros((COUNT, 2), bool)
+    batch = {"image": BATCH["image"], **fields, "objects/label": labels, "objects/is_crowd": crowd}
+    view = View(ops=(CopyPaste(1.0),), moves={"objects/bbox": Boxes("objects/valid")})
+    seen = jax.jit(view.see)(batch, KEYS)
+    came = np.asarray(seen["objects/valid"]).sum(1) == 2
+    assert came.sum() > COUNT / 3
+    for i in np.flatnonzero(came):  # its own first
+        assert seen["objects/label"][i].tolist() == [i, i ^ 1]
+        np.testing.assert_array_equal(seen["objects/bbox"][i], BATCH["boxes"][[i, i ^ 1], 0])
+    np.testing.assert_array_equal(seen["id"], batch["id"])
+    assert seen["objects/is_crowd"].dtype == bool
+    keys = jax.vmap(jax.random.fold_in, (0, None))(KEYS, CopyPaste.number)
+    pixels = copy_paste(
+        keys, batch["image"] / np.float32(255), fields["objects/bbox"], fields["objects/valid"], probability=1.0
+    )[0]
+    np.testing.assert_array_equal(seen["image"], pixels)
+
+
+def test_an_image_by_itself_is_seen_without_its_neighbours():
+    view = View(ops=(Flip(), CopyPaste()), moves={"boxes": "boxes"})
+    assert view.of_one() == dataclasses.replace(view, ops=(Flip(),))
+    with pytest.raises(UserError, match="no versions that come again with mixup, cutmix, copy_paste"):
+        View(ops=(CopyPaste(),), replays=3)
 
 
 def test_what_cannot_be_is_refused():

@@ -129,6 +129,7 @@ class Trainer:
                 raise UserError(
                     f"{self.name} seed {seed}: nothing was labelled in round {round_}: there is nothing to learn"
                 )
+        number = len(labels[0])
         if self.beside is not None:
             labels = [{**own, **more(round_)} for own, more in zip(labels, self.beside, strict=True)]
         seeds = self._network_seeds()
@@ -144,7 +145,7 @@ class Trainer:
             workdir=self.folder.round(round_),
             identity={**self.identity, "round": round_, "labels": digest},
             keep=1,
-            label=f"{self.name} {who} round {round_} ({len(labels[0]):,} labels)",
+            label=f"{self.name} {who} round {round_} ({number:,} labels)",
         )
         return fitted.state.eval_variables
 
