@@ -32,9 +32,9 @@ class Task:
       following: how items are found again in augmented images, of a task whose items have places.
       floor: from what is kept of the predictions on a whole set, and its targets, to how sure a network has to be of an
         item for it to count, from 0 to 1; None where all count.
-      tags: from the same, and that floor, to how well what is found agrees with what is there, ``untagged`` and
-        ``tagged``: without and with knowing which classes there are in an example, and how many true items to expect;
-        None where tags say nothing new.
+      tags: from the same, and that floor, to how well what is found agrees with what is there, without and with knowing
+        which classes there are in an example, see :func:`effjax.tasks.found_rightly.worth_of_tags`; None where tags say
+        nothing new.
       class_quality: from the same, and the number of classes, to how well each of them is found, from 0 to 1.
       answers: from the names of the dataset's classes to how answers are written, kept and learnt.
       label: what tables call the watched metric; "" calls it by its name.

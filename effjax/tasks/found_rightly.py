@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from effjax import boxes
-from effjax.tasks.tags import agreeing
+from effjax.tasks.tags import explained
 
 _RIGHT = 0.5  # overlap with a true box from which on a detection is one
 
@@ -25,7 +25,8 @@ def trusted_score(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
     """
     right, scores, true = [], [], 0
     for i, overlap in enumerate(_overlaps(found, targets)):
-        there = found["present"][i]
+        there, labels = found["present"][i], targets["objects/label"][i][targets["objects/valid"][i].astype(bool)]
+        overlap = overlap * (found["classes"][i][:, None] == labels)
         true += overlap.shape[1]
         right.extend(_hits(overlap[there]))
         scores.extend(found["scores"][i][there])
@@ -48,32 +49,39 @@ def worth_of_tags(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
       floor: the score from which on detections count.
 
     Returns:
-      ``untagged`` and ``tagged``: the F1 of detections by their scores alone, and of those that tags leave or add;
+      ``untagged``: the F1 of detections by their scores alone; ``explained``: the share of images whose tags what is
+      found explains; ``tagged``: the F1 of that, on these images; see :func:`effjax.tasks.tags.explained`;
       ``none`` and ``each``: the line of least squares, true boxes where none is found, and more for each that is.
     """
     counts: list[tuple[int, int]] = []
-    sums = {"untagged": np.zeros(2), "tagged": np.zeros(2)}
+    sums, used = {"untagged": np.zeros(2), "tagged": np.zeros(2)}, 0
     for i, overlap in enumerate(_overlaps(found, targets)):
-        one = {name: found[name][i] for name in ("scores", "classes", "present")}
-        tags = set(targets["objects/label"][i][targets["objects/valid"][i].astype(bool)].tolist())
+        one = {name: found[name][i] for name in ("boxes", "scores", "classes", "present")}
+        labels = targets["objects/label"][i][targets["objects/valid"][i].astype(bool)]
         above = np.flatnonzero(one["present"].astype(bool) & (one["scores"] >= floor))
         counts.append((len(above), overlap.shape[1]))
-        for name, rows in (("untagged", above), ("tagged", agreeing(one, tags, floor))):
-            sums[name] += 2 * sum(_hits(overlap[rows])), len(rows) + overlap.shape[1]
+        sums["untagged"] += (
+            2 * sum(_hits(overlap[above] * (one["classes"][above, None] == labels))),
+            len(above) + len(labels),
+        )
+        if (known := explained(one, set(labels.tolist()), floor)) is not None:
+            used += 1
+            rows, classes = known
+            sums["tagged"] += 2 * sum(_hits(overlap[rows] * (classes[:, None] == labels))), len(rows) + len(labels)
     ours, true = np.array(counts, np.float64).reshape(-1, 2).T
     spread = ours.var() if len(ours) else 0.0
     each = float(((ours - ours.mean()) * true).mean() / spread) if spread else 0.0
     none = float(true.mean() - each * ours.mean()) if len(ours) else 0.0
-    return {**{name: float(right / max(all_, 1)) for name, (right, all_) in sums.items()}, "none": none, "each": each}
+    f1 = {name: float(right / max(all_, 1)) for name, (right, all_) in sums.items()}
+    return {**f1, "explained": used / max(len(counts), 1), "none": none, "each": each}
 
 
 def _overlaps(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """By image, the overlaps of all detections with its true boxes, 0 where they are of different classes."""
+    """By image, the overlaps of all detections with its true boxes, whatever they are of."""
     for i in range(len(found["scores"])):
-        valid = targets["objects/valid"][i].astype(bool)
-        same = found["classes"][i][:, None] == targets["objects/label"][i][valid]
         # Of all, whether they are there or not: of one shape, which is compiled once.
-        yield np.asarray(boxes.iou(found["boxes"][i], targets["objects/bbox"][i]))[:, valid] * same
+        overlap = np.asarray(boxes.iou(found["boxes"][i], targets["objects/bbox"][i]))
+        yield overlap[:, targets["objects/valid"][i].astype(bool)]
 
 
 def _hits(overlap: np.ndarray) -> list[bool]:

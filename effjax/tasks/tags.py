@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from effjax import boxes
 from effjax.specs import Spec
 from effjax.tasks.answers import Move
 
-_LEAST = 0.05  # the score of a detection that a tag makes a box of
+_SAME = 0.5  # overlap of detections at one place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +90,36 @@ class TagAnswers:
         return ()
 
 
-def agreeing(found: Mapping[str, np.ndarray], tags: Collection[int], floor: float) -> np.ndarray:
-    """Which detections of an image may be taken for objects, once it is known of which classes there are any.
+def explained(
+    found: Mapping[str, np.ndarray], tags: Collection[int], floor: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The detections of an image that may be taken for its objects, once it is known of which classes there are any.
+
+    A place counts if something is found there above the floor, whatever it is. It is of that one of the tags whose
+    detection there is the surest; if none of them was found there, but there is but one tag, of that.
 
     Args:
-      found: ``scores``, ``classes`` and ``present`` ``[D]`` of its detections, the best first.
+      found: ``boxes`` ``[D, 4]``, ``scores``, ``classes`` and ``present`` ``[D]`` of its detections, the best first.
       tags: the classes.
       floor: the score from which on detections are mostly right.
 
     Returns:
-      Their rows, the best first: those of the classes and above the floor; of a class that has none, the best there is.
+      Rows of detections, the best first, and the classes of these; None where a tag is left without any, so that
+      something was overlooked.
     """
-    there = np.asarray(found["present"], bool) & np.isin(found["classes"], list(tags))
-    rows = np.flatnonzero(there & (found["scores"] >= floor)).tolist()
-    for kind in set(tags) - set(np.asarray(found["classes"])[rows].tolist()):
-        rows += np.flatnonzero(there & (found["classes"] == kind) & (found["scores"] >= _LEAST))[:1].tolist()
-    return np.array(sorted(rows), np.int64)
+    there = np.asarray(found["present"], bool)
+    overlaps = np.asarray(boxes.iou(found["boxes"], found["boxes"]))  # of all: of one shape, which is compiled once
+    seen, rows, classes = ~there, [], []
+    for first in np.flatnonzero(there & (found["scores"] >= floor)):
+        if seen[first]:
+            continue
+        here = np.flatnonzero((overlaps[first] >= _SAME) & ~seen)
+        seen |= overlaps[first] >= _SAME
+        of_tags = [row for row in here if found["classes"][row] in tags]
+        if of_tags:
+            rows.append(of_tags[0])
+            classes.append(int(found["classes"][of_tags[0]]))
+        elif len(tags) == 1:
+            rows.append(first)
+            classes.append(next(iter(tags)))
+    return (np.array(rows, np.int64), np.array(classes, np.int64)) if set(tags) == set(classes) else None

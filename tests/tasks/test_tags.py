@@ -7,7 +7,7 @@ import pytest
 
 from effjax.tasks.box_answers import BoxAnswers
 from effjax.tasks.found_rightly import worth_of_tags
-from effjax.tasks.tags import TagAnswers, agreeing
+from effjax.tasks.tags import TagAnswers, explained
 
 CLASSES = ("ant", "bee", "cat")
 TAGS = BoxAnswers(CLASSES, tag=1.5).tags
@@ -43,19 +43,39 @@ def test_what_are_no_tags_is_said(said, problem):
         assert TagAnswers(CLASSES).problem(json.loads(said))
 
 
-def test_tags_leave_what_agrees_and_add_what_must_be():
-    found = {
-        "scores": np.array([0.9, 0.8, 0.3, 0.2, 0.1, 0.02]),
-        "classes": np.array([0, 1, 2, 2, 0, 1]),
-        "present": np.array([1, 1, 1, 1, 1, 1], bool),
-    }
-    assert agreeing(found, {0}, 0.5).tolist() == [0]
-    assert agreeing(found, {0, 2}, 0.5).tolist() == [0, 2]  # there is a cat: the surest, however weak
-    assert agreeing(found, {0, 2}, 0.15).tolist() == [0, 2, 3]
-    assert agreeing(found, set(), 0.0).tolist() == []
-    unsure = {**found, "scores": np.full(6, 0.01)}
-    assert agreeing(unsure, {0, 1, 2}, 0.5).tolist() == []
-    assert agreeing({**found, "present": np.zeros(6, bool)}, {0, 1}, 0.1).tolist() == []
+HERE, THERE, NEAR = [0, 0, 0.4, 0.4], [0.5, 0.5, 1, 1], [0.05, 0, 0.4, 0.4]
+
+
+def found(*each):
+    """Detections, (corners, score, class) each."""
+    corners, scores, classes = zip(*each, strict=True)
+    known = {"boxes": np.array(corners, np.float32), "scores": np.array(scores), "classes": np.array(classes)}
+    return {**known, "present": np.ones(len(each), bool)}
+
+
+def taken(detections, tags, floor=0.5):
+    known = explained(detections, tags, floor)
+    return known and [array.tolist() for array in known]
+
+
+def test_a_place_is_of_the_tag_that_was_found_there():
+    two = found((HERE, 0.9, 0), (THERE, 0.8, 1), (NEAR, 0.3, 2), (THERE, 0.1, 2))
+    assert taken(two, {0, 1}) == [[0, 1], [0, 1]]
+    assert taken(two, {1, 2}) == [[2, 1], [2, 1]]  # what looked like an ant there is a cat, where that was found
+    assert taken(two, {2}) == [[2, 3], [2, 2]]  # two cats
+    assert taken(two, {0, 1}, 0.85) is None  # the bee was overlooked
+    assert taken(two, {0, 1, 2}) is None
+
+
+def test_of_one_tag_is_all_that_is_found():
+    ants = found((HERE, 0.9, 0), (THERE, 0.8, 0))
+    assert taken(ants, {1}) == [[0, 1], [1, 1]]
+    assert taken(ants, {1, 2}) is None
+    assert taken(ants, set()) == [[], []]  # nothing is there, whatever was found
+    weak = found((HERE, 0.4, 0), (THERE, 0.3, 0))
+    assert taken(weak, {0}) is None
+    assert taken(weak, set()) == [[], []]
+    assert taken({**ants, "present": np.array([True, False])}, {0}) == [[0], [0]]
 
 
 def test_what_is_nearly_right_stays_as_proposed():
@@ -74,23 +94,37 @@ def test_what_is_nearly_right_stays_as_proposed():
 
 
 def test_what_tags_are_worth_is_what_they_put_right():
-    """Two images of two detections: in the first one is of a class that is not there, in the second one is too weak."""
-    corners = np.array([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
-    found = {
-        "boxes": np.stack([corners, corners]),
-        "scores": np.array([[0.9, 0.8], [0.9, 0.2]]),
-        "classes": np.array([[0, 1], [0, 2]]),
-        "present": np.ones((2, 2), bool),
+    """Three images of two detections: one is of a class that is not there, one too weak, and two of the wrong class."""
+    corners = np.array([HERE, THERE])
+    known = {
+        "boxes": np.stack([corners] * 3),
+        "scores": np.array([[0.9, 0.8], [0.9, 0.2], [0.9, 0.8]]),
+        "classes": np.array([[0, 1], [0, 2], [0, 0]]),
+        "present": np.ones((3, 2), bool),
     }
     targets = {
-        "objects/bbox": np.stack([corners, corners]),
-        "objects/label": np.array([[0, -1], [0, 2]]),
-        "objects/valid": np.array([[1, 0], [1, 1]], bool),
+        "objects/bbox": np.stack([corners] * 3),
+        "objects/label": np.array([[0, -1], [0, 2], [1, 1]]),
+        "objects/valid": np.array([[1, 0], [1, 1], [1, 1]], bool),
     }
-    worth = worth_of_tags(found, targets, 0.5)
-    assert worth["untagged"] == pytest.approx(2 * 2 / (3 + 3))  # 2 of 3 found are right, 2 of 3 true are found
-    assert worth["tagged"] == 1.0
-    # Two are found where one is true, one where two are: one less for each.
-    assert (worth["none"], worth["each"]) == pytest.approx((3.0, -1.0))
-    nothing = worth_of_tags({**found, "present": np.zeros((2, 2), bool)}, targets, 0.5)
-    assert nothing == {"untagged": 0.0, "tagged": 0.0, "none": 1.5, "each": 0.0}
+    worth = worth_of_tags(known, targets, 0.5)
+    assert worth["untagged"] == pytest.approx(2 * 2 / (5 + 5))  # 2 of 5 found are right, 2 of 5 true are found
+    assert worth["explained"] == pytest.approx(2 / 3)  # all but the second, where the cat is overlooked
+    assert worth["tagged"] == pytest.approx(2 * 3 / (4 + 3))  # of the first both are taken for ants
+    assert (worth["none"], worth["each"]) == pytest.approx(
+        (2.5, -0.5)
+    )  # where two are found 1.5 are, where one is, two
+    nothing = worth_of_tags({**known, "present": np.zeros((3, 2), bool)}, targets, 0.5)
+    assert nothing == {"untagged": 0.0, "tagged": 0.0, "explained": 0.0, "none": pytest.approx(5 / 3), "each": 0.0}
+
+
+def test_how_many_there_are_follows_how_many_are_found():
+    counts, true = np.array([0, 1, 2, 3, 3]), np.array([1, 1, 3, 3, 4])
+    many = np.stack([np.tile([k / 8, 0, (k + 1) / 8, 1], (5, 1)) for k in range(8)], 1)
+    there = np.arange(8) < counts[:, None]
+    known = {"boxes": many, "scores": np.full((5, 8), 0.9), "classes": np.zeros((5, 8), int), "present": there}
+    valid = np.arange(8) < true[:, None]
+    targets = {"objects/bbox": many, "objects/label": np.where(valid, 0, -1), "objects/valid": valid}
+    worth = worth_of_tags(known, targets, 0.5)
+    each, none = np.polyfit(counts, true, 1)
+    assert (worth["none"], worth["each"]) == pytest.approx((none, each))

@@ -37,7 +37,8 @@ class Prospect:
       kinds: that may be asked for.
       answers: their prices.
       untagged: the F1, on the validation split, of what the last network finds.
-      tagged: the same once tags are known.
+      explained: the share of its images whose tags that explains, see :func:`effjax.tasks.tags.explained`.
+      tagged: the F1 of these, once the tags are known.
       none: how many true boxes an image there has in which it finds none.
       each: how many more, for each that it finds.
     """
@@ -45,6 +46,7 @@ class Prospect:
     kinds: Collection[str]
     answers: BoxAnswers
     untagged: float = 0.0
+    explained: float = 0.0
     tagged: float = 0.0
     none: float = 0.0
     each: float = 1.0
@@ -52,7 +54,7 @@ class Prospect:
     @property
     def of_tags(self) -> float:
         """The share of what a network has wrong that tags put right: what they are worth, where boxes are worth 1."""
-        return max(0.0, self.tagged - self.untagged) / max(1.0 - self.untagged, 1e-6)
+        return self.explained * max(0.0, self.tagged - self.untagged) / max(1.0 - self.untagged, 1e-6)
 
     def costs(self, kind: str, found: np.ndarray) -> np.ndarray:
         """Seconds that answers are expected to take, of images ``[n]`` in which the network finds so many objects."""

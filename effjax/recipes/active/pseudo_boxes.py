@@ -1,4 +1,4 @@
-"""Boxes of images of which only tags are known: those that the network before finds, as far as the tags agree."""
+"""Boxes of images of which only tags are known: those that the network before finds, where they explain the tags."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from effjax.recipes.active.kinds import STRONG
 from effjax.recipes.active.measures import FLOOR
 from effjax.recipes.active.rounds import Rounds
 from effjax.tasks.box_answers import DIGITS, BoxAnswers
-from effjax.tasks.tags import agreeing
+from effjax.tasks.tags import explained
 
 PseudoBoxes = Callable[[int], Mapping[int, Any]]
 
@@ -28,7 +28,8 @@ def pseudo_boxes(rounds: Rounds, ledger: Ledger, pool: Source, answers: BoxAnswe
       round_: that is trained; its teacher is the network of the round before, and the first has none.
 
     Returns:
-      By global id, answers in JSON, as people would give them.
+      By global id, answers in JSON, as people would give them; nothing of images whose tags the network does not
+      explain: half of what is there would be taught to be nothing.
     """
     strong = ledger.labels(before=round_ + 1, kinds=STRONG)
     tags = {id_: said for id_, said in ledger.labels(before=round_ + 1, kinds=(TAG,)).items() if id_ not in strong}
@@ -40,11 +41,13 @@ def pseudo_boxes(rounds: Rounds, ledger: Ledger, pool: Source, answers: BoxAnswe
     room, learnt = rounds.trainer.specs["objects/label"].shape[0], {}
     for row, (id_, said) in enumerate(tags.items()):
         one = dict(jax.tree.map(lambda array, row=row: array[row], found))
-        rows = agreeing(one, {answers.classes.index(name) for name in said}, floor)
-        corners = one["boxes"].astype(np.float64).round(DIGITS)
+        known = explained(one, {answers.classes.index(name) for name in said}, floor)
+        if known is None or len(known[0]) > room:
+            continue
+        corners = one["boxes"].astype(np.float64).round(DIGITS)[known[0]]
         learnt[id_] = [
-            {"box": corners[i].tolist(), "class": answers.classes[one["classes"][i]]}
-            for i in rows
-            if (corners[i, 2:] > corners[i, :2]).all()
-        ][:room]
+            {"box": box.tolist(), "class": answers.classes[kind]}
+            for box, kind in zip(corners, known[1], strict=True)
+            if (box[2:] > box[:2]).all()
+        ]
     return learnt
