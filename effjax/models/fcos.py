@@ -74,7 +74,8 @@ class Fcos(nn.Module):
         check_inputs(images, dropout_keys)
         if self.head is not None:
             raise UserError("model 'fcos': a detector has its own head: allowed: head=None")
-        head = FcosHead(self.num_classes, self.strides, self.channels, self.convs, self.axis_name, self.dtype)
+        named: dict[str, Any] = {"axis_name": self.axis_name, "dtype": self.dtype, "name": "detector"}
+        head = FcosHead(self.num_classes, self.strides, self.channels, self.convs, **named)
         given: dict[str, Any] = {"dtype": self.dtype, "name": "backbone", "axis_name": self.axis_name}
         given |= {"taps": self.taps}
         given |= {"width": self.width} if self.width != 1 else {}

@@ -38,11 +38,11 @@ def pseudo_boxes(rounds: Rounds, ledger: Ledger, pool: Source, answers: BoxAnswe
     floor = rounds.result(round_ - 1)[FLOOR]
     network = rounds.trainer.networks_of(rounds.variables(round_ - 1))[0]
     found = rounds.trainer.assembled.predict(network, Subset(pool, np.fromiter(tags, np.int64)))
-    room, learnt = rounds.trainer.specs["objects/label"].shape[0], {}
+    (room,), learnt = rounds.trainer.specs["objects/label"].shape, {}
     for row, (id_, said) in enumerate(tags.items()):
         one = dict(jax.tree.map(lambda array, row=row: array[row], found))
         known = explained(one, {answers.classes.index(name) for name in said}, floor)
-        if known is None or len(known[0]) > room:
+        if known is None or (room is not None and len(known[0]) > room):
             continue
         corners = one["boxes"].astype(np.float64).round(DIGITS)[known[0]]
         learnt[id_] = [
