@@ -38,9 +38,14 @@ def test_what_takes_long_and_is_not_kept_goes():
         "0.50s call     tests/a.py::test_whose_fixture_is_long",
         "12.00s call     tests/end_to_end/test_kill.py::test_ten_kills_leave_no_trace",
         "0.01s call     tests/end_to_end/test_detector.py::test_it_trains_is_taught_and_reported",
+        *(f"{0.4 + number / 5}s call     tests/b.py::test_in_forms[{number}]" for number in range(4)),
+        "0.90s call     tests/b.py::test_of_one_form",
+        *(f"{1 + number / 5}s call     tests/b.py::test_whose_forms_are_long[{number}]" for number in range(3)),
         "=== 4 passed in 12.00s call ===",
     ]
     assert slow(lines) == [
         "tests/a.py::test_long[x y]",
+        *(f"tests/b.py::test_in_forms[{number}]" for number in (1, 2, 3)),
+        *(f"tests/b.py::test_whose_forms_are_long[{number}]" for number in (1, 2)),
         "tests/end_to_end/test_detector.py::test_it_trains_is_taught_and_reported",
     ]
