@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_detectors import DATA, get_config
 
-from configs.active import digit_questions, weak_canvases
+from configs.active import digit_questions, weak_nuclei
 from effjax.data.ledger import Answer, Ledger
 from effjax.data.prepare import prepare
 from effjax.errors import UserError
@@ -156,14 +156,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("query", "message"), REFUSED)
 def test_kinds_that_lead_nowhere_are_refused(query, message):
-    config = weak_canvases.get_config("tiny")
+    config = weak_nuclei.get_config("tiny")
     config.runs.draw.query = schema.query(**query)
     (said,) = loop_problems(config.to_dict())
     assert re.search(message, said), said
 
 
 def test_what_kinds_need_is_said():
-    config = weak_canvases.get_config("tiny")
+    config = weak_nuclei.get_config("tiny")
     config.active.seconds, config.active.oracle = 0.0, "folder"
     said = list(loop_problems(config.to_dict()))
     assert any("config.active.seconds=0: say how long" in line for line in said)
@@ -176,7 +176,7 @@ def test_what_kinds_need_is_said():
 
 
 def test_a_kind_that_there_is_not_is_named():
-    config = weak_canvases.get_config("tiny")
+    config = weak_nuclei.get_config("tiny")
     config.runs.draw.query.kinds = ("box", "draw")
     with pytest.raises(UserError, match=r"query\.kinds=.*a list of some of tag, box, correct"):
         schema.check(config.to_dict(), loop_problems)
