@@ -10,12 +10,13 @@ import numpy as np
 
 from effjax.files import write_whole
 from effjax.recipes.active import sections
+from effjax.recipes.active.comparison import Comparison
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.kinds import formats
 from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
-from effjax.reports import active_tables, tables
+from effjax.reports import tables
 from effjax.reports.active import CaptionedImage, Pictures, write_active
 from effjax.reports.active_maps import dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
@@ -23,7 +24,6 @@ from effjax.reports.analysis_plots import reliability
 from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
 from effjax.selection.registry import RANDOM
-from effjax.tasks import Task
 
 _log = logging.getLogger("effjax")
 
@@ -32,7 +32,6 @@ _CALIBRATION = (
     "ECE: expected calibration error, 15 bins; NLL: negative log-likelihood in nats; scaled: with the temperature that "
     "fits the validation split best."
 )
-_MOST_IN_A_SENTENCE = 4
 Looks = Callable[[dict[str, str]], Mapping[str, Sequence[CaptionedImage]]]
 
 
@@ -82,17 +81,14 @@ def report(
         return
     control = _control(config)
     labels = _labels(config, measured)
-    levels = config["active"].get("levels", ())
-    task = datasets.task
-    scores = active_tables.scores(measured, split, levels, task.watch)
-    main = active_tables.results(scores, labels, control, split, task.label or task.watch)
-    further = _further(config, scores, labels, control, levels)
-    further += _curves(config, measured, labels, control, split, task)
-    further += _by_units(config, measured, labels, control, split, task)
+    task, levels = datasets.task, config["active"].get("levels", ())
+    compared = Comparison(measured, labels, control, config["claims"], levels, split, task)
+    further = compared.further()
     if experiment.watched:
         further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
+    so_far = "" if final else _so_far(config, workdir, summary)
     whole = _with_all_labels(config, summary)
-    notes = [*_notes(measured, labels, control, split, task), *_ceilings(whole, summary, f"{split}/{task.watch}")]
+    notes = [*_notes(compared), *_ceilings(whole, summary, f"{split}/{task.watch}")]
     folders = {
         name: [LoopFolder.of(workdir, name, seed["seed"]) for seed in run["seeds"]] for name, run in measured.items()
     }
@@ -103,15 +99,15 @@ def report(
     class_names = datasets.info.class_names
     answers = task.answers(class_names)
     asked_by = {labels[name]: formats(config["runs"][name]["query"], answers) for name in measured}
-    pictures = _pictures(measured, labels, control, split, folders, firsts, maps, datasets)
+    pictures = _pictures(compared, folders, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
-    page = Page(title, _lead(scores, labels, control), provenance(), main, notes, further, config)
+    page = Page(title, compared.lead(), provenance(), compared.results(), notes, further, config)
     page.publish(workdir, workdir / CURVES_FILE, f"{split} {task.watch} by the number of labels", results)
     write_active(
         workdir / REPORT_FILE,
         page,
-        so_far="" if final else _so_far(config, workdir, summary),
+        so_far=so_far,
         split=split,
         watch=task.watch,
         pictures=pictures,
@@ -162,64 +158,6 @@ def _control(config: Mapping[str, Any]) -> str | None:
     return config["control"] or next(at_random, None)
 
 
-def _further(config, scores, labels, control: str | None, levels: Sequence[float]) -> list[tuple[tables.Table, str]]:
-    """Tables besides the results, each with how to read it."""
-    further = []
-    if levels:
-        note = (
-            "Labels for a level: where the learning curve first reaches it, straight lines between rounds; mean ± "
-            "standard deviation. “> n”: some seeds do not reach it (so many of all do): their last number of labels "
-            "stands for what it takes, so that the mean is at least n."
-        )
-        if control in scores:
-            note += (
-                f" Saved: the share of the labels of {labels[control]} that are not needed, by seed, ± half its 95 % "
-                "interval; “≥” where some seeds of it do not reach the level, “–” where some of the other's do not."
-            )
-        further.append((active_tables.efficiency(scores, labels, control, levels), note))
-    if claims := active_tables.comparable(scores, config["claims"]):
-        note = "Claims are judged by the area under the learning curve. " + tables.VERDICTS
-        further.append((tables.claims(scores, labels, claims, "area"), note))
-    return further
-
-
-def _curves(config, measured, labels, control: str | None, split: str, task: Task) -> list[tuple[tables.Table, str]]:
-    """Tables of what else loops are compared by."""
-    found = []
-    for metric, heading in task.curves.items():
-        rounds = (round_ for run in measured.values() for seed in run["seeds"] for round_ in seed["rounds"])
-        if not all(f"{split}/{metric}" in round_ for round_ in rounds):
-            continue
-        scores = active_tables.scores(measured, split, (), metric)
-        table = active_tables.results(scores, labels, control, split, heading, calibration=False)
-        found.append((table, f"The same by {metric}."))
-        if claims := active_tables.comparable(scores, config["claims"]):
-            found.append((tables.claims(scores, labels, claims, "area"), f"The claims by the area of {metric}."))
-    return found
-
-
-def _units(measured, task: Task) -> dict[str, str]:
-    """What loops are compared by besides images, and its name, where answers may name several items."""
-    if not task.counted:
-        return {}
-    return {"items": task.counted, "cost": "seconds"} if _costs_differ(measured) else {"items": task.counted}
-
-
-def _by_units(config, measured, labels, control: str | None, split: str, task: Task):
-    """Tables of the same loops by what was spent: an image without a thing costs a glance, one with many far more."""
-    found: list[tuple[tables.Table, str]] = []
-    for unit, name in _units(measured, task).items():
-        scores = active_tables.scores(measured, split, (), task.watch, unit)
-        heading = task.label or task.watch
-        covered = active_tables.covered_by(measured, unit)
-        ends = f"from {covered[0]:,.0f} to {covered[1]:,.0f}" if covered else "none that all loops cover"
-        table = active_tables.results(scores, labels, control, split, heading, calibration=False, unit=name)
-        found.append((table, f"The same loops by {name}: the area is over {name}, {ends}."))
-        if claims := active_tables.comparable(scores, config["claims"]):
-            found.append((tables.claims(scores, labels, claims, "area"), f"The claims by the area over {name}."))
-    return found
-
-
 def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
     """Whether the loops chase the examples that are watched."""
     ids, share = watched
@@ -238,35 +176,16 @@ def _watched(config, workdir: Path, measured, watched, labels, control: str | No
     return watched_table(ledgers, ids, labels, control), note
 
 
-def _notes(measured, labels, control: str | None, split: str, task: Task) -> list[str]:
-    seeds = sorted({s["seed"] for run in measured.values() for s in run["seeds"]})
-    looked = "looked at once, after all loops" if split == "test" else "not looked at"
-    covered = active_tables.covered_by(measured)
-    compared = f"Δ: difference to {labels.get(control)}, by seed, ± half its 95 % interval (Student's t)."
-    area = "There is no number of labels that all loops cover, and so no area."
-    if covered:
-        area = (
-            f"Area: the mean {task.watch} from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops cover (the "
-            "area under the learning curve by the trapezoidal rule, divided by that range)."
-        )
+def _notes(compared: Comparison) -> list[str]:
+    task, control = compared.task, compared.control
+    seeds = sorted({s["seed"] for run in compared.measured.values() for s in run["seeds"]})
+    looked = "looked at once, after all loops" if compared.split == "test" else "not looked at"
+    by_seed = f"Δ: difference to {compared.labels.get(control or '')}, by seed, ± half its 95 % interval (Student's t)."
     return [
         f"{tables.averaged_over(seeds)} Labels, {task.watch}{', ECE, NLL' if task.of_classes else ''}: after the last "
-        f"round. {area} The test split was {looked}.",
-        " ".join([_CALIBRATION] * task.of_classes + [compared] * (control in measured)),
+        f"round. {compared.area()} The test split was {looked}.",
+        " ".join([_CALIBRATION] * task.of_classes + [by_seed] * (control in compared.measured)),
     ]
-
-
-def _lead(scores, labels, control: str | None) -> str:
-    """The gains, if they are few enough to be read in a sentence."""
-    others = [name for name in scores if name != control]
-    if control is None or control not in scores or not 0 < len(others) <= _MOST_IN_A_SENTENCE:
-        return "What accuracy do how many labels buy, if they are chosen well?"
-    compared = active_tables.comparable(scores, [(labels[name], name, control) for name in others])
-    gains = (f"{row[0]}: {row[2]}" for row in tables.claims(scores, labels, compared, "area").rows)
-    return (
-        f"Area under the learning curve against {labels[control]}, seed by seed, with its 95 % interval. "
-        + "; ".join(gains)
-    )
 
 
 def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
@@ -283,8 +202,10 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
     return said + (f" Waiting for people: {'; '.join(waiting)}." if waiting else "")
 
 
-def _pictures(measured, labels, control, split: str, folders, firsts, maps, datasets: Datasets) -> Pictures:
-    task = datasets.task
+def _pictures(compared: Comparison, folders, firsts, maps, datasets: Datasets) -> Pictures:
+    task, measured, labels, control, split = (
+        *(compared.task, compared.measured, compared.labels, compared.control, compared.split),
+    )
     watched = f"{split}/{task.watch}"
     named = {"labels": "images", "items": task.counted, "cost": "seconds"} if task.counted else {}
     titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watch}"}
@@ -303,16 +224,10 @@ def _pictures(measured, labels, control, split: str, folders, firsts, maps, data
         bins = sections.reliability(firsts, last, datasets.test.column("label"))
     return Pictures(
         learning=learning_curves(measured, labels, control, "labels", watched, titles),
-        costs=learning_curves(measured, labels, control, "cost", watched, titles) if _costs_differ(measured) else None,
+        costs=learning_curves(measured, labels, control, "cost", watched, titles) if compared.costs_differ() else None,
         by_item=learning_curves(measured, labels, control, "items", watched, titles) if task.counted else None,
         calibration=calibration_curves(measured, labels, control, split) if task.of_classes else None,
         reliability=reliability(bins) if bins else None,
         classes=queried_classes(counts, datasets.info.class_names) if counts else None,
         maps=dataset_maps(maps) if maps else None,
     )
-
-
-def _costs_differ(measured: Mapping[str, Any]) -> bool:
-    """Whether something else was spent than one for each label."""
-    rounds = [round_ for run in measured.values() for seed in run["seeds"] for round_ in seed["rounds"]]
-    return all("cost" in round_ for round_ in rounds) and any(round_["cost"] != round_["labels"] for round_ in rounds)
