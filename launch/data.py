@@ -15,6 +15,7 @@ from PIL import Image
 
 from effjax import files
 from effjax.data import builders
+from effjax.data.builders import official
 from effjax.data.base import Source
 from effjax.data.coco_layout import coco_folder
 from effjax.data.coco_source import CocoSource
@@ -27,10 +28,10 @@ from effjax.reports.dataset_sheet import class_counts, dataset_sheet, shows_obje
 
 from . import cli
 
-_NAMES = f"{', '.join(builders.NAMES)}, a TFDS name, folder:/path or coco:/path"
+_NAMES = f"{', '.join((*builders.NAMES, *official.DATASETS))}, another TFDS name, folder:/path or coco:/path"
 _DATASET = flags.DEFINE_string("dataset", "", _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
-_DOWNLOAD = flags.DEFINE_bool("download", False, "let TFDS download what it must")
+_DOWNLOAD = flags.DEFINE_bool("download", False, "download what must be")
 _SIZE = flags.DEFINE_integer(
     "image_size", 0, "decode images to squares of so many pixels; 0: as stored", lower_bound=0, upper_bound=16_384
 )

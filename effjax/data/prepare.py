@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from effjax.data import builders
+from effjax.data.archives import archives_in
+from effjax.data.builders import official
 from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
 from effjax.errors import UserError
@@ -21,9 +23,10 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     """Prepares a dataset as array_record, unless it is there. May be killed at any time and called again.
 
     Args:
-      name: one of ``builders.NAMES``, or any other TFDS name, ``name[/config][:version]``.
+      name: one of ``builders.NAMES`` or ``official.DATASETS``, or any other TFDS name, ``name[/config][:version]``.
       data_dir: the folder to write into; it is created.
-      download: allows TFDS to download the dataset. Those of ``builders.NAMES`` need no network.
+      download: allows to download the dataset. Those of ``builders.NAMES`` need no network; those of
+        ``official.DATASETS`` are read from their archives in ``data_dir/downloads/name``, wherever they come from.
 
     Returns:
       The prepared dataset's folder.
@@ -36,14 +39,14 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
         write_digests(found)  # of data that TFDS, or an earlier version, has prepared
         return found
     require_known(name, data_dir)
-    if base not in builders.NAMES and not download:
+    if base not in (*builders.NAMES, *official.DATASETS) and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = home_expanded(data_dir).absolute()
     with _only_process(data_dir, base):
         if found := prepared_dir(name, data_dir):  # by the process that we waited for
             return found
         _remove_leftovers(data_dir / base)
-        _build(name, data_dir)
+        _build(name, data_dir, download=download)
         directory = prepared_dir(name, data_dir)
         if directory is None and (other := prepared_dir(name.partition(":")[0], data_dir)):
             raise UserError(f"dataset {name!r}: version {other.name} is what can be prepared: leave the version out")
@@ -54,6 +57,12 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
             )
         write_digests(directory)
     return directory
+
+
+def is_official(name: str) -> bool:
+    """Whether a dataset is one of others that is prepared here from its archives."""
+    base, config, _ = parse_name(name)
+    return base in official.DATASETS and config in (None, official.DATASETS[base].config)
 
 
 @contextlib.contextmanager
@@ -77,14 +86,18 @@ def _remove_leftovers(root: pathlib.Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(name: str, data_dir: pathlib.Path) -> None:
+def _build(name: str, data_dir: pathlib.Path, *, download: bool) -> None:
     import tensorflow_datasets as tfds  # takes most of a second
 
     tfds.disable_progress_bar()
     base, config, _ = parse_name(name)
-    ours = base in builders.NAMES
+    ours = base in builders.NAMES or is_official(name)
     try:
-        if ours:
+        if is_official(name):
+            command, folder = prepare_command(name, data_dir), data_dir / "downloads" / base
+            found = archives_in(folder, official.archives_of(base), name, download=download, command=command)
+            builder = official.builder(base, data_dir, found, config)
+        elif ours:
             builder = builders.builder_class(base)(data_dir=data_dir, config=config)
         else:
             builder = tfds.builder(name, data_dir=data_dir)
@@ -93,6 +106,8 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
     except ModuleNotFoundError as error:
         raise UserError(_needs_package(name, data_dir, error)) from error
     except Exception as error:
+        if isinstance(error, UserError):
+            raise
         if why := _storage_message(error, data_dir):
             raise UserError(f"dataset {name!r} cannot be prepared in {data_dir}: {why}") from error
         if ours:
@@ -136,5 +151,5 @@ def _needs_package(name: str, data_dir: pathlib.Path, error: ModuleNotFoundError
     return (
         f"dataset {name!r}: TFDS needs TensorFlow to prepare it, which is not here. Prepare it where TensorFlow is "
         f"({command}), and it is read here without; or lay its images out as folder:/path/SPLIT/CLASS/*.png. "
-        f"Prepared without TensorFlow: {', '.join(builders.NAMES)}"
+        f"Prepared without TensorFlow: {', '.join((*builders.NAMES, *official.DATASETS))}"
     )
