@@ -15,8 +15,8 @@ from PIL import Image
 
 from effjax import files
 from effjax.data import builders
-from effjax.data.builders import official
 from effjax.data.base import Source
+from effjax.data.builders import official
 from effjax.data.coco_layout import coco_folder
 from effjax.data.coco_source import CocoSource
 from effjax.data.folder_layout import usual_name

@@ -57,18 +57,30 @@ def archives_in(
     Raises:
       UserError: listing what is missing, and what to do; or naming a file that is not what it must be.
     """
-    missing = [archive for archive in archives if not (folder / archive.name).is_file()]
-    by_hand = [archive for archive in missing if archive.by_hand]
-    if by_hand or (missing and not download):
-        named = "; ".join(f"{archive.name} ({archive.url})" for archive in (by_hand or missing))
-        how = "get" if by_hand else f"if you may, run: {command}; or get"
-        raise UserError(f"dataset {dataset!r} must be downloaded: {how} {named} and put it into {folder}")
+    missing = missing_in(folder, archives, dataset, download=download, command=command)
     for archive in missing:
         _fetch(archive, folder / archive.name)
     for archive in archives:
         if archive not in missing:
             _check(archive, folder / archive.name)
     return {archive.name: folder / archive.name for archive in archives}
+
+
+def missing_in(
+    folder: pathlib.Path, archives: Sequence[Archive], dataset: str, *, download: bool, command: str
+) -> list[Archive]:
+    """The archives that are not there and may be fetched; arguments as for :func:`archives_in`.
+
+    Raises:
+      UserError: listing what may not be fetched, and what to do.
+    """
+    missing = [archive for archive in archives if not (folder / archive.name).is_file()]
+    by_hand = [archive for archive in missing if archive.by_hand]
+    if by_hand or (missing and not download):
+        named = "; ".join(f"{archive.name} ({archive.url})" for archive in (by_hand or missing))
+        how = "get" if by_hand else f"if you may, run: {command}; or get"
+        raise UserError(f"dataset {dataset!r} must be downloaded: {how} {named} and put it into {folder}")
+    return missing
 
 
 def _fetch(archive: Archive, path: pathlib.Path) -> None:

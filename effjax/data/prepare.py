@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from effjax.data import builders
-from effjax.data.archives import archives_in
+from effjax.data.archives import Archive, archives_in, missing_in
 from effjax.data.builders import official
 from effjax.data.prepared_files import write_digests
 from effjax.data.tfds_source import parse_name, prepare_command, prepared_dir, require_known
@@ -42,6 +42,8 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
     if base not in (*builders.NAMES, *official.DATASETS) and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = home_expanded(data_dir).absolute()
+    if is_official(name):
+        missing_in(*_archives(name, data_dir), download=download, command=prepare_command(name, data_dir))
     with _only_process(data_dir, base):
         if found := prepared_dir(name, data_dir):  # by the process that we waited for
             return found
@@ -63,6 +65,12 @@ def is_official(name: str) -> bool:
     """Whether a dataset is one of others that is prepared here from its archives."""
     base, config, _ = parse_name(name)
     return base in official.DATASETS and config in (None, official.DATASETS[base].config)
+
+
+def _archives(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, list[Archive], str]:
+    """Where the archives of a dataset lie, which they are, and whose."""
+    base, _, _ = parse_name(name)
+    return data_dir / "downloads" / base, official.archives_of(base), name
 
 
 @contextlib.contextmanager
@@ -94,8 +102,8 @@ def _build(name: str, data_dir: pathlib.Path, *, download: bool) -> None:
     ours = base in builders.NAMES or is_official(name)
     try:
         if is_official(name):
-            command, folder = prepare_command(name, data_dir), data_dir / "downloads" / base
-            found = archives_in(folder, official.archives_of(base), name, download=download, command=command)
+            command = prepare_command(name, data_dir)
+            found = archives_in(*_archives(name, data_dir), download=download, command=command)
             builder = official.builder(base, data_dir, found, config)
         elif ours:
             builder = builders.builder_class(base)(data_dir=data_dir, config=config)

@@ -110,7 +110,9 @@ def test_an_unprepared_dataset_names_the_command(tmp_path):
 
 
 def test_nothing_is_downloaded_unasked(tmp_path):
-    with pytest.raises(UserError, match=r"'cifar10' must be downloaded.*--download$"):
+    with pytest.raises(UserError, match=r"'cats_vs_dogs' must be downloaded.*--download$"):
+        prepare("cats_vs_dogs", tmp_path)
+    with pytest.raises(UserError, match=r"'cifar10' must be downloaded.*--download; or get cifar-10-binary"):
         prepare("cifar10", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
