@@ -220,5 +220,5 @@ def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):
         raise tfds.download.DownloadError("Failed to get url\nHTTP code: 404.")
 
     monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "download_and_prepare", fail)
-    with pytest.raises(UserError, match=r"'cats_vs_dogs' cannot be prepared by TFDS: Failed to get url HTTP code: 404\."):
+    with pytest.raises(UserError, match=r"'cats_vs_dogs' cannot be prepared by TFDS: Failed to get url HTTP code: 404"):
         prepare("cats_vs_dogs", tmp_path, download=True)
