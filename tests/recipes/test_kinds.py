@@ -141,6 +141,19 @@ def test_tagged_images_are_learnt_by_what_the_network_before_finds(done):
                 assert len(boxes) <= 6
 
 
+def test_processes_that_write_nothing_get_the_same_answers(done, home, tmp_path, monkeypatch):
+    """As all but the first of several do: what is proposed to the annotator is proposed there, too."""
+    config = get_config("kinds")
+    config.data.dir, config.active.rounds = str(home), 2
+    monkeypatch.setattr("effjax.recipes.active.loop.is_primary", lambda: False)
+    active.main(config.to_dict(), tmp_path, only=("asked",))
+    first = [entry for entry in entries(done[0], "asked", "labelled") if entry.round < 2]
+    again = entries(tmp_path, "asked", "labelled")
+    assert [(e.id, e.kind, e.answer, e.cost) for e in again] == [(e.id, e.kind, e.answer, e.cost) for e in first]
+    drawn = {entry.id: 2 + 7 * len(entry.answer) for entry in first if entry.kind == "correct"}
+    assert any(entry.cost != drawn[entry.id] for entry in first if entry.kind == "correct")  # something was proposed
+
+
 def test_the_page_shows_what_was_asked_and_how(done):
     page = (done[0] / "report.html").read_text()
     assert "tags: " in page

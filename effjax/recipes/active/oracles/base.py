@@ -56,10 +56,12 @@ class Oracle(Protocol):
     Attributes:
       who: the ledger's name for it.
       may_correct: whether it may say something else later than it did.
+      is_simulated: whether it answers at once, from what it is asked, in every process alike.
     """
 
     who: str
     may_correct: bool
+    is_simulated: bool
 
     def wants_proposals(self, round_: int) -> bool:
         """Whether what :meth:`ask` writes would show what a network says of the images."""

@@ -23,7 +23,7 @@ class DatasetOracle:
       label: the feature that stands in the place of ``label``; empty: that itself.
     """
 
-    who, may_correct = "dataset", False
+    who, may_correct, is_simulated = "dataset", False, True
 
     def __init__(self, source: Source, answers: AnswerFormat, label: str = ""):
         self._ids, self._answers = source.ids(), answers

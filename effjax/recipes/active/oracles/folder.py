@@ -35,7 +35,7 @@ class FolderOracle:
       answers: what people are to write, and what it means.
     """
 
-    may_correct = True
+    may_correct, is_simulated = True, False
 
     def __init__(self, folder: str | Path, answers: AnswerFormat):
         self.folder, self.format = Path(folder), answers
