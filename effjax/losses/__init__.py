@@ -1,7 +1,8 @@
 """Losses: pure functions from arrays to one value per example, never reduced (``dist``: one for the batch).
 
 ``where=`` leaves examples out: they give 0 and no gradient, and the others are as if they were not there.
-The losses that compare the examples of a batch (``dist``, ``relational_*``, ``similarity_preserving``, ``contrastive``)
+The losses that compare the examples of a batch (``dist``, ``relational_*``, ``similarity_preserving``,
+``probabilistic_transfer``, ``contrastive``)
 take ``axis_name=``: the batch that lies along this mapped axis is compared as a whole.
 """
 
@@ -14,9 +15,13 @@ from effjax.losses.decoupled import decoupled_kl
 from effjax.losses.distillation import soft_target_kl, tempered_softmax
 from effjax.losses.hints import hint_mse
 from effjax.losses.logits import ensemble_logits, logit_mse
+from effjax.losses.normalized import normalized_kd
+from effjax.losses.probabilistic import probabilistic_transfer
 from effjax.losses.relational import relational_angle, relational_distance
+from effjax.losses.selectivity import neuron_selectivity
 from effjax.losses.self_paced import self_paced_weights
 from effjax.losses.similarity import similarity_preserving
+from effjax.losses.standardized import standardize_logits
 
 __all__ = [
     "attention_transfer",
@@ -28,6 +33,9 @@ __all__ = [
     "generalized_iou_loss",
     "hint_mse",
     "logit_mse",
+    "neuron_selectivity",
+    "normalized_kd",
+    "probabilistic_transfer",
     "quality_focal",
     "relational_angle",
     "relational_distance",
@@ -35,5 +43,6 @@ __all__ = [
     "similarity_preserving",
     "soft_quality_focal",
     "soft_target_kl",
+    "standardize_logits",
     "tempered_softmax",
 ]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from effjax.errors import check_known
 from effjax.losses.masking import blank, masked
-from effjax.numerics import EXACT, at_least_float32, norm, unit
+from effjax.losses.pooling import averaged
+from effjax.numerics import at_least_float32, norm, unit
 
 _FORMS = ("code", "paper")
 Maps = jax.Array | Sequence[jax.Array]
@@ -68,7 +68,7 @@ def _difference(student: jax.Array, teacher: jax.Array, where: jax.Array | None)
     """Student's less teacher's attention, ``[B, H · W]``."""
     height, width = (min(student.shape[axis], teacher.shape[axis]) for axis in (1, 2))
     student, teacher = (
-        _attention(_pooled(at_least_float32(blank(maps, where)), height, width))
+        _attention(averaged(at_least_float32(blank(maps, where)), height, width))
         for maps in (student, jax.lax.stop_gradient(teacher))
     )
     return student - teacher
@@ -76,20 +76,3 @@ def _difference(student: jax.Array, teacher: jax.Array, where: jax.Array | None)
 
 def _attention(maps: jax.Array) -> jax.Array:
     return unit(jnp.square(maps).sum(-1).reshape(len(maps), -1))
-
-
-def _pooled(maps: jax.Array, height: int, width: int) -> jax.Array:
-    """Averages ``[B, H, W, C]`` down to ``[B, height, width, C]``."""
-    if maps.shape[1:3] == (height, width):
-        return maps
-    rows, columns = _averages(maps.shape[1], height), _averages(maps.shape[2], width)
-    return jnp.einsum("ph,qw,bhwc->bpqc", rows.astype(maps.dtype), columns.astype(maps.dtype), maps, precision=EXACT)
-
-
-def _averages(size: int, smaller: int) -> np.ndarray:
-    """The matrix ``[smaller, size]`` whose row i averages the cells that the i-th of equal parts touches."""
-    starts = np.arange(smaller) * size // smaller
-    stops = -(-np.arange(1, smaller + 1) * size // smaller)
-    cells = np.arange(size)
-    inside = (cells >= starts[:, None]) & (cells < stops[:, None])
-    return inside / inside.sum(1, keepdims=True)

@@ -59,12 +59,31 @@ def attention(
     ``form`` is that of :func:`effjax.losses.attention_transfer`.
     """
     check_known(form, ("code", "paper"), f"form={form!r}")
+    one = functools.partial(losses.attention_transfer, form=form)
+    return _over_layers(one, weight, teacher, student_taps, teacher_taps)
+
+
+def selectivity(
+    *,
+    weight: Scheduled = 1.0,
+    student_taps: tuple[str, ...] = (),
+    teacher_taps: tuple[str, ...] = (),
+    teacher: str = "teacher",
+) -> Term:
+    """NST: channels answer where the teacher's do, whichever they are; summed over pairs of layers."""
+    return _over_layers(losses.neuron_selectivity, weight, teacher, student_taps, teacher_taps)
+
+
+def _over_layers(
+    function: Callable[..., jax.Array], weight: Scheduled, teacher: str, student_taps, teacher_taps
+) -> Term:
+    """The sum of a loss over pairs of layers."""
     if len(student_taps) != len(teacher_taps) or not student_taps:
         raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
 
     def loss(inputs: TermInputs):
         pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
-        return cast(jax.Array, sum(losses.attention_transfer(own, other, form=form) for own, other in pairs))
+        return cast(jax.Array, sum(function(own, other) for own, other in pairs))
 
     return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps))
 

@@ -76,6 +76,14 @@ _PAPER = {
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
+    # Yang et al. 2023, https://arxiv.org/abs/2303.13005; https://github.com/yzd-v/cls_KD (ImageNet).
+    "nkd": {"ce": {"weight": 1.0}, "nkd": {"weight": 1.0, "temperature": 1.0, "gamma": 1.5}},
+    # Sun et al. 2024, https://arxiv.org/abs/2403.01427; https://github.com/sunshangquan/logit-standardization-KD,
+    # README.md (--base-temp 2 --kd-weight 9; for some pairs it takes 3); the labels weigh as in mdistiller.
+    "standardized": {
+        "ce": {"weight": 0.1},
+        "soft_target": {"weight": 9.0, "temperature": 2.0, "standardize": True},
+    },
 }
 
 # https://github.com/HobbitLong/RepDistiller, scripts/run_cifar_distill.sh (weights), train_student.py (temperatures)
@@ -90,6 +98,8 @@ _REPDISTILLER = {
         "relational_angle": {"weight": 50.0},
     },
     "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0}},
+    "pkt": {"ce": {"weight": 1.0}, "pkt": {"weight": 30_000.0}},
+    "nst": {"ce": {"weight": 1.0}, "nst": {"weight": 50.0}},
     "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
 }
 
@@ -130,14 +140,15 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``; the taps of ``hint``, ``attention``, ``relational_*``, ``similarity`` and ``contrastive`` are
-    still to be named. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
+    For ``config.terms``; the taps of ``hint``, ``attention``, ``relational_*``, ``similarity``, ``contrastive``,
+    ``pkt`` and ``nst`` are still to be named. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two
+    stages: ``hint`` alone for
     the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
-      method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``dkd`` or ``dist``,
-        as far as the convention has it.
+      method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
+        ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

@@ -31,18 +31,26 @@ def ce(*, weight: Scheduled = 1.0, label_smoothing: float = 0.0, target: str = "
     return Term(loss, weight)
 
 
-def soft_target(*, weight: Scheduled = 1.0, temperature: Scheduled = 4.0, teacher: str | tuple = "teacher") -> Term:
+def soft_target(
+    *,
+    weight: Scheduled = 1.0,
+    temperature: Scheduled = 4.0,
+    standardize: bool = False,
+    teacher: str | tuple = "teacher",
+) -> Term:
     """Hinton's soft targets: ``T² · KL(teacher ‖ student)`` at temperature T, a number or a schedule.
 
-    Several teachers are one: their probabilities at T are averaged.
+    Several teachers are one: their probabilities at T are averaged. With ``standardize``, logits are compared without
+    their mean and scale.
     """
+    scaled = losses.standardize_logits if standardize else jnp.asarray
     names = (teacher,) if isinstance(teacher, str) else tuple(teacher)
 
     def loss(inputs: TermInputs):
         t = _value(temperature, inputs.step)
-        logits = [inputs.teachers[name].logits for name in names]
+        logits = [scaled(inputs.teachers[name].logits) for name in names]
         target = logits[0] if len(logits) == 1 else losses.ensemble_logits(jnp.stack(logits), t)
-        return losses.soft_target_kl(inputs.student.logits, target, temperature=t)
+        return losses.soft_target_kl(scaled(inputs.student.logits), target, temperature=t)
 
     return Term(loss, weight, teachers=names)
 
@@ -53,14 +61,32 @@ def decoupled(
     temperature: Scheduled = 4.0,
     alpha: float = 1.0,
     beta: float = 8.0,
+    standardize: bool = False,
     teacher: str = "teacher",
 ) -> Term:
-    """DKD: the parts of the soft targets on and off the true class, weighted apart."""
+    """DKD: the parts of the soft targets on and off the true class, weighted apart.
+
+    With ``standardize``, logits are compared without their mean and scale.
+    """
+    scaled = losses.standardize_logits if standardize else jnp.asarray
+
+    def loss(inputs: TermInputs):
+        logits = scaled(inputs.student.logits), scaled(inputs.teachers[teacher].logits)
+        options = {"temperature": _value(temperature, inputs.step), "alpha": alpha, "beta": beta}
+        return losses.decoupled_kl(*logits, inputs.batch["label"], **options)
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
+def normalized(
+    *, weight: Scheduled = 1.0, temperature: Scheduled = 1.0, gamma: float = 1.5, teacher: str = "teacher"
+) -> Term:
+    """NKD: the label's soft target as it is, and the other classes as shares of what is left."""
 
     def loss(inputs: TermInputs):
         logits = inputs.student.logits, inputs.teachers[teacher].logits
-        options = {"temperature": _value(temperature, inputs.step), "alpha": alpha, "beta": beta}
-        return losses.decoupled_kl(*logits, inputs.batch["label"], **options)
+        options = {"temperature": _value(temperature, inputs.step), "gamma": gamma}
+        return losses.normalized_kd(*logits, inputs.batch["label"], **options)
 
     return Term(loss, weight, teachers=(teacher,))
 
@@ -108,13 +134,16 @@ TERMS: dict[str, Callable[..., Term]] = {
     "soft_target": soft_target,
     "self_paced": self_paced,
     "dkd": decoupled,
+    "nkd": normalized,
     "dist": correlation,
     "logit_mse": logit_mse,
     "hint": feature_terms.hint,
     "attention": feature_terms.attention,
+    "nst": feature_terms.selectivity,
     "relational_distance": feature_terms.between_examples(losses.relational_distance),
     "relational_angle": feature_terms.between_examples(losses.relational_angle),
     "similarity": feature_terms.between_examples(losses.similarity_preserving),
+    "pkt": feature_terms.between_examples(losses.probabilistic_transfer),
     "contrastive": feature_terms.contrastive,
     "quality_focal": detection_terms.quality_focal,
     "box_giou": detection_terms.box_giou,
@@ -151,6 +180,8 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
         if scheduled and callable(value):
             return
         wanted, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
+    elif isinstance(default, bool):
+        wanted, fits = "True or False", isinstance(value, bool)
     elif key.endswith(".teacher"):
         wanted, fits = "a teacher's name", isinstance(value, str) or (_is_names(value) and key.split(".")[1])
     elif isinstance(default, str):

@@ -22,6 +22,12 @@ def decoupled_kl(student, teacher, *, labels=LABELS, **options):
 
 # Classes 0, 1, 2, … follow the examples in the order of the batch; a permuted or smaller batch has one label for all.
 same_label = partial(decoupled_kl, labels=np.ones(8, np.int32))
+
+
+def same_label_nkd(student, teacher, **options):
+    return losses.normalized_kd(student, teacher, np.ones(len(student), np.int32), **options)
+
+
 CASES = {
     "soft_target_kl": (losses.soft_target_kl, LOGITS),
     "decoupled_kl": (same_label, LOGITS),
@@ -35,8 +41,12 @@ CASES = {
     "relational_angle": (losses.relational_angle, MAPS),
     "similarity_preserving": (losses.similarity_preserving, MAPS),
     "contrastive": (losses.contrastive, LOGITS),
+    "normalized_kd": (same_label_nkd, LOGITS),
+    "neuron_selectivity": (losses.neuron_selectivity, MAPS),
+    "probabilistic_transfer": (losses.probabilistic_transfer, MAPS),
 }
 BATCH_LEVEL = ["dist", "relational_distance", "relational_angle", "similarity_preserving", "contrastive"]
+BATCH_LEVEL += ["probabilistic_transfer"]
 every_loss = pytest.mark.parametrize("name", CASES)
 
 

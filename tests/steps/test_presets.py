@@ -7,8 +7,8 @@ from effjax.steps import TERMS, make_schedule
 from effjax.steps.presets import published
 
 METHODS = {
-    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist"),
-    "repdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive"),
+    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "standardized"),
+    "repdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "pkt", "nst"),
     "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "dkd"),
     "torchdistill": ("kd", "hint", "attention", "relational", "contrastive", "dist"),
 }
@@ -31,6 +31,13 @@ def test_numbers_as_published():
     assert published("torchdistill", "kd")["soft_target"] == {"weight": 0.5, "temperature": 1.0}
     assert published("repdistiller", "hint")["hint"] == {"weight": 100.0, "form": "mean"}
     assert published("repdistiller", "similarity")["similarity"] == {"weight": 3000.0}
+    assert published("repdistiller", "pkt")["pkt"] == {"weight": 30_000.0}
+    assert published("repdistiller", "nst")["nst"] == {"weight": 50.0}
+    assert published("paper", "standardized")["soft_target"] == {
+        "weight": 9.0,
+        "temperature": 2.0,
+        "standardize": True,
+    }
     assert published("paper", "dist")["dist"]["temperature"] == 4.0
     assert published("torchdistill", "dist")["dist"]["temperature"] == 1.0
     weights = [published(c, "relational")["relational_angle"]["weight"] for c in ("repdistiller", "torchdistill")]
