@@ -16,11 +16,15 @@ from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
 from effjax.models.swin import Swin
+from effjax.models.vgg import CifarVgg
 from effjax.models.vit import Deit, Vit
 from effjax.models.vqa import PATCHES, STORED, VqaAttention
+from effjax.models.wide_resnet import WideResNet
 
-_cifar = partial(CifarResNet, channels=(16, 32, 64), bottleneck=False)
-_imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512))
+_cifar = partial(CifarResNet, channels=(16, 32, 64), stem_channels=None, bottleneck=False)
+#: As comparisons of distillation on CIFAR have them: four times as wide, but for the stem, with projections.
+_wide_cifar = partial(CifarResNet, channels=(64, 128, 256), stem_channels=32, shortcut="projection", bottleneck=False)
+_imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512), stem_channels=None)
 _deit = partial(Deit, patch=16, blocks=12, mlp_ratio=4.0)
 
 
@@ -50,6 +54,14 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet32": partial(_cifar, depths=(5, 5, 5)),
     "resnet56": partial(_cifar, depths=(9, 9, 9)),
     "resnet110": partial(_cifar, depths=(18, 18, 18)),
+    "resnet8x4": partial(_wide_cifar, depths=(1, 1, 1)),
+    "resnet32x4": partial(_wide_cifar, depths=(5, 5, 5)),
+    "wrn_16_1": partial(WideResNet, depth=16, widen=1),
+    "wrn_16_2": partial(WideResNet, depth=16, widen=2),
+    "wrn_40_1": partial(WideResNet, depth=40, widen=1),
+    "wrn_40_2": partial(WideResNet, depth=40, widen=2),
+    "vgg8": partial(CifarVgg, depths=(1, 1, 1, 1, 1)),
+    "vgg13": partial(CifarVgg, depths=(2, 2, 2, 2, 2)),
     "resnet18": partial(_imagenet, depths=(2, 2, 2, 2), bottleneck=False),
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),

@@ -30,6 +30,7 @@ class ResNet(nn.Module):
       shortcut: where a block changes the shape: "pad", the paper's option A, drops pixels and pads channels
         with zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
       width: multiplies all channels.
+      stem_channels: of the stem, where it has others than the first stage; None: it has those.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
@@ -47,6 +48,7 @@ class ResNet(nn.Module):
     shortcut: str
     bottleneck: bool = False
     width: float = 1.0
+    stem_channels: int | None = None
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
@@ -60,19 +62,20 @@ class ResNet(nn.Module):
         conv = partial(conv_no_bias, dtype=self.dtype)
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         channels = [max(1, round(c * self.width)) for c in self.channels]
+        first = max(1, round((self.stem_channels or self.channels[0]) * self.width))
         x = images.astype(self.dtype)
         if self.stem == "imagenet":
-            x = nn.relu(norm("stem_norm")(conv(channels[0], 7, 2, name="stem_conv")(x)))
+            x = nn.relu(norm("stem_norm")(conv(first, 7, 2, name="stem_conv")(x)))
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         else:
             halving = 2 if self.stem == "halving" else 1
-            x = nn.relu(norm("stem_norm")(conv(channels[0], 3, halving, name="stem_conv")(x)))
+            x = nn.relu(norm("stem_norm")(conv(first, 3, halving, name="stem_conv")(x)))
         taps.keep("stem", x)
         maps, reduced = {}, {"cifar": 1, "halving": 2, "imagenet": 4}[self.stem]
         stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
-            stride = 1 if i == 1 else 2
-            x = stage(depth=depth, channels=stage_channels, stride=stride, name=f"stage{i}")(x, taps)
+            stride, wider = (1, self.stem_channels is not None) if i == 1 else (2, False)
+            x = stage(depth=depth, channels=stage_channels, stride=stride, wider=wider, name=f"stage{i}")(x, taps)
             taps.keep(f"stage{i}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
@@ -103,6 +106,7 @@ class _Stage(nn.Module):
     depth: int
     channels: int
     stride: int
+    wider: bool
     shortcut: str
     bottleneck: bool
 
@@ -111,7 +115,7 @@ class _Stage(nn.Module):
         block = partial(_Block, self.conv, self.norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
-            changes = i == 1 and (self.stride > 1 or self.bottleneck)
+            changes = i == 1 and (self.stride > 1 or self.bottleneck or self.wider)
             x = block(channels=self.channels, stride=stride, changes=changes, name=f"block{i}")(x)
             taps.keep(f"{self.name}/block{i}", x)
         return x

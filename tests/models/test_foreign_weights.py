@@ -72,6 +72,17 @@ def test_resnets_have_the_originals_logits(name, resnets, tmp_path):
     assert error < 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("name", ["resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "vgg8", "vgg13"])
+def test_networks_of_comparisons_on_cifar_have_the_originals_logits(name, tmp_path):
+    goldens = dict(np.load(GOLDENS / "cifar_students.npz"))
+    safetensors.numpy.save_file(resnet_state(goldens, name), tmp_path / "student.safetensors")
+    weights = load_foreign(name, tmp_path / "student.safetensors")
+    assert weights.num_classes == 100
+    expected = goldens[f"{name}/logits"]
+    error = np.abs(logits(name, weights, images(2, 32, 32, 3)) - expected).max()
+    assert error < 1e-4 * np.abs(expected).max()
+
+
 def photo(pixels, size):
     """The middle square of a photo, as the original evaluation crops it, in [0, 1]."""
     image = Image.fromarray(pixels)

@@ -30,6 +30,29 @@ def test_cifar_resnets_have_the_papers_parameters(name, paper, exact):
 
 
 @pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("resnet8x4", 1_233_540),
+        ("resnet32x4", 7_433_860),
+        ("wrn_16_1", 180_916),
+        ("wrn_16_2", 703_284),
+        ("wrn_40_1", 569_780),
+        ("wrn_40_2", 2_255_156),
+        ("vgg8", 3_965_028),
+        ("vgg13", 9_462_180),
+    ],
+)
+def test_networks_of_comparisons_on_cifar_have_repdistillers_parameters(name, exact):
+    assert models.count_params(shapes(name, 100, (32, 32, 3))["params"]) == exact
+
+
+@pytest.mark.parametrize(("depth", "exact"), [(8, 83_892), (20, 278_324), (56, 861_620), (110, 1_736_564)])
+def test_its_resnets_are_ours_with_projections(depth, exact):
+    found = shapes(f"resnet{depth}", 100, (32, 32, 3), shortcut="projection")
+    assert models.count_params(found["params"]) == exact
+
+
+@pytest.mark.parametrize(
     ("name", "exact"), [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)]
 )
 def test_imagenet_resnets_have_torchvisions_parameters(name, exact):

@@ -51,18 +51,25 @@ class Foreign(NamedTuple):
 
 
 _TORCHVISION = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
-_INPUTS = dict.fromkeys(("resnet18", "resnet34", "resnet50"), _TORCHVISION) | {
-    f"efficientnet_lite{i}": InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), size)
-    for i, size in enumerate((224, 240, 260, 280, 300))
-}
+_CIFAR_100 = InputSpec((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761), 32)  # as RepDistiller has it
+_ON_CIFAR = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2", "vgg8", "vgg13")
+_INPUTS = (
+    dict.fromkeys(("resnet18", "resnet34", "resnet50"), _TORCHVISION)
+    | dict.fromkeys(_ON_CIFAR, _CIFAR_100)
+    | {
+        f"efficientnet_lite{i}": InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), size)
+        for i, size in enumerate((224, 240, 260, 280, 300))
+    }
+)
 
 
 def load_foreign(name: str, path: str | Path | None = None) -> Foreign:
     """Loads PyTorch weights, without PyTorch and without running code from the file.
 
     Args:
-      name: of our model: "resnet18", "resnet34", "resnet50" (state dicts of torchvision and timm), or
-        "efficientnet_lite0" to "efficientnet_lite4" (of the package efficientnet-lite-pytorch).
+      name: of our model: "resnet18", "resnet34", "resnet50" (state dicts of torchvision and timm),
+        "efficientnet_lite0" to "efficientnet_lite4" (of the package efficientnet-lite-pytorch), or "resnet8x4",
+        "resnet32x4", "wrn_16_1" to "wrn_40_2", "vgg8", "vgg13" (of RepDistiller, trained on CIFAR-100).
       path: a file ``.pth``, ``.pt``, ``.bin`` or ``.safetensors``; or None: the weights that the package
         ``PACKAGES[name]`` ships, trained on ImageNet. Of a checkpoint with several state dicts, "state_dict" or "model"
         is read, and the log says what lies beside it; ``weights.pth#state_dict_ema`` reads that.
@@ -83,10 +90,13 @@ def load_foreign(name: str, path: str | Path | None = None) -> Foreign:
     return Foreign(variables, len(variables["params"]["classifier"]["bias"]), _INPUTS[name], synsets, class_names)
 
 
+_CLASSIFIERS = ("fc.bias", "_fc.bias", "classifier.bias")
+
+
 def _fit(name: str, state: Mapping[str, np.ndarray], file: Path) -> dict:
     """The state dict's arrays, laid out as in the variables of the model ``name``."""
     state = {key: array for key, array in state.items() if not key.endswith("num_batches_tracked")}
-    classifier = next((array for key, array in state.items() if key in ("fc.bias", "_fc.bias")), np.zeros(1000))
+    classifier = next((array for key, array in state.items() if key in _CLASSIFIERS), np.zeros(1000))
     module = registry.create(name, max(1, math.prod(classifier.shape)))
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     expected = jax.eval_shape(module.init, jax.random.key(0), images)

@@ -59,6 +59,54 @@ def efficientnet_lite_names(paths: Iterable[Path]) -> dict[Path, str]:
     return {path: name(path) for path in paths}
 
 
+def wide_resnet_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """The names of RepDistiller's wide ResNets.
+
+    Args:
+      paths: of our arrays, e.g. ``("stage1", "block2", "conv1", "kernel")``.
+
+    Returns:
+      Their names, e.g. ``"block1.layer.1.conv1.weight"``, by path.
+
+    References:
+      https://github.com/HobbitLong/RepDistiller/blob/master/models/wrn.py
+    """
+    modules = {"stem_conv": "conv1", "last_norm": "bn1", "classifier": "fc", "shortcut_conv": "convShortcut"}
+    modules |= {f"norm{i}": f"bn{i}" for i in (1, 2)}
+
+    def name(path: Path) -> str:
+        *blocks, module, leaf = path
+        numbers = [_number(part) for part in blocks]
+        prefix = f"block{numbers[0]}.layer.{numbers[1] - 1}." if numbers else ""
+        return f"{prefix}{modules.get(module, module)}.{_LEAVES[leaf]}"
+
+    return {path: name(path) for path in paths}
+
+
+def vgg_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """The names of RepDistiller's VGGs, which number what is in a block, non-linearities too.
+
+    Args:
+      paths: of our arrays, e.g. ``("block2_conv1", "kernel")``.
+
+    Returns:
+      Their names, e.g. ``"block1.0.weight"``, by path.
+
+    References:
+      https://github.com/HobbitLong/RepDistiller/blob/master/models/vgg.py
+    """
+
+    def name(path: Path) -> str:
+        module, leaf = path
+        if module == "classifier":
+            return f"classifier.{_LEAVES[leaf]}"
+        block, layer = module.split("_")
+        place = 3 * (_number(layer) - 1) + layer.startswith("norm")
+        return f"block{_number(block) - 1}.{place}.{_LEAVES[leaf]}"
+
+    return {path: name(path) for path in paths}
+
+
 def _number(part: str) -> int:
     return int(re.sub(r"\D", "", part))
 
@@ -67,4 +115,6 @@ def _number(part: str) -> int:
 NAMES: Sequence[tuple[str, Callable[[Iterable[Path]], dict[Path, str]]]] = (
     ("efficientnet_lite", efficientnet_lite_names),
     ("resnet", resnet_names),
+    ("wrn", wide_resnet_names),
+    ("vgg", vgg_names),
 )

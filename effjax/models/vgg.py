@@ -1,0 +1,55 @@
+"""VGG as students and teachers on CIFAR have it: five blocks of convolutions, and one linear layer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.models.layers import batch_norm, check_inputs, head_field, max_pool_2x2, predict
+from effjax.models.taps import Outputs, Taps
+
+_CHANNELS = (64, 128, 256, 512, 512)
+_POOLED = 3  # blocks that a max-pooling follows; after the fourth there is none on images of 32 pixels
+
+
+class CifarVgg(nn.Module):
+    """Blocks of 3×3 convolutions, each normalised, halved by max-pooling three times; average pooling, a classifier.
+
+    Attributes:
+      num_classes: K.
+      depths: convolutions of each of the five blocks.
+      axis_name: a mapped axis over which batch statistics are averaged.
+      dtype: what is computed in; parameters, statistics and logits are float32.
+      taps: paths to return: ``block1`` to ``block5``, before they are pooled, and ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
+
+    References:
+      Simonyan & Zisserman, 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition,
+      https://arxiv.org/abs/1409.1556; in the form of RepDistiller for images of 32 pixels,
+      https://github.com/HobbitLong/RepDistiller, ``models/vgg.py``, ``vgg8`` and ``vgg13`` with normalisation.
+    """
+
+    num_classes: int
+    depths: tuple[int, ...]
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by this batch."""
+        check_inputs(images, dropout_keys)
+        taps, maps = Taps(self.taps), {}
+        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        x = images.astype(self.dtype)
+        for block, (depth, channels) in enumerate(zip(self.depths, _CHANNELS, strict=True), start=1):
+            for layer in range(1, depth + 1):
+                name = f"block{block}_%s{layer}"
+                conv = nn.Conv(channels, (3, 3), padding=1, dtype=self.dtype, kernel_init=init, name=name % "conv")
+                norm = batch_norm(name % "norm", train=train, dtype=self.dtype, axis_name=self.axis_name)
+                x = nn.relu(norm(conv(x)))
+            taps.keep(f"block{block}", x)
+            maps[f"stride{2 ** min(block - 1, _POOLED)}"] = x
+            if block <= _POOLED:
+                x = max_pool_2x2(x)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys)
