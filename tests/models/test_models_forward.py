@@ -14,6 +14,9 @@ SMALL = {
     "mlp": ("mlp", (6, 6, 1), {"widths": (8, 8), "dropout": 0.5}),
     "scnn": ("scnn", (9, 9, 1), {"width": 0.1}),
     "resnet8": ("resnet8", (8, 8, 3), {"width": 0.25}),
+    "resnet8x4": ("resnet8x4", (8, 8, 3), {"width": 0.125}),
+    "wrn_16_1": ("wrn_16_1", (8, 8, 3), {}),
+    "vgg8": ("vgg8", (8, 8, 3), {}),
     "resnet50": ("resnet50", (32, 32, 3), {"width": 0.03}),
     "densenet": ("densenet", (8, 8, 3), {"depth": 10, "growth": 2}),
 }

