@@ -73,7 +73,14 @@ def copy_paste(
     partner = jnp.where(jnp.arange(len(images)) < even, jnp.arange(len(images)) ^ 1, jnp.arange(len(images)))
     has_partner = partner != jnp.arange(len(images))
 
-    def one(key: jax.Array, own: _Image, other: _Image, own_rest, other_rest, paired: jax.Array):
+    def one(
+        key: jax.Array,
+        own: _Image,
+        other: _Image,
+        own_rest: dict[str, jax.Array],
+        other_rest: dict[str, jax.Array],
+        paired: jax.Array,
+    ):
         drawn = other.valid.astype(bool) & jax.random.bernoulli(key, probability, other.valid.shape) & paired
         pasted, left, came = _pasted(own, other, drawn)
         shown = jnp.concatenate([left, came])
