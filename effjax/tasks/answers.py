@@ -1,6 +1,7 @@
 """What people answer: from what they write to JSON, which the ledger keeps, and from JSON to what is learnt."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -69,6 +70,21 @@ class AnswerFormat(Protocol):
     def boxes(self, answer: Any) -> Sequence[Sequence[float]]:
         """Where in the image an answer points: y0, x0, y1, x1 from 0 to 1 each; nothing if it is of the whole image."""
         ...
+
+
+def parsed_json(text: str, answers: AnswerFormat) -> Any:
+    """What a person has written as JSON.
+
+    Raises:
+      ValueError: if it is none, or no answer.
+    """
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError) as error:  # a number may be too long, too
+        raise ValueError(f"{text[:60]!r} is no JSON ({error}): write {answers.hint}") from error
+    if problem := answers.problem(answer):
+        raise ValueError(problem)
+    return answer
 
 
 def prices_of(answers: AnswerFormat) -> dict[str, float]:

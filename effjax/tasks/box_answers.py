@@ -10,7 +10,7 @@ import numpy as np
 
 from effjax import boxes
 from effjax.specs import Spec
-from effjax.tasks.answers import Move
+from effjax.tasks.answers import Move, parsed_json
 from effjax.tasks.tags import TagAnswers
 
 DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
@@ -72,13 +72,7 @@ class BoxAnswers:
         Raises:
           ValueError: if it is none, or no answer.
         """
-        try:
-            answer = json.loads(text)
-        except (ValueError, RecursionError) as error:  # a number may be too long, too
-            raise ValueError(f"{text[:60]!r} is no JSON ({error}): write {self.hint}") from error
-        if problem := self.problem(answer):
-            raise ValueError(problem)
-        return answer
+        return parsed_json(text, self)
 
     def problem(self, answer: Any) -> str | None:
         """What is wrong with an answer, of all of its boxes; None if nothing is."""

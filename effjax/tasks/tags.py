@@ -9,7 +9,7 @@ import numpy as np
 
 from effjax import boxes
 from effjax.specs import Spec
-from effjax.tasks.answers import Move
+from effjax.tasks.answers import Move, parsed_json
 
 _SAME = 0.5  # overlap of detections at one place
 
@@ -50,13 +50,7 @@ class TagAnswers:
         Raises:
           ValueError: if it is none, or no answer.
         """
-        try:
-            answer = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{text[:60]!r} is no JSON ({error}): write {self.hint}") from error
-        if problem := self.problem(answer):
-            raise ValueError(problem)
-        return answer
+        return parsed_json(text, self)
 
     def problem(self, answer: Any) -> str | None:
         """What is wrong with an answer in JSON; None if nothing is."""
