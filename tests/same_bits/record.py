@@ -7,7 +7,7 @@
 The first two run every experiment of :mod:`tests.same_bits.experiments` by the launchers of a checkout, and write
 hashes of all parameters, metrics, ledgers, tables and arrays. What is in --out is not run again. With --compare each
 difference is said, and the exit code is 1 if there are any. Only records of the same machine and versions can be
-compared. With --halves, the code of another checkout begins, is stopped by SIGTERM, and the code here goes on.
+compared, made by the same tests/faults/snapshot.py on as many cores. With --halves, the code of another checkout begins, is stopped by SIGTERM, and the code here goes on.
 """
 
 import argparse
@@ -113,7 +113,10 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator
 def facts(code: Path) -> dict[str, str]:
     """The code that is run, and the machine."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=code, capture_output=True, text=True).stdout.strip()
-    return {"commit": commit, **{key: value for key, value in provenance().items() if key != "command"}}
+    # Whose hashes are compared, by which convention; and on one core XLA cuts its work up otherwise than on two.
+    tool = hashlib.sha256((REPOSITORY / "tests" / "faults" / "snapshot.py").read_bytes()).hexdigest()[:16]
+    made = {"commit": commit, "cores": len(os.sched_getaffinity(0)), "snapshot": tool}
+    return {**made, **{key: value for key, value in provenance().items() if key != "command"}}
 
 
 def record(code: Path, out: Path, only: list[str], data: Path, jobs: int) -> dict[str, Any]:
@@ -149,9 +152,9 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], known: Collecti
       after: a record of as many or fewer experiments.
       known: names of all experiments that the code after can run.
     """
-    for key in ("hardware", "versions"):
-        if before[key] != after[key]:
-            print(f"not comparable: {key}: {before[key]} before, {after[key]} after")
+    for key in ("hardware", "versions", "cores", "snapshot"):
+        if before.get(key) != after.get(key):
+            print(f"not comparable: {key}: {before.get(key)} before, {after.get(key)} after")
             return False
     wrong = [f"{name} cannot be run any more" for name in before["experiments"] if name not in known]
     files = compared = 0

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from processes import REPOSITORY
 
 from tests.same_bits.experiments import FULL, experiments
@@ -35,6 +36,15 @@ def test_each_difference_is_named(capsys):
     assert not compare(before, after, {"one", "two"})
     lines = ["three cannot be run any more", "one: b differs", "one: c is missing", "one: d is new"]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize(("key", "value"), [("cores", 1), ("snapshot", "another")])
+def test_other_cores_or_hashes_cannot_be_compared_with(key, value, capsys):
+    now = {**record(one={"a": "1"}), "cores": 2, "snapshot": "this"}
+    assert compare(now, now, now["experiments"])
+    assert not compare({**now, key: value}, now, now["experiments"])
+    assert f"not comparable: {key}: {value} before, " in capsys.readouterr().out
+    assert not compare(record(one={"a": "1"}), now, now["experiments"])  # of before these were noted
 
 
 def test_another_machine_cannot_be_compared_with(capsys):
