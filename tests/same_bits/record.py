@@ -7,7 +7,8 @@
 The first two run every experiment of :mod:`tests.same_bits.experiments` by the launchers of a checkout, and write
 hashes of all parameters, metrics, ledgers, tables and arrays. What is in --out is not run again. With --compare each
 difference is said, and the exit code is 1 if there are any. Only records of the same machine and versions can be
-compared, made by the same tests/faults/snapshot.py on as many cores. With --halves, the code of another checkout begins, is stopped by SIGTERM, and the code here goes on.
+compared, made by the same tests/faults/snapshot.py on as many cores. With --halves, the code of another checkout
+begins, is stopped by SIGTERM, and the code here goes on.
 """
 
 import argparse
