@@ -1,13 +1,13 @@
 """The archives that datasets are published as: where they lie, whether they are what they must be; fetching them."""
 
 import hashlib
+import http.client
 import logging
 import pathlib
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from effjax import files
 from effjax.errors import UserError
@@ -92,9 +92,9 @@ def _fetch(archive: Archive, path: pathlib.Path) -> None:
     if archive.size is None or start < archive.size:
         try:
             _read_into(archive, part, start)
-        except (urllib.error.URLError, TimeoutError, ConnectionError, OSError) as error:
-            if isinstance(error, files.StorageError):
-                raise
+        except files.StorageError:
+            raise
+        except (OSError, http.client.HTTPException) as error:  # with what urllib raises, a connection that breaks off
             reason = getattr(error, "reason", None) or error
             kept = f", {part} is kept: the same command goes on from there" if part.exists() else ""
             raise UserError(f"{archive.url} cannot be fetched ({reason}){kept}") from error
@@ -110,17 +110,26 @@ def _read_into(archive: Archive, part: pathlib.Path, start: int) -> None:
             start = 0
         done = said = time.perf_counter()
         size = start
-        with files.storage(part), part.open("r+b" if start else "wb") as file:
-            file.seek(start)
-            file.truncate()
+        with _opened(part, start) as file:
             while chunk := answer.read(_CHUNK):
-                file.write(chunk)
                 size += len(chunk)
+                with files.storage(part):  # what goes wrong while it is read is not the disk's fault
+                    while chunk:  # a disk that gets full takes a part
+                        chunk = chunk[file.write(chunk) :]
                 now = time.perf_counter()
                 if now - said > _SECONDS_BETWEEN_LINES:
                     said, speed = now, (size - start) / (now - done) / 2**20
                     of = f" of {archive.size / 2**20:,.0f}" if archive.size else ""
                     _log.info("%s: %s%s MiB, %.1f MiB a second", archive.name, f"{size / 2**20:,.0f}", of, speed)
+
+
+def _opened(part: pathlib.Path, start: int) -> BinaryIO:
+    """A file to write to from a place on; what follows there is thrown away. Not buffered: what is said is written."""
+    with files.storage(part):
+        file = cast(BinaryIO, part.open("r+b" if start else "wb", buffering=0))
+        file.seek(start)
+        file.truncate()
+    return file
 
 
 def _check(archive: Archive, path: pathlib.Path, *, partial: bool = False) -> None:

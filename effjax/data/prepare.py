@@ -39,7 +39,7 @@ def prepare(name: str, data_dir: str | pathlib.Path, *, download: bool = False) 
         write_digests(found)  # of data that TFDS, or an earlier version, has prepared
         return found
     require_known(name, data_dir)
-    if base not in (*builders.NAMES, *official.DATASETS) and not download:
+    if base not in builders.NAMES and not is_official(name) and not download:
         raise UserError(f"dataset {name!r} must be downloaded; if you may, run: {prepare_command(name, data_dir)}")
     data_dir = home_expanded(data_dir).absolute()
     if is_official(name):

@@ -54,18 +54,38 @@ def decoupled_kl(
       Zhao et al., `Decoupled Knowledge Distillation <https://arxiv.org/abs/2203.08679>`_, 2022, eq. 7;
       `its code <https://github.com/megvii-research/mdistiller>`_, ``mdistiller/distillers/DKD.py``.
     """
-    student_logits, teacher_logits, labels = map(jnp.asarray, (student_logits, teacher_logits, labels))
+    student_logits, teacher_logits = jnp.asarray(student_logits), jnp.asarray(teacher_logits)
+    is_label = label_places("decoupled_kl", student_logits, teacher_logits, labels)
+    student = _parts(at_least_float32(blank(student_logits, where)) / temperature, is_label)
+    teacher = _parts(at_least_float32(blank(jax.lax.stop_gradient(teacher_logits), where)) / temperature, is_label)
+    target, rest = (_divergence(t, s) for t, s in zip(teacher, student, strict=True))
+    return masked(temperature**2 * (alpha * target + beta * rest), where)
+
+
+def label_places(loss: str, student_logits: jax.Array, teacher_logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Where the labels are among the classes, for losses that look at the label and at the others apart.
+
+    Args:
+      loss: its name, for messages.
+      student_logits: ``[..., K]``.
+      teacher_logits: ``[..., K]``.
+      labels: classes ``[...]``, integers in ``[0, K)``.
+
+    Returns:
+      Booleans ``[..., K]``.
+
+    Raises:
+      AssertionError: if the shapes do not fit or the labels are no integers.
+      UserError: if there are fewer than three classes: then what is apart from the label is a single class.
+    """
+    labels = jnp.asarray(labels)
     chex.assert_equal_shape([student_logits, teacher_logits])
     chex.assert_shape(labels, student_logits.shape[:-1])
     chex.assert_type(labels, int)
     num_classes = student_logits.shape[-1]
     if num_classes < 3:
-        raise UserError(f"decoupled_kl: {num_classes} classes; allowed: 3 or more. Use soft_target_kl instead")
-    is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
-    student = _parts(at_least_float32(blank(student_logits, where)) / temperature, is_label)
-    teacher = _parts(at_least_float32(blank(jax.lax.stop_gradient(teacher_logits), where)) / temperature, is_label)
-    target, rest = (_divergence(t, s) for t, s in zip(teacher, student, strict=True))
-    return masked(temperature**2 * (alpha * target + beta * rest), where)
+        raise UserError(f"{loss}: {num_classes} classes; allowed: 3 or more. Use soft_target_kl instead")
+    return jax.nn.one_hot(labels, num_classes, dtype=bool)
 
 
 def _parts(logits: jax.Array, is_label: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,10 +1,9 @@
 """Soft targets of the label as it is, and of the rest as shares of the rest."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from effjax.errors import UserError
+from effjax.losses.decoupled import label_places
 from effjax.losses.masking import blank, masked
 from effjax.numerics import at_least_float32
 
@@ -50,14 +49,8 @@ def normalized_kd(
       <https://github.com/yzd-v/cls_KD>`_, ``mmcls/distillation/losses/nkd.py``, which at times has left the label among
       the other classes.
     """
-    student_logits, teacher_logits, labels = map(jnp.asarray, (student_logits, teacher_logits, labels))
-    chex.assert_equal_shape([student_logits, teacher_logits])
-    chex.assert_shape(labels, student_logits.shape[:-1])
-    chex.assert_type(labels, int)
-    num_classes = student_logits.shape[-1]
-    if num_classes < 3:
-        raise UserError(f"normalized_kd: {num_classes} classes; allowed: 3 or more. Use soft_target_kl instead")
-    is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
+    student_logits, teacher_logits = jnp.asarray(student_logits), jnp.asarray(teacher_logits)
+    is_label = label_places("normalized_kd", student_logits, teacher_logits, labels)
     student = at_least_float32(blank(student_logits, where))
     teacher = at_least_float32(blank(jax.lax.stop_gradient(teacher_logits), where))
     sure = jnp.where(is_label, jax.nn.softmax(teacher), 0.0).sum(-1)

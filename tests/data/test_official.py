@@ -3,6 +3,8 @@
 import http.server
 import io
 import re
+import socket
+import struct
 import sys
 import threading
 
@@ -155,7 +157,7 @@ def test_what_is_laid_out_otherwise_is_named(tmp_path, monkeypatch):
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves one file, with ranges or without; the first answers end early."""
 
-    contents, asked, cut, ranges = b"", [], 0, True
+    contents, asked, cut, ranges, breaks = b"", [], 0, True, False
 
     def do_GET(self):
         start = int(re.findall(r"\d+", self.headers.get("Range", "bytes=0-"))[0]) if self.ranges else 0
@@ -166,6 +168,10 @@ class Server(http.server.BaseHTTPRequestHandler):
         end = len(self.contents) if not type(self).cut else start + type(self).cut
         type(self).cut = 0
         self.wfile.write(self.contents[start:end])
+        if type(self).breaks:  # without a word, as a router that forgets a connection
+            type(self).breaks = False
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     def log_message(self, *args):
         pass
@@ -174,7 +180,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def published():
     Server.contents = np.random.default_rng(0).bytes(3_000_000)
-    Server.asked, Server.cut, Server.ranges = [], 0, True
+    Server.asked, Server.cut, Server.ranges, Server.breaks = [], 0, True, False
     server = http.server.HTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     import hashlib
@@ -202,6 +208,19 @@ def test_a_download_goes_on_where_it_ended(ranges, published, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
     assert fetched(tmp_path, published) == Server.contents
     assert len(Server.asked) == 2  # it is there
+
+
+def test_a_connection_that_breaks_is_not_the_disks_fault(published, tmp_path):
+    Server.cut, Server.breaks = 1_200_000, True
+    with pytest.raises(UserError, match=r"cannot be fetched \(.*reset.*\), .*data.bin.part is kept: the same command"):
+        fetched(tmp_path, published)
+    assert fetched(tmp_path, published) == Server.contents
+
+
+def test_a_part_of_an_official_dataset_that_is_not_prepared_here_is_not_downloaded_unasked(tmp_path):
+    with pytest.raises(UserError, match=r"'eurosat/all' must be downloaded; if you may, run: .*--download$"):
+        prepare("eurosat/all", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_fetched_and_is_something_else_does_not_stay(published, tmp_path):

@@ -10,6 +10,7 @@ from effjax.data.ledger_state import BOX, CORRECT, TAG
 from effjax.tasks import AnswerFormat
 from effjax.tasks.box_answers import BoxAnswers
 
+_LEAST = 1e-3  # seconds: nothing is free
 #: Kinds whose answers say all that there is to say.
 STRONG = (BOX, CORRECT)
 
@@ -87,9 +88,6 @@ class Prospect:
         chosen = rates.argmax(0)
         here = np.arange(len(found))
         return [kinds[kind] for kind in chosen], rates[chosen, here], costs[chosen, here]
-
-
-_LEAST = 1e-3  # seconds: nothing is free
 
 
 def within(order: Sequence[int] | np.ndarray, costs: np.ndarray, seconds: float) -> list[int]:

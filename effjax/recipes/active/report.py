@@ -203,9 +203,8 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
 
 
 def _pictures(compared: Comparison, folders, firsts, maps, datasets: Datasets) -> Pictures:
-    task, measured, labels, control, split = (
-        *(compared.task, compared.measured, compared.labels, compared.control, compared.split),
-    )
+    task, measured, labels, control = compared.task, compared.measured, compared.labels, compared.control
+    split = compared.split
     watched = f"{split}/{task.watch}"
     named = {"labels": "images", "items": task.counted, "cost": "seconds"} if task.counted else {}
     titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watch}"}
