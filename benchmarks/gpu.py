@@ -1,10 +1,11 @@
-"""effjax's steps on a GPU: a taught ResNet-18 against plain PyTorch, compiled; and five networks in one program.
+"""effjax on a GPU: a taught ResNet-18 against plain PyTorch, compiled; five networks in one program; a whole figure.
 
     python -m benchmarks.gpu --torch=python3 [--only=distil]
 
-One after the other, each in a process of its own: benchmarks.gpu_step (distil, members) and
-benchmarks/torch_gpu_step.py, by a Python that has torch and torchvision (``--torch``). What each printed is kept in
-``--state``, so that what was stopped goes on. Writes results/gpu_speed.md. Some four minutes on an H200.
+One after the other, each in a process of its own: benchmarks.gpu_step (distil, members), benchmarks/torch_gpu_step.py,
+by a Python that has torch and torchvision (``--torch``), and benchmarks.gpu_bengio. What each printed is kept in
+``--state``, so that what was stopped goes on. Writes results/gpu_speed.md, results/gpu_members.md and
+results/gpu_bengio.md. Some four minutes on an H200 for the first, one and three for the others.
 """
 
 import json
@@ -18,7 +19,7 @@ from benchmarks.train_step import measure
 _ROOT = Path(__file__).parents[1]
 _TORCH = flags.DEFINE_string("torch", "python3", "a Python that has torch and torchvision for this GPU")
 _STATE = flags.DEFINE_string("state", "runs/gpu_speed", "a folder for what the processes print")
-_ONLY = flags.DEFINE_list("only", ["distil", "members"], "tables")
+_ONLY = flags.DEFINE_list("only", ["distil", "members", "bengio"], "tables")
 _ROUNDS = flags.DEFINE_integer("rounds", 6, "how often each is timed")
 
 
@@ -27,16 +28,16 @@ def main(_):
     commands = {
         "distil": {"distil": [*step, "--case=distil"], "torch": [_TORCH.value, "benchmarks/torch_gpu_step.py"]},
         "members": {"members": [*step, "--case=members"]},
+        "bengio": {"bengio": [sys.executable, "-m", "benchmarks.gpu_bengio"]},
     }
-    lines, facts = list(_HEAD), {}
     for table in _ONLY.value:
         found = {name: printed(name, command) for name, command in commands[table].items()}
-        lines += {"distil": distilled, "members": together}[table](**found)
-        facts |= {
+        lines = [*_HEAD, *{"distil": distilled, "members": together, "bengio": figure}[table](**found)]
+        facts = {
             kind: one[kind] for one in found.values() for kind in ("device", "processor", "jax", "torch") if kind in one
         }
-    lines += [f"- {kind}: {fact}" for kind, fact in facts.items()]
-    (_ROOT / "results" / "gpu_speed.md").write_text("\n".join(lines) + "\n")
+        lines += [f"- {kind}: {fact}" for kind, fact in facts.items()]
+        (_ROOT / "results" / _FILES[table]).write_text("\n".join(lines) + "\n")
 
 
 def printed(name: str, command: list[str]) -> dict:
@@ -48,11 +49,12 @@ def printed(name: str, command: list[str]) -> dict:
     return json.loads(path.read_text())
 
 
+_FILES = {"distil": "gpu_speed.md", "members": "gpu_members.md", "bengio": "gpu_bengio.md"}
 _HEAD = (
     "# effjax on a GPU",
     "",
-    "`python -m benchmarks.gpu` wrote this. Milliseconds a step, the median of the rounds (least – most); effjax and",
-    "PyTorch are processes of their own, one after the other, on an otherwise idle GPU.",
+    "`python -m benchmarks.gpu` wrote this, on an otherwise idle GPU. Steps are milliseconds, the median of the rounds",
+    "(least – most); each column of a table is a process of its own, one after the other.",
     "",
 )
 
@@ -95,6 +97,22 @@ def together(members: dict) -> list[str]:
         "| | batch | one | five in turn | five mapped | in turn / one | mapped / one |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *rows,
+        "",
+    ]
+
+
+def figure(bengio: dict) -> list[str]:
+    return [
+        "## Bengio's figure, from nothing to its table",
+        "",
+        f"configs/curriculum/bengio.py: {bengio['runs']} runs of 20 seeds each, every program compiled, every",
+        f"checkpoint and evaluation made. {bengio['processes']} processes share the runs and the device; then one makes",
+        "the report.",
+        "",
+        "| | seconds |",
+        "|---|---:|",
+        f"| all runs | {bengio['trained']:.0f} |",
+        f"| with the report | {bengio['whole']:.0f} |",
         "",
     ]
 
