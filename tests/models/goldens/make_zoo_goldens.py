@@ -5,7 +5,7 @@ It needs an environment with torch, torchvision and timm:
     python tests/models/goldens/make_zoo_goldens.py [--part=1/3 --out=zoo_1.npz]
 
 By ``library/name``: the state dict's names and shapes, without counters and tables of indices, and the logits of two
-images in the original's own float64.
+images, computed in float64.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def golden(library: str, name: str, size: int) -> dict[str, np.ndarray]:
     module.load_state_dict(weights, strict=False)
     pixels = torch.from_numpy(images(2, size, size, 3).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
-        logits = module.double().eval()(pixels.double()).numpy()
+        logits = module.double().eval()(pixels.double()).numpy().astype(np.float32)
     rows = [" ".join([key, *map(str, shape)]) for key, shape in shapes.items()]
     return {f"{library}/{name}/logits": logits, f"{library}/{name}/shapes": np.array(rows)}
 
