@@ -6,7 +6,8 @@ averages over the named axis itself.
 """
 
 import abc
-from collections.abc import Callable, Sequence
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,9 @@ AXIS = "batch"
 # convolutional network takes two to three times as long. Empty, nothing is handed over; dense networks are better off
 # with it.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+
+_RESULTS_IN_FLIGHT = 8  # of batches that are evaluated: so a device does not wait for the host between two
 
 
 class Backend(abc.ABC):
@@ -65,7 +69,21 @@ class Backend(abc.ABC):
 
     def fetch(self, tree: PyTree) -> PyTree:
         """Copies replicated arrays to the host, as numpy."""
-        return jax.tree.map(lambda x: np.array(x.addressable_data(0) if isinstance(x, jax.Array) else x), tree)
+        local = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
+        for array in jax.tree.leaves(local):
+            if isinstance(array, jax.Array):
+                array.copy_to_host_async()  # all copies are under way before the first is waited for
+        return jax.tree.map(np.array, local)
+
+    def fetch_each(self, results: Iterable[PyTree]) -> Iterator[PyTree]:
+        """Fetches results in order, while the devices already work on those that follow."""
+        pending: collections.deque[PyTree] = collections.deque()
+        for result in results:
+            pending.append(result)
+            if len(pending) > _RESULTS_IN_FLIGHT:
+                yield self.fetch(pending.popleft())
+        while pending:
+            yield self.fetch(pending.popleft())
 
     def _compiled(self, lowered: jax.stages.Lowered) -> Callable:
         program = self._compiled_here(lowered)

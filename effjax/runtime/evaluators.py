@@ -57,8 +57,8 @@ class Evaluator:
         """Returns the metrics of ``variables`` (replicated on the devices) by name: numbers, or one a member."""
         self.prepare(variables, settings)
         merged: list[dict[str, Any]] = [{} for _ in range(self._members.count if self._members else 1)]
-        for batch in self._iterate():
-            found = self._backend.fetch(self._programs[settings](variables, {}, batch))
+        results = (self._programs[settings](variables, {}, batch) for batch in self._iterate())
+        for found in self._backend.fetch_each(results):
             for member, so_far in enumerate(merged):
                 self._merge(so_far, member_of(found, member) if self._members else found)
         each = [computed(states) for states in merged]

@@ -2,6 +2,7 @@
 
 import small_configs
 
+from effjax.recipes.build.datasets import open_datasets
 from effjax.recipes.train.finished import RESULT_FILE
 from effjax.recipes.train.results import PREDICTIONS_FILE, measure
 from effjax.recipes.train.runs import TrainingExperiment
@@ -31,3 +32,16 @@ def test_damaged_results_are_said_and_measured_anew(tmp_path, data_dir, caplog):
             assert caplog.text.count("\n") <= 1
             assert measure(experiment, done, None) == result
             assert path.read_bytes() == whole or name == PREDICTIONS_FILE  # a zip file knows the time
+
+
+def test_what_every_evaluation_reads_is_decoded_once(data_dir):
+    config = small_configs.plain()
+    config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
+    datasets = open_datasets(config.to_dict())
+    for source in (datasets.validation, datasets.test):
+        assert source[3]["image"] is source[3]["image"]
+    assert datasets.train[3]["image"] is not datasets.train[3]["image"]  # it lives on the device, if anywhere
+    config.data.on_device_mib = 0
+    assert open_datasets(config.to_dict()).test[3]["image"] is not datasets.test[3]["image"]
+    source = open_datasets(config.to_dict()).test
+    assert source[3]["image"] is not source[3]["image"]  # nor is a large set kept on the host

@@ -1,5 +1,6 @@
 """Metrics that are measured on the host: of whole batches, merged in order, of one network or of several."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,3 +67,19 @@ def test_of_several_networks():
         "first": [1.0, 20.0],
         "last": [6.0, 25.0],
     }
+
+
+def test_results_come_in_order_while_later_ones_are_under_way():
+    backend, begun = jit_backend(), []
+
+    def results():
+        for i in range(12):
+            begun.append(i)
+            yield {"value": jax.numpy.full(2, i)}
+
+    found = []
+    for result in backend.fetch_each(results()):
+        assert isinstance(result["value"], np.ndarray)
+        found.append(int(result["value"][0]))
+        assert len(begun) == min(found[-1] + 9, 12)  # eight more than are waited for, and no more in memory
+    assert found == list(range(12))

@@ -277,13 +277,13 @@ class ActiveExperiment(Experiment):
 
 
 def _cached(datasets: Datasets, settings: Mapping[str, Any]) -> Datasets:
-    """Remembers the images that every round of every loop looks at again.
+    """Remembers the images of the pool too, that every round of every loop looks at again.
 
     But for a folder of photos: there people answer, and each round is a process of its own.
     """
-    roles = ("validation", "test") if settings["pool"] else ("train", "validation", "test")
-    most = datasets.on_device_mib * 2**20
-    return dataclasses.replace(datasets, **{role: cached(getattr(datasets, role), most) for role in roles})
+    if settings["pool"]:
+        return datasets
+    return dataclasses.replace(datasets, train=cached(datasets.train, datasets.on_device_mib * 2**20))
 
 
 def _numbered(datasets: Datasets, workdir: Path, settings: Mapping[str, Any]) -> Datasets:

@@ -205,11 +205,11 @@ class PoolPredictor:
     def _each(self, name, function, variables: PyTree, source: Source, resident: PyTree) -> list[Any]:
         """What a function ``(variables, resident, batch)`` finds in each batch of a source, on the host."""
         placed, resident = self._backend.replicate(variables), self._backend.replicate(resident)
-        found = []
-        for batch in self._batches(source):
-            program = self._program(name, function, placed, resident, batch, donate=False)
-            found.append(self._backend.fetch(program(placed, resident, batch)))
-        return found
+
+        def of_batch(batch: PyTree) -> Any:
+            return self._program(name, function, placed, resident, batch, donate=False)(placed, resident, batch)
+
+        return list(self._backend.fetch_each(map(of_batch, self._batches(source))))
 
     def _scored(
         self, found: Mapping[str, jax.Array], score: Score, guide: Mapping[str, jax.Array]

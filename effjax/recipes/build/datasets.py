@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from effjax.data.base import DatasetInfo, Source, Subset
+from effjax.data.cached import cached
 from effjax.data.feeds import ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
@@ -133,11 +134,13 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     arrays = (name for name, spec in task.targets.items() if spec.shape)
     features = (*task.inputs, *arrays, *settings["features"])
     size = sum(nbytes(source, features) for source in (splits["train"], *also.values()))
-    on_device = math.isfinite(size) and size <= settings["on_device_mib"] * 2**20
+    most = settings["on_device_mib"] * 2**20
+    on_device = math.isfinite(size) and size <= most
     return Datasets(
         train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
+        # Every evaluation in the loop, and of each finished run twice, looks at all of them again.
+        validation=cached(splits["validation"], most),
+        test=cached(splits["test"], most),
         view=view,
         on_device=on_device,
         on_device_mib=settings["on_device_mib"],

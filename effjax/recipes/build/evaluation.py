@@ -27,14 +27,17 @@ def predictor(
         return preds if kept is None else kept(preds)
 
     def run(variables: PyTree, source) -> PyTree:
-        variables, found = backend.replicate(variables), []
+        variables = backend.replicate(variables)
+
+        def of_batch(batch: PyTree) -> PyTree:
+            placed = backend.shard(batch, axis=0)
+            shapes = tuple((name, array.shape) for name, array in placed.items())
+            if shapes not in programs:
+                programs[shapes] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
+            return programs[shapes](variables, {}, placed)
+
         with _batches(source, batch_size) as batches:
-            for batch in batches:
-                placed = backend.shard(batch, axis=0)
-                shapes = tuple((name, array.shape) for name, array in placed.items())
-                if shapes not in programs:
-                    programs[shapes] = backend.compile(function, variables, {}, placed, axis=0, donate=False)
-                found.append(backend.fetch(programs[shapes](variables, {}, placed)))
+            found = list(backend.fetch_each(map(of_batch, batches)))
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(source)], *found)
 
     return run

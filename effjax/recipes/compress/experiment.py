@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from effjax.data.cached import cached
 from effjax.recipes.build.folders import contents
 from effjax.recipes.build.identity import data_facts, plain
 from effjax.recipes.build.sharing import experiment_held
@@ -65,8 +64,7 @@ class Measurements:
     def __init__(self, experiment: TrainingExperiment, finished: Finished):
         self.experiment, self.finished = experiment, finished
         self.names = list(experiment.config["table"]) or list(experiment.config["exports"])
-        config, datasets = experiment.config["data"], experiment.datasets
-        self.test = cached(datasets.test, datasets.on_device_mib * 2**20)
+        config, self.test = experiment.config["data"], experiment.datasets.test
         self.facts = {
             **plain(data_facts(config)),
             "test": config["test"],
