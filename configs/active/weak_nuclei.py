@@ -10,10 +10,11 @@ box, or, where the last network proposes boxes, 1.6 to say of each whether it is
 or a second to say whether there is any nucleus. What has tags alone is learnt from the boxes that the network before
 finds, where they explain the tags. Which kind of question a picture is asked is a matter of gain per second, measured
 on the validation split after each round: what tags would put right there, by their price, against boxes and theirs.
-Pictures are chosen at random, or where a network and the one that it has learnt from disagree, and are unsure.
-Objects are pasted from picture to picture in training, in all loops.
+A control corrects and has no tags, so that nothing is learnt from what nobody has seen. Pictures are chosen at random,
+or where a network and the one that it has learnt from disagree, and are unsure. Objects are pasted from picture to
+picture in training, in all loops.
 Variants: ``half``, ``double``: of what tags and a proposal's verification cost. ``tiny``: seconds, no result.
-Cost: 40 minutes of CPU time each.
+Cost: 45 minutes of CPU time each.
 
 Sources: Wang et al. 2023 (ALWOD, https://arxiv.org/abs/2309.07914, which has neither prices nor a choice of kind),
 Bearman et al. 2016 (https://arxiv.org/abs/1506.02106), Papadopoulos et al. 2016 (https://arxiv.org/abs/1602.08405) and
@@ -30,6 +31,8 @@ KINDS = {
     "tags": ("tags, draw", ("tag", "box")),
     "correct": ("tags, correct", ("tag", "correct")),
 }
+#: Corrections without tags, and so without anything that is learnt from a network's own boxes: the control.
+ALONE = ("correct_alone", "correct, no tags, at random")
 PRICES = {"": 1.0, "half": 0.5, "double": 2.0, "tiny": 1.0}
 
 
@@ -43,7 +46,7 @@ def get_config(variant: str = ""):
 
 
 def weak_loops(dataset: str, objects: int, steps: int, tags: int, price: float):
-    """Loops that draw, tag and draw, tag and correct, each at random and by disagreement.
+    """Loops that draw, tag and draw, tag and correct, each at random and by disagreement; and that correct alone.
 
     Args:
       dataset: with boxes.
@@ -63,13 +66,17 @@ def weak_loops(dataset: str, objects: int, steps: int, tags: int, price: float):
         for how, (said, query) in CHOICES.items():
             asked = schema.query(kinds=kinds, tags=tags if "tag" in kinds else 0, **query)
             config.runs[f"{name}{how}"] = nuclei.loop(f"{label}{said}", steps, asked)
+    name, label = ALONE
+    config.runs[name] = nuclei.loop(label, steps, schema.query(kinds=("correct",), selector="random"))
     config.control = "draw_random"
-    config.table = tuple(f"{name}{how}" for name in KINDS for how in CHOICES)
+    config.table = (*(f"{name}{how}" for name in KINDS for how in CHOICES), ALONE[0])
     config.claims = (
         ("drawing, by disagreement: beats random", "draw", "draw_random"),
         ("tags beside drawing: beat drawing alone, at random", "tags_random", "draw_random"),
         ("tags and corrections: beat drawing, at random", "correct_random", "draw_random"),
         ("corrections: beat drawing, both with tags, at random", "correct_random", "tags_random"),
+        ("corrections without tags: beat drawing, at random", "correct_alone", "draw_random"),
+        ("tags beside corrections: beat corrections alone, at random", "correct_random", "correct_alone"),
         ("tags and corrections, by disagreement: beat random", "correct", "correct_random"),
         ("tags and corrections, by disagreement: beat drawing at random", "correct", "draw_random"),
     )

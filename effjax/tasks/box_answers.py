@@ -15,7 +15,7 @@ from effjax.tasks.tags import TagAnswers
 
 DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
 _SAME = 0.6  # overlap of boxes of one thing
-_ACCEPTED = 0.8  # overlap of a proposed box that people leave as it is: theirs agree with one another by .88
+ACCEPTED = 0.8  # overlap of a proposed box that people leave as it is: theirs agree with one another by .88
 _SIDES = ("y0", "x0", "y1", "x1")
 
 
@@ -163,7 +163,7 @@ class BoxAnswers:
                 continue
             corners = np.array([one["box"], *(other["box"] for other in same)], np.float64)
             overlaps = np.asarray(boxes.iou(corners[:1], corners[1:]))[0]
-            if overlaps.max() >= _ACCEPTED:
+            if overlaps.max() >= ACCEPTED:
                 taken.append(one)
                 left.remove(same[int(overlaps.argmax())])
         return taken + left, self.look + self.verify * len(proposed) + self.draw * len(left)

@@ -1,13 +1,15 @@
-"""How far detections and true boxes agree, at an overlap of one half: which score to trust, and what tags add to it."""
+"""How far detections and true boxes agree: which score to trust, what tags add to it, and what people would leave."""
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from effjax import boxes
+from effjax.tasks.box_answers import ACCEPTED
 from effjax.tasks.tags import explained
 
 _RIGHT = 0.5  # overlap with a true box from which on a detection is one
+_STRICT = np.arange(0.5, 0.96, 0.05)  # the overlaps at which average precision judges
 
 
 def trusted_score(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> float:
@@ -28,7 +30,7 @@ def trusted_score(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
         there, labels = found["present"][i], targets["objects/label"][i][targets["objects/valid"][i].astype(bool)]
         overlap = overlap * (found["classes"][i][:, None] == labels)
         true += overlap.shape[1]
-        right.extend(_hits(overlap[there]))
+        right.extend(_hits(overlap[there], _RIGHT))
         scores.extend(found["scores"][i][there])
     if not scores or not any(right):
         return 0.0
@@ -41,7 +43,8 @@ def trusted_score(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
 def worth_of_tags(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray], floor: float) -> dict[str, float]:
     """How much better detections agree with true boxes once it is known which classes there are in each image.
 
-    And how many true boxes are to be expected in an image, by how many are found.
+    They are judged as average precision does: a network that learns from its own boxes learns their edges too, so boxes
+    that merely touch what they are of are worth little. And what people would have to do about what is found.
 
     Args:
       found: as for :func:`trusted_score`.
@@ -49,31 +52,35 @@ def worth_of_tags(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
       floor: the score from which on detections count.
 
     Returns:
-      ``untagged``: the F1 of detections by their scores alone; ``explained``: the share of images whose tags what is
-      found explains; ``tagged``: the F1 of that, on these images; see :func:`effjax.tasks.tags.explained`;
-      ``none`` and ``each``: the line of least squares, true boxes where none is found, and more for each that is.
+      ``untagged``: the F1 of detections by their scores alone, the mean over overlaps of .5, .55, …, .95;
+      ``explained``: the share of images whose tags what is found explains; ``tagged``: the same F1 of that, on these
+      images, see :func:`effjax.tasks.tags.explained`; ``accepted``: the share of true boxes that people would not draw
+      anew; ``none`` and ``each``: the line of least squares, true boxes where none is found, and more for each that is.
     """
     counts: list[tuple[int, int]] = []
-    sums, used = {"untagged": np.zeros(2), "tagged": np.zeros(2)}, 0
+    hits = {"untagged": np.zeros(len(_STRICT)), "tagged": np.zeros(len(_STRICT))}
+    sizes, used, accepted = dict.fromkeys(hits, 0), 0, 0
     for i, overlap in enumerate(_overlaps(found, targets)):
         one = {name: found[name][i] for name in ("boxes", "scores", "classes", "present")}
         labels = targets["objects/label"][i][targets["objects/valid"][i].astype(bool)]
         above = np.flatnonzero(one["present"].astype(bool) & (one["scores"] >= floor))
-        counts.append((len(above), overlap.shape[1]))
-        sums["untagged"] += (
-            2 * sum(_hits(overlap[above] * (one["classes"][above, None] == labels))),
-            len(above) + len(labels),
-        )
+        counts.append((len(above), len(labels)))
+        taken = {"untagged": (above, one["classes"][above])}
         if (known := explained(one, set(labels.tolist()), floor)) is not None:
             used += 1
-            rows, classes = known
-            sums["tagged"] += 2 * sum(_hits(overlap[rows] * (classes[:, None] == labels))), len(rows) + len(labels)
+            taken["tagged"] = known
+        for name, (rows, classes) in taken.items():
+            of_class = overlap[rows] * (classes[:, None] == labels)
+            hits[name] += [sum(_hits(of_class, least)) for least in _STRICT]
+            sizes[name] += len(rows) + len(labels)
+        accepted += sum(_hits(overlap[above] * (one["classes"][above, None] == labels), ACCEPTED))
     ours, true = np.array(counts, np.float64).reshape(-1, 2).T
     spread = ours.var() if len(ours) else 0.0
     each = float(((ours - ours.mean()) * true).mean() / spread) if spread else 0.0
     none = float(true.mean() - each * ours.mean()) if len(ours) else 0.0
-    f1 = {name: float(right / max(all_, 1)) for name, (right, all_) in sums.items()}
-    return {**f1, "explained": used / max(len(counts), 1), "none": none, "each": each}
+    f1 = {name: float(2 * right.mean() / max(sizes[name], 1)) for name, right in hits.items()}
+    shares = {"explained": used / max(len(counts), 1), "accepted": float(accepted / max(true.sum(), 1.0))}
+    return {**f1, **shares, "none": none, "each": each}
 
 
 def _overlaps(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
@@ -84,12 +91,12 @@ def _overlaps(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]
         yield overlap[:, targets["objects/valid"][i].astype(bool)]
 
 
-def _hits(overlap: np.ndarray) -> list[bool]:
-    """Which detections, the best first, find a true box that no better one has found."""
+def _hits(overlap: np.ndarray, least: float) -> list[bool]:
+    """Which detections, the best first, find a true box that no better one has found, by an overlap of ``least``."""
     left, right = np.ones(overlap.shape[1], bool), []
     for row in overlap:
         best = int(np.argmax(row * left)) if left.any() else 0
-        hit = bool(left.any() and row[best] * left[best] >= _RIGHT)
+        hit = bool(left.any() and row[best] * left[best] >= least)
         left[best : best + 1] &= not hit
         right.append(hit)
     return right

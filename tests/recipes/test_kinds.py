@@ -31,8 +31,8 @@ def test_each_image_is_asked_what_settles_most_per_second():
     assert kinds == ["box", "tag", "tag", "box"]  # nothing to draw; dear; dearer; tagged before
     np.testing.assert_allclose(rates, [1 / 2, 0.5 / 4, 0.5 / 4, 0.5 / 23])
     np.testing.assert_allclose(seconds, [2, 4, 4, 23])
-    # Corrections: 1.5 for each that is found, and of the true ones the share that is not found rightly is drawn.
-    mending = Prospect(("tag", "correct"), ANSWERS, untagged=0.8, explained=1.0, tagged=0.9)
+    # Corrections: 1.5 for each that is found, and of the true ones the share that nobody would leave is drawn.
+    mending = Prospect(("tag", "correct"), ANSWERS, untagged=0.8, explained=1.0, tagged=0.9, accepted=0.8)
     kinds, rates, seconds = mending.best(found, tagged)
     assert kinds == ["correct", "correct", "tag", "correct"]
     np.testing.assert_allclose(seconds, [2, 2 + 1.5 + 1.4, 4, 2 + 4.5 + 4.2])

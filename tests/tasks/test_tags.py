@@ -114,8 +114,20 @@ def test_what_tags_are_worth_is_what_they_put_right():
     assert (worth["none"], worth["each"]) == pytest.approx(
         (2.5, -0.5)
     )  # where two are found 1.5 are, where one is, two
+    assert worth["accepted"] == pytest.approx(2 / 5)
     nothing = worth_of_tags({**known, "present": np.zeros((3, 2), bool)}, targets, 0.5)
-    assert nothing == {"untagged": 0.0, "tagged": 0.0, "explained": 0.0, "none": pytest.approx(5 / 3), "each": 0.0}
+    none = dict.fromkeys(("untagged", "tagged", "explained", "accepted", "each"), 0.0)
+    assert nothing == {**none, "none": pytest.approx(5 / 3)}
+    # Edges that are off by an eighth: an overlap of .875, right at 8 of 10 bounds, and people leave them as they are.
+    off = np.array([[0, 0, 0.4, 0.35], [0.5, 0.5, 1, 0.9375]], np.float32)
+    narrow = worth_of_tags({**known, "boxes": np.stack([off] * 3)}, targets, 0.5)
+    assert narrow["untagged"] == pytest.approx(0.8 * worth["untagged"])
+    assert narrow["tagged"] == pytest.approx(0.8 * worth["tagged"])
+    assert (narrow["accepted"], narrow["explained"]) == (worth["accepted"], worth["explained"])
+    off[:, 3] = 0.3, 0.85  # .75, .7: half of the bounds, and drawn anew
+    narrow = worth_of_tags({**known, "boxes": np.stack([off] * 3)}, targets, 0.5)
+    assert 0.4 * worth["untagged"] < narrow["untagged"] < 0.65 * worth["untagged"]
+    assert narrow["accepted"] == 0
 
 
 def test_how_many_there_are_follows_how_many_are_found():

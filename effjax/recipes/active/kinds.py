@@ -37,9 +37,10 @@ class Prospect:
     Attributes:
       kinds: that may be asked for.
       answers: their prices.
-      untagged: the F1, on the validation split, of what the last network finds.
+      untagged: the F1, on the validation split, of what the last network finds, over overlaps as average precision.
       explained: the share of its images whose tags that explains, see :func:`effjax.tasks.tags.explained`.
       tagged: the F1 of these, once the tags are known.
+      accepted: the share of true boxes that are found so well that people leave them as they are.
       none: how many true boxes an image there has in which it finds none.
       each: how many more, for each that it finds.
     """
@@ -49,6 +50,7 @@ class Prospect:
     untagged: float = 0.0
     explained: float = 0.0
     tagged: float = 0.0
+    accepted: float = 0.0
     none: float = 0.0
     each: float = 1.0
 
@@ -64,7 +66,7 @@ class Prospect:
             return np.full(len(found), prices.tag * len(prices.classes))
         if kind == BOX:
             return prices.look + prices.draw * true
-        return prices.look + prices.verify * found + (1 - self.untagged) * prices.draw * true
+        return prices.look + prices.verify * found + (1 - self.accepted) * prices.draw * true
 
     def gains(self, kind: str, tagged: np.ndarray) -> np.ndarray:
         """The share of what is open about images ``[n]`` that answers settle; tags are asked for once."""
