@@ -1,6 +1,14 @@
-"""Batches that are unsure and unlike one another: k-means++ on the gradients that guessed labels would give."""
+"""Batches that are unsure and unlike one another: k-means++ on the gradients that guessed labels would give.
 
+A pick is a draw in proportion to squared distances to the nearest pick so far. One pass over the pool for each would
+read all of it from memory every time. Distances only shrink, so those of a while ago are bounds: candidates are drawn
+in proportion to them, and one after the other is taken with the probability of its distance by its bound, which makes
+the same draw; one pass takes in all that have been picked since the last.
+"""
+
+import math
 from functools import partial
+from typing import NamedTuple
 
 import chex
 import jax
@@ -9,10 +17,15 @@ import numpy as np
 
 from effjax.numerics import check_finite, check_probs
 from effjax.selection.checks import check_count
-from effjax.selection.pools import bucket, padded
+from effjax.selection.pools import bucket, by_rows, padded
 from effjax.selection.products import in_range, product
 from effjax.selection.ties import highest_one, lots
 from effjax.typing import Array
+
+_CHUNK = 64  # picks that one pass over the pool takes in
+_CANDIDATES = 256  # that are drawn between two passes
+_LEAST = 1e-30  # of a squared distance: what is at no distance comes last
+_GROUP = 1024  # examples that are drawn from once their group is drawn: float32 cannot add up millions
 
 
 def badge(key: jax.Array, probs: Array, features: Array, k: int) -> jax.Array:
@@ -49,26 +62,121 @@ def badge(key: jax.Array, probs: Array, features: Array, k: int) -> jax.Array:
     return _plus_plus(key, padded(probs), padded(features), drawn, len(probs), k)
 
 
+class _Gradients(NamedTuple):
+    """Gradient embeddings r ⊗ h of a pool, never written down: r ``[N, C]``, h ``[N, D]``, squared lengths ``[N]``."""
+
+    residuals: jax.Array
+    features: jax.Array
+    squares: jax.Array
+
+    @classmethod
+    def of(cls, probs: jax.Array, features: jax.Array) -> "_Gradients":
+        residuals = probs - jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
+        return cls(residuals, features, (residuals**2).sum(-1) * (features**2).sum(-1))
+
+    def at(self, positions: jax.Array) -> "_Gradients":
+        return _Gradients(self.residuals[positions], self.features[positions], self.squares[positions])
+
+    def apart(self, others: "_Gradients") -> jax.Array:
+        """Squared distances ``[N, P]`` to others."""
+        products = product(self.residuals, others.residuals.T) * product(self.features, others.features.T)
+        return jnp.maximum(self.squares[:, None] - 2.0 * products + others.squares, 0.0)
+
+    def nearer(self, nearest: jax.Array, picked: "_Gradients", alive: jax.Array) -> jax.Array:
+        """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
+
+        def of_rows(nearest: jax.Array, *rows: jax.Array) -> jax.Array:
+            return jnp.minimum(nearest, jnp.where(alive, _Gradients(*rows).apart(picked), jnp.inf).min(-1))
+
+        return by_rows(of_rows, nearest, *self)
+
+
+class _Picked(NamedTuple):
+    """How far a pool is picked: distances to the nearest pick, -1 of what may not be picked, the picks, the passes."""
+
+    nearest: jax.Array
+    picks: jax.Array
+    count: jax.Array
+    passes: jax.Array
+
+
 @partial(jax.jit, static_argnames="k")
 def _plus_plus(
     key: jax.Array, probs: jax.Array, features: jax.Array, drawn: jax.Array, count: int, k: int
 ) -> jax.Array:
-    residuals = probs - jax.nn.one_hot(probs.argmax(-1), probs.shape[-1])
-    squares = (residuals**2).sum(-1) * (features**2).sum(-1)
+    pool = _Gradients.of(probs, features)
+    first = highest_one(jnp.where(jnp.arange(len(probs)) < count, pool.squares, -1.0), drawn)
+    nearest = jnp.where(jnp.arange(len(probs)) < count, jnp.inf, -1.0)
+    nearest = pool.nearer(nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
+    candidates = max(_CHUNK, min(_CANDIDATES, 4 * k))
 
-    def pick(nearest: jax.Array, position: jax.Array) -> jax.Array:
-        products = product(residuals, residuals[position]) * product(features, features[position])
-        distances = jnp.maximum(squares - 2.0 * products + squares[position], 0.0)
-        return jnp.minimum(nearest, distances).at[position].set(-1.0)
+    def passed(picked: _Picked) -> _Picked:
+        own = jax.random.fold_in(key, picked.passes)
+        some, chances = _draws(own, picked.nearest, candidates)
+        order, taken = _accepted(pool.at(some), some, picked.nearest[some], chances, k - picked.count)
+        return _taken(pool, picked, some[order], taken)
 
-    def step(nearest: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # A draw in proportion to the distances; those at distance 0 come last, those that are picked never.
-        weights = jnp.where(nearest < 0, -jnp.inf, jnp.log(jnp.maximum(nearest, 1e-30)))
-        position = highest_one(weights + jax.random.gumbel(key, nearest.shape), drawn)
-        return pick(nearest, position), position
+    start = _Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(first), jnp.int32(1), jnp.int32(0))
+    return jax.lax.while_loop(lambda picked: picked.count < k, passed, start).picks
 
-    there = jnp.arange(len(probs)) < count
-    first = highest_one(jnp.where(there, squares, -1.0), drawn)
-    nearest = pick(jnp.where(there, jnp.inf, -1.0), first)
-    rest = jax.lax.scan(step, nearest, jax.random.split(key, k)[1:])[1]
-    return jnp.concatenate([first[None], rest]).astype(jnp.int32)
+
+def _draws(key: jax.Array, nearest: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
+    """Positions ``[T]`` drawn in proportion to distances, with replacement, and the numbers that decide over them."""
+    weights = jnp.where(nearest < 0, 0.0, jnp.maximum(nearest, _LEAST))
+    weights = weights.reshape(-1, math.gcd(len(weights), _GROUP))
+    among_groups, within, chances = jax.random.uniform(key, (3, number))
+
+    def at(totals: jax.Array, chance: jax.Array) -> jax.Array:
+        """The first place whose running total is above a share of the whole: none of no weight."""
+        return jnp.minimum(jnp.searchsorted(totals, chance * totals[-1], side="right"), len(totals) - 1)
+
+    groups = jax.vmap(at, (None, 0))(jnp.cumsum(weights.sum(-1)), among_groups)
+    places = jax.vmap(at)(jnp.cumsum(weights[groups], -1), within)
+    return groups * weights.shape[1] + places, chances
+
+
+def _accepted(
+    own: _Gradients, positions: jax.Array, bounds: jax.Array, chances: jax.Array, most: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Takes candidates one after the other, each with the probability of its distance by its bound.
+
+    Args:
+      own: their embeddings.
+      positions: theirs, ``[T]``; one may have been drawn several times.
+      bounds: their distances at the last pass, -1 of what may not be picked.
+      chances: uniform numbers.
+      most: how many picks are left.
+
+    Returns:
+      Numbers of candidates ``[T]`` in the order they are taken, and how many there are of them.
+    """
+    apart = own.apart(own)
+
+    def step(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        distances, order, taken = state
+        bound, distance = jnp.maximum(bounds[number], _LEAST), jnp.maximum(distances[number], _LEAST)
+        takes = (distances[number] >= 0) & (chances[number] * bound <= distance) & (taken < most)
+        nearer = jnp.where(positions == positions[number], -1.0, jnp.minimum(distances, apart[number]))
+        order = order.at[jnp.where(takes, taken, len(order))].set(number, mode="drop")
+        return jnp.where(takes, nearer, distances), order, taken + takes
+
+    start = (bounds, jnp.zeros(len(positions), jnp.int32), jnp.int32(0))
+    _, order, taken = jax.lax.fori_loop(0, len(positions), step, start)
+    return order, taken
+
+
+def _taken(pool: _Gradients, picked: _Picked, positions: jax.Array, count: jax.Array) -> _Picked:
+    """One pass over the pool, in chunks of picks: the first ``count`` of some positions ``[T]`` are picked."""
+    numbers = jnp.arange(len(positions))
+
+    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        nearest, start = state
+        here = start + jnp.arange(_CHUNK)
+        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + _CHUNK
+
+    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
+    alive = numbers < count
+    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
+    places = jnp.where(alive, picked.count + numbers, len(picked.picks))
+    picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
+    return _Picked(nearest, picks, picked.count + count, picked.passes + 1)

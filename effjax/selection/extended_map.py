@@ -1,5 +1,7 @@
 """A dataset map without labels: what was seen of the labelled examples, extended to those that have none."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.numerics import check_finite
 from effjax.selection.dataset_map import DatasetMap
-from effjax.selection.products import in_range
+from effjax.selection.products import in_range, product
 from effjax.typing import Array
 
 _PENALTIES = np.logspace(-3, 3, 13)  # times the mean eigenvalue of the features' Gram matrix
@@ -54,21 +56,51 @@ def _ridge(features: jax.Array, targets: jax.Array, pool: jax.Array) -> jax.Arra
     """``[N, T]`` predictions, with the best penalty for each of the T targets."""
     centre, spread = features.mean(0), features.std(0) + 1e-6
     x, z, middle = (features - centre) / spread, (pool - centre) / spread, targets.mean(0)
-    # In the dual: as many unknowns as labelled examples, of which there are few.
-    values, vectors = jnp.linalg.eigh(x @ x.T)
-    values, rotated = jnp.maximum(values, 0.0), vectors.T @ (targets - middle)
+    # As many unknowns as there are labelled examples, or features: an eigendecomposition costs the cube of it.
+    solve = _by_examples if len(x) <= x.shape[1] else _by_features
+    left_out, mean = solve(x, targets - middle)
+    errors, slopes = jax.vmap(left_out)(jnp.asarray(_PENALTIES, jnp.float32) * jnp.maximum(mean, 1e-6))
+    best = errors.argmin(0)
+    chosen = jnp.take_along_axis(slopes, best[None, None], axis=0)[0]
+    return middle + product(z, chosen)
+
+
+_LeftOut = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def _by_examples(x: jax.Array, y: jax.Array) -> tuple[_LeftOut, jax.Array]:
+    """Ridge regression of ``y`` ``[L, T]`` on ``x`` ``[L, D]`` in the dual.
+
+    Returns:
+      From a penalty to the mean squared error on examples left out ``[T]`` and the slopes ``[D, T]``; and the mean
+      eigenvalue of the Gram matrix ``[L, L]``.
+    """
+    values, vectors = jnp.linalg.eigh(product(x, x.T))
+    values, rotated = jnp.maximum(values, 0.0), product(vectors.T, y)
 
     def left_out(penalty: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The mean squared error on examples left out, ``[T]``, and the dual coefficients ``[L, T]``."""
         inverse = 1.0 / (values + penalty)
-        coefficients = vectors @ (inverse[:, None] * rotated)
+        coefficients = product(vectors, inverse[:, None] * rotated)
         # A residual is penalty · coefficient, and the error without the example is the residual over 1 − leverage;
         # the mean takes part in the fit, which adds 1/L to every leverage.
-        rest = penalty * ((vectors**2) @ inverse) - 1.0 / len(x)
+        rest = penalty * product(vectors**2, inverse) - 1.0 / len(x)
         errors = penalty * coefficients / jnp.maximum(rest, 1e-6)[:, None]
-        return (errors**2).mean(0), coefficients
+        return (errors**2).mean(0), product(x.T, coefficients)
 
-    errors, coefficients = jax.vmap(left_out)(jnp.asarray(_PENALTIES, jnp.float32) * jnp.maximum(values.mean(), 1e-6))
-    best = errors.argmin(0)
-    chosen = jnp.take_along_axis(coefficients, best[None, None], axis=0)[0]
-    return middle + z @ (x.T @ chosen)
+    return left_out, values.mean()
+
+
+def _by_features(x: jax.Array, y: jax.Array) -> tuple[_LeftOut, jax.Array]:
+    """The same in the primal, for more examples than features."""
+    values, vectors = jnp.linalg.eigh(product(x.T, x))
+    values, turned = jnp.maximum(values, 0.0), product(x, vectors)
+    rotated = product(turned.T, y)
+
+    def left_out(penalty: jax.Array) -> tuple[jax.Array, jax.Array]:
+        inverse = 1.0 / (values + penalty)
+        slopes = inverse[:, None] * rotated
+        rest = 1.0 - product(turned**2, inverse) - 1.0 / len(x)
+        errors = (y - product(turned, slopes)) / jnp.maximum(rest, 1e-6)[:, None]
+        return (errors**2).mean(0), product(vectors, slopes)
+
+    return left_out, values.sum() / len(x)

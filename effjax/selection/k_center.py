@@ -1,7 +1,13 @@
-"""Covering a pool: each pick is the example furthest from all that are labelled or picked."""
+"""Covering a pool: each pick is the example furthest from all that are labelled or picked.
+
+One pass over the pool for every pick would read all of it from memory each time. Distances to the nearest centre only
+shrink, so those of a while ago are bounds: the picks are made among the few hundred examples that were furthest, whose
+distances to one another are known, for as long as one of them is as far as any other example can be; then one pass
+takes in all that have been picked. The picks are those of one pass each.
+"""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -11,12 +17,14 @@ import numpy as np
 
 from effjax.numerics import check_finite
 from effjax.selection.checks import check_count, check_positions
-from effjax.selection.pools import bucket, padded
-from effjax.selection.products import centred, distances_to, in_range, product
-from effjax.selection.ties import highest_one, lots
+from effjax.selection.pools import bucket, by_rows, padded
+from effjax.selection.products import in_range, product
+from effjax.selection.ties import highest_of, highest_one, lots
 from effjax.typing import Array
 
-_CHUNK = 256  # labelled examples whose distances are in memory at a time
+_CHUNK = 64  # centres that one pass over the pool takes in
+_HIGHEST_LOT = np.iinfo(np.uint32).max
+_FURTHEST = 512  # examples among which picks are made between two passes
 
 
 def k_center_greedy(
@@ -70,35 +78,116 @@ def split_labelled(features: Array, labelled: Any) -> tuple[Array, np.ndarray]:
     return labelled, free
 
 
+class _Pool(NamedTuple):
+    """Features of a pool ``[N, D]`` with their mean taken off, where they are read: large ones are not copied.
+
+    Distances do not change by it, and large offsets no longer eat up their digits.
+    """
+
+    features: jax.Array
+    mean: jax.Array
+    squares: jax.Array
+
+    @classmethod
+    def of(cls, features: jax.Array, free: jax.Array) -> "_Pool":
+        weights = free.astype(features.dtype)
+        # A product: on CPU jaxlib 0.10 sums over a leading axis 50 times slower.
+        mean = product(weights / weights.sum(), features)
+        return cls(features, mean, by_rows(lambda rows: ((rows - mean) ** 2).sum(-1), features))
+
+    def at(self, positions: jax.Array) -> jax.Array:
+        return self.features[positions] - self.mean
+
+    def nearer(self, nearest: jax.Array, centres: jax.Array, alive: jax.Array) -> jax.Array:
+        """Squared distances ``[N]`` to the nearest centre, with those of ``centres`` ``[P, D]`` that are alive."""
+        squares = jnp.where(alive, (centres**2).sum(-1), jnp.inf)
+
+        def of_rows(nearest: jax.Array, own: jax.Array, rows: jax.Array) -> jax.Array:
+            apart = own + (squares - 2.0 * product(rows - self.mean, centres.T)).min(-1)
+            return jnp.minimum(nearest, jnp.maximum(apart, 0.0))
+
+        return by_rows(of_rows, nearest, self.squares, self.features)
+
+
+class _Picked(NamedTuple):
+    """How far a pool is picked: distances to the nearest centre, -1 of what may not be picked, and the picks."""
+
+    nearest: jax.Array
+    picks: jax.Array
+    count: jax.Array
+
+
 @partial(jax.jit, static_argnames="k")
 def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, drawn: jax.Array, k: int) -> jax.Array:
-    offset, features = centred(features, free)
-    squares = (features**2).sum(-1)
+    pool, most = _Pool.of(features, free), min(len(features), max(_CHUNK, min(_FURTHEST, 4 * k)))
 
-    def pick(nearest: jax.Array, position: jax.Array) -> jax.Array:
-        """The distances to the nearest centre, with one more; a centre itself is never the furthest."""
-        return jnp.minimum(nearest, distances_to(features[position], features, squares)).at[position].set(-1.0)
+    def passed(picked: _Picked) -> _Picked:
+        candidates = highest_of(picked.nearest, drawn, most)
+        order, count = _among(pool, picked.nearest[candidates], drawn[candidates], candidates, k - picked.count)
+        return _taken(pool, picked, candidates[order], count)
 
-    def step(nearest: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        position = highest_one(nearest, drawn)
-        return pick(nearest, position), position
-
+    picked = _Picked(jnp.where(free, jnp.inf, -1.0), jnp.zeros(k, jnp.int32), jnp.int32(0))
     if len(points):
-        nearest = jnp.where(free, _nearest(features, squares, points - offset), -1.0)
-        return jax.lax.scan(step, nearest, None, length=k)[1].astype(jnp.int32)
-    first = highest_one(jnp.where(free, -squares, -jnp.inf), drawn)  # the mean has been taken off
-    nearest = pick(jnp.where(free, jnp.inf, -1.0), first)
-    rest = jax.lax.scan(step, nearest, None, length=k - 1)[1]
-    return jnp.concatenate([first[None], rest]).astype(jnp.int32)
+        chunks = (points - pool.mean).reshape(len(points) // _CHUNK, _CHUNK, points.shape[1])
+
+        def closer(nearest: jax.Array, some: jax.Array) -> tuple[jax.Array, None]:
+            return pool.nearer(nearest, some, jnp.ones(_CHUNK, bool)), None
+
+        picked = picked._replace(nearest=jax.lax.scan(closer, picked.nearest, chunks)[0])
+    else:
+        first = highest_one(jnp.where(free, -pool.squares, -jnp.inf), drawn)  # the mean has been taken off
+        nearest = pool.nearer(picked.nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
+        picked = _Picked(nearest, picked.picks.at[0].set(first), jnp.int32(1))
+    return jax.lax.while_loop(lambda picked: picked.count < k, passed, picked).picks
 
 
-def _nearest(features: jax.Array, squares: jax.Array, points: jax.Array) -> jax.Array:
-    """Squared distances to the nearest of ``points`` ``[L, D]``, a chunk of them at a time."""
+def _among(
+    pool: _Pool, values: jax.Array, drawn: jax.Array, candidates: jax.Array, most: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Picks among candidates ``[M]`` for as long as no other example of the pool can be further.
 
-    def chunk(nearest: jax.Array, some: jax.Array) -> tuple[jax.Array, None]:
-        distances = squares[:, None] - 2.0 * product(features, some.T) + (some**2).sum(-1)
-        return jnp.minimum(nearest, distances.min(-1)), None
+    Args:
+      pool: the pool.
+      values: their distances at the last pass.
+      drawn: their lots.
+      candidates: their positions.
+      most: how many picks are left.
 
-    start = jnp.full(len(features), jnp.inf)
-    nearest, _ = jax.lax.scan(chunk, start, points.reshape(len(points) // _CHUNK, _CHUNK, points.shape[1]))
-    return jnp.maximum(nearest, 0.0)
+    Returns:
+      Numbers of candidates ``[M]`` in the order they are picked, and how many there are of them.
+    """
+    own, squares = pool.at(candidates), pool.squares[candidates]
+    apart = jnp.maximum(squares[:, None] + squares - 2.0 * product(own, own.T), 0.0)
+    bound = values.min()
+    lot = jnp.where(values == bound, drawn, jnp.uint32(_HIGHEST_LOT)).min()  # of no other example it is higher there
+
+    def goes_on(state: tuple[jax.Array, ...]) -> jax.Array:
+        values, best, _, count = state
+        beats = (values[best] > bound) | ((values[best] == bound) & (drawn[best] >= lot))
+        return beats & (values[best] >= 0) & (count < most) & (count < len(candidates))
+
+    def pick(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        values, best, order, count = state
+        values = jnp.minimum(values, apart[best]).at[best].set(-1.0)
+        return values, highest_one(values, drawn), order.at[count].set(best), count + 1
+
+    start = (values, highest_one(values, drawn), jnp.zeros(len(candidates), jnp.int32), jnp.int32(0))
+    *_, order, count = jax.lax.while_loop(goes_on, pick, start)
+    return order, count
+
+
+def _taken(pool: _Pool, picked: _Picked, positions: jax.Array, count: jax.Array) -> _Picked:
+    """One pass over the pool, in chunks of centres: the first ``count`` of some positions ``[M]`` are picked."""
+    numbers = jnp.arange(len(positions))
+
+    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        nearest, start = state
+        here = start + jnp.arange(_CHUNK)
+        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + _CHUNK
+
+    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
+    alive = numbers < count
+    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
+    places = jnp.where(alive, picked.count + numbers, len(picked.picks))
+    picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
+    return _Picked(nearest, picks, picked.count + count)

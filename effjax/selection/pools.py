@@ -1,5 +1,6 @@
 """Pools that shrink from round to round, in few sizes: programs are compiled for shapes, which takes seconds."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _KEPT_BITS = 3  # after the first one of a size: it grows by an eighth at most
+_ROWS_AT_A_TIME = 1 << 16  # of a large pool, so that what is computed of it on the way is small beside it
 
 
 def bucket(size: int, least: int = 8) -> int:
@@ -41,3 +43,13 @@ def padded(array: Any, *, axis: int = 0, least: int = 8, fill: Any = 0, dtype: A
     missing = list(array.shape)
     missing[axis] = bucket(array.shape[axis], least) - array.shape[axis]
     return like.concatenate([array, like.broadcast_to(like.asarray(fill, dtype), missing)], axis)
+
+
+def by_rows(function: Any, *arrays: jax.Array) -> jax.Array:
+    """``function(*arrays)`` ``[N]``, of row-wise arrays ``[N, …]``, computed some ten thousand rows at a time."""
+    rows = len(arrays[0])
+    size = rows if rows <= _ROWS_AT_A_TIME else math.gcd(rows, _ROWS_AT_A_TIME)
+    if size == rows:
+        return function(*arrays)
+    parts = [array.reshape(rows // size, size, *array.shape[1:]) for array in arrays]
+    return jax.lax.map(lambda part: function(*part), parts).reshape(rows)

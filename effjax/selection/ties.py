@@ -45,3 +45,18 @@ def highest_one(values: jax.Array, drawn: jax.Array) -> jax.Array:
     # In one pass: compared with its own maximum, what XLA computes twice may differ in the last bit.
     nothing = jnp.array(-jnp.inf, values.dtype), jnp.uint32(0), jnp.int32(0)
     return jax.lax.reduce((values, drawn, jnp.arange(len(values), dtype=jnp.int32)), nothing, better, (0,))[2]
+
+
+def highest_of(values: jax.Array, drawn: jax.Array, k: int) -> jax.Array:
+    """Positions ``[k]`` of the highest values ``[N]``, as :func:`highest`, but in no order, and without a sort."""
+    found, positions = jax.lax.top_k(values, k)
+    above, bound = found > found[-1], found[-1]
+
+    def by_lot() -> jax.Array:
+        """Where the lowest of them is there more often than there is room: those with the higher lots."""
+        equal = jax.lax.top_k(jnp.where(values == bound, drawn, 0), k)[1]
+        places = jnp.arange(k) - above.sum()
+        return jnp.where(above, positions, equal[jnp.maximum(places, 0)])
+
+    crowded = (values == bound).sum() > (found == bound).sum()
+    return jax.lax.cond(crowded, by_lot, lambda: positions).astype(jnp.int32)

@@ -40,8 +40,9 @@ def refit(x, y, pool, penalty):
     return y.mean() + (pool - centre) @ weights
 
 
-def test_the_extended_map_is_the_best_ridge_regression_by_leaving_one_out():
-    features, pool = RNG.normal(size=(30, 5)), RNG.normal(size=(8, 5))
+@pytest.mark.parametrize("dim", [5, 45], ids=["more examples than features", "more features than examples"])
+def test_the_extended_map_is_the_best_ridge_regression_by_leaving_one_out(dim):
+    features, pool = RNG.normal(size=(30, dim)), RNG.normal(size=(8, dim))
     coordinate = 0.5 + 0.1 * features[:, 0] + 0.05 * RNG.normal(size=30)
     mapped = selection.DatasetMap(jnp.asarray(coordinate), jnp.full(30, 0.2), jnp.asarray(coordinate > 0.5) * 1.0)
     found = selection.extend_map(mapped, jnp.asarray(features), jnp.asarray(pool))

@@ -106,6 +106,38 @@ def test_k_center_is_greedy():
     assert selection.k_center_greedy(FEATURES, 9, np.zeros((0, D))).tolist() == greedy_centres(FEATURES, 9, [])
 
 
+@pytest.mark.parametrize("kind", ["normal", "clusters", "whole numbers", "copies"])
+@pytest.mark.parametrize("labelled", [0, 100])
+def test_every_pick_of_k_center_is_the_furthest_though_few_passes_are_made(kind, labelled):
+    """More picks and more examples than a pass takes in."""
+    rng = np.random.default_rng(1)
+    features = {
+        "normal": lambda: rng.normal(size=(1500, 8)),
+        "clusters": lambda: 5 * rng.normal(size=(30, 8))[rng.integers(30, size=1500)] + rng.normal(size=(1500, 8)),
+        "whole numbers": lambda: rng.integers(0, 3, (1500, 5)).astype(float),
+        "copies": lambda: np.repeat(rng.normal(size=(300, 8)), 5, axis=0),
+    }[kind]().astype(np.float32)
+    inside = rng.permutation(1500)[:labelled]
+    chosen = np.asarray(selection.k_center_greedy(features, 700, inside))
+    assert len({*chosen.tolist(), *inside.tolist()}) == 700 + labelled
+    exact = features.astype(np.float64)
+    nearest = np.full(1500, np.inf)
+    free = np.ones(1500, bool)
+    free[inside] = False
+    for position in [*inside, *chosen]:
+        if position in chosen and np.isfinite(nearest).all():
+            assert nearest[position] >= nearest[free].max() * (1 - 1e-5) - 1e-5
+        nearest = np.minimum(nearest, ((exact - exact[position]) ** 2).sum(-1))
+        free[position] = False
+
+
+def test_a_large_pool_is_passed_over_in_parts():
+    features = np.random.default_rng(2).normal(size=(70_000, 4)).astype(np.float32)
+    assert selection.k_center_greedy(features, 6, features[:3]).tolist() == greedy_centres(
+        features, 6, list(features[:3].astype(np.float64))
+    )
+
+
 def test_k_center_does_not_pick_again_what_is_labelled():
     alike = np.zeros((6, 2), np.float32)
     assert sorted(selection.k_center_greedy(alike, 4, np.array([1, 4])).tolist()) == [0, 2, 3, 5]
@@ -125,6 +157,28 @@ def test_badge_draws_by_the_distance_of_the_embeddings():
     picks = jax.vmap(lambda key: selection.badge(key, PROBS[0], FEATURES, 2))(jax.random.split(KEY, 4000))
     assert set(picks[:, 0].tolist()) == {first}
     np.testing.assert_allclose(np.bincount(picks[:, 1], minlength=N) / 4000, distances / distances.sum(), atol=0.025)
+
+
+def test_badge_draws_exactly_though_its_distances_are_of_a_while_ago():
+    """The third and the fourth pick: candidates of the pass before are taken or not."""
+    guess = np.eye(C)[PROBS[0].argmax(-1)]
+    embeddings = np.einsum("nc,nd->ncd", PROBS[0] - guess, FEATURES).reshape(N, -1)
+    apart = ((embeddings[:, None] - embeddings) ** 2).sum(-1)
+    first = int((embeddings**2).sum(-1).argmax())
+    second, third, fourth = apart[first] / apart[first].sum(), np.zeros(N), np.zeros(N)
+    for i in np.flatnonzero(second):
+        nearest = np.minimum(apart[first], apart[i])
+        chances = second[i] * nearest / nearest.sum()
+        third += chances
+        for j in np.flatnonzero(chances):
+            nearer = np.minimum(nearest, apart[j])
+            fourth += chances[j] * nearer / nearer.sum()
+    picks = jax.vmap(lambda key: selection.badge(key, PROBS[0], FEATURES, 4))(jax.random.split(KEY, 6000))
+    for place, expected in ((2, third), (3, fourth)):
+        found = np.bincount(picks[:, place], minlength=N) / 6000
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        deviation = (found - expected) / np.sqrt(np.maximum(expected * (1 - expected), 1e-9) / 6000)
+        assert np.abs(deviation[expected > 1e-3]).max() < 4.5
 
 
 def joint_information(probs, chosen):
