@@ -96,7 +96,7 @@ class _Picked(NamedTuple):
 
     nearest: jax.Array
     picks: jax.Array
-    count: jax.Array
+    number: jax.Array
     passes: jax.Array
 
 
@@ -113,11 +113,11 @@ def _plus_plus(
     def passed(picked: _Picked) -> _Picked:
         own = jax.random.fold_in(key, picked.passes)
         some, chances = _draws(own, picked.nearest, candidates)
-        order, taken = _accepted(pool.at(some), some, picked.nearest[some], chances, k - picked.count)
+        order, taken = _accepted(pool.at(some), some, picked.nearest[some], chances, k - picked.number)
         return _taken(pool, picked, some[order], taken)
 
     start = _Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(first), jnp.int32(1), jnp.int32(0))
-    return jax.lax.while_loop(lambda picked: picked.count < k, passed, start).picks
+    return jax.lax.while_loop(lambda picked: picked.number < k, passed, start).picks
 
 
 def _draws(key: jax.Array, nearest: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
@@ -177,6 +177,6 @@ def _taken(pool: _Gradients, picked: _Picked, positions: jax.Array, count: jax.A
     nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
     alive = numbers < count
     nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
-    places = jnp.where(alive, picked.count + numbers, len(picked.picks))
+    places = jnp.where(alive, picked.number + numbers, len(picked.picks))
     picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
-    return _Picked(nearest, picks, picked.count + count, picked.passes + 1)
+    return _Picked(nearest, picks, picked.number + count, picked.passes + 1)

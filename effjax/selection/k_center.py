@@ -114,7 +114,7 @@ class _Picked(NamedTuple):
 
     nearest: jax.Array
     picks: jax.Array
-    count: jax.Array
+    number: jax.Array
 
 
 @partial(jax.jit, static_argnames="k")
@@ -123,7 +123,7 @@ def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, drawn: jax.
 
     def passed(picked: _Picked) -> _Picked:
         candidates = highest_of(picked.nearest, drawn, most)
-        order, count = _among(pool, picked.nearest[candidates], drawn[candidates], candidates, k - picked.count)
+        order, count = _among(pool, picked.nearest[candidates], drawn[candidates], candidates, k - picked.number)
         return _taken(pool, picked, candidates[order], count)
 
     picked = _Picked(jnp.where(free, jnp.inf, -1.0), jnp.zeros(k, jnp.int32), jnp.int32(0))
@@ -138,7 +138,7 @@ def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, drawn: jax.
         first = highest_one(jnp.where(free, -pool.squares, -jnp.inf), drawn)  # the mean has been taken off
         nearest = pool.nearer(picked.nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
         picked = _Picked(nearest, picked.picks.at[0].set(first), jnp.int32(1))
-    return jax.lax.while_loop(lambda picked: picked.count < k, passed, picked).picks
+    return jax.lax.while_loop(lambda picked: picked.number < k, passed, picked).picks
 
 
 def _among(
@@ -188,6 +188,6 @@ def _taken(pool: _Pool, picked: _Picked, positions: jax.Array, count: jax.Array)
     nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
     alive = numbers < count
     nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
-    places = jnp.where(alive, picked.count + numbers, len(picked.picks))
+    places = jnp.where(alive, picked.number + numbers, len(picked.picks))
     picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
-    return _Picked(nearest, picks, picked.count + count)
+    return _Picked(nearest, picks, picked.number + count)
