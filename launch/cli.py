@@ -9,7 +9,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
-from effjax import signals
+from effjax import allocator, signals
 from effjax.command import as_called_here
 from effjax.errors import Mistakes, UserError, printable
 from effjax.files import storage_message
@@ -42,6 +42,7 @@ _CACHE = flags.DEFINE_string(
 def run(main: Callable[[], None], *, required: tuple[str, ...]) -> None:
     """Parses the flags and calls ``main``; exits with the codes that ``launch.train`` documents."""
     signals.install()
+    allocator.keep_freed_memory()
     module = sys.modules["__main__"]  # whose docstring --help shows
     module.__doc__ = as_called_here(module.__doc__ or "")
     code = _run(main, required)
