@@ -8,8 +8,9 @@ from typing import Any
 from effjax.data.base import Source, stored
 from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
+from effjax.data.file_source import FileSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
-from effjax.data.folder_source import FolderSource
+from effjax.data.listed_files import listed_files, table_kind
 from effjax.data.sources import dataset_and_split
 
 _log = logging.getLogger("effjax")
@@ -42,9 +43,10 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
     found: dict[str, Any] = {}
     undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
+    undivided = undivided or any(listed_files(name).splits is None for name in names if table_kind(name))
     if undivided or any(coco_layout(path).splits is None for name in names if (path := coco_folder(name))):
         found["split"] = shares_of(data)
-    if folders and any("[" in data[role] for role in ("train", "validation")):
+    if (folders or any(map(table_kind, names))) and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
     return found
 
@@ -52,7 +54,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
 def contents(source: Source) -> dict[str, str]:
     """What says which photo each id of a folder is, files come and go; nothing of other datasets."""
     source = stored(source)
-    if not isinstance(source, FolderSource | CocoSource):
+    if not isinstance(source, FileSource | CocoSource):
         return {}
     digest = hashlib.sha256("\0".join(map(str, source.paths)).encode(errors="surrogateescape"))
     digest.update(b"".join(source.digests))
@@ -75,6 +77,9 @@ def _has_test(data: Mapping[str, Any]) -> bool:
     """Whether there is a test split, as far as can be told without opening the data."""
     if path := coco_folder(data["name"]):
         splits = coco_layout(path).splits
+        return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
+    if table_kind(data["name"]):
+        splits = listed_files(data["name"]).splits
         return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
     if not data["name"].startswith(_FOLDER):
         return True

@@ -37,7 +37,10 @@ class Data:
     """Which examples there are."""
 
     name: str = key(
-        "digits", _SOME, "the dataset: one of ours, `folder:/path`, `coco:/path`, `vqa2:/path`, `gqa:/path`, or of TFDS"
+        "digits",
+        _SOME,
+        "the dataset: one of ours, `folder:/path`, `csv:/path`, `parquet:/path`, `coco:/path`, `vqa2:/path`, "
+        "`gqa:/path`, or of TFDS",
     )
     dir: str = key("data", _SOME, "where it is prepared")
     train: str = key("train", _SOME, "the split that runs are trained on")
@@ -46,7 +49,7 @@ class Data:
     split: Sequence[float] = key(
         (80, 10, 10),
         just(3, number(0, LARGE), "shares of train, validation and test"),
-        "shares of these three, into which a `folder:/path/CLASS/*.jpg` or `coco:/path` is divided",
+        "shares of these three, into which a `folder:/path/CLASS/*.jpg`, a table or `coco:/path` is divided",
     )
     pool: str = key("", text(), "a folder of images without labels, in the place of `train`; for the recipe `active`")
     image_size: int = key(0, whole(0, PIXELS), "that images are decoded to; 0: as stored")
