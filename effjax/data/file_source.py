@@ -1,5 +1,6 @@
-"""Images that are files, with a class each: every file is read once first."""
+"""Encoded images with a class each, as files or in others: every image is read once first."""
 
+import abc
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -15,13 +16,115 @@ from effjax.data.stratified import drawing_order, part_rows
 from effjax.errors import UserError
 
 
-class FileSource:
-    """Image files with a class each, or one of the parts that they are drawn into. Global ids are their rows.
+class CheckedSource(abc.ABC):
+    """Encoded images with a class each, or one of the parts that they are drawn into. Global ids are their rows.
 
     Attributes:
-      root: the folder.
-      paths: of the files below it, by id.
+      paths: what the images are called, by id.
       digests: of their contents, ``[N]`` bytes.
+    """
+
+    paths: list[str]
+    digests: np.ndarray
+
+    def _keep(
+        self,
+        paths: Sequence[str],
+        labels: np.ndarray,
+        checked: Sequence[FileFacts],
+        *,
+        classes: Sequence[str],
+        name: str,
+        split: str,
+        image_size: int | None,
+        part: tuple[str, Sequence[float]] | None,
+    ) -> np.ndarray:
+        """Takes over what was found when all were read.
+
+        Args:
+          paths: what the images are called.
+          labels: theirs, ``[N]``.
+          checked: what was found.
+          classes: their names.
+          name: of the dataset, as given to ``load``.
+          split: as given to ``load``.
+          image_size: as in ``load``.
+          part: which of ``PARTS`` this is of all images, and the shares of these; None: all.
+
+        Returns:
+          The rows that are of this part.
+
+        Raises:
+          UserError: for sizes that differ without an ``image_size``, or a part without images.
+        """
+        self._channels = 1 if all(check.grey for check in checked) else 3
+        shape = (*_common_size(paths, checked, image_size), self._channels)
+        digests, rows = np.array([check.digest for check in checked], np.bytes_), np.arange(len(paths))
+        if part is not None:
+            which, shares = part
+            rows = part_rows(labels, paths, digests, shares, PARTS.index(which))
+            if not rows.size:
+                raise UserError(
+                    f"{name}: config.data.split={tuple(shares)} gives {which} none of its {len(paths)} images: "
+                    "give it a larger share, or add images"
+                )
+        self.paths, self.digests = [paths[int(row)] for row in rows], digests[rows]
+        self._labels, self._image_size = labels[rows], image_size
+        self.info = DatasetInfo(name, split, len(rows), tuple(classes), labelled_images(shape))
+        return rows
+
+    @abc.abstractmethod
+    def _encoded(self, row: int) -> bytes | str:
+        """An image as it is stored, or the path of its file."""
+
+    def _where(self, row: int) -> str:
+        return self.paths[row]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Example:
+        return {
+            "image": self._pixels(row),
+            "label": np.asarray(self._labels[row], np.int32),
+            "id": np.asarray(row, np.int32),
+        }
+
+    def _pixels(self, row: int) -> np.ndarray:
+        """Raises ``UserError`` if the file is no longer what it was when it was checked."""
+        try:
+            return decode_image(self._encoded(row), self._channels, self._image_size)
+        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+            path = self._where(row)
+            why = why_unreadable(path, error)
+            raise UserError(
+                f"{path} can no longer be read ({why}): put it back as it was, then run the same command again"
+            ) from error
+
+    def at_size(self, image_size: int) -> Source:
+        return resized(self, image_size)
+
+    def ids(self) -> np.ndarray:
+        return np.arange(len(self))
+
+    def column(self, name: str) -> np.ndarray:
+        if name not in ("label", "id"):
+            raise no_column(self, name)
+        return self._labels if name == "label" else self.ids()
+
+    def drawing_order(self) -> np.ndarray:
+        """The ids in an order whose beginning is a sample of all classes; see ``stratified``."""
+        return drawing_order(self._labels, self.paths)
+
+
+class FileSource(CheckedSource):
+    """Image files with a class each.
+
+    Attributes:
+      root: the folder that the paths are relative to.
     """
 
     def __init__(
@@ -58,59 +161,15 @@ class FileSource:
             ``image_size``, or a part without images.
         """
         checked = check_files(root, paths, cache_dir, remembered)
-        self._channels = 1 if all(check.grey for check in checked) else 3
-        shape = (*_common_size([str(root / path) for path in paths], checked, image_size), self._channels)
-        digests = np.array([check.digest for check in checked], np.bytes_)
-        if part is not None:
-            which, shares = part
-            rows = part_rows(labels, paths, digests, shares, PARTS.index(which))
-            if not rows.size:
-                raise UserError(
-                    f"{name}: config.data.split={tuple(shares)} gives {which} none of its {len(paths)} images: "
-                    "give it a larger share, or add images"
-                )
-            paths, labels, digests = [paths[int(row)] for row in rows], labels[rows], digests[rows]
-        self.root, self.paths, self.digests = root, list(paths), digests
-        self._labels, self._image_size = labels, image_size
-        self.info = DatasetInfo(name, split, len(paths), tuple(classes), labelled_images(shape))
+        self.root = root
+        common = {"classes": classes, "name": name, "split": split, "image_size": image_size, "part": part}
+        self._keep(paths, labels, checked, **common)
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def _encoded(self, row: int) -> str:
+        return os.path.join(self.root, self.paths[row])
 
-    def __iter__(self) -> Iterator[Example]:
-        return (self[row] for row in range(len(self)))
-
-    def __getitem__(self, row: int) -> Example:
-        return {
-            "image": self._pixels(os.path.join(self.root, self.paths[row])),
-            "label": np.asarray(self._labels[row], np.int32),
-            "id": np.asarray(row, np.int32),
-        }
-
-    def _pixels(self, path: str) -> np.ndarray:
-        """Raises ``UserError`` if the file is no longer what it was when it was checked."""
-        try:
-            return decode_image(path, self._channels, self._image_size)
-        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            why = why_unreadable(path, error)
-            raise UserError(
-                f"{path} can no longer be read ({why}): put it back as it was, then run the same command again"
-            ) from error
-
-    def at_size(self, image_size: int) -> Source:
-        return resized(self, image_size)
-
-    def ids(self) -> np.ndarray:
-        return np.arange(len(self))
-
-    def column(self, name: str) -> np.ndarray:
-        if name not in ("label", "id"):
-            raise no_column(self, name)
-        return self._labels if name == "label" else self.ids()
-
-    def drawing_order(self) -> np.ndarray:
-        """The ids in an order whose beginning is a sample of all classes; see ``stratified``."""
-        return drawing_order(self._labels, self.paths)
+    def _where(self, row: int) -> str:
+        return self._encoded(row)
 
 
 def _common_size(paths: Sequence[str], checked: Sequence[FileFacts], image_size: int | None) -> tuple[int, int]:

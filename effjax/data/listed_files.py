@@ -76,7 +76,7 @@ def listed_files(name: str) -> ListedFiles:
     _refuse(mistakes + _twice(rows), path)
     if not rows:
         raise UserError(f"{path}: no image is listed")
-    found, classes = [label for _, label in rows], _ordered({label for _, label in rows})
+    found, classes = [label for _, label in rows], ordered({label for _, label in rows})
     numbers = {label: number for number, label in enumerate(classes)}
     divided = np.array([usual_name(split) for split in names])
     splits = {split: np.flatnonzero(divided == split) for split in dict.fromkeys(divided.tolist()) if split}
@@ -173,8 +173,12 @@ def _refuse(mistakes: Sequence[str], path: pathlib.Path) -> None:
         raise UserError(f"{path}: {len(mistakes):,} lines cannot be used: {'; '.join(mistakes[:_MISTAKES])}{more}")
 
 
-def _ordered(labels: set[str]) -> list[str]:
-    """Classes in order: numbers by their value, names by the alphabet."""
+def ordered(labels: set[str]) -> list[str]:
+    """Classes in order: numbers by their value, names by the alphabet.
+
+    >>> ordered({"10", "9"}), ordered({"b", "a", "10"})
+    (['9', '10'], ['10', 'a', 'b'])
+    """
     if all(label.isdecimal() for label in labels):
         return sorted(labels, key=int)
     return sorted(labels)

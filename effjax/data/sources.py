@@ -10,10 +10,11 @@ import numpy as np
 from effjax.data.base import Source, Subset
 from effjax.data.coco_layout import coco_folder
 from effjax.data.coco_source import CocoSource, coco_splits
-from effjax.data.file_source import FileSource
+from effjax.data.file_source import CheckedSource
 from effjax.data.folder_layout import SHARES, folder_layout, parts_of
 from effjax.data.folder_source import FolderSource
 from effjax.data.listed_files import table_kind
+from effjax.data.packed_source import PackedSource, packed_kind, packed_splits
 from effjax.data.question_files import LAYOUTS
 from effjax.data.question_source import QuestionSource
 from effjax.data.table_source import TableSource, table_splits
@@ -45,7 +46,8 @@ def load(
       name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
         ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
         splits here, ``root/class/*.jpg``; ``csv:/path`` or ``parquet:/path`` for a table of paths and classes, see
-        :func:`effjax.data.listed_files.listed_files`; ``coco:/path`` for images with boxes in COCO's JSON, see
+        :func:`effjax.data.listed_files.listed_files`; ``webdataset:/path`` for tar files, ``hf:/path`` for what Hugging
+        Face's ``save_to_disk`` wrote; ``coco:/path`` for images with boxes in COCO's JSON, see
         :func:`effjax.data.coco_layout.coco_layout`; or ``vqa2:/path`` and ``gqa:/path`` for the official files of
         these.
       split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
@@ -82,6 +84,10 @@ def load(
         if padded:
             raise UserError(f"config.data.padded={dict(padded)}: a table of images has labels only")
         source = TableSource(name, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
+    elif packed_kind(name):
+        if padded:
+            raise UserError(f"config.data.padded={dict(padded)}: images in shards have labels only")
+        source = PackedSource(name, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
     elif path := coco_folder(name):
         folder = {"image_size": image_size, "cache_dir": data_dir, "shares": shares}
         source = CocoSource(path, whole, **folder, padded=padded)
@@ -102,6 +108,8 @@ def split_names(
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
     if kind := _questions_of(name):
         names = list(LAYOUTS[kind].splits)
+    elif packed_kind(name):
+        names = packed_splits(name, shares)
     elif table_kind(name):
         names = table_splits(name, shares)
     elif path := coco_folder(name):
@@ -153,7 +161,7 @@ def _parse_split(split: str) -> tuple[str, str | None, str | None]:
 
 def _part(source: Source, split: str, start: str | None, stop: str | None) -> Subset:
     total = len(source)
-    order = source.drawing_order() if isinstance(source, FileSource) else np.arange(total)
+    order = source.drawing_order() if isinstance(source, CheckedSource) else np.arange(total)
     ids = np.sort(order[slice(_bound(start, total), _bound(stop, total))])
     if not ids.size:
         raise UserError(f"split {split!r} of {source.info.name!r} is empty: the whole split has {total} examples")

@@ -10,7 +10,7 @@ import numpy as np
 from effjax.data.base import Source, stored
 from effjax.data.checked_files import digest_of
 from effjax.data.coco_source import CocoSource
-from effjax.data.file_source import FileSource
+from effjax.data.file_source import CheckedSource, FileSource
 from effjax.data.image_files import named
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known
@@ -41,7 +41,7 @@ def check_data(splits: Mapping[str, Source], settings: Mapping[str, Any], task: 
         _check_alike(splits[role], train, role, name)
         _warn_of_overlap(train, splits[role], role)
     if task.of_classes and isinstance(
-        stored(train), FileSource
+        stored(train), CheckedSource
     ):  # of others, labels are read from the records, which takes time
         counts = np.bincount(train.column("label"), minlength=train.info.num_classes)
         empty = [name for name, count in zip(train.info.class_names, counts, strict=True) if not count]
@@ -101,7 +101,7 @@ def _warn_of_overlap(train: Source, other: Source, role: str) -> None:
 def _shared(train: Source, other: Source) -> list[str]:
     """What is in both, by content where that is known."""
     ours, theirs = stored(train), stored(other)
-    if isinstance(theirs, FileSource | CocoSource) and isinstance(ours, FileSource | CocoSource):
+    if isinstance(theirs, CheckedSource | CocoSource) and isinstance(ours, CheckedSource | CocoSource):
         a, b = train.ids(), other.ids()
         _, rows, others = np.intersect1d(ours.digests[a], theirs.digests[b], return_indices=True)
         return [f"{ours.paths[i]} = {theirs.paths[j]}" for i, j in sorted(zip(a[rows], b[others], strict=True))]

@@ -8,9 +8,10 @@ from typing import Any
 from effjax.data.base import Source, stored
 from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
-from effjax.data.file_source import FileSource
+from effjax.data.file_source import CheckedSource
 from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
 from effjax.data.listed_files import listed_files, table_kind
+from effjax.data.packed_source import is_divided, packed_kind, packed_splits
 from effjax.data.sources import dataset_and_split
 
 _log = logging.getLogger("effjax")
@@ -44,9 +45,12 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
     undivided = undivided or any(listed_files(name).splits is None for name in names if table_kind(name))
+    undivided = undivided or any(not is_divided(name) for name in names if packed_kind(name))
     if undivided or any(coco_layout(path).splits is None for name in names if (path := coco_folder(name))):
         found["split"] = shares_of(data)
-    if (folders or any(map(table_kind, names))) and any("[" in data[role] for role in ("train", "validation")):
+    if (folders or any(table_kind(name) or packed_kind(name) for name in names)) and any(
+        "[" in data[role] for role in ("train", "validation")
+    ):
         found["parts"] = "of every class"
     return found
 
@@ -54,7 +58,7 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
 def contents(source: Source) -> dict[str, str]:
     """What says which photo each id of a folder is, files come and go; nothing of other datasets."""
     source = stored(source)
-    if not isinstance(source, FileSource | CocoSource):
+    if not isinstance(source, CheckedSource | CocoSource):
         return {}
     digest = hashlib.sha256("\0".join(map(str, source.paths)).encode(errors="surrogateescape"))
     digest.update(b"".join(source.digests))
@@ -81,6 +85,8 @@ def _has_test(data: Mapping[str, Any]) -> bool:
     if table_kind(data["name"]):
         splits = listed_files(data["name"]).splits
         return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
+    if packed_kind(data["name"]):
+        return data["test"] in packed_splits(data["name"], shares_of(data))
     if not data["name"].startswith(_FOLDER):
         return True
     layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])

@@ -39,8 +39,8 @@ class Data:
     name: str = key(
         "digits",
         _SOME,
-        "the dataset: one of ours, `folder:/path`, `csv:/path`, `parquet:/path`, `coco:/path`, `vqa2:/path`, "
-        "`gqa:/path`, or of TFDS",
+        "the dataset: one of ours, `folder:/path`, `csv:/path`, `parquet:/path`, `webdataset:/path`, `hf:/path`, "
+        "`coco:/path`, `vqa2:/path`, `gqa:/path`, or of TFDS",
     )
     dir: str = key("data", _SOME, "where it is prepared")
     train: str = key("train", _SOME, "the split that runs are trained on")
