@@ -8,6 +8,7 @@ from PIL import Image
 
 from effjax.errors import UserError
 from effjax.images import resize
+from effjax.images.resize import _weights
 
 METHODS = {
     "lanczos3": Image.Resampling.LANCZOS,
@@ -81,3 +82,19 @@ def test_what_cannot_be_is_refused(size, options, message):
         resize(noise((16, 12, 1)), size, **options)
     with pytest.raises(UserError):
         resize(noise((16, 12, 1)), 8, method="area")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+@pytest.mark.parametrize("size", [(96, 40), (300, 224), (3, 5)])
+def test_bands_are_the_whole_product_for_less(size, channels):
+    """On CPU the zeros of the matrices are not multiplied."""
+    images = noise((2, 150, 224, channels))
+    matrices = [_weights(side, new, "lanczos3") for side, new in zip((150, 224), size, strict=True)]
+    whole = np.einsum("hH,wW,bHWc->bhwc", *matrices, images.astype(np.float64))
+    np.testing.assert_allclose(resize(images, size), whole, atol=3e-6)
+    flops = jax.jit(lambda x: resize(x, size)).lower(images).compile().cost_analysis()["flops"]
+    dense = (
+        jax.jit(lambda x: jnp.einsum("hH,wW,bHWc->bhwc", *matrices, x)).lower(images).compile().cost_analysis()["flops"]
+    )
+    if jax.default_backend() == "cpu":
+        assert flops < (0.8 if min(size) > 5 else 1.1) * dense
