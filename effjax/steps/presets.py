@@ -90,14 +90,15 @@ _PAPER = {
 # and distiller_zoo/RKD.py (25, 50).
 _REPDISTILLER = {
     "kd": {"ce": {"weight": 0.1}, "soft_target": {"weight": 0.9, "temperature": 4.0}},
-    "hint": {"ce": {"weight": 1.0}, "hint": {"weight": 100.0, "form": "mean"}},
+    "hint": {"ce": {"weight": 1.0}, "hint": {"weight": 100.0, "form": "mean", "regressor": "repdistiller"}},
     "attention": {"ce": {"weight": 1.0}, "attention": {"weight": 1000.0, "form": "code"}},
     "relational": {
         "ce": {"weight": 1.0},
         "relational_distance": {"weight": 25.0},
         "relational_angle": {"weight": 50.0},
     },
-    "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0}},
+    # On the last map, feat[-2], not on the pooled features: it is to be named.
+    "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0, "student_tap": "", "teacher_tap": ""}},
     "pkt": {"ce": {"weight": 1.0}, "pkt": {"weight": 30_000.0}},
     "nst": {"ce": {"weight": 1.0}, "nst": {"weight": 50.0}},
     "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
@@ -140,10 +141,10 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``; the taps of ``hint``, ``attention``, ``relational_*``, ``similarity``, ``contrastive``,
-    ``pkt`` and ``nst`` are still to be named. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two
-    stages: ``hint`` alone for
-    the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
+    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity`` and ``nst`` are still to be named, and are
+    asked for; those of ``relational_*``, ``contrastive`` and ``pkt`` are the penultimate features. The ``hint`` of
+    ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for the layers up to the guided one, then
+    the other terms for all layers; which are on when is the plan's to say.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.

@@ -152,6 +152,10 @@ TERMS: dict[str, Callable[..., Term]] = {
 }
 
 
+#: Terms that learn from several teachers as from one; the others have one each.
+OF_SEVERAL_TEACHERS = ("soft_target",)
+
+
 def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     """Makes the term ``name``.
 
@@ -169,13 +173,14 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     for option, value in options.items():
         if option not in allowed:
             raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
-        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED)
+        several = kind in OF_SEVERAL_TEACHERS
+        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED, several=several)
         _check_range(f"terms.{name}.{option}", option, value)
     with blame(name):
         return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
-def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
+def _check_type(key: str, value: Any, default: Any, *, scheduled: bool, several: bool) -> None:
     if isinstance(default, float):
         if scheduled and callable(value):
             return
@@ -183,7 +188,7 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
     elif isinstance(default, bool):
         wanted, fits = "True or False", isinstance(value, bool)
     elif key.endswith(".teacher"):
-        wanted, fits = "a teacher's name", isinstance(value, str) or (_is_names(value) and key.split(".")[1])
+        wanted, fits = "a teacher's name", isinstance(value, str) or (several and _is_names(value))
     elif isinstance(default, str):
         wanted, fits = "a name", isinstance(value, str)
     else:

@@ -127,6 +127,7 @@ class Term:
     )
     form: str = maybe(_SOME, "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint: `paper`, `mean`")
     nonlinearity: str = maybe(_SOME, "of hints: what ends the regressor, `relu` or `none`")
+    regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
     student_tap: str = maybe(text(), "an activation of the student")
     teacher_tap: str = maybe(text(), "an activation of the teacher")
     student_taps: Sequence[str] = maybe(names(), "several")

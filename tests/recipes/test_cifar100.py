@@ -1,0 +1,106 @@
+"""The config of the field's comparisons on CIFAR-100: every pair as shapes, two real steps of every method."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from data.fabricated import checked, cifar
+
+from configs.distill import cifar100
+from effjax.data.builders import official
+from effjax.data.prepare import prepare
+from effjax.errors import UserError
+from effjax.recipes.train.runs import TrainingExperiment
+
+TAPPED = ("fitnet", "at", "sp")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data folder with a CIFAR-100 of 7 images a split."""
+    root = tmp_path_factory.mktemp("cifar100")
+    folder = root / "downloads" / "cifar100"
+    folder.mkdir(parents=True)
+    cifar(folder, "cifar100")
+    archives = checked(official.archives_of("cifar100"), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(official, "archives_of", lambda name: archives)
+        prepare("cifar100", root)
+    return root
+
+
+def config_of(variant, prepared, *names):
+    config = cifar100.get_config(variant)
+    config.data.dir = str(prepared)
+    if names:
+        config.runs = {name: run for name, run in config.runs.items() if name in names}
+        config.table, config.claims, config.control, config.reference = (), (), "", ""
+    return config
+
+
+HINTED = {"wrn_40_2": (64,), "resnet50": (512,), "vgg13": (256,), "resnet32x4": (128,)}
+# Of each architecture once as a teacher, once as a student, and all numbers of maps.
+SHAPED = ("wrn_40_2_wrn_16_2", "resnet50_mobilenet_v2", "vgg13_vgg8", "resnet32x4_shufflenet_v2")
+
+
+@pytest.mark.parametrize("pair", SHAPED)
+def test_full_size_as_shapes(pair, prepared, tmp_path):
+    config = config_of(pair, prepared, "teacher", *TAPPED)
+    terms = {name: options for run in config.runs.values() for name, options in run.terms.to_dict().items()}
+    together = config.runs[TAPPED[0]].copy_and_resolve_references()
+    together.terms = terms  # the activations that any method looks at, in one program
+    config.runs = {"teacher": config.runs.teacher, "together": together}
+    experiment = TrainingExperiment(config.to_dict(), tmp_path)
+    job = experiment.runs["together"].job
+    # That every term acts has been traced by now.
+    assert set(job.objective.terms) == set(terms)
+    params = jax.eval_shape(experiment.runs["together"].init, np.uint32(0)).params
+    assert params["hint"]["norm"]["scale"].shape == HINTED[cifar100.PAIRS[pair][0]]
+
+
+def test_the_settings_are_those_that_are_published():
+    assert len(cifar100.PAIRS) == 13
+    for pair, (_, student) in cifar100.PAIRS.items():
+        config = cifar100.get_config(pair)
+        run = config.runs.student
+        assert (run.epochs, run.batch_size) == (240.0, 64)
+        assert run.optimizer.learning_rate == (0.01 if "net_v" in student else 0.05)
+        assert (run.optimizer.weight_decay, run.optimizer.decay_mask) == (5e-4, ".*")
+        assert [round(share * 240) for share in run.schedule.boundaries] == [150, 180, 210]
+        assert all(other.optimizer == run.optimizer for name, other in config.runs.items() if name != "teacher")
+        assert config.runs.teacher.optimizer.learning_rate == 0.05
+        assert (config.view.shift, config.view.flip) == (4, True)
+        assert config.num_seeds == (3 if pair in {f"{t}_{s}" for t, s in cifar100.UNLIKE} else 5)
+    betas = {pair: cifar100.get_config(pair).runs.dkd.terms.dkd.beta for pair in cifar100.PAIRS}
+    assert (betas["resnet56_resnet20"], betas["vgg13_vgg8"], betas["resnet32x4_resnet8x4"]) == (2.0, 6.0, 8.0)
+
+
+def test_what_is_trained_on_chooses_nothing_and_the_title_says_so():
+    published, honest = cifar100.get_config("vgg13_vgg8"), cifar100.get_config("vgg13_vgg8,honest")
+    assert (published.data.train, honest.data.train) == ("train", "train[:90%]")
+    assert published.data.validation == honest.data.validation == "train[90%:]"
+    assert (published.judge, honest.judge) == ("last", "last")
+    assert "chooses nothing" in published.title
+    assert "chooses nothing" not in honest.title
+
+
+def test_no_such_pair():
+    with pytest.raises(UserError, match=r"resnet56_resnet32 is not a variant; .*did you mean 'resnet56_resnet20'"):
+        cifar100.get_config("resnet56_resnet32,tiny")
+
+
+def test_two_real_steps_of_all_methods_at_once(prepared, tmp_path):
+    config = config_of("resnet32x4_resnet8x4,tiny", prepared)
+    terms = {}
+    for name, run in config.runs.items():
+        run.model = {"name": "resnet8", "width": 0.25}  # compiles faster; the taps are the same
+        terms |= {f"{name}_{term}": {"kind": term, **options} for term, options in run.terms.to_dict().items()}
+    config.runs.kd.terms = terms
+    config.runs = {"teacher": config.runs.teacher, "together": config.runs.kd}
+    config.table, config.claims, config.control = (), (), ""
+    *_, done = TrainingExperiment(config.to_dict(), tmp_path).train()
+    lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 2
+    assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
+    assert {f"train/loss/{name}" for name in terms} <= set().union(*lines)
