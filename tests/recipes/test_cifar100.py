@@ -11,7 +11,10 @@ from configs.distill import cifar100
 from effjax.data.builders import official
 from effjax.data.prepare import prepare
 from effjax.errors import UserError
+from effjax.recipes.build.writing import write_measured
+from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
+from effjax.reports.published import Own
 
 TAPPED = ("fitnet", "at", "sp")
 
@@ -104,3 +107,21 @@ def test_two_real_steps_of_all_methods_at_once(prepared, tmp_path):
     assert lines[-1]["step"] == 2
     assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
     assert {f"train/loss/{name}" for name in terms} <= set().union(*lines)
+    check_beside(tmp_path, done.folder)
+
+
+def check_beside(workdir, folder):
+    """What is published is printed beside what lies in a folder."""
+    (own, splits), each = own_results(workdir), 50_000 / 4
+    assert splits == {"train"}
+    assert own == {name: Own([], [2 / each], 2 / each) for name in ("teacher", "together")}
+    write_measured(folder / "result.json", {"test/accuracy": 0.25})
+    assert own_results(workdir)[0]["together"].accuracies == [0.25]
+    said = compare([f"resnet32x4_resnet8x4={workdir}"], str(workdir / "table.md"))
+    (row,) = (line for line in said.splitlines() if line.startswith("together"))
+    assert row.split() == ["together", "–", "–", "25.00", "1", "of", "1", "0", "of", "0"]
+    assert "| KD | 73.33 | repdistiller |" in (workdir / "table.md").read_text()
+    with pytest.raises(UserError, match="there is no folder"):
+        compare(["resnet32x4_resnet8x4=/nowhere"])
+    with pytest.raises(UserError, match="nothing is published here of the pair"):
+        compare([str(workdir)])
