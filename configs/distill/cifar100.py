@@ -38,9 +38,12 @@ METHODS = {  # run -> label, convention, method
     "fitnet": ("FitNet, the hint all the way", "repdistiller", "hint"),
     "at": ("AT", "repdistiller", "attention"),
     "sp": ("SP", "repdistiller", "similarity"),
+    "cc": ("CC", "repdistiller", "cc"),
+    "vid": ("VID", "repdistiller", "vid"),
     "rkd": ("RKD", "repdistiller", "relational"),
     "pkt": ("PKT", "repdistiller", "pkt"),
     "nst": ("NST", "repdistiller", "nst"),
+    "crd": ("CRD", "repdistiller", "crd"),
     "dkd": ("DKD", "mdistiller", "dkd"),
     "dist": ("DIST", "paper", "dist"),
     "kd_standardized": ("KD, standardised logits", "paper", "standardized"),
@@ -123,7 +126,7 @@ def maps(name: str) -> tuple[str, ...]:
 def _taps(term: str, teacher: str, student: str) -> dict:
     """Where a term looks: all maps, the second, the last, or what it looks at by itself."""
     ours, theirs = maps(student), maps(teacher)
-    if term in ("attention", "nst"):
+    if term in ("attention", "nst", "vid"):
         return {"student_taps": ours, "teacher_taps": theirs}
     if term in ("hint", "similarity"):
         which = 1 if term == "hint" else -1

@@ -167,10 +167,15 @@ def _init_regressor(nonlinearity: str, *, flat: bool = False, make: Callable = m
 
 
 def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
-    return _one(inputs.student, student_tap), _one(inputs.teachers[teacher], teacher_tap)
+    return tap_of(inputs.student, student_tap), tap_of(inputs.teachers[teacher], teacher_tap)
 
 
-def _one(outputs: Outputs, tap: str) -> jax.Array:
+def tap_of(outputs: Outputs, tap: str) -> jax.Array:
+    """One activation of a network.
+
+    Raises:
+      UserError: if the path is not that of one of the activations that were asked for.
+    """
     check_known(tap, outputs.taps, f"{tap!r} is not the path of one activation")
     return outputs.taps[tap]
 

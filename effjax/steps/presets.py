@@ -13,14 +13,16 @@ attention    CE + 1000 · mean squares   the same                   the same
 relational   CE + 25 D + 50 A           CE + 25 D + 50 A           CE + D + 2 A
              + T²·KL, T = 4
 similarity   –                          CE + 3000 SP               – (rows over their L1 norm)
-contrastive  –                          CE + 0.8 CRD, T = 0.07     the same + T²·KL, T = 4
+cc           –                          CE + 0.02 CC               –
+vid          –                          CE + VID                   –
+crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T²·KL, T = 4
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
 dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
 ===========  =========================  =========================  ==========================
 
 Numbers are those for CIFAR-100, torchdistill's for ImageNet. Which activations are compared depends on the networks:
-the taps are left to the user. ``contrastive`` stands for CRD with the batch in place of its memory; the weight and the
-temperature are CRD's, the loss is not.
+the taps are left to the user. Besides CRD itself there is ``contrastive``, with the batch in place of its memory; the
+weight and the temperature are CRD's, the loss is not.
 """
 
 import copy
@@ -102,6 +104,12 @@ _REPDISTILLER = {
     "pkt": {"ce": {"weight": 1.0}, "pkt": {"weight": 30_000.0}},
     "nst": {"ce": {"weight": 1.0}, "nst": {"weight": 50.0}},
     "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
+    "cc": {"ce": {"weight": 1.0}, "cc": {"weight": 0.02, "dim": 128}},
+    "vid": {"ce": {"weight": 1.0}, "vid": {"weight": 1.0, "variance": 5.0}},
+    "crd": {
+        "ce": {"weight": 1.0},
+        "crd": {"weight": 0.8, "temperature": 0.07, "dim": 128, "negatives": 16384, "momentum": 0.5},
+    },
 }
 
 # https://github.com/yoshitomo-matsubara/torchdistill, configs/sample/ilsvrc2012/<method>/ (kd, at and crd also under
@@ -141,15 +149,15 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity`` and ``nst`` are still to be named, and are
-    asked for; those of ``relational_*``, ``contrastive`` and ``pkt`` are the penultimate features. The ``hint`` of
-    ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for the layers up to the guided one, then
-    the other terms for all layers; which are on when is the plan's to say.
+    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst`` and ``vid`` are still to be
+    named, and are asked for; those of ``relational_*``, ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the
+    penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
+    the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention has it.
+        ``cc``, ``vid``, ``crd``, ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms
+from effjax.steps import detection_terms, feature_terms, learnt_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -145,6 +145,9 @@ TERMS: dict[str, Callable[..., Term]] = {
     "similarity": feature_terms.between_examples(losses.similarity_preserving),
     "pkt": feature_terms.between_examples(losses.probabilistic_transfer),
     "contrastive": feature_terms.contrastive,
+    "cc": learnt_terms.congruence,
+    "vid": learnt_terms.variational,
+    "crd": learnt_terms.crd,
     "quality_focal": detection_terms.quality_focal,
     "box_giou": detection_terms.box_giou,
     "soft_detection": detection_terms.soft_detection,
@@ -187,6 +190,8 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool, several:
         wanted, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
     elif isinstance(default, bool):
         wanted, fits = "True or False", isinstance(value, bool)
+    elif isinstance(default, int):
+        wanted, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
     elif key.endswith(".teacher"):
         wanted, fits = "a teacher's name", isinstance(value, str) or (several and _is_names(value))
     elif isinstance(default, str):

@@ -16,7 +16,7 @@ from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.published import Own
 
-TAPPED = ("fitnet", "at", "sp")
+TAPPED = ("fitnet", "at", "sp", "vid", "crd")
 
 
 @pytest.fixture(scope="module")

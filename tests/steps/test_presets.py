@@ -8,7 +8,19 @@ from effjax.steps.presets import published
 
 METHODS = {
     "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "standardized"),
-    "repdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "pkt", "nst"),
+    "repdistiller": (
+        "kd",
+        "hint",
+        "attention",
+        "relational",
+        "similarity",
+        "contrastive",
+        "pkt",
+        "nst",
+        "cc",
+        "vid",
+        "crd",
+    ),
     "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "dkd"),
     "torchdistill": ("kd", "hint", "attention", "relational", "contrastive", "dist"),
 }
@@ -64,7 +76,7 @@ def test_dkd_warms_up_for_20_of_240_epochs():
     assert float(weight(20)) == float(weight(239)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("method", ["hint", "similarity", "attention", "nst"])
+@pytest.mark.parametrize("method", ["hint", "similarity", "attention", "nst", "vid"])
 def test_presets_that_need_a_tap_ask_for_it(method):
     options = published("repdistiller", method)[method]
     with pytest.raises(UserError, match=rf"terms\.{method}: student_taps? .*(missing|must name)"):
