@@ -44,6 +44,7 @@ METHODS = {  # run -> label, convention, method
     "pkt": ("PKT", "repdistiller", "pkt"),
     "nst": ("NST", "repdistiller", "nst"),
     "crd": ("CRD", "repdistiller", "crd"),
+    "reviewkd": ("ReviewKD", "mdistiller", "review"),
     "dkd": ("DKD", "mdistiller", "dkd"),
     "dist": ("DIST", "paper", "dist"),
     "kd_standardized": ("KD, standardised logits", "paper", "standardized"),
@@ -51,6 +52,12 @@ METHODS = {  # run -> label, convention, method
 BETA = {  # of DKD, where it is not 8: mdistiller, configs/cifar100/dkd/; resnet110_resnet20 as resnet110_resnet32
     **dict.fromkeys(("resnet56_resnet20", "resnet110_resnet32", "resnet110_resnet20"), 2.0),
     **dict.fromkeys(("wrn_40_2_wrn_16_2", "wrn_40_2_wrn_40_1", "vgg13_vgg8", "vgg13_mobilenet_v2"), 6.0),
+}
+REVIEW = {  # weight of ReviewKD, where it is not 5: its code, CIFAR-100/script/reviewKD.sh; other pairs have none there
+    "resnet32x4_shufflenet_v2": 8.0,
+    "resnet56_resnet20": 0.6,
+    "resnet110_resnet20": 1.0,
+    "resnet110_resnet32": 1.0,
 }
 STANDARDIZED = {  # temperature and weight of KD, where they are not 2 and 9: the names of the code's logs
     "vgg13_vgg8": (3.0, 9.0),
@@ -84,6 +91,7 @@ def get_config(variant: str = ""):
             options.update(_taps(term, teacher_name, student_name))
         runs[name] = schema.distilled(student, label, terms, taught)
     runs["dkd"].terms.dkd.beta = BETA.get(pair, 8.0)
+    runs["reviewkd"].terms.review.weight.peak = REVIEW.get(pair, 5.0)
     temperature, weight = STANDARDIZED.get(pair, (2.0, 9.0))
     runs["kd_standardized"].terms.soft_target.update(temperature=temperature, weight=weight)
     config.runs.update(runs)
@@ -128,6 +136,9 @@ def _taps(term: str, teacher: str, student: str) -> dict:
     ours, theirs = maps(student), maps(teacher)
     if term in ("attention", "nst", "vid"):
         return {"student_taps": ours, "teacher_taps": theirs}
+    if term == "review":  # the teacher's before their ReLU
+        before = tuple(f"{tap}/preact" for tap in theirs)
+        return {"student_taps": (*ours, "penultimate"), "teacher_taps": (*before, "penultimate")}
     if term in ("hint", "similarity"):
         which = 1 if term == "hint" else -1
         return {"student_tap": ours[which], "teacher_tap": theirs[which]}

@@ -14,6 +14,7 @@ from effjax.losses.contrastive import contrastive
 from effjax.losses.correlation import dist
 from effjax.losses.decoupled import decoupled_kl
 from effjax.losses.distillation import soft_target_kl, tempered_softmax
+from effjax.losses.hierarchical import hierarchical_context
 from effjax.losses.hints import hint_mse
 from effjax.losses.logits import ensemble_logits, logit_mse
 from effjax.losses.noise_contrastive import OfOtherClasses, moved_memory, noise_contrastive, of_other_classes
@@ -36,6 +37,7 @@ __all__ = [
     "dist",
     "ensemble_logits",
     "generalized_iou_loss",
+    "hierarchical_context",
     "hint_mse",
     "logit_mse",
     "moved_memory",

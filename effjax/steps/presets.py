@@ -17,6 +17,7 @@ cc           –                          CE + 0.02 CC               –
 vid          –                          CE + VID                   –
 crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T²·KL, T = 4
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
+review       CE + 5 ReviewKD            mdistiller: the same       –
 dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
 ===========  =========================  =========================  ==========================
 
@@ -50,6 +51,14 @@ _DKD = {
     },
 }
 
+# https://github.com/megvii-research/mdistiller, mdistiller/distillers/ReviewKD.py and configs/cifar100/reviewkd.yaml (5
+# for resnet32x4 and resnet8x4); https://github.com/dvlab-research/ReviewKD, CIFAR-100/script/reviewKD.sh (8 for
+# ShuffleNetV2, 0.6 for resnet56 and resnet20, 1 for resnet110 and resnet32). It rises over the first 20 of 240 epochs.
+_REVIEW = {
+    "ce": {"weight": 1.0},
+    "review": {"weight": {"name": "constant", "peak": 5.0, "warmup": 20 / 240}},
+}
+
 _PAPER = {
     # Hinton et al. 2015, https://arxiv.org/abs/1503.02531: T = 20 in sec. 3 (MNIST, where no weight is given), half the
     # weight on the labels in sec. 4 (speech). There is no code.
@@ -75,6 +84,7 @@ _PAPER = {
     },
     # Zhao et al. 2022, https://arxiv.org/abs/2203.08679; its code is mdistiller.
     "dkd": _DKD,
+    "review": _REVIEW,
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
@@ -141,7 +151,11 @@ _TORCHDISTILL = {
 _PUBLISHED: dict[str, dict[str, Terms]] = {
     "paper": _PAPER,
     "repdistiller": _REPDISTILLER,
-    "mdistiller": {**_REPDISTILLER, "dkd": _DKD},  # mdistiller/engine/cfg.py has RepDistiller's numbers
+    "mdistiller": {
+        **_REPDISTILLER,
+        "dkd": _DKD,
+        "review": _REVIEW,
+    },  # its cfg.py has RepDistiller's numbers
     "torchdistill": _TORCHDISTILL,
 }
 
@@ -149,15 +163,16 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst`` and ``vid`` are still to be
-    named, and are asked for; those of ``relational_*``, ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the
+    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid`` and ``review`` are still
+    to be named, and are asked for; those of ``relational_*``, ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the
     penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
     the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention has it.
+        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention
+        has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

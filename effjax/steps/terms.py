@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms, learnt_terms
+from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -148,6 +148,7 @@ TERMS: dict[str, Callable[..., Term]] = {
     "cc": learnt_terms.congruence,
     "vid": learnt_terms.variational,
     "crd": learnt_terms.crd,
+    "review": review_term.review,
     "quality_focal": detection_terms.quality_focal,
     "box_giou": detection_terms.box_giou,
     "soft_detection": detection_terms.soft_detection,

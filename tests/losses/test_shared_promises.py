@@ -35,6 +35,7 @@ CASES = {
     "dist": (losses.dist, LOGITS),
     "hint_mse": (losses.hint_mse, MAPS),
     "hint_mean": (partial(losses.hint_mse, form="mean"), LOGITS),
+    "hierarchical_context": (losses.hierarchical_context, MAPS),
     "attention_code": (losses.attention_transfer, MAPS),
     "attention_paper": (partial(losses.attention_transfer, form="paper"), MAPS),
     "relational_distance": (losses.relational_distance, MAPS),

@@ -16,7 +16,7 @@ from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.published import Own
 
-TAPPED = ("fitnet", "at", "sp", "vid", "crd")
+TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd")
 
 
 @pytest.fixture(scope="module")

@@ -76,9 +76,9 @@ def test_dkd_warms_up_for_20_of_240_epochs():
     assert float(weight(20)) == float(weight(239)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("method", ["hint", "similarity", "attention", "nst", "vid"])
+@pytest.mark.parametrize("method", ["hint", "similarity", "attention", "nst", "vid", "review"])
 def test_presets_that_need_a_tap_ask_for_it(method):
-    options = published("repdistiller", method)[method]
+    options = published("mdistiller", method)[method] | {"weight": 1.0}
     with pytest.raises(UserError, match=rf"terms\.{method}: student_taps? .*(missing|must name)"):
         make_term(method, **options)
 

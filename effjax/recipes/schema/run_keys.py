@@ -131,6 +131,7 @@ class Term:
     negatives: int = maybe(whole(1, LONG), "of CRD: the other examples that each is told from")
     momentum: float = maybe(fraction(), "of CRD: the share of the memory that stays when an example is seen")
     variance: float = maybe(number(0, LARGE, above=True), "of VID: what variances begin at")
+    most_channels: int = maybe(whole(1, 65536), "of ReviewKD: that layers are fused with, at most")
     regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
     student_tap: str = maybe(text(), "an activation of the student")
     teacher_tap: str = maybe(text(), "an activation of the teacher")
