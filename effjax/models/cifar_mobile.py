@@ -207,7 +207,7 @@ class _Inverted(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         y = nn.relu(self.norm("expand_norm")(self.conv(self.expansion * x.shape[-1], 1, name="expand_conv")(x)))
         init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        y = nn.relu(self.norm("depthwise_norm")(_Depthwise(self.stride, y.dtype, init, name="depthwise_conv")(y)))
+        y = nn.relu(self.norm("depthwise_norm")(PaddedDepthwise(self.stride, y.dtype, init, name="depthwise_conv")(y)))
         y = self.norm("project_norm")(self.conv(self.channels, 1, name="project_conv")(y))
         return x + y if self.adds else y
 
@@ -226,7 +226,7 @@ class _Grouped(nn.Module):
         own = self.channels - x.shape[-1] if self.stride > 1 else self.channels
         y = _conv(own // 4, self.first_groups, dtype=self.dtype, name="conv1")(x)
         y = shuffled(nn.relu(self.norm("norm1")(y)), self.first_groups)
-        y = nn.relu(self.norm("norm2")(_Depthwise(self.stride, self.dtype, _PYTORCHS, name="conv2")(y)))
+        y = nn.relu(self.norm("norm2")(PaddedDepthwise(self.stride, self.dtype, _PYTORCHS, name="conv2")(y)))
         y = self.norm("norm3")(_conv(own, _GROUPS, dtype=self.dtype, name="conv3")(y))
         if self.stride == 1:
             return nn.relu(x + y)
@@ -244,10 +244,10 @@ class _Halving(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         half = self.channels // 2
-        left = self.norm("norm1")(_Depthwise(2, x.dtype, _PYTORCHS, name="conv1")(x))
+        left = self.norm("norm1")(PaddedDepthwise(2, x.dtype, _PYTORCHS, name="conv1")(x))
         left = nn.relu(self.norm("norm2")(self.conv(half, name="conv2")(left)))
         right = nn.relu(self.norm("norm3")(self.conv(half, name="conv3")(x)))
-        right = self.norm("norm4")(_Depthwise(2, x.dtype, _PYTORCHS, name="conv4")(right))
+        right = self.norm("norm4")(PaddedDepthwise(2, x.dtype, _PYTORCHS, name="conv4")(right))
         right = nn.relu(self.norm("norm5")(self.conv(half, name="conv5")(right)))
         return shuffled(jnp.concatenate([left, right], -1), 2)
 
@@ -262,12 +262,12 @@ class _Split(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         half = x.shape[-1] // 2
         y = nn.relu(self.norm("norm1")(self.conv(half, name="conv1")(x[..., half:])))
-        y = self.norm("norm2")(_Depthwise(1, x.dtype, _PYTORCHS, name="conv2")(y))
+        y = self.norm("norm2")(PaddedDepthwise(1, x.dtype, _PYTORCHS, name="conv2")(y))
         y = nn.relu(self.norm("norm3")(self.conv(half, name="conv3")(y)))
         return shuffled(jnp.concatenate([x[..., :half], y], -1), 2)
 
 
-class _Depthwise(nn.Module):
+class PaddedDepthwise(nn.Module):
     """A 3×3 filter a channel, padded by 1 on all sides, as PyTorch's; "SAME" is not at stride 2."""
 
     stride: int
@@ -276,6 +276,7 @@ class _Depthwise(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[B, H, W, C]`` to ``[B, ⌈H/stride⌉, ⌈W/stride⌉, C]``."""
         kernel = self.param("kernel", self.init, (3, 3, 1, x.shape[-1]), jnp.float32).astype(self.dtype)
         return depthwise_conv(x.astype(self.dtype), kernel, self.stride, ((1, 1), (1, 1)))
 

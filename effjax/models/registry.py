@@ -13,6 +13,7 @@ from effjax.models.densenet import DenseNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.fcos import Fcos
 from effjax.models.mlp import Mlp
+from effjax.models.mobilenet_v1 import MobileNetV1
 from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
@@ -66,6 +67,7 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "mobilenet_v2_cifar": partial(CifarMobileNetV2),
     "shufflenet_v1": partial(CifarShuffleNetV1),
     "shufflenet_v2": partial(CifarShuffleNetV2),
+    "mobilenet_v1": partial(MobileNetV1),
     "resnet18": partial(_imagenet, depths=(2, 2, 2, 2), bottleneck=False),
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),

@@ -146,7 +146,10 @@ def test_taps_are_those_asked_for_and_change_nothing():
     assert plain.apply(variables, images).taps == {}
 
 
-@pytest.mark.parametrize(("case", "taps"), [("resnet8", "stage{}"), ("wrn_16_1", "stage{}"), ("vgg8", "block{}")])
+@pytest.mark.parametrize(
+    ("case", "taps"),
+    [("resnet8", "stage{}"), ("wrn_16_1", "stage{}"), ("vgg8", "block{}")],
+)
 def test_what_is_tapped_before_the_last_relu(case, taps):
     module, images = build(case, taps=(".*",))
     variables = models.init(module, jax.random.key(0), images.shape[1:])

@@ -31,6 +31,7 @@ VARIABLES = {
     "mobilenet_v2_cifar": (267, "584586d7ab109efa"),
     "shufflenet_v1": (247, "22c216615d3ebef2"),
     "shufflenet_v2": (282, "ed91b4704a1da94f"),
+    "mobilenet_v1": (137, "f46ce28140868740"),
     "resnet18": (102, "6e33ee36c4f07a8f"),
     "resnet34": (182, "aa387114b9f7af4e"),
     "resnet50": (267, "cd5e092d9bd82b24"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from data.fabricated import checked, cifar
 
-from configs.distill import cifar100
+from configs.distill import cifar100, imagenet
 from effjax.data.builders import official
 from effjax.data.prepare import prepare
 from effjax.errors import UserError
+from effjax.recipes import schema
 from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
@@ -125,3 +126,32 @@ def check_beside(workdir, folder):
         compare(["resnet32x4_resnet8x4=/nowhere"])
     with pytest.raises(UserError, match="nothing is published here of the pair"):
         compare([str(workdir)])
+
+
+@pytest.mark.parametrize(("variant", "teacher"), [("r34_r18", "resnet34"), ("r50_mv1", "resnet50")])
+def test_imagenets_pairs_as_shapes(variant, teacher, prepared, tmp_path):
+    """With CIFAR's images in the size of ImageNet's, and a teacher of this architecture in the place of its weights."""
+    config = imagenet.get_config(variant)
+    config.data.update(name="cifar100", dir=str(prepared), train="train", validation="train", test="test")
+    config.data.num_workers = 0
+    terms = {name: options for run in config.runs.values() for name, options in run.terms.to_dict().items()}
+    together = config.runs.reviewkd
+    together.terms, together.batch_size = terms, 4
+    together.teachers.teacher = schema.teacher_of_run("teacher")
+    config.backend, config.eval_batch_size, config.table, config.control = "jit", 4, (), ""
+    config.runs = {"teacher": schema.run(model={"name": teacher}, batch_size=4), "together": together}
+    job = TrainingExperiment(config.to_dict(), tmp_path).runs["together"].job
+    assert set(job.objective.terms) == {"ce", "soft_target", "attention", "crd", "review", "dkd", "dist", "nkd"}
+    assert job.feed.example()["image"].shape == (4, 224, 224, 3)
+
+
+def test_imagenets_settings_are_those_that_are_published():
+    config = imagenet.get_config("r50_mv1")
+    for name, run in config.runs.items():
+        assert run.optimizer.learning_rate / run.batch_size == pytest.approx(0.1 / 256)
+        assert (run.batch_size == 256) == (name in ("crd", "reviewkd"))
+        assert [round(share * 100) for share in run.schedule.boundaries] == [30, 60, 90]
+    assert config.runs.reviewkd.terms.review.weight.peak == 8.0
+    assert (config.runs.dkd.terms.dkd.beta, imagenet.get_config().runs.dkd.terms.dkd.beta) == (2.0, 0.5)
+    assert config.runs.kd_standardized.terms.soft_target.standardize
+    assert {run.steps for run in imagenet.get_config("tiny").runs.values()} == {2}

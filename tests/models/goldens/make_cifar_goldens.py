@@ -1,8 +1,11 @@
 """Writes cifar_students.npz, cifar_mobile.npz: logits of RepDistiller's networks with weights that numpy draws.
 
-It needs an environment with torch, and a checkout of https://github.com/HobbitLong/RepDistiller:
+And mobilenet_v1.npz, those of mdistiller's MobileNet for ImageNet.
 
-    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller
+It needs an environment with torch, and checkouts of https://github.com/HobbitLong/RepDistiller and
+https://github.com/megvii-research/mdistiller:
+
+    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller /path/to/mdistiller
 """
 
 import pathlib
@@ -19,18 +22,32 @@ MOBILE = {"mobilenet_v2_cifar": "MobileNetV2", "shufflenet_v1": "ShuffleV1", "sh
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
-    write("cifar_students.npz", {name: name for name in STUDENTS})
-    write("cifar_mobile.npz", MOBILE)
-
-
-def write(file: str, names: dict[str, str]) -> None:
-    """The logits of networks, by our name and theirs."""
     from models import model_dict
 
+    write("cifar_students.npz", {name: model_dict[name](num_classes=100) for name in STUDENTS}, images(2, 32, 32, 3))
+    mobile = {name: model_dict[theirs](num_classes=100) for name, theirs in MOBILE.items()}
+    write("cifar_mobile.npz", mobile, images(2, 32, 32, 3))
+    names: dict = {}
+    exec(pathlib.Path(sys.argv[2], "mdistiller", "models", "imagenet", "mobilenetv1.py").read_text(), names)
+    write("mobilenet_v1.npz", {"mobilenet_v1": Logits(names["MobileNetV1"]())}, images(1, 224, 224, 3))
+
+
+class Logits(torch.nn.Module):
+    """A network of mdistiller without its features."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x)[0]
+
+
+def write(file: str, modules: dict, pixels: np.ndarray) -> None:
+    """The logits of networks, by our name."""
     golden = {}
-    pixels = torch.from_numpy(images(2, 32, 32, 3).transpose(0, 3, 1, 2).copy())
-    for name, theirs in names.items():
-        module = model_dict[theirs](num_classes=100)
+    pixels = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+    for name, module in modules.items():
         shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
         weights = {key: torch.from_numpy(array) for key, array in random_weights(shapes).items()}
         module.load_state_dict(weights, strict=False)
