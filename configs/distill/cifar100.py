@@ -47,7 +47,10 @@ METHODS = {  # run -> label, convention, method
     "reviewkd": ("ReviewKD", "mdistiller", "review"),
     "dkd": ("DKD", "mdistiller", "dkd"),
     "dist": ("DIST", "paper", "dist"),
+    "nkd": ("NKD", "paper", "nkd"),
+    "ctkd": ("CTKD", "paper", "ctkd"),
     "kd_standardized": ("KD, standardised logits", "paper", "standardized"),
+    "dkd_standardized": ("DKD, standardised logits", "mdistiller", "dkd"),
 }
 BETA = {  # of DKD, where it is not 8: mdistiller, configs/cifar100/dkd/; resnet110_resnet20 as resnet110_resnet32
     **dict.fromkeys(("resnet56_resnet20", "resnet110_resnet32", "resnet110_resnet20"), 2.0),
@@ -66,6 +69,15 @@ STANDARDIZED = {  # temperature and weight of KD, where they are not 2 and 9: th
     "resnet50_mobilenet_v2": (3.0, 1.0),
 }
 EPOCHS = 240
+
+
+# Temperature and weight of standardised DKD, whose other classes weigh 2 where these are not 2 and 9, else as in BETA.
+DKD_STANDARDIZED = {
+    **dict.fromkeys(("vgg13_vgg8", "resnet110_resnet32", "resnet110_resnet20", "resnet50_mobilenet_v2"), (2.0, 15.0)),
+    **dict.fromkeys(("wrn_40_2_wrn_40_1", "wrn_40_2_wrn_16_2"), (2.0, 12.0)),
+    "resnet56_resnet20": (3.0, 18.0),
+    "vgg13_mobilenet_v2": (3.0, 9.0),
+}
 
 
 def get_config(variant: str = ""):
@@ -94,6 +106,11 @@ def get_config(variant: str = ""):
     runs["reviewkd"].terms.review.weight.peak = REVIEW.get(pair, 5.0)
     temperature, weight = STANDARDIZED.get(pair, (2.0, 9.0))
     runs["kd_standardized"].terms.soft_target.update(temperature=temperature, weight=weight)
+    temperature, weight = DKD_STANDARDIZED.get(pair, (2.0, 9.0))
+    beta = 2.0 if pair in DKD_STANDARDIZED else BETA.get(pair, 8.0)
+    # Both parts weigh as much as the code's --kd-weight makes them.
+    options = {"temperature": temperature, "alpha": weight, "beta": weight * beta, "standardize": True}
+    runs["dkd_standardized"].terms.dkd.update(options)
     config.runs.update(runs)
     config.table, config.control, config.reference = tuple(runs), "student", "teacher"
     config.claims = tuple((f"{label} beats no teacher", name, "student") for name, (label, *_) in METHODS.items())

@@ -59,6 +59,18 @@ _REVIEW = {
     "review": {"weight": {"name": "constant", "peak": 5.0, "warmup": 20 / 240}},
 }
 
+# https://github.com/zhengli97/CTKD, scripts/run_cifar_distill.sh and train_student.py (t_start, t_end): the reversal
+# rises to 1 over the first 10 of 240 epochs; there by a cosine, here by a line.
+_CTKD = {
+    "ce": {"weight": 0.1},
+    "ctkd": {
+        "weight": 0.9,
+        "least": 1.0,
+        "span": 20.0,
+        "reversal": {"name": "constant", "peak": 1.0, "warmup": 10 / 240},
+    },
+}
+
 _PAPER = {
     # Hinton et al. 2015, https://arxiv.org/abs/1503.02531: T = 20 in sec. 3 (MNIST, where no weight is given), half the
     # weight on the labels in sec. 4 (speech). There is no code.
@@ -85,6 +97,8 @@ _PAPER = {
     # Zhao et al. 2022, https://arxiv.org/abs/2203.08679; its code is mdistiller.
     "dkd": _DKD,
     "review": _REVIEW,
+    # Li et al. 2023, https://arxiv.org/abs/2211.16231.
+    "ctkd": _CTKD,
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
@@ -171,8 +185,8 @@ def published(convention: str, method: str) -> Terms:
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention
-        has it.
+        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd`` or ``standardized``, as far as the
+        convention has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

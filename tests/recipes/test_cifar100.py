@@ -80,6 +80,17 @@ def test_the_settings_are_those_that_are_published():
     assert (betas["resnet56_resnet20"], betas["vgg13_vgg8"], betas["resnet32x4_resnet8x4"]) == (2.0, 6.0, 8.0)
 
 
+def test_standardised_logits_weigh_as_their_code_has_them():
+    """The code's logs are called dkd,TEACHER,STUDENT,T,weight,beta, without beta where it is the pair's."""
+    named = {"resnet56_resnet20": (3, 18, 2), "vgg13_vgg8": (2, 15, 2), "resnet32x4_shufflenet_v2": (2, 9, 8)}
+    for pair, (temperature, weight, beta) in named.items():
+        dkd = cifar100.get_config(pair).runs.dkd_standardized.terms.dkd
+        assert (dkd.temperature, dkd.alpha, dkd.beta) == (temperature, weight, weight * beta)
+        assert dkd.standardize
+    kd = cifar100.get_config("resnet50_mobilenet_v2").runs.kd_standardized.terms
+    assert (kd.soft_target.temperature, kd.soft_target.weight, kd.ce.weight) == (3.0, 1.0, 0.1)
+
+
 def test_what_is_trained_on_chooses_nothing_and_the_title_says_so():
     published, honest = cifar100.get_config("vgg13_vgg8"), cifar100.get_config("vgg13_vgg8,honest")
     assert (published.data.train, honest.data.train) == ("train", "train[:90%]")

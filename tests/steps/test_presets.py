@@ -7,7 +7,7 @@ from effjax.steps import TERMS, make_schedule, make_term
 from effjax.steps.presets import published
 
 METHODS = {
-    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "standardized"),
+    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "ctkd", "standardized"),
     "repdistiller": (
         "kd",
         "hint",

@@ -127,6 +127,14 @@ class Term:
     )
     form: str = maybe(_SOME, "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint: `paper`, `mean`")
     nonlinearity: str = maybe(_SOME, "of hints: what ends the regressor, `relu` or `none`")
+    gamma: float = maybe(_FACTOR, "of NKD: the weight of the classes but the label")
+    standardize: bool = maybe(flag(), "of soft targets, DKD, CTKD and MLKD: logits without their mean and scale")
+    least: float = maybe(number(0, LARGE, above=True), "of CTKD: the lowest temperature")
+    span: float = maybe(number(0, LARGE, above=True), "of CTKD: how far above it the highest lies")
+    reversal: float | Scheduled = maybe(
+        Either(number(0, LARGE), keys_of(Scheduled)), "of CTKD: how strongly the temperature works against the student"
+    )
+    power: float = maybe(number(0, LARGE, above=True), "of OFA: how far the label is raised over the other classes")
     dim: int = maybe(whole(1, 65536), "of CC and CRD: of the embeddings")
     negatives: int = maybe(whole(1, LONG), "of CRD: the other examples that each is told from")
     momentum: float = maybe(fraction(), "of CRD: the share of the memory that stays when an example is seen")
