@@ -11,15 +11,42 @@ from goldens.random_weights import images, random_weights
 
 from effjax import models
 from effjax.models.cifar_mobile import shuffled
-from effjax.models.foreign import names
 
 GOLDENS = np.load(Path(__file__).parent / "goldens" / "cifar_mobile.npz")
-SCHEMES = {
-    "mobilenet_v2_cifar": names.cifar_mobile_names,
-    "shufflenet_v1": names.shufflenet_names,
-    "shufflenet_v2": names.shufflenet_names,
-}
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def named(path, modules, stage):
+    """What PyTorch calls an array: of a block ``stage`` with the numbers from 0, or a module of its own."""
+    *blocks, module, leaf = path
+    numbers = [int(part.removeprefix("stage").removeprefix("block")) - 1 for part in blocks]
+    prefix = stage.format(*numbers) if blocks else ""
+    return f"{prefix}{modules.get(module, module)}.{LEAVES[leaf]}"
+
+
+def mobilenet_v2_names(paths):
+    """RepDistiller numbers what is in a block, non-linearities too."""
+    modules = {"stem_conv": "conv1.0", "stem_norm": "conv1.1", "last_conv": "conv2.0", "last_norm": "conv2.1"}
+    modules |= {"classifier": "classifier.0", "expand_conv": "conv.0", "expand_norm": "conv.1"}
+    modules |= {"depthwise_conv": "conv.3", "depthwise_norm": "conv.4", "project_conv": "conv.6"}
+    modules |= {"project_norm": "conv.7"}
+    return {path: named(path, modules, "blocks.{}.{}.") for path in paths}
+
+
+def shufflenet_names(paths):
+    modules = {"stem_conv": "conv1", "stem_norm": "bn1", "last_conv": "conv2", "last_norm": "bn2"}
+    modules |= {"classifier": "linear"} | {f"norm{i}": f"bn{i}" for i in range(1, 6)}
+    # Layers are numbered from 1 there, blocks from 0.
+    layers = {path: (f"stage{int(path[0][-1]) + 1}", *path[1:]) if len(path) == 4 else path for path in paths}
+    return {path: named(layers[path], modules, "layer{}.{}.") for path in paths}
+
+
+SCHEMES = {
+    "mobilenet_v2_cifar": mobilenet_v2_names,
+    "shufflenet_v1": shufflenet_names,
+    "shufflenet_v2": shufflenet_names,
+}
 
 
 def variables_of(name, goldens, num_classes, scheme):
@@ -51,14 +78,13 @@ def mobilenet_v1_names(paths):
     """mdistiller numbers all layers: the stem, then 13 blocks of two convolutions each."""
     blocks = sorted({path[:2] for path in paths if len(path) == 4})
     places = {"depthwise_conv": 0, "depthwise_norm": 1, "pointwise_conv": 3, "pointwise_norm": 4}
-    leaves = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
     def name(path):
         if path[0] == "classifier":
-            return f"network.fc.{leaves[path[-1]]}"
+            return f"network.fc.{LEAVES[path[-1]]}"
         if len(path) == 2:
-            return f"network.model.0.{int(path[0] == 'stem_norm')}.{leaves[path[-1]]}"
-        return f"network.model.{1 + blocks.index(path[:2])}.{places[path[2]]}.{leaves[path[-1]]}"
+            return f"network.model.0.{int(path[0] == 'stem_norm')}.{LEAVES[path[-1]]}"
+        return f"network.model.{1 + blocks.index(path[:2])}.{places[path[2]]}.{LEAVES[path[-1]]}"
 
     return {path: name(path) for path in paths}
 

@@ -196,6 +196,12 @@ def test_taps_that_do_not_fit_are_refused(name, options, said, teacher_variables
             r"terms\.hint: form='code'; allowed: mean, p",
         ),
         ("attention", {"student_taps": ["a"], "teacher_taps": ["a", "b"]}, "must name as many layers"),
+        ("dkd", {"teacher": ["a", "b"]}, r"terms\.dkd\.teacher=\['a', 'b'\] must be a teacher's name"),
+        (
+            "hint",
+            {"student_tap": "a", "teacher_tap": "b", "regressor": "conv"},
+            r"terms\.hint: regressor='conv'; allowed",
+        ),
         ("dkd", {"beta": "8"}, r"terms\.dkd\.beta='8' must be a number"),
         ("ce", {"weight": 0.0}, r"terms\.ce\.weight=0\.0 must be anything but 0"),
         ("soft_target", {"temperature": 0}, r"terms\.soft_target\.temperature=0 must be above 0"),

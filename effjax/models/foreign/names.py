@@ -107,54 +107,6 @@ def vgg_names(paths: Iterable[Path]) -> dict[Path, str]:
     return {path: name(path) for path in paths}
 
 
-def cifar_mobile_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """The names of RepDistiller's MobileNetV2, which numbers what is in a block, non-linearities too.
-
-    Args:
-      paths: of our arrays, e.g. ``("stage2", "block1", "expand_conv", "kernel")``.
-
-    Returns:
-      Their names, e.g. ``"blocks.1.0.conv.0.weight"``, by path.
-
-    References:
-      https://github.com/HobbitLong/RepDistiller/blob/master/models/mobilenetv2.py
-    """
-    modules = {"stem_conv": "conv1.0", "stem_norm": "conv1.1", "last_conv": "conv2.0", "last_norm": "conv2.1"}
-    modules |= {"classifier": "classifier.0", "expand_conv": "conv.0", "expand_norm": "conv.1"}
-    modules |= {"depthwise_conv": "conv.3", "depthwise_norm": "conv.4", "project_conv": "conv.6"}
-    modules |= {"project_norm": "conv.7"}
-
-    def name(path: Path) -> str:
-        *blocks, module, leaf = path
-        prefix = f"blocks.{_number(blocks[0]) - 1}.{_number(blocks[1]) - 1}." if blocks else ""
-        return f"{prefix}{modules[module]}.{_LEAVES[leaf]}"
-
-    return {path: name(path) for path in paths}
-
-
-def shufflenet_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """The names of RepDistiller's ShuffleNets.
-
-    Args:
-      paths: of our arrays, e.g. ``("stage1", "block2", "conv1", "kernel")``.
-
-    Returns:
-      Their names, e.g. ``"layer1.1.conv1.weight"``, by path.
-
-    References:
-      https://github.com/HobbitLong/RepDistiller/blob/master/models/ShuffleNetv2.py
-    """
-    modules = {"stem_conv": "conv1", "stem_norm": "bn1", "last_conv": "conv2", "last_norm": "bn2"}
-    modules |= {"classifier": "linear"} | {f"norm{i}": f"bn{i}" for i in range(1, 6)}
-
-    def name(path: Path) -> str:
-        *blocks, module, leaf = path
-        prefix = f"layer{_number(blocks[0])}.{_number(blocks[1]) - 1}." if blocks else ""
-        return f"{prefix}{modules.get(module, module)}.{_LEAVES[leaf]}"
-
-    return {path: name(path) for path in paths}
-
-
 def _number(part: str) -> int:
     return int(re.sub(r"\D", "", part))
 
@@ -165,6 +117,4 @@ NAMES: Sequence[tuple[str, Callable[[Iterable[Path]], dict[Path, str]]]] = (
     ("resnet", resnet_names),
     ("wrn", wide_resnet_names),
     ("vgg", vgg_names),
-    ("mobilenet_v2_cifar", cifar_mobile_names),
-    ("shufflenet", shufflenet_names),
 )
