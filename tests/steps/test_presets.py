@@ -7,7 +7,7 @@ from effjax.steps import TERMS, make_schedule, make_term
 from effjax.steps.presets import published
 
 METHODS = {
-    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "ctkd", "standardized"),
+    "paper": ("kd", "hint", "attention", "relational", "dkd", "review", "dist", "nkd", "ctkd", "standardized"),
     "repdistiller": (
         "kd",
         "hint",
@@ -21,7 +21,7 @@ METHODS = {
         "vid",
         "crd",
     ),
-    "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "dkd"),
+    "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "review", "dkd"),
     "torchdistill": ("kd", "hint", "attention", "relational", "contrastive", "dist"),
 }
 
