@@ -14,8 +14,9 @@ of what is trained on, tells nothing, and chooses nothing; columns "best" do not
 apart. ``launch.published`` prints the published accuracies beside those of a workdir.
 
 Cost, an estimate that nobody has measured: a run has 187,500 steps, so about 1 to 3 hours on one recent GPU, more with
-ResNet-50 as the teacher; a pair with all methods and 3 seeds about 80 GPU hours. Expected: the published table within a
-point. Not run by us: there is no table of ours. Variant ``tiny`` (or ``PAIR,tiny``): two steps a run, no result.
+ResNet-50 as the teacher; a pair with all methods about 100 GPU hours with 3 seeds (of unlike networks), 150 with 5.
+Expected: the published table within a point. Not run by us: there is no table of ours. Variant ``tiny`` (or
+``PAIR,tiny``): two steps a run, no result.
 """
 
 from effjax.recipes import schema
