@@ -16,6 +16,7 @@ LAUNCHERS = {
     "train": "runs an experiment: teachers, students, their report",
     "evaluate": "evaluates a trained run on a split",
     "analyze": "measures what students took over from their teacher",
+    "published": "prints published accuracies of distillation beside one's own",
     "active": "runs labelling loops: train, choose, ask, train again",
     "export": "writes a trained network as a file for other runtimes",
     "compress": "trains, exports and measures small networks as files",

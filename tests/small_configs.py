@@ -81,6 +81,18 @@ def pruned():
     return _few(_experiment(ramp=ramp, rigl=rigl))
 
 
+def remembering():
+    """A student whose term remembers the examples."""
+    config = plain()
+    taught = config.runs.distilled
+    taught.terms = {"ce": {"weight": 1.0}, "crd": {"weight": 0.5, "dim": 8, "negatives": 16}}
+    for run in config.runs.values():
+        run.steps, run.evaluations, run.checkpoint_every, run.log_every, run.steps_per_dispatch = 240, 6, 20, 7, 4
+    config.runs = {"teacher": config.runs.teacher, "taught": taught}
+    config.runs.teacher.steps = 8
+    return _few(config)
+
+
 def early_best():
     """A step so long that nothing is learnt: what does best on validation does so early."""
     student = _small({"name": "mlp", "widths": (16,)}, steps=400)
@@ -207,6 +219,7 @@ VARIANTS = {
     "devices": devices,
     "kill": kill,
     "pruned": pruned,
+    "remembering": remembering,
     "early_best": early_best,
     "curriculum": curriculum,
     "active": active,

@@ -13,14 +13,16 @@ from effjax.recipes import schema
 from effjax.steps import presets
 
 MAPS = {"student_taps": ("conv1", "conv2"), "teacher_taps": ("conv1", "conv2")}
+HINTED = {"student_tap": "conv2", "teacher_tap": "conv2", "regressor": "fitnets"}
+POOLED = {"student_tap": "penultimate", "teacher_tap": "penultimate"}
 FORMS = {  # name -> label, convention, method, what the taps are
     "kd": ("soft targets", "repdistiller", "kd", {}),
     "dkd": ("decoupled soft targets (DKD)", "mdistiller", "dkd", {}),
     "dist": ("correlation (DIST)", "paper", "dist", {}),
-    "hint": ("hint, all the way", "repdistiller", "hint", {"hint": {"student_tap": "conv2", "teacher_tap": "conv2"}}),
+    "hint": ("hint, all the way", "repdistiller", "hint", {"hint": HINTED}),
     "attention": ("attention transfer", "repdistiller", "attention", {"attention": MAPS}),
     "relational": ("relations (RKD)", "repdistiller", "relational", {}),
-    "similarity": ("similarity (SP)", "repdistiller", "similarity", {}),
+    "similarity": ("similarity (SP)", "repdistiller", "similarity", {"similarity": POOLED}),
     "contrastive": ("contrastive, in the batch", "repdistiller", "contrastive", {}),
 }
 

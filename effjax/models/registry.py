@@ -8,10 +8,12 @@ from typing import Any
 import flax.linen as nn
 
 from effjax.errors import UserError, check_known, nearest, shown
+from effjax.models.cifar_mobile import CifarMobileNetV2, CifarShuffleNetV1, CifarShuffleNetV2
 from effjax.models.densenet import DenseNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.fcos import Fcos
 from effjax.models.mlp import Mlp
+from effjax.models.mobilenet_v1 import MobileNetV1
 from effjax.models.options import check_option
 from effjax.models.resnet import CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
@@ -62,6 +64,10 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "wrn_40_2": partial(WideResNet, depth=40, widen=2),
     "vgg8": partial(CifarVgg, depths=(1, 1, 1, 1, 1)),
     "vgg13": partial(CifarVgg, depths=(2, 2, 2, 2, 2)),
+    "mobilenet_v2_cifar": partial(CifarMobileNetV2),
+    "shufflenet_v1": partial(CifarShuffleNetV1),
+    "shufflenet_v2": partial(CifarShuffleNetV2),
+    "mobilenet_v1": partial(MobileNetV1),
     "resnet18": partial(_imagenet, depths=(2, 2, 2, 2), bottleneck=False),
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),

@@ -33,7 +33,8 @@ class ResNet(nn.Module):
       stem_channels: of the stem, where it has others than the first stage; None: it has those.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
-      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1/preact`` (its last block before the ReLU),
+        ``stage1`` (its last block), …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
 
     References:
@@ -116,13 +117,16 @@ class _Stage(nn.Module):
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
             changes = i == 1 and (self.stride > 1 or self.bottleneck or self.wider)
-            x = block(channels=self.channels, stride=stride, changes=changes, name=f"block{i}")(x)
+            before = block(channels=self.channels, stride=stride, changes=changes, name=f"block{i}")(x)
+            x = nn.relu(before)
             taps.keep(f"{self.name}/block{i}", x)
+            if i == self.depth:
+                taps.keep(f"{self.name}/preact", before)
         return x
 
 
 class _Block(nn.Module):
-    """relu(x + f(x)): f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised; it may change the shape."""
+    """x + f(x), before the ReLU: f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised; the shape may change."""
 
     conv: Callable
     norm: Callable
@@ -146,7 +150,7 @@ class _Block(nn.Module):
                 y = nn.relu(y)
         if self.changes:
             x = self._project(x, y.shape[-1])
-        return nn.relu(x + y)
+        return x + y
 
     def _project(self, x: jax.Array, features: int) -> jax.Array:
         if self.shortcut == "projection":

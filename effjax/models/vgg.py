@@ -19,7 +19,8 @@ class CifarVgg(nn.Module):
       depths: convolutions of each of the five blocks.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
-      taps: paths to return: ``block1`` to ``block5``, before they are pooled, and ``penultimate``.
+      taps: paths to return: ``block1`` to ``block5``, before they are pooled, ``block1/preact`` to ``block5/preact``,
+        before the last ReLU, and ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
 
     References:
@@ -41,13 +42,15 @@ class CifarVgg(nn.Module):
         check_inputs(images, dropout_keys)
         taps, maps = Taps(self.taps), {}
         init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        x = images.astype(self.dtype)
+        x = before = images.astype(self.dtype)
         for block, (depth, channels) in enumerate(zip(self.depths, _CHANNELS, strict=True), start=1):
             for layer in range(1, depth + 1):
                 name = f"block{block}_%s{layer}"
                 conv = nn.Conv(channels, (3, 3), padding=1, dtype=self.dtype, kernel_init=init, name=name % "conv")
                 norm = batch_norm(name % "norm", train=train, dtype=self.dtype, axis_name=self.axis_name)
-                x = nn.relu(norm(conv(x)))
+                before = norm(conv(x))
+                x = nn.relu(before)
+            taps.keep(f"block{block}/preact", before)
             taps.keep(f"block{block}", x)
             maps[f"stride{2 ** min(block - 1, _POOLED)}"] = x
             if block <= _POOLED:

@@ -24,7 +24,8 @@ class WideResNet(nn.Module):
       dropout: the probability of dropping between a block's convolutions.
       axis_name: a mapped axis over which batch statistics are averaged.
       dtype: what is computed in; parameters, statistics and logits are float32.
-      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), ``stage1/preact`` (the same
+        as what follows normalises it, before its ReLU), …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
 
     References:
@@ -53,14 +54,16 @@ class WideResNet(nn.Module):
         maps = {}
         for number, channels in enumerate((16, 32, 64), start=1):
             x = _Stage(
-                *(conv, norm, (self.depth - 4) // 6, channels * self.widen, 1 if number == 1 else 2),
+                *(conv, norm, number, (self.depth - 4) // 6, channels * self.widen, 1 if number == 1 else 2),
                 changes=number > 1 or self.widen > 1,
                 dropout=self.dropout,
                 name=f"stage{number}",
             )(x, taps, dropout_keys)
             taps.keep(f"stage{number}", x)
             maps[f"stride{2 ** (number - 1)}"] = x
-        x = nn.relu(norm("last_norm")(x))
+        x = norm("last_norm")(x)
+        taps.keep("stage3/preact", x)
+        x = nn.relu(x)
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
@@ -69,6 +72,7 @@ class _Stage(nn.Module):
 
     conv: Callable
     norm: Callable
+    number: int
     depth: int
     channels: int
     stride: int
@@ -80,13 +84,15 @@ class _Stage(nn.Module):
         for i in range(1, self.depth + 1):
             stride, changes = (self.stride, self.changes) if i == 1 else (1, False)
             block = _Block(self.conv, self.norm, self.channels, stride, changes, self.dropout, name=f"block{i}")
-            x = block(x, keys)
+            x, normalised = block(x, keys)
+            if i == 1 and self.number > 1:
+                taps.keep(f"stage{self.number - 1}/preact", normalised)
             taps.keep(f"{self.name}/block{i}", x)
         return x
 
 
 class _Block(nn.Module):
-    """x + f(x): f is twice a normalisation, relu and a 3×3 convolution."""
+    """x + f(x), and x as it is first normalised: f is twice a normalisation, relu and a 3×3 convolution."""
 
     conv: Callable
     norm: Callable
@@ -96,12 +102,13 @@ class _Block(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
-        normalised = nn.relu(self.norm("norm1")(x))
+    def __call__(self, x: jax.Array, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        before = self.norm("norm1")(x)
+        normalised = nn.relu(before)
         y = self.conv(self.channels, 3, self.stride, name="conv1")(normalised)
         y = nn.relu(self.norm("norm2")(y))
         y = Dropout(self.dropout, name="dropout")(y, keys)
         y = self.conv(self.channels, 3, name="conv2")(y)
         if self.changes:
             x = self.conv(self.channels, 1, self.stride, name="shortcut_conv")(normalised)
-        return x + y
+        return x + y, before

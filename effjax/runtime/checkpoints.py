@@ -210,6 +210,7 @@ def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, A
         masks=model.get("masks", ()),
         best=model.get("best", ()),
         records=training.get("records", ()),
+        memory=training.get("memory", ()),
     )
     return Restored(step, state, notes)
 
@@ -293,7 +294,16 @@ def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
     Raises:
       DamagedCheckpoint: if it cannot be read, or is not what was written.
     """
-    return _read_item(directory, step, "training", read_meta(directory, step))["records"]
+    return read_training(directory, step)["records"]
+
+
+def read_training(directory: str | Path, step: int) -> Mapping[str, PyTree]:
+    """Reads what a run carries along besides its network, as numpy arrays: ``opt_state``, ``records``, ``memory``, ….
+
+    Raises:
+      DamagedCheckpoint: if it cannot be read, or is not what was written.
+    """
+    return _read_item(directory, step, "training", read_meta(directory, step))
 
 
 def steps(directory: str | Path) -> list[int]:
@@ -361,6 +371,7 @@ def _model_item(state: TrainState) -> dict[str, PyTree]:
 
 def _training_item(state: TrainState) -> dict[str, PyTree]:
     item = {"step": state.step, "seed": state.seed, "opt_state": _named_leaves(state.opt_state)}
+    item |= {} if state.memory == () else {"memory": state.memory}
     return item if state.records == () else {**item, "records": dict(state.records)}
 
 

@@ -248,7 +248,8 @@ class Job:
 
         def loss(state: TrainState, batch: PyTree) -> jax.Array:
             frozen, now = state.frozen, (state.seed, state.step)
-            return objective.evaluate(state.params, state.model_state, frozen, batch, *now, axis_name=axis)[0]
+            given = state.params, state.model_state, frozen, batch, *now
+            return objective.evaluate(*given, axis_name=axis, memory=state.memory)[0]
 
         return loss
 

@@ -17,11 +17,12 @@ from effjax.steps.settings import SETTINGS, Setting
 from effjax.steps.sparsity import Level, Sparsity
 from effjax.steps.state import TrainState, init_state
 from effjax.steps.teachers import CachedTeacher, NetworkTeacher, StreamedTeacher, pack_answers
-from effjax.steps.terms import TERMS, make_term
+from effjax.steps.terms import OF_SEVERAL_TEACHERS, TERMS, make_term
 from effjax.steps.train import make_train_step
 from effjax.steps.views import View
 
 __all__ = [
+    "OF_SEVERAL_TEACHERS",
     "SETTINGS",
     "TERMS",
     "CachedTeacher",

@@ -12,7 +12,7 @@ from effjax import losses
 from effjax.errors import UserError, check_known
 from effjax.models import Outputs
 from effjax.steps.objective import Term, TermInputs
-from effjax.steps.regressors import NONLINEARITIES, make_regressor
+from effjax.steps.regressors import NONLINEARITIES, make_normalized_regressor, make_regressor
 
 Scheduled = float | optax.Schedule
 
@@ -23,27 +23,34 @@ def hint(
     student_tap: str = "",
     teacher_tap: str = "",
     form: str = "paper",
+    regressor: str = "fitnets",
     nonlinearity: str = "relu",
     teacher: str = "teacher",
 ) -> Term:
     """FitNets' hint: the student's guided activation, through a regressor, against the teacher's.
 
     ``form`` is that of :func:`effjax.losses.hint_mse`. ``nonlinearity`` ("relu" or "none") ends the regressor; it
-    should be what the teacher's activation has gone through. Where the shapes agree there is no regressor. In a plan
-    that trains first with the hint alone and then without it, this is FitNets; beside other terms all the way, it is
-    what later papers call hints.
+    should be what the teacher's activation has gone through. ``regressor`` is that of FitNets, which is none where the
+    shapes agree, or RepDistiller's, which normalises and is always there. In a plan that trains first with the hint
+    alone and then without it, this is FitNets; beside other terms all the way, it is what later papers call hints.
     """
+    check_known(regressor, ("fitnets", "repdistiller"), f"regressor={regressor!r}")
     check_known(form, ("paper", "mean"), f"form={form!r}")
     check_known(nonlinearity, NONLINEARITIES, f"nonlinearity={nonlinearity!r}")
 
     def loss(inputs: TermInputs):
         student, target = _pair(inputs, teacher, student_tap, teacher_tap)
-        regressor = make_regressor(student.shape, target.shape, nonlinearity)
-        if regressor is not None:
-            student = cast(jax.Array, regressor.apply({"params": inputs.params}, student))
+        module = make(student.shape, target.shape, nonlinearity, axis_name=inputs.axis_name)
+        if module is not None:
+            student = cast(jax.Array, module.apply({"params": inputs.params}, student))
         return losses.hint_mse(student, target, form=form)
 
-    return _tapped(loss, weight, teacher, student_tap, teacher_tap, _init_regressor(nonlinearity))
+    make = make_normalized_regressor if regressor == "repdistiller" else _plain_regressor
+    return _tapped(loss, weight, teacher, student_tap, teacher_tap, _init_regressor(nonlinearity, make=make))
+
+
+def _plain_regressor(student, teacher, nonlinearity: str, *, axis_name: str | None = None):
+    return make_regressor(student, teacher, nonlinearity)  # it sees each example by itself
 
 
 def attention(
@@ -147,11 +154,11 @@ def _tapped(loss, weight, teacher, student_tap, teacher_tap, init: Callable | No
     return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), own)
 
 
-def _init_regressor(nonlinearity: str, *, flat: bool = False) -> Callable:
+def _init_regressor(nonlinearity: str, *, flat: bool = False, make: Callable = make_regressor) -> Callable:
     def init(key, student, teacher):
         if flat:
             student, teacher = (jax.eval_shape(_flat, x) for x in (student, teacher))
-        regressor = make_regressor(student.shape, teacher.shape, nonlinearity)
+        regressor = make(student.shape, teacher.shape, nonlinearity)
         if regressor is None:
             return {}
         return regressor.init(key, jnp.zeros(student.shape, student.dtype))["params"]
@@ -160,10 +167,15 @@ def _init_regressor(nonlinearity: str, *, flat: bool = False) -> Callable:
 
 
 def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
-    return _one(inputs.student, student_tap), _one(inputs.teachers[teacher], teacher_tap)
+    return tap_of(inputs.student, student_tap), tap_of(inputs.teachers[teacher], teacher_tap)
 
 
-def _one(outputs: Outputs, tap: str) -> jax.Array:
+def tap_of(outputs: Outputs, tap: str) -> jax.Array:
+    """One activation of a network.
+
+    Raises:
+      UserError: if the path is not that of one of the activations that were asked for.
+    """
     check_known(tap, outputs.taps, f"{tap!r} is not the path of one activation")
     return outputs.taps[tap]
 

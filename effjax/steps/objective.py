@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from effjax.errors import UserError, check_known
@@ -33,6 +34,8 @@ class TermInputs(NamedTuple):
       params: the term's own trainable parameters, if it has any.
       step: the global step, traced: weights and temperatures may be schedules of it.
       axis_name: the mapped axis that the batch lies along, or None: terms that compare examples gather over it.
+      seed: of the run, traced, for what a term draws (:mod:`effjax.steps.rng`).
+      memory: what the term remembers, if it does; of what :meth:`Objective.evaluate` returns, what each term does now.
     """
 
     student: Outputs
@@ -41,6 +44,8 @@ class TermInputs(NamedTuple):
     params: PyTree
     step: jax.Array
     axis_name: str | None = None
+    seed: jax.Array | None = None
+    memory: PyTree = None
 
 
 class Teacher(Protocol):
@@ -58,20 +63,24 @@ class Term:
     """One summand of the objective.
 
     Attributes:
-      loss: from :class:`TermInputs` to one value per example, ``[B]``.
+      loss: from :class:`TermInputs` to one value per example, ``[B]``; of a term that remembers, to the values and
+        what it remembers after this step, the same on all devices.
       weight: a number, or an optax schedule of the global step.
       teachers: the names of the teachers it looks at; a teacher that no active term needs is not run.
       student_taps: paths of the student's activations that it looks at.
       teacher_taps: paths of its teachers' activations that it looks at.
       init: draws the term's own parameters, from a key and from :class:`TermInputs` that hold shapes for arrays.
+      remember: makes what the term remembers of examples from step to step, from a key, such :class:`TermInputs`, and
+        the classes of the training set by global id, ``[M]``, −1 where an id is no example's. It lies in the state.
     """
 
-    loss: Callable[[TermInputs], jax.Array]
+    loss: Callable[[TermInputs], Any]
     weight: float | optax.Schedule = 1.0
     teachers: tuple[str, ...] = ()
     student_taps: tuple[str, ...] = ()
     teacher_taps: tuple[str, ...] = ()
     init: Callable[[jax.Array, TermInputs], PyTree] | None = None
+    remember: Callable[[jax.Array, TermInputs, np.ndarray], PyTree] | None = None
 
     def weight_at(self, step: jax.Array) -> jax.typing.ArrayLike:
         """The weight at a step."""
@@ -154,6 +163,46 @@ class Objective:
                     params[name] = drawn
         return params, variables
 
+    @property
+    def remembers(self) -> tuple[str, ...]:
+        """The names of the terms that remember something of examples."""
+        return tuple(name for name, term in self.terms.items() if term.remember is not None)
+
+    def memory(
+        self,
+        key: jax.Array,
+        params: PyTree,
+        variables: PyTree,
+        batch: Batch,
+        frozen: Mapping[str, PyTree],
+        classes: np.ndarray | None,
+    ) -> PyTree:
+        """Makes what terms remember before the first step, by name; an empty tuple if none does.
+
+        Args:
+          key: for what is drawn.
+          params: as :meth:`init` has drawn them.
+          variables: the model state that it has returned.
+          batch: shapes and types.
+          frozen: shapes and types.
+          classes: of the training set by global id, ``[M]``, −1 where an id is no example's.
+
+        Raises:
+          UserError: if a term remembers, and the classes are not known.
+        """
+        if not self.remembers:
+            return ()
+        first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
+        made, variables = {}, {"params": params["student"], **variables}
+        for name in self.remembers:
+            with blame(name):
+                if classes is None:
+                    raise UserError("it remembers examples, whose classes must be known: init_state(classes=…)")
+                inputs = self.restrict([name])._shapes(variables, first, frozen)
+                own = jax.random.fold_in(key, zlib.crc32(f"{name} remembers".encode()))
+                made[name] = cast(Callable, self.terms[name].remember)(own, inputs, classes)
+        return made
+
     def _shapes(self, variables: PyTree, batch: PyTree, frozen: Mapping[str, PyTree]) -> TermInputs:
         """What the terms will look at, as shapes."""
 
@@ -175,8 +224,9 @@ class Objective:
         step: jax.Array,
         *,
         axis_name: str | None = None,
+        memory: PyTree = (),
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], TermInputs, PyTree]]:
-        """Runs the networks and the terms on one training batch.
+        """Runs the networks and the terms on one training batch; ``memory`` is what terms remember, by name.
 
         Returns:
           ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
@@ -197,12 +247,15 @@ class Objective:
             dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
             mutable=list(model_state),
         )
-        seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name)
-        values = {}
+        seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name, seed)
+        values, remembered = {}, dict(memory) if memory else {}
         for name, term in self.terms.items():
-            value = term.loss(seen._replace(params=params.get(name)))
+            value = term.loss(seen._replace(params=params.get(name), memory=remembered.get(name)))
+            if term.remember is not None:
+                value, remembered[name] = value
             values[name] = jnp.broadcast_to(value, batch["id"].shape)
         loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
+        seen = seen._replace(memory=remembered if memory else ())
         return cast(jax.Array, loss), (values, seen, model_state)
 
     @property

@@ -56,7 +56,7 @@ def _idle(
     def terms(chosen, state, batch):
         _, join = split(state.params, mask)
         given = state.model_state, state.frozen, batch, state.seed, state.step
-        _, (values, _, _) = some.evaluate(join(chosen), *given, axis_name=axis_name)
+        _, (values, _, _) = some.evaluate(join(chosen), *given, axis_name=axis_name, memory=state.memory)
         return [values[name].mean() for name in names]
 
     def pulled_back(cotangents, chosen, *args):

@@ -13,14 +13,17 @@ attention    CE + 1000 · mean squares   the same                   the same
 relational   CE + 25 D + 50 A           CE + 25 D + 50 A           CE + D + 2 A
              + T²·KL, T = 4
 similarity   –                          CE + 3000 SP               – (rows over their L1 norm)
-contrastive  –                          CE + 0.8 CRD, T = 0.07     the same + T²·KL, T = 4
+cc           –                          CE + 0.02 CC               –
+vid          –                          CE + VID                   –
+crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T²·KL, T = 4
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
+review       CE + 5 ReviewKD            mdistiller: the same       –
 dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
 ===========  =========================  =========================  ==========================
 
 Numbers are those for CIFAR-100, torchdistill's for ImageNet. Which activations are compared depends on the networks:
-the taps are left to the user. ``contrastive`` stands for CRD with the batch in place of its memory; the weight and the
-temperature are CRD's, the loss is not.
+the taps are left to the user. Besides CRD itself there is ``contrastive``, with the batch in place of its memory; the
+weight and the temperature are CRD's, the loss is not.
 """
 
 import copy
@@ -45,6 +48,26 @@ _DKD = {
         "temperature": 4.0,
         "alpha": 1.0,
         "beta": 8.0,
+    },
+}
+
+# https://github.com/megvii-research/mdistiller, mdistiller/distillers/ReviewKD.py and configs/cifar100/reviewkd.yaml (5
+# for resnet32x4 and resnet8x4); https://github.com/dvlab-research/ReviewKD, CIFAR-100/script/reviewKD.sh (8 for
+# ShuffleNetV2, 0.6 for resnet56 and resnet20, 1 for resnet110 and resnet32). It rises over the first 20 of 240 epochs.
+_REVIEW = {
+    "ce": {"weight": 1.0},
+    "review": {"weight": {"name": "constant", "peak": 5.0, "warmup": 20 / 240}},
+}
+
+# https://github.com/zhengli97/CTKD, scripts/run_cifar_distill.sh and train_student.py (t_start, t_end): the reversal
+# rises to 1 over the first 10 of 240 epochs; there by a cosine, here by a line.
+_CTKD = {
+    "ce": {"weight": 0.1},
+    "ctkd": {
+        "weight": 0.9,
+        "least": 1.0,
+        "span": 20.0,
+        "reversal": {"name": "constant", "peak": 1.0, "warmup": 10 / 240},
     },
 }
 
@@ -73,6 +96,9 @@ _PAPER = {
     },
     # Zhao et al. 2022, https://arxiv.org/abs/2203.08679; its code is mdistiller.
     "dkd": _DKD,
+    "review": _REVIEW,
+    # Li et al. 2023, https://arxiv.org/abs/2211.16231.
+    "ctkd": _CTKD,
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
@@ -90,17 +116,24 @@ _PAPER = {
 # and distiller_zoo/RKD.py (25, 50).
 _REPDISTILLER = {
     "kd": {"ce": {"weight": 0.1}, "soft_target": {"weight": 0.9, "temperature": 4.0}},
-    "hint": {"ce": {"weight": 1.0}, "hint": {"weight": 100.0, "form": "mean"}},
+    "hint": {"ce": {"weight": 1.0}, "hint": {"weight": 100.0, "form": "mean", "regressor": "repdistiller"}},
     "attention": {"ce": {"weight": 1.0}, "attention": {"weight": 1000.0, "form": "code"}},
     "relational": {
         "ce": {"weight": 1.0},
         "relational_distance": {"weight": 25.0},
         "relational_angle": {"weight": 50.0},
     },
-    "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0}},
+    # On the last map, feat[-2], not on the pooled features: it is to be named.
+    "similarity": {"ce": {"weight": 1.0}, "similarity": {"weight": 3000.0, "student_tap": "", "teacher_tap": ""}},
     "pkt": {"ce": {"weight": 1.0}, "pkt": {"weight": 30_000.0}},
     "nst": {"ce": {"weight": 1.0}, "nst": {"weight": 50.0}},
     "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
+    "cc": {"ce": {"weight": 1.0}, "cc": {"weight": 0.02, "dim": 128}},
+    "vid": {"ce": {"weight": 1.0}, "vid": {"weight": 1.0, "variance": 5.0}},
+    "crd": {
+        "ce": {"weight": 1.0},
+        "crd": {"weight": 0.8, "temperature": 0.07, "dim": 128, "negatives": 16384, "momentum": 0.5},
+    },
 }
 
 # https://github.com/yoshitomo-matsubara/torchdistill, configs/sample/ilsvrc2012/<method>/ (kd, at and crd also under
@@ -132,7 +165,11 @@ _TORCHDISTILL = {
 _PUBLISHED: dict[str, dict[str, Terms]] = {
     "paper": _PAPER,
     "repdistiller": _REPDISTILLER,
-    "mdistiller": {**_REPDISTILLER, "dkd": _DKD},  # mdistiller/engine/cfg.py has RepDistiller's numbers
+    "mdistiller": {
+        **_REPDISTILLER,
+        "dkd": _DKD,
+        "review": _REVIEW,
+    },  # its cfg.py has RepDistiller's numbers
     "torchdistill": _TORCHDISTILL,
 }
 
@@ -140,15 +177,16 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``; the taps of ``hint``, ``attention``, ``relational_*``, ``similarity``, ``contrastive``,
-    ``pkt`` and ``nst`` are still to be named. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two
-    stages: ``hint`` alone for
+    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid`` and ``review`` are still
+    to be named, and are asked for; those of ``relational_*``, ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the
+    penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
     the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``dkd``, ``dist``, ``nkd`` or ``standardized``, as far as the convention has it.
+        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd`` or ``standardized``, as far as the
+        convention has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

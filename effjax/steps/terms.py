@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms
+from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -118,6 +118,41 @@ def logit_mse(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
     return Term(loss, weight, teachers=(teacher,))
 
 
+def hard_label(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
+    """DeiT's hard-label distillation: cross-entropy with the class that the teacher decides for."""
+
+    def loss(inputs: TermInputs):
+        return losses.hard_label(inputs.student.logits, inputs.teachers[teacher].logits)
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
+def multi_level(
+    *,
+    weight: Scheduled = 1.0,
+    temperature: Scheduled = 4.0,
+    standardize: bool = False,
+    teacher: str = "teacher",
+) -> Term:
+    """MLKD: soft targets, which examples are alike and which classes, each at T, 2, 3, 5 and 6, summed.
+
+    Of one view of each image. The published method adds a strongly augmented view and leaves out examples and classes
+    that the teacher is sure of. With ``standardize``, soft targets are of logits without their mean and scale.
+    """
+    scaled = losses.standardize_logits if standardize else jnp.asarray
+
+    def loss(inputs: TermInputs):
+        student, taught = inputs.student.logits, inputs.teachers[teacher].logits
+        total = jnp.zeros(len(student))
+        for t in (_value(temperature, inputs.step), 2.0, 3.0, 5.0, 6.0):
+            total += losses.soft_target_kl(scaled(student), scaled(taught), temperature=t)
+            for level in (losses.example_correlation, losses.class_correlation):
+                total += level(student, taught, temperature=t, axis_name=inputs.axis_name)
+        return total
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
 def self_paced(*, weight: Scheduled = 1.0, threshold: Scheduled = 1.0, form: str = "hard") -> Term:
     """Cross-entropy of the examples whose own loss is below a threshold, a number or a schedule that grows."""
     losses.self_paced_weights(jnp.zeros(()), 1.0, form=form)  # an unknown form is said now
@@ -135,6 +170,10 @@ TERMS: dict[str, Callable[..., Term]] = {
     "self_paced": self_paced,
     "dkd": decoupled,
     "nkd": normalized,
+    "hard_label": hard_label,
+    "mlkd": multi_level,
+    "ctkd": learnt_terms.curriculum_temperature,
+    "ofa": learnt_terms.one_for_all,
     "dist": correlation,
     "logit_mse": logit_mse,
     "hint": feature_terms.hint,
@@ -145,11 +184,19 @@ TERMS: dict[str, Callable[..., Term]] = {
     "similarity": feature_terms.between_examples(losses.similarity_preserving),
     "pkt": feature_terms.between_examples(losses.probabilistic_transfer),
     "contrastive": feature_terms.contrastive,
+    "cc": learnt_terms.congruence,
+    "vid": learnt_terms.variational,
+    "crd": learnt_terms.crd,
+    "review": review_term.review,
     "quality_focal": detection_terms.quality_focal,
     "box_giou": detection_terms.box_giou,
     "soft_detection": detection_terms.soft_detection,
     "soft_boxes": detection_terms.soft_boxes,
 }
+
+
+#: Terms that learn from several teachers as from one; the others have one each.
+OF_SEVERAL_TEACHERS = ("soft_target",)
 
 
 def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
@@ -169,21 +216,24 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     for option, value in options.items():
         if option not in allowed:
             raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
-        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED)
+        several = kind in OF_SEVERAL_TEACHERS
+        _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED, several=several)
         _check_range(f"terms.{name}.{option}", option, value)
     with blame(name):
         return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
-def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
+def _check_type(key: str, value: Any, default: Any, *, scheduled: bool, several: bool) -> None:
     if isinstance(default, float):
         if scheduled and callable(value):
             return
         wanted, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
     elif isinstance(default, bool):
         wanted, fits = "True or False", isinstance(value, bool)
+    elif isinstance(default, int):
+        wanted, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
     elif key.endswith(".teacher"):
-        wanted, fits = "a teacher's name", isinstance(value, str) or (_is_names(value) and key.split(".")[1])
+        wanted, fits = "a teacher's name", isinstance(value, str) or (several and _is_names(value))
     elif isinstance(default, str):
         wanted, fits = "a name", isinstance(value, str)
     else:
@@ -192,7 +242,7 @@ def _check_type(key: str, value: Any, default: Any, *, scheduled: bool) -> None:
         raise UserError(f"{key}={value!r} must be {wanted}")
 
 
-_SCHEDULED = ("weight", "temperature", "threshold")
+_SCHEDULED = ("weight", "temperature", "threshold", "reversal")
 
 # What an option must be; beyond it a loss would be NaN, or would do nothing.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {

@@ -60,15 +60,18 @@ def make_train_step(
         chosen, join = split(state.params, mask)
         seen_through, pruning = through_masks(objective, state), objective.pruning
 
-        def loss_and_metrics(chosen, model_state, part):
+        def loss_and_metrics(chosen, carried, part):
+            model_state, memory = carried
+            given = model_state, state.frozen, part, state.seed, state.step
             loss, (values, seen, model_state) = seen_through.evaluate(
-                join(chosen), model_state, state.frozen, part, state.seed, state.step, axis_name=axis_name
+                join(chosen), *given, axis_name=axis_name, memory=memory
             )
             outcome = outcome_of(seen.student.preds, part) if outcome_of else ()
-            return loss, (_batch_metrics(objective, values, seen), outcome, model_state)
+            return loss, (_batch_metrics(objective, values, seen), outcome, (model_state, seen.memory))
 
-        grads, metrics, outcome, model_state = _gradients(
-            loss_and_metrics, chosen, state.model_state, batch, accumulate
+        carried = state.model_state, state.memory
+        grads, metrics, outcome, (model_state, memory) = _gradients(
+            loss_and_metrics, chosen, carried, batch, accumulate
         )
         records = state.records
         if record:
@@ -91,7 +94,7 @@ def make_train_step(
         params = join(optax.apply_updates(chosen, split(updates, mask)[0]))
         ema = optax.incremental_update(params, state.ema, 1.0 - ema_decay) if ema_decay else state.ema
         new = {"params": params, "model_state": model_state, "opt_state": opt_state, "ema": ema, "records": records}
-        new = state.replace(step=state.step + 1, **new)
+        new = state.replace(step=state.step + 1, memory=memory, **new)
         if pruning is not None:
             new = renew_masks(new, state, gradients, mask, pruning)
             metrics["sparsity"] = Mean.empty().update(sparsity_of(new.masks))
@@ -100,28 +103,28 @@ def make_train_step(
     return step
 
 
-def _gradients(loss_and_metrics, chosen, model_state, batch, accumulate):
-    """Returns the gradient of the batch's mean loss, the summed metrics, the outcomes and the new model state."""
+def _gradients(loss_and_metrics, chosen, carried, batch, accumulate):
+    """Returns the gradient of the batch's mean loss, the summed metrics, the outcomes, and what is carried along."""
     value_and_grad = jax.value_and_grad(loss_and_metrics, has_aux=True)
     if accumulate == 1:
-        (_, (metrics, outcome, model_state)), grads = value_and_grad(chosen, model_state, batch)
-        return grads, dict(metrics), outcome, model_state
+        (_, (metrics, outcome, carried)), grads = value_and_grad(chosen, carried, batch)
+        return grads, dict(metrics), outcome, carried
     size = batch["id"].shape[0]
     if size % accumulate:
         raise UserError(f"accumulate={accumulate} does not divide the batch of {size} examples on each device")
     parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
 
     def body(carry, part):
-        grads, model_state = carry
-        (_, (metrics, outcome, model_state)), new = value_and_grad(chosen, model_state, part)
-        return (jax.tree.map(lambda a, b: a + b / accumulate, grads, new), model_state), (metrics, outcome)
+        grads, carried = carry
+        (_, (metrics, outcome, carried)), new = value_and_grad(chosen, carried, part)
+        return (jax.tree.map(lambda a, b: a + b / accumulate, grads, new), carried), (metrics, outcome)
 
     zeros = jax.tree.map(jnp.zeros_like, chosen)
     # Rolled, a convolution is 30 times slower on CPU; unrolled, the parts still follow one another.
     unroll = jax.default_backend() == "cpu"
-    (grads, model_state), (metrics, outcome) = jax.lax.scan(body, (zeros, model_state), parts, unroll=unroll)
+    (grads, carried), (metrics, outcome) = jax.lax.scan(body, (zeros, carried), parts, unroll=unroll)
     metrics = jax.tree.map(lambda x: x.sum(0), dict(metrics))
-    return grads, metrics, jax.tree.map(lambda x: x.reshape(-1), outcome), model_state
+    return grads, metrics, jax.tree.map(lambda x: x.reshape(-1), outcome), carried
 
 
 def _batch_metrics(objective: Objective, values: Mapping[str, jax.Array], seen: TermInputs) -> dict[str, Mean]:

@@ -28,13 +28,22 @@ def same_label_nkd(student, teacher, **options):
     return losses.normalized_kd(student, teacher, np.ones(len(student), np.int32), **options)
 
 
+def adaptive_target(student, teacher, **options):
+    return losses.adaptive_target(student, teacher, np.ones(len(student), np.int32), power=1.4, **options)
+
+
 CASES = {
+    "adaptive_target": (adaptive_target, LOGITS),
+    "hard_label": (losses.hard_label, LOGITS),
+    "example_correlation": (losses.example_correlation, LOGITS),
+    "class_correlation": (losses.class_correlation, LOGITS),
     "soft_target_kl": (losses.soft_target_kl, LOGITS),
     "decoupled_kl": (same_label, LOGITS),
     "logit_mse": (losses.logit_mse, LOGITS),
     "dist": (losses.dist, LOGITS),
     "hint_mse": (losses.hint_mse, MAPS),
     "hint_mean": (partial(losses.hint_mse, form="mean"), LOGITS),
+    "hierarchical_context": (losses.hierarchical_context, MAPS),
     "attention_code": (losses.attention_transfer, MAPS),
     "attention_paper": (partial(losses.attention_transfer, form="paper"), MAPS),
     "relational_distance": (losses.relational_distance, MAPS),
@@ -46,7 +55,8 @@ CASES = {
     "probabilistic_transfer": (losses.probabilistic_transfer, MAPS),
 }
 BATCH_LEVEL = ["dist", "relational_distance", "relational_angle", "similarity_preserving", "contrastive"]
-BATCH_LEVEL += ["probabilistic_transfer"]
+BATCH_LEVEL += ["probabilistic_transfer", "example_correlation", "class_correlation"]
+ONE_A_BATCH = ("dist", "class_correlation")
 every_loss = pytest.mark.parametrize("name", CASES)
 
 
@@ -74,7 +84,7 @@ def test_jit_changes_nothing_and_the_teacher_is_frozen(name):
     loss, (student, teacher) = CASES[name]
     values, gradient, to_teacher = evaluate(name, student, teacher)
     np.testing.assert_allclose(values, loss(student, teacher), rtol=2e-5, atol=1e-6)
-    assert values.shape == (() if name == "dist" else (8,))
+    assert values.shape == (() if name in ONE_A_BATCH else (8,))
     np.testing.assert_array_equal(to_teacher, 0)
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 1e-4
@@ -98,7 +108,7 @@ def test_left_out_examples_take_no_part(name):
         values, gradient, _ = evaluate(name, student, teacher, KEEP)
         np.testing.assert_allclose(gradient[KEEP], subset, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(gradient[~KEEP], 0)
-        if name != "dist":
+        if name not in ONE_A_BATCH:
             np.testing.assert_array_equal(values[~KEEP], 0)
             values = values[KEEP]
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
@@ -109,7 +119,7 @@ def test_order_does_not_matter(name):
     _, (student, teacher) = CASES[name]
     order = RNG.permutation(8)
     values, turned = evaluate(name, student, teacher)[0], evaluate(name, student[order], teacher[order])[0]
-    np.testing.assert_allclose(turned, values if name == "dist" else values[order], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(turned, values if name in ONE_A_BATCH else values[order], rtol=1e-4, atol=1e-6)
 
 
 @every_loss
@@ -154,7 +164,7 @@ def test_devices_together_make_the_global_batch(name):
     (_, expected), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(weight, student, teacher, KEEP)
     over = jax.jit(jax.vmap(step, in_axes=(None, 0, 0, 0), out_axes=(0, None), axis_name="devices"))
     values, together = over(weight, *(shards(x, 4) for x in (student, teacher, KEEP)))
-    if name == "dist":
+    if name in ONE_A_BATCH:
         values = values[0]
     np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(together, gradient, rtol=1e-3, atol=1e-5)

@@ -59,6 +59,15 @@ def test_imagenet_resnets_have_torchvisions_parameters(name, exact):
     assert models.count_params(shapes(name, 1000, (224, 224, 3))["params"]) == exact
 
 
+def test_mobilenet_v1_has_4_2_million_parameters():
+    """The paper's 4.2 million; mdistiller's network by its layers."""
+    pairs = [(32, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), *[(512, 512)] * 5, (512, 1024)]
+    pairs += [(1024, 1024)]
+    separable = sum(9 * before + 2 * before + before * after + 2 * after for before, after in pairs)
+    exact = 27 * 32 + 2 * 32 + separable + 1024 * 1000 + 1000
+    assert models.count_params(shapes("mobilenet_v1", 1000, (224, 224, 3))["params"]) == exact == 4_231_976
+
+
 @pytest.mark.parametrize(
     ("options", "exact"),
     [({"depth": 100, "growth": 12}, 769_162), ({"depth": 190, "growth": 40}, 25_624_430)],

@@ -127,7 +127,8 @@ def test_bfloat16_computes_and_float32_stays(case):
 def test_tap_paths_are_where_the_parameters_lie():
     module, images = build("resnet8")
     assert models.tap_paths(module, images.shape[1:]) == (
-        *("stem", "stage1/block1", "stage1", "stage2/block1", "stage2", "stage3/block1", "stage3", "penultimate"),
+        *("stem", "stage1/block1", "stage1/preact", "stage1", "stage2/block1", "stage2/preact", "stage2"),
+        *("stage3/block1", "stage3/preact", "stage3", "penultimate"),
     )
     params = jax.eval_shape(module.init, jax.random.key(0), images)["params"]
     assert "conv1" in params["stage2"]["block1"]
@@ -143,6 +144,24 @@ def test_taps_are_those_asked_for_and_change_nothing():
     np.testing.assert_allclose(taps["stage3"].mean((1, 2)), taps["penultimate"], rtol=1e-6)
     np.testing.assert_array_equal(plain.apply(variables, images).logits, logits)
     assert plain.apply(variables, images).taps == {}
+
+
+@pytest.mark.parametrize(
+    ("case", "taps"),
+    [("resnet8", "stage{}"), ("wrn_16_1", "stage{}"), ("vgg8", "block{}")],
+)
+def test_what_is_tapped_before_the_last_relu(case, taps):
+    module, images = build(case, taps=(".*",))
+    variables = models.init(module, jax.random.key(0), images.shape[1:])
+    found = quick_jit(module.apply)(variables, images).taps
+    for number in (1, 2, 3):
+        after = found[taps.format(number)]
+        before = found[f"{taps.format(number)}/preact"]
+        assert (before < 0).any()
+        if case == "wrn_16_1":  # what follows normalises it, with the statistics of the start
+            np.testing.assert_allclose(before, after / np.sqrt(1 + 1e-5), rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(np.maximum(before, 0), after)
 
 
 def test_a_tap_that_matches_nothing_names_the_nearest():

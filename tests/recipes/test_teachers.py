@@ -146,6 +146,16 @@ def test_teachers_of_several_seeds_are_several_teachers():
     assert expanded["terms"]["ce"] == {}
 
 
+def test_a_teacher_of_one_seed_is_one_for_terms_that_have_one():
+    run = schema.run()
+    run.terms = {"soft_target": {}, "dkd": {}, "mine": {"kind": "similarity"}}
+    run.teachers.teacher = schema.teacher_of_run("big", seeds=(1,))
+    terms = expand(run.to_dict())["terms"]
+    assert terms["dkd"] == {"teacher": "teacher@1"}
+    assert terms["mine"] == {"kind": "similarity", "teacher": "teacher@1"}
+    assert terms["soft_target"] == {"teacher": ["teacher@1"]}  # as ever: what identifies runs that were begun
+
+
 class Info:
     name, class_names, num_classes = "pets", ("cat", "dog"), 2
 

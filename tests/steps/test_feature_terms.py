@@ -18,7 +18,7 @@ from effjax.steps import (
     make_optimizer,
     make_term,
 )
-from effjax.steps.regressors import make_regressor
+from effjax.steps.regressors import make_normalized_regressor, make_regressor
 
 BATCH = make_batch()
 SHAPE = BATCH["image"].shape[1:]
@@ -63,6 +63,50 @@ def test_no_regressor_between_equal_shapes_and_none_to_a_larger_map():
     assert make_regressor((2, 4, 4, 3), (2, 4, 4, 3), "relu") is None
     with pytest.raises(UserError, match=r"\(4, 4, 3\) is smaller than the teacher's \(5, 4, 3\)"):
         make_regressor((2, 4, 4, 3), (2, 5, 4, 3), "relu")
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "kernel"),
+    [
+        ((2, 8, 8, 3), (2, 8, 8, 5), (1, 1, 3, 5)),
+        ((2, 8, 8, 3), (2, 4, 4, 5), (3, 3, 3, 5)),  # halved
+        ((2, 4, 4, 3), (2, 8, 8, 5), (4, 4, 3, 5)),  # doubled
+        ((2, 8, 8, 3), (2, 7, 7, 5), (2, 2, 3, 5)),
+        ((2, 4, 4, 3), (2, 4, 4, 3), (1, 1, 3, 3)),  # one even where the shapes agree
+    ],
+)
+def test_normalised_regressors_are_sized_by_the_activations(student, teacher, kernel):
+    regressor = make_normalized_regressor(student, teacher, "relu")
+    result, variables = jax.eval_shape(regressor.init_with_output, jax.random.key(0), jnp.ones(student))
+    assert result.shape == teacher
+    assert set(variables) == {"params"}
+    assert variables["params"]["regressor"]["kernel"].shape == kernel
+    assert variables["params"]["norm"]["bias"].shape == (teacher[-1],)
+
+
+@pytest.mark.parametrize("axis_name", [None, "devices"])
+def test_normalised_regressors_see_the_whole_batch(axis_name):
+    regressor = make_normalized_regressor((4, 3, 3, 2), (4, 3, 3, 2), "none", axis_name=axis_name)
+    x = np.random.default_rng(0).normal(3, 2, (4, 3, 3, 2)).astype(np.float32)
+    kernel = np.array([[1.0, 0.5], [0.0, 2.0]], np.float32)
+    params = {"regressor": {"kernel": kernel[None, None]}, "norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)}}
+    if axis_name:
+        mapped = jax.vmap(lambda part: regressor.apply({"params": params}, part), axis_name=axis_name)
+        found = np.asarray(mapped(x.reshape(2, 2, 3, 3, 2))).reshape(x.shape)
+    else:
+        found = regressor.apply({"params": params}, x)
+    mixed = x @ kernel
+    expected = (mixed - mixed.mean((0, 1, 2))) / np.sqrt(mixed.var((0, 1, 2)) + 1e-5) + 1
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_normalised_regressor_of_vectors_nor_to_maps_a_third_larger():
+    with pytest.raises(UserError, match=r"is between maps; the student's activation is \(7,\)"):
+        make_normalized_regressor((2, 7), (2, 5), "relu")
+    with pytest.raises(
+        UserError, match=r"\(4, 4, 3\) is smaller than the teacher's \(5, 5, 3\), and not half as large"
+    ):
+        make_normalized_regressor((2, 4, 4, 3), (2, 5, 5, 3), "relu")
 
 
 def test_hint_is_the_loss_on_the_regressed_activation(teacher_variables):
@@ -152,6 +196,12 @@ def test_taps_that_do_not_fit_are_refused(name, options, said, teacher_variables
             r"terms\.hint: form='code'; allowed: mean, p",
         ),
         ("attention", {"student_taps": ["a"], "teacher_taps": ["a", "b"]}, "must name as many layers"),
+        ("dkd", {"teacher": ["a", "b"]}, r"terms\.dkd\.teacher=\['a', 'b'\] must be a teacher's name"),
+        (
+            "hint",
+            {"student_tap": "a", "teacher_tap": "b", "regressor": "conv"},
+            r"terms\.hint: regressor='conv'; allowed",
+        ),
         ("dkd", {"beta": "8"}, r"terms\.dkd\.beta='8' must be a number"),
         ("ce", {"weight": 0.0}, r"terms\.ce\.weight=0\.0 must be anything but 0"),
         ("soft_target", {"temperature": 0}, r"terms\.soft_target\.temperature=0 must be above 0"),

@@ -3,13 +3,25 @@
 import pytest
 
 from effjax.errors import UserError
-from effjax.steps import TERMS, make_schedule
+from effjax.steps import TERMS, make_schedule, make_term
 from effjax.steps.presets import published
 
 METHODS = {
-    "paper": ("kd", "hint", "attention", "relational", "dkd", "dist", "nkd", "standardized"),
-    "repdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "pkt", "nst"),
-    "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "dkd"),
+    "paper": ("kd", "hint", "attention", "relational", "dkd", "review", "dist", "nkd", "ctkd", "standardized"),
+    "repdistiller": (
+        "kd",
+        "hint",
+        "attention",
+        "relational",
+        "similarity",
+        "contrastive",
+        "pkt",
+        "nst",
+        "cc",
+        "vid",
+        "crd",
+    ),
+    "mdistiller": ("kd", "hint", "attention", "relational", "similarity", "contrastive", "review", "dkd"),
     "torchdistill": ("kd", "hint", "attention", "relational", "contrastive", "dist"),
 }
 
@@ -29,8 +41,12 @@ def test_numbers_as_published():
     }
     assert published("mdistiller", "kd") == published("repdistiller", "kd")
     assert published("torchdistill", "kd")["soft_target"] == {"weight": 0.5, "temperature": 1.0}
-    assert published("repdistiller", "hint")["hint"] == {"weight": 100.0, "form": "mean"}
-    assert published("repdistiller", "similarity")["similarity"] == {"weight": 3000.0}
+    assert published("repdistiller", "hint")["hint"] == {
+        "weight": 100.0,
+        "form": "mean",
+        "regressor": "repdistiller",
+    }
+    assert published("repdistiller", "similarity")["similarity"]["weight"] == 3000.0
     assert published("repdistiller", "pkt")["pkt"] == {"weight": 30_000.0}
     assert published("repdistiller", "nst")["nst"] == {"weight": 50.0}
     assert published("paper", "standardized")["soft_target"] == {
@@ -58,6 +74,13 @@ def test_dkd_warms_up_for_20_of_240_epochs():
     assert float(weight(0)) == pytest.approx(0.0, abs=0.05)
     assert float(weight(10)) == pytest.approx(0.5, abs=0.05)
     assert float(weight(20)) == float(weight(239)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", ["hint", "similarity", "attention", "nst", "vid", "review"])
+def test_presets_that_need_a_tap_ask_for_it(method):
+    options = published("mdistiller", method)[method] | {"weight": 1.0}
+    with pytest.raises(UserError, match=rf"terms\.{method}: student_taps? .*(missing|must name)"):
+        make_term(method, **options)
 
 
 def test_what_is_returned_may_be_changed():

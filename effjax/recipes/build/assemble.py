@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from effjax.curricula import Stage
 from effjax.data.base import Source
+from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.tables import Lookup
 from effjax.errors import UserError
@@ -41,6 +43,8 @@ from effjax.steps.narrowing import Channels
 from effjax.steps.pruning import Pruning
 from effjax.steps.settings import Subject, values_that
 from effjax.typing import PyTree
+
+_log = logging.getLogger("effjax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +166,9 @@ def assemble(
         if task.outcome is None:
             raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
         drawing = dataclasses.replace(drawing, num_records=feed.joined.num_ids)
+    if objective.remembers:
+        drawing = dataclasses.replace(drawing, classes=_classes(feed.joined))
+        _say_memory(key, drawing.shapes_at(plan[0]).memory)
     job = Job(
         objective=objective,
         optimizer=drawing.optimizer,
@@ -190,6 +197,20 @@ def assemble(
     predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+
+
+def _classes(source: JoinedSource) -> np.ndarray:
+    """The classes of examples by global id, −1 where an id is no example's."""
+    classes = np.full(source.num_ids, -1, np.int32)
+    classes[source.ids()] = source.column("label")
+    return classes
+
+
+def _say_memory(key: str, memory: Mapping[str, PyTree]) -> None:
+    """Says how much of each device terms take for what they remember: every device holds all of it."""
+    for name, own in memory.items():
+        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(own))
+        _log.info("%s.terms.%s remembers the examples: %.1f MiB, on every device", key, name, size / 2**20)
 
 
 def _check_prunable(key: str, drawing: Drawing, stage: Stage) -> None:

@@ -28,6 +28,7 @@ class Drawing:
       members: the networks that train in one program; None is one alone.
       ema: whether an average of the parameters is kept.
       num_records: of how many examples it is noted what becomes of them; 0: of none.
+      classes: of the training set by global id, ``[M]``, for terms that remember examples; None: none does.
     """
 
     objective: Objective
@@ -37,12 +38,14 @@ class Drawing:
     members: Together | None
     ema: bool
     num_records: int = 0
+    classes: np.ndarray | None = None
     _shapes: dict[Stage, TrainState] = dataclasses.field(default_factory=dict, init=False)
 
     def one(self, stage: Stage, seed: jax.Array) -> TrainState:
         """The state of one network, if the run began with this stage."""
         objective = apply_settings(self.objective, values_that(stage.settings, "reshapes"))
-        state = init_state(objective, self.optimizer, seed, self._example(stage), frozen=self.frozen, ema=self.ema)
+        options = {"frozen": self.frozen, "ema": self.ema, "classes": self.classes}
+        state = init_state(objective, self.optimizer, seed, self._example(stage), **options)
         return state.replace(records=init_records(self.num_records)) if self.num_records else state
 
     def shapes_at(self, stage: Stage) -> TrainState:

@@ -15,7 +15,7 @@ from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.trained import TrainedRun
-from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
+from effjax.steps import OF_SEVERAL_TEACHERS, TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
 from effjax.steps.objective import Teacher
 from effjax.typing import PyTree
 
@@ -59,9 +59,11 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _name_members(name: str, options: Any, groups: Mapping[str, list[str]]) -> Any:
     """A term's options, the teacher that is a group replaced by its members."""
-    if not isinstance(options, Mapping) or "teacher" not in _options_of(options.get("kind", name)):
+    if not isinstance(options, Mapping) or "teacher" not in _options_of(kind := options.get("kind", name)):
         return options
     named = options.get("teacher", "teacher")
+    if isinstance(named, str) and kind not in OF_SEVERAL_TEACHERS and len(groups.get(named, ())) == 1:
+        return {**options, "teacher": groups[named][0]}
     if isinstance(named, str):
         return {**options, "teacher": groups[named]} if named in groups else options
     return {**options, "teacher": [member for one in named for member in groups.get(one, [one])]}

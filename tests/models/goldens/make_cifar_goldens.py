@@ -1,8 +1,11 @@
-"""Writes cifar_students.npz: logits of RepDistiller's networks with weights that numpy draws.
+"""Writes cifar_students.npz, cifar_mobile.npz: logits of RepDistiller's networks with weights that numpy draws.
 
-It needs an environment with torch, and a checkout of https://github.com/HobbitLong/RepDistiller:
+And mobilenet_v1.npz, those of mdistiller's MobileNet for ImageNet.
 
-    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller
+It needs an environment with torch, and checkouts of https://github.com/HobbitLong/RepDistiller and
+https://github.com/megvii-research/mdistiller:
+
+    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller /path/to/mdistiller
 """
 
 import pathlib
@@ -13,17 +16,38 @@ import torch
 from random_weights import images, random_weights
 
 HERE = pathlib.Path(__file__).parent
-NAMES = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "vgg8", "vgg13")
+STUDENTS = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "vgg8", "vgg13")
+MOBILE = {"mobilenet_v2_cifar": "MobileNetV2", "shufflenet_v1": "ShuffleV1", "shufflenet_v2": "ShuffleV2"}
 
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
     from models import model_dict
 
+    write("cifar_students.npz", {name: model_dict[name](num_classes=100) for name in STUDENTS}, images(2, 32, 32, 3))
+    mobile = {name: model_dict[theirs](num_classes=100) for name, theirs in MOBILE.items()}
+    write("cifar_mobile.npz", mobile, images(2, 32, 32, 3))
+    names: dict = {}
+    exec(pathlib.Path(sys.argv[2], "mdistiller", "models", "imagenet", "mobilenetv1.py").read_text(), names)
+    write("mobilenet_v1.npz", {"mobilenet_v1": Logits(names["MobileNetV1"]())}, images(1, 224, 224, 3))
+
+
+class Logits(torch.nn.Module):
+    """A network of mdistiller without its features."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x)[0]
+
+
+def write(file: str, modules: dict, pixels: np.ndarray) -> None:
+    """The logits of networks, by our name."""
     golden = {}
-    pixels = torch.from_numpy(images(2, 32, 32, 3).transpose(0, 3, 1, 2).copy())
-    for name in NAMES:
-        module = model_dict[name](num_classes=100)
+    pixels = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+    for name, module in modules.items():
         shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
         weights = {key: torch.from_numpy(array) for key, array in random_weights(shapes).items()}
         module.load_state_dict(weights, strict=False)
@@ -31,7 +55,7 @@ def main() -> None:
             golden[f"{name}/logits"] = module.eval()(pixels).numpy()
         rows = [" ".join([key, *map(str, shape)]) for key, shape in shapes.items() if "num_batches" not in key]
         golden[f"{name}/shapes"] = np.array(rows)
-    np.savez_compressed(HERE / "cifar_students.npz", **golden)
+    np.savez_compressed(HERE / file, **golden)
 
 
 if __name__ == "__main__":

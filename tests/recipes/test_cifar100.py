@@ -1,0 +1,168 @@
+"""The config of the field's comparisons on CIFAR-100: every pair as shapes, two real steps of every method."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from data.fabricated import checked, cifar
+
+from configs.distill import cifar100, imagenet
+from effjax.data.builders import official
+from effjax.data.prepare import prepare
+from effjax.errors import UserError
+from effjax.recipes import schema
+from effjax.recipes.build.writing import write_measured
+from effjax.recipes.train.published import compare, own_results
+from effjax.recipes.train.runs import TrainingExperiment
+from effjax.reports.published import Own
+
+TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data folder with a CIFAR-100 of 7 images a split."""
+    root = tmp_path_factory.mktemp("cifar100")
+    folder = root / "downloads" / "cifar100"
+    folder.mkdir(parents=True)
+    cifar(folder, "cifar100")
+    archives = checked(official.archives_of("cifar100"), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(official, "archives_of", lambda name: archives)
+        prepare("cifar100", root)
+    return root
+
+
+def config_of(variant, prepared, *names):
+    config = cifar100.get_config(variant)
+    config.data.dir = str(prepared)
+    if names:
+        config.runs = {name: run for name, run in config.runs.items() if name in names}
+        config.table, config.claims, config.control, config.reference = (), (), "", ""
+    return config
+
+
+HINTED = {"wrn_40_2": (64,), "resnet50": (512,), "vgg13": (256,), "resnet32x4": (128,)}
+# Of each architecture once as a teacher, once as a student, and all numbers of maps.
+SHAPED = ("wrn_40_2_wrn_16_2", "resnet50_mobilenet_v2", "vgg13_vgg8", "resnet32x4_shufflenet_v2")
+
+
+@pytest.mark.parametrize("pair", SHAPED)
+def test_full_size_as_shapes(pair, prepared, tmp_path):
+    config = config_of(pair, prepared, "teacher", *TAPPED)
+    terms = {name: options for run in config.runs.values() for name, options in run.terms.to_dict().items()}
+    together = config.runs[TAPPED[0]].copy_and_resolve_references()
+    together.terms = terms  # the activations that any method looks at, in one program
+    config.runs = {"teacher": config.runs.teacher, "together": together}
+    experiment = TrainingExperiment(config.to_dict(), tmp_path)
+    job = experiment.runs["together"].job
+    # That every term acts has been traced by now.
+    assert set(job.objective.terms) == set(terms)
+    params = jax.eval_shape(experiment.runs["together"].init, np.uint32(0)).params
+    assert params["hint"]["norm"]["scale"].shape == HINTED[cifar100.PAIRS[pair][0]]
+
+
+def test_the_settings_are_those_that_are_published():
+    assert len(cifar100.PAIRS) == 13
+    for pair, (_, student) in cifar100.PAIRS.items():
+        config = cifar100.get_config(pair)
+        run = config.runs.student
+        assert (run.epochs, run.batch_size) == (240.0, 64)
+        assert run.optimizer.learning_rate == (0.01 if "net_v" in student else 0.05)
+        assert (run.optimizer.weight_decay, run.optimizer.decay_mask) == (5e-4, ".*")
+        assert [round(share * 240) for share in run.schedule.boundaries] == [150, 180, 210]
+        assert all(other.optimizer == run.optimizer for name, other in config.runs.items() if name != "teacher")
+        assert config.runs.teacher.optimizer.learning_rate == 0.05
+        assert (config.view.shift, config.view.flip) == (4, True)
+        assert config.num_seeds == (3 if pair in {f"{t}_{s}" for t, s in cifar100.UNLIKE} else 5)
+    betas = {pair: cifar100.get_config(pair).runs.dkd.terms.dkd.beta for pair in cifar100.PAIRS}
+    assert (betas["resnet56_resnet20"], betas["vgg13_vgg8"], betas["resnet32x4_resnet8x4"]) == (2.0, 6.0, 8.0)
+
+
+def test_standardised_logits_weigh_as_their_code_has_them():
+    """The code's logs are called dkd,TEACHER,STUDENT,T,weight,beta, without beta where it is the pair's."""
+    named = {"resnet56_resnet20": (3, 18, 2), "vgg13_vgg8": (2, 15, 2), "resnet32x4_shufflenet_v2": (2, 9, 8)}
+    for pair, (temperature, weight, beta) in named.items():
+        dkd = cifar100.get_config(pair).runs.dkd_standardized.terms.dkd
+        assert (dkd.temperature, dkd.alpha, dkd.beta) == (temperature, weight, weight * beta)
+        assert dkd.standardize
+    kd = cifar100.get_config("resnet50_mobilenet_v2").runs.kd_standardized.terms
+    assert (kd.soft_target.temperature, kd.soft_target.weight, kd.ce.weight) == (3.0, 1.0, 0.1)
+
+
+def test_what_is_trained_on_chooses_nothing_and_the_title_says_so():
+    published, honest = cifar100.get_config("vgg13_vgg8"), cifar100.get_config("vgg13_vgg8,honest")
+    assert (published.data.train, honest.data.train) == ("train", "train[:90%]")
+    assert published.data.validation == honest.data.validation == "train[90%:]"
+    assert (published.judge, honest.judge) == ("last", "last")
+    assert "chooses nothing" in published.title
+    assert "chooses nothing" not in honest.title
+
+
+def test_no_such_pair():
+    with pytest.raises(UserError, match=r"resnet56_resnet32 is not a variant; .*did you mean 'resnet56_resnet20'"):
+        cifar100.get_config("resnet56_resnet32,tiny")
+
+
+def test_two_real_steps_of_all_methods_at_once(prepared, tmp_path):
+    config = config_of("resnet32x4_resnet8x4,tiny", prepared)
+    terms = {}
+    for name, run in config.runs.items():
+        run.model = {"name": "resnet8", "width": 0.25}  # compiles faster; the taps are the same
+        terms |= {f"{name}_{term}": {"kind": term, **options} for term, options in run.terms.to_dict().items()}
+    config.runs.kd.terms = terms
+    config.runs = {"teacher": config.runs.teacher, "together": config.runs.kd}
+    config.table, config.claims, config.control = (), (), ""
+    *_, done = TrainingExperiment(config.to_dict(), tmp_path).train()
+    lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 2
+    assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)
+    assert {f"train/loss/{name}" for name in terms} <= set().union(*lines)
+    check_beside(tmp_path, done.folder)
+
+
+def check_beside(workdir, folder):
+    """What is published is printed beside what lies in a folder."""
+    (own, splits), each = own_results(workdir), 50_000 / 4
+    assert splits == {"train"}
+    assert own == {name: Own([], [2 / each], 2 / each) for name in ("teacher", "together")}
+    write_measured(folder / "result.json", {"test/accuracy": 0.25})
+    assert own_results(workdir)[0]["together"].accuracies == [0.25]
+    said = compare([f"resnet32x4_resnet8x4={workdir}"], str(workdir / "table.md"))
+    (row,) = (line for line in said.splitlines() if line.startswith("together"))
+    assert row.split() == ["together", "–", "–", "25.00", "1", "of", "1", "0", "of", "0"]
+    assert "| KD | 73.33 | repdistiller |" in (workdir / "table.md").read_text()
+    with pytest.raises(UserError, match="there is no folder"):
+        compare(["resnet32x4_resnet8x4=/nowhere"])
+    with pytest.raises(UserError, match="nothing is published here of the pair"):
+        compare([str(workdir)])
+
+
+@pytest.mark.parametrize(("variant", "teacher"), [("r34_r18", "resnet34"), ("r50_mv1", "resnet50")])
+def test_imagenets_pairs_as_shapes(variant, teacher, prepared, tmp_path):
+    """With CIFAR's images in the size of ImageNet's, and a teacher of this architecture in the place of its weights."""
+    config = imagenet.get_config(variant)
+    config.data.update(name="cifar100", dir=str(prepared), train="train", validation="train", test="test")
+    config.data.num_workers = 0
+    terms = {name: options for run in config.runs.values() for name, options in run.terms.to_dict().items()}
+    together = config.runs.reviewkd
+    together.terms, together.batch_size = terms, 4
+    together.teachers.teacher = schema.teacher_of_run("teacher")
+    config.backend, config.eval_batch_size, config.table, config.control = "jit", 4, (), ""
+    config.runs = {"teacher": schema.run(model={"name": teacher}, batch_size=4), "together": together}
+    job = TrainingExperiment(config.to_dict(), tmp_path).runs["together"].job
+    assert set(job.objective.terms) == {"ce", "soft_target", "attention", "crd", "review", "dkd", "dist", "nkd"}
+    assert job.feed.example()["image"].shape == (4, 224, 224, 3)
+
+
+def test_imagenets_settings_are_those_that_are_published():
+    config = imagenet.get_config("r50_mv1")
+    for name, run in config.runs.items():
+        assert run.optimizer.learning_rate / run.batch_size == pytest.approx(0.1 / 256)
+        assert (run.batch_size == 256) == (name in ("crd", "reviewkd"))
+        assert [round(share * 100) for share in run.schedule.boundaries] == [30, 60, 90]
+    assert config.runs.reviewkd.terms.review.weight.peak == 8.0
+    assert (config.runs.dkd.terms.dkd.beta, imagenet.get_config().runs.dkd.terms.dkd.beta) == (2.0, 0.5)
+    assert config.runs.kd_standardized.terms.soft_target.standardize
+    assert {run.steps for run in imagenet.get_config("tiny").runs.values()} == {2}
