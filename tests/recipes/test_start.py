@@ -90,7 +90,13 @@ def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
     save_file(random_weights({name: tuple(map(int, shape)) for name, *shape in rows}), tmp_path / "w.safetensors")
     config = small_configs.plain()
     config.data.dir = str(data_dir)
-    source = schema.teacher_of_weights("resnet18", file=str(tmp_path / "w.safetensors"))
-    config.runs.distilled.teachers.teacher = source
+    path = str(tmp_path / "w.safetensors")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="layer5", file=path)
+    with pytest.raises(UserError, match=r"w\.safetensors has no state dict 'layer5'; it has no parts"):
+        TrainingExperiment(config.to_dict(), tmp_path / "work")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="ema")
+    with pytest.raises(UserError, match=r"teacher\.part='ema': .*teacher\.file, which is missing"):
+        TrainingExperiment(config.to_dict(), tmp_path / "work")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", file=path)
     with pytest.raises(UserError, match=r"teacher\.mean and \.std are missing: .* usually trained with mean=\(0\.485"):
         TrainingExperiment(config.to_dict(), tmp_path / "work")

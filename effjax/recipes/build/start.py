@@ -1,5 +1,7 @@
 """Starting a run from weights that were trained elsewhere."""
 
+import logging
+
 import jax
 import numpy as np
 
@@ -11,6 +13,8 @@ from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
 from effjax.steps import TrainState
 from effjax.typing import PyTree
+
+_log = logging.getLogger("effjax")
 
 _SHIPPED = "shipped"
 _BACKBONE = "backbone"  # what models call that which they are built on
@@ -35,7 +39,8 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
     """
     given = assembled.config["init"]
     backbone = getattr(assembled.model, "backbone", None)
-    loaded = foreign.load_foreign(backbone or assembled.config["model"]["name"], None if given == _SHIPPED else given)
+    name = backbone or assembled.config["model"]["name"]
+    loaded = foreign.load_foreign(name, None if given == _SHIPPED else given, needs_head=False)
     mean, std = loaded.input.mean, loaded.input.std
     view = datasets.view
     if given == _SHIPPED and not (np.allclose(mean, view.mean) and np.allclose(std, view.std)):
@@ -57,6 +62,11 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
         return own if on_top else _fit(path, own, variables, key)
 
     fitted = jax.tree_util.tree_map_with_path(fit, drawn)
+    if loaded.num_classes not in (0, datasets.info.num_classes):
+        _log.info(
+            "%s.init=%r: its classifier of %d classes is left out; the model's own, of %d, stays as drawn",
+            *(key, given, loaded.num_classes, datasets.info.num_classes),
+        )
     params = {**state.params, "student": fitted.pop("params")}
     ema = params if state.ema != () else ()
     return state.replace(params=params, model_state=fitted, ema=ema), params_sha256(loaded.variables)

@@ -135,7 +135,8 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
 
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):
-    loaded = foreign.load_foreign(source["weights"], source["file"] or None)
+    file = f"{source['file']}#{source['part']}" if source["part"] else source["file"]
+    loaded = foreign.load_foreign(source["weights"], file or None)
     mean, std = tuple(source["mean"]), tuple(source["std"])
     if source["file"] and not (mean and std):
         raise UserError(

@@ -77,6 +77,8 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
             yield f"{where}: give one of run, checkpoint and weights"
         elif source["run"] and source["run"] not in config["runs"]:
             yield f"{where}.run={source['run']!r}; {nearest(source['run'], config['runs'])}"
+        if source["part"] and not source["file"]:
+            yield f"{where}.part={source['part']!r}: it names a state dict of {where}.file, which is missing"
         if not set(source["seeds"]) <= set(seeds):
             yield f"{where}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}"
 

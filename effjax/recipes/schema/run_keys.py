@@ -157,6 +157,12 @@ class Teacher:
     checkpoint: str = key("", text(), "an earlier run's folder, the one that holds `checkpoints/`")
     weights: str = key("", text(), "the architecture of weights that another framework has trained")
     file: str = key("", text(), "of `weights`: a .pth or .safetensors file; empty: those that a package ships")
+    part: str = key(
+        "",
+        text(),
+        "of `file`: which of its state dicts, such as `model`; empty: an average over the training (`model_ema` and "
+        "the like) where there is one, else the usual",
+    )
     step: str = key("last", one_of("last", "best"), "of a run: its end, or the best on validation")
     seeds: Sequence[int] = key(
         (), several(whole(0, SEEDS - 1), "whole numbers"), "of `run`, for an ensemble; (): the student's own seed"
@@ -255,7 +261,8 @@ class Run:
     init: str = key(
         "",
         text(),
-        "what it, or its backbone, starts from: `shipped` (by a package), or a .pth or .safetensors file",
+        "what it, or its backbone, starts from: `shipped` (by a package), or a .pth or .safetensors file, of which "
+        "`#model` and the like name a state dict: else an average over the training is taken where there is one",
     )
     rewind: Rewind | None = key(
         None,
