@@ -35,6 +35,7 @@ class Fitted(NamedTuple):
 class _Reading(NamedTuple):
     """A state dict, read by one scheme's names; ``hits`` counts those that are there, all under one prefix."""
 
+    scheme: Scheme
     sources: dict[Place, Source]
     state: State
     prefix: str
@@ -97,7 +98,7 @@ def _read(scheme: Scheme, shapes: Shapes, state: State) -> _Reading:
     prefixes = tuple(prefix for prefix, count in votes.items() if count == hits) or ("",)
     start = f"{prefixes[0]}." if prefixes[0] else ""
     own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
-    return _Reading(sources, own, start, prefixes[1:], hits)
+    return _Reading(scheme, sources, own, start, prefixes[1:], hits)
 
 
 def _say(name: str, file: Path, reading: _Reading) -> None:
@@ -107,6 +108,8 @@ def _say(name: str, file: Path, reading: _Reading) -> None:
         raise UserError(f"{file} has several networks like {name}: under {several}; say {file}#{reading.others[0]}")
     if first:
         _log.info("%s: the weights under %r are read", file, first)
+    if reading.scheme.said:
+        _log.info("%s: %s", file, reading.scheme.said)
 
 
 def _lay(source: Source, state: State, shape: tuple[int, ...]) -> np.ndarray | None:

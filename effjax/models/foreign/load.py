@@ -43,16 +43,29 @@ class Foreign(NamedTuple):
     class_names: tuple[str, ...] | None
 
 
-_TORCHVISION = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_IMAGENET = InputSpec(_MEAN, _STD, 224)  # as torchvision has it
+_HALF = InputSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224)
 _CIFAR_100 = InputSpec((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761), 32)  # as RepDistiller has it
+_ON_IMAGENET = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d"),
+    *("regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf"),
+    *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf"),
+    *("timm_regnet_x_400mf", "timm_regnet_y_800mf", "timm_regnet_y_8gf"),
+    *("vgg11", "vgg16", "vgg16_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
+    *("convnext_atto", "convnext_tiny", "convnext_small", "vit_b_16", "swin_tiny", "tf_efficientnet_b0"),
+    *("deit_tiny", "deit_small", "deit_base", "deit_tiny_distilled", "deit_small_distilled"),
+)
 _ON_CIFAR = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2", "vgg8", "vgg13")
+_OF_127 = InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), 224)
 _INPUTS = (
-    dict.fromkeys(("resnet18", "resnet34", "resnet50"), _TORCHVISION)
+    dict.fromkeys(_ON_IMAGENET, _IMAGENET)
     | dict.fromkeys(_ON_CIFAR, _CIFAR_100)
-    | {
-        f"efficientnet_lite{i}": InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), size)
-        for i, size in enumerate((224, 240, 260, 280, 300))
-    }
+    | dict.fromkeys(("vit_t_16", "vit_s_16"), _HALF)  # as timm has it
+    | {f"timm_efficientnet_lite{i}": _IMAGENET._replace(size=size) for i, size in enumerate((224, 240))}
+    | {f"efficientnet_b{i}": _IMAGENET._replace(size=size) for i, size in enumerate((224, 240, 260, 300, 380))}
+    | {f"efficientnet_lite{i}": _OF_127._replace(size=size) for i, size in enumerate((224, 240, 260, 280, 300))}
 )
 #: The models whose weights are read.
 KNOWN = tuple(_INPUTS)

@@ -25,27 +25,53 @@ class Source(NamedTuple):
     lay: Callable[..., np.ndarray] | None = None
 
 
+class Around(NamedTuple):
+    """Where an array lies.
+
+    Attributes:
+      block: the number of its block through all stages, from 0; -1: it is in none.
+      modules: what else there is in its block.
+      blocks: how many there are.
+      stages: how many there are.
+    """
+
+    block: int
+    modules: frozenset[str]
+    blocks: int
+    stages: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Scheme:
     """One library's names for a family of networks.
 
     Attributes:
-      name: from an array's path, and the number of its block through all stages (from 0), to its name or to what it is
-        made of.
+      name: from an array's path to its name, or to what it is made of.
       renamed: patterns of what older files call otherwise, and what they are called now.
       ignored: a pattern of names that are no weights.
+      said: what is to be known when a file is read by it, for names alone do not tell; empty: nothing.
     """
 
-    name: Callable[[Path, int], "str | Source"]
+    name: Callable[[Path, Around], "str | Source"]
     renamed: tuple[tuple[str, str], ...] = ()
     ignored: str = r".*num_batches_tracked"
+    said: str = ""
 
     def sources(self, paths: Iterable[Path]) -> list[Source]:
         """What each array is made of."""
         paths = list(paths)
-        blocks = sorted({path[:2] for path in paths if _in_block(path)}, key=lambda block: [*map(number, block)])
-        numbers = {block: count for count, block in enumerate(blocks)}
-        named = [self.name(path, numbers.get(path[:2], -1)) for path in paths]
+        modules: dict[Path, set[str]] = {}
+        for path in paths:
+            modules.setdefault(_block(path), set()).update(path[-2:-1])
+        blocks = sorted((block for block in modules if block), key=lambda block: [*map(number, block)])
+        stages = len({block[:-1] for block in blocks})
+
+        def around(path: Path) -> Around:
+            block = _block(path)
+            count = blocks.index(block) if block else -1
+            return Around(count, frozenset(modules[block]), len(blocks), stages)
+
+        named = [self.name(path, around(path)) for path in paths]
         return [Source((found,)) if isinstance(found, str) else found for found in named]
 
     def known(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -65,13 +91,20 @@ def number(part: str) -> int:
     return int(re.sub(r"\D", "", part))
 
 
-def _in_block(path: Path) -> bool:
-    return len(path) > 3 and path[1].startswith("block")
+def _block(path: Path) -> Path:
+    """The stage and the block that an array lies in, of transformers the block; empty: neither."""
+    end = next((i for i, part in enumerate(path[:-2], start=1) if re.fullmatch(r"block\d+", part)), 0)
+    return path[:end]
 
 
 def place(path: Path) -> tuple[int, int]:
     """From 0, of the stage and of the block that an array lies in."""
     return number(path[0]) - 1, number(path[1]) - 1
+
+
+def dense(kernel: np.ndarray) -> np.ndarray:
+    """``[O, I]`` to ``[I, O]``, of a 1×1 convolution too."""
+    return kernel.reshape(kernel.shape[:2]).T
 
 
 def patches(kernel: np.ndarray) -> np.ndarray:
