@@ -11,12 +11,13 @@ from effjax.pruning.paths import path_name
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
-from effjax.steps import TrainState
+from effjax.steps import TrainState, resize_table
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
 
 _SHIPPED = "shipped"
+_FIRST_KERNELS = ("params/stem_conv/kernel", "params/block1_conv1/kernel")
 _BACKBONE = "backbone"  # what models call that which they are built on
 
 
@@ -76,8 +77,10 @@ def _for_grey(variables: PyTree) -> PyTree:
     """Adds the first layer's kernels up over the colours: what grey, written three times, would give."""
 
     def fold(path, leaf):
-        stem = path_name(path) == "params/stem_conv/kernel"
-        return leaf.sum(2, keepdims=True) if stem else leaf
+        name = path_name(path)
+        if name == "params/embed/kernel":  # of patches, pixel after pixel
+            return leaf.reshape(-1, 3, leaf.shape[-1]).sum(1)
+        return leaf.sum(2, keepdims=True) if name in _FIRST_KERNELS else leaf
 
     return jax.tree_util.tree_map_with_path(fold, variables)
 
@@ -88,6 +91,8 @@ def _fit(path, own: np.ndarray, variables: PyTree, key: str) -> np.ndarray:
         found = found.get(part) if isinstance(found, dict) else None
     if found is not None and found.shape == own.shape:
         return np.asarray(found, own.dtype)
+    if found is not None and (table := resize_table(name, np.asarray(found), own.shape)) is not None:
+        return np.asarray(table, own.dtype)
     if "classifier/" in name:  # other classes: a new one
         return own
     shape = None if found is None else found.shape

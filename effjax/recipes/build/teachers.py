@@ -13,9 +13,10 @@ from effjax.data.base import DatasetInfo
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 from effjax.models import foreign
+from effjax.pruning.paths import path_name
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.trained import TrainedRun
-from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
+from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View, resize_table
 from effjax.steps.objective import Teacher
 from effjax.typing import PyTree
 
@@ -112,7 +113,19 @@ def make_teacher(
     size = (source["image_size"],) * 2 if source["image_size"] else shape[:2]
     images = jax.ShapeDtypeStruct((1, *size, shape[-1] * network.repeat_channels), np.float32)
     shapes = dict(jax.eval_shape(network.module.init, jax.random.key(0), images))
-    return TeacherSpec(network, shapes, load, source["cached"])
+    if not source["weights"]:
+        return TeacherSpec(network, shapes, load, source["cached"])
+    return TeacherSpec(network, shapes, lambda done: _at_size(load(done), shapes), source["cached"])
+
+
+def _at_size(variables: PyTree, shapes: PyTree) -> PyTree:
+    """Foreign variables for another image size than theirs: tables of positions are interpolated."""
+
+    def sized(path, leaf, shape):
+        table = None if leaf.shape == shape.shape else resize_table(path_name(path), leaf, shape.shape)
+        return leaf if table is None else table
+
+    return jax.tree_util.tree_map_with_path(sized, variables, shapes)
 
 
 def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
