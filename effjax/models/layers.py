@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from effjax.models.grouped import grouped_conv
 from effjax.models.taps import Outputs, Taps
 
 
@@ -102,6 +103,7 @@ def conv_no_bias(
         strides=(stride, stride),
         padding=((kernel // 2, kernel // 2),) * 2,
         feature_group_count=groups,
+        conv_general_dilated=grouped_conv if groups > 1 else None,
         use_bias=False,
         dtype=dtype,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
