@@ -229,6 +229,16 @@ def test_of_two_networks_under_prefixes_one_has_to_be_named(resnets, tmp_path):
     np.testing.assert_array_equal(bias, 2 * state["fc.bias"])
 
 
+def test_of_two_networks_one_is_an_average(resnets, tmp_path, caplog):
+    state = resnet_state(resnets, "resnet18")
+    scales = {"online_model": 1, "ema_model": 2}
+    save(tmp_path / "w.safetensors", {f"{who}.{key}": state[key] * n for who, n in scales.items() for key in state})
+    with caplog.at_level(logging.INFO, "effjax"):
+        bias = load_foreign("resnet18", tmp_path / "w.safetensors").variables["params"]["classifier"]["bias"]
+    np.testing.assert_array_equal(bias, 2 * state["fc.bias"])
+    assert "the weights under 'ema_model', an average over the training, are read" in caplog.text
+
+
 @pytest.mark.parametrize("head", [(), ("fc.0.weight", "fc.2.weight")])
 def test_a_head_that_is_no_linear_layer_is_left_out_where_it_may_be(head, resnets, tmp_path, caplog):
     state = {key: array for key, array in resnet_state(resnets, "resnet18").items() if not key.startswith("fc.")}

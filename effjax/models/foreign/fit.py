@@ -14,6 +14,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models import registry
 from effjax.models.foreign.names import Scheme, Source, schemes_of
+from effjax.models.foreign.state_dicts import AVERAGES
 
 _log = logging.getLogger("effjax")
 
@@ -95,10 +96,12 @@ def _read(scheme: Scheme, shapes: Shapes, state: State) -> _Reading:
         ends = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(len(parts)))
         votes.update(prefix for prefix, end in ends if end in wanted)
     hits = max(votes.values(), default=0)
-    prefixes = tuple(prefix for prefix, count in votes.items() if count == hits) or ("",)
+    prefixes = [prefix for prefix, count in votes.items() if count == hits] or [""]
+    averages = [prefix for prefix in prefixes if prefix.rpartition(".")[2] in AVERAGES]
+    prefixes = averages if len(averages) == 1 else prefixes
     start = f"{prefixes[0]}." if prefixes[0] else ""
     own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
-    return _Reading(scheme, sources, own, start, prefixes[1:], hits)
+    return _Reading(scheme, sources, own, start, tuple(prefixes[1:]), hits)
 
 
 def _say(name: str, file: Path, reading: _Reading) -> None:
@@ -107,7 +110,8 @@ def _say(name: str, file: Path, reading: _Reading) -> None:
         several = ", ".join((first or "no prefix", *reading.others))
         raise UserError(f"{file} has several networks like {name}: under {several}; say {file}#{reading.others[0]}")
     if first:
-        _log.info("%s: the weights under %r are read", file, first)
+        average = ", an average over the training," if first.rpartition(".")[2] in AVERAGES else ""
+        _log.info("%s: the weights under %r%s are read", file, first, average)
     if reading.scheme.said:
         _log.info("%s: %s", file, reading.scheme.said)
 

@@ -11,8 +11,8 @@ from effjax.models.foreign.pickles import Inert
 
 _log = logging.getLogger("effjax")
 
-# Where an average of the weights over the training lies, which answers better than the last; and where others lie.
-_AVERAGES = (
+#: Where an average of the weights over the training lies, which answers better than the last; and where others lie.
+AVERAGES = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema", "params_ema"),
     *("ema_state", "model_averaged", "averaged_model", "swa_model", "swa_state_dict"),
 )
@@ -71,7 +71,7 @@ def unwrap(checkpoint: Mapping[Any, Any], tensor_type: type, path: str | Path, p
         read = part or _usual(parts, bool(own), path)
         beside = [name for name in parts if name != read]
         if beside:
-            which = f"{read!r}, an average over the training," if read in _AVERAGES else repr(read)
+            which = f"{read!r}, an average over the training," if read in AVERAGES else repr(read)
             _log.info("%s: %s is read, not %s: %s#%s reads that", path, which, " or ".join(beside), path, beside[0])
         own = parts[read] if read else own
     while prefix := next((prefix for prefix in _PREFIXES if own and all(n.startswith(prefix) for n in own)), ""):
@@ -81,7 +81,7 @@ def unwrap(checkpoint: Mapping[Any, Any], tensor_type: type, path: str | Path, p
 
 def _usual(parts: Mapping[str, Any], has_own: bool, path: str | Path) -> str:
     """Which part is meant where none is named; empty: the tensors that lie in no part."""
-    usual = next((name for name in (*_AVERAGES, *_WRAPPERS) if name in parts), "")
+    usual = next((name for name in (*AVERAGES, *_WRAPPERS) if name in parts), "")
     if usual or has_own or not parts:
         return usual
     if len(parts) == 1:
