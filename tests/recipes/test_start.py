@@ -97,7 +97,7 @@ def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
     with pytest.raises(UserError, match=r"w\.safetensors has no state dict 'layer5'; it has no parts"):
         TrainingExperiment(config.to_dict(), tmp_path / "work")
     config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="ema")
-    with pytest.raises(UserError, match=r"teacher\.part='ema': .*teacher\.file, which is missing"):
+    with pytest.raises(UserError, match=r"teacher\.part='ema': .*the file of .*teacher\.weights, which is missing"):
         TrainingExperiment(config.to_dict(), tmp_path / "work")
     config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", file=path)
     with pytest.raises(UserError, match=r"teacher\.mean and \.std are missing: .* usually trained with mean=\(0\.485"):

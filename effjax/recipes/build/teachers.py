@@ -1,4 +1,4 @@
-"""Teachers from their config: another run, an earlier run's folder, or another framework's weights."""
+"""Teachers from their config: another run, an earlier run's folder, another framework's weights, or a function."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from effjax.errors import UserError, nearest
 from effjax.models import foreign
 from effjax.pruning.paths import path_name
 from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.own_teachers import own_teacher
 from effjax.recipes.build.trained import TrainedRun
 from effjax.steps import TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View, resize_table
 from effjax.steps.objective import Teacher
@@ -96,6 +97,8 @@ def make_teacher(
         made = NetworkTeacher(module, datasets.view), lambda done: done(source["run"], seed, source["step"])
     elif source["checkpoint"]:
         made = _of_checkpoint(key, source, datasets)
+    elif source["function"]:
+        made = _of_function(key, source, datasets, shape)
     else:
         made = _of_weights(key, source, datasets, shape[-1])
     network, load = made
@@ -164,6 +167,14 @@ def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channel
         module, datasets.view, scale=_if_other(scale, datasets.view), classes=groups, repeat_channels=repeat
     )
     return network, lambda _: loaded.variables
+
+
+def _of_function(key: str, source: Mapping[str, Any], datasets: Datasets, shape: tuple[int, int, int]):
+    height, width = (source["image_size"],) * 2 if source["image_size"] else shape[:2]
+    module, variables = own_teacher(key, source["function"], source["file"], (height, width, shape[-1]))
+    groups = class_groups(f"{key}.classes", source["classes"], datasets.info, module.num_classes, None)
+    scale = _if_other((tuple(source["mean"]), tuple(source["std"])), datasets.view)
+    return NetworkTeacher(module, datasets.view, scale=scale, classes=groups), lambda _: variables
 
 
 def class_groups(
