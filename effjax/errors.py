@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Generator, Iterable
 from typing import Any
 
+_LISTED, _CLOSEST = 480, 12  # characters of names that are all listed; how many of more than that
 _SHOWN = 80  # characters of a value in a message
 
 
@@ -58,11 +59,15 @@ def noted(lines: list[str], key: str) -> Generator[None, None, None]:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Returns ``allowed: a, b, c (did you mean 'b'?)`` for an error about an unknown ``name``."""
+    """Returns ``allowed: a, b, c (did you mean 'b'?)`` for an error about an unknown ``name``; of many the closest."""
     allowed = sorted(allowed)
     close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"allowed: {', '.join(allowed)}{hint}"
+    listed = ", ".join(allowed)
+    if len(listed) > _LISTED:
+        closest = difflib.get_close_matches(str(name), allowed, n=_CLOSEST, cutoff=0)
+        listed = f"{', '.join(sorted(closest))}, … ({len(allowed)} in all)"
+    return f"allowed: {listed}{hint}"
 
 
 def check_known(name: Any, allowed: Collection[Any], said: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from effjax.errors import printable
+from effjax.errors import nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,11 @@ def test_a_terminal_obeys_no_name(name):
 def test_what_can_be_shown_stays():
     text = "größe 24×20 “猫” don't, it's \\ '…'\u00a0!"
     assert printable(text) == text
+
+
+def test_of_many_names_the_closest_are_listed():
+    names = [f"network_{i:03}" for i in range(200)]
+    said = nearest("netwrk_017", names)
+    assert len(said) < 300
+    assert "network_017, " in said
+    assert said.endswith(", … (200 in all) (did you mean 'network_017'?)")

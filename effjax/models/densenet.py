@@ -62,6 +62,55 @@ class DenseNet(nn.Module):
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
+class ImageNetDenseNet(nn.Module):
+    """DenseNet-BC for large images, as in torchvision: a stem that quarters the size, four dense blocks.
+
+    Attributes:
+      num_classes: K.
+      depths: layers of each block, of two convolutions each.
+      growth: channels that a layer adds (the paper's k).
+      dropout: the probability of dropping after each convolution but the first.
+      axis_name: a mapped axis over which batch statistics are averaged.
+      dtype: what is computed in; parameters, statistics and logits are float32.
+      taps: paths to return: ``stem``, ``block1``, … (the concatenated features), ``transition1``, …, ``penultimate``.
+      head: what predicts; see :func:`effjax.models.create`.
+
+    References:
+      Huang et al, 2017, Densely Connected Convolutional Networks, https://arxiv.org/abs/1608.06993
+    """
+
+    num_classes: int
+    depths: tuple[int, ...]
+    growth: int = 32
+    dropout: float = 0.0
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    taps: tuple[str, ...] = ()
+    head: nn.Module | None = head_field()
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None) -> Outputs:
+        """Maps float images ``[B, H, W, C]`` to ``Outputs``; ``train`` normalises by this batch."""
+        check_inputs(images, dropout_keys)
+        taps, maps = Taps(self.taps), {}
+        norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
+        conv = partial(conv_no_bias, dtype=self.dtype)
+        x = nn.relu(norm("stem_norm")(conv(2 * self.growth, 7, 2, name="stem_conv")(images.astype(self.dtype))))
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
+        taps.keep("stem", x)
+        for i, layers in enumerate(self.depths, start=1):
+            x = _Block(norm, conv, layers, self.growth, self.dropout, name=f"block{i}")(x, dropout_keys)
+            taps.keep(f"block{i}", x)
+            maps[f"stride{2 ** (i + 1)}"] = x
+            if i < len(self.depths):
+                half = x.shape[-1] // 2
+                x = _Layer(norm, conv, half, 1, self.dropout, name=f"transition{i}")(x, dropout_keys)
+                x = nn.avg_pool(x, (2, 2), (2, 2))
+                taps.keep(f"transition{i}", x)
+        maps[f"stride{2 ** (i + 1)}"] = x = nn.relu(norm("head_norm")(x))
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+
+
 class _Block(nn.Module):
     """Layers that each read all features before them and add ``growth`` new ones."""
 

@@ -15,7 +15,7 @@ _BLOCK = 8  # pixels summed in one step of the kernel's gradient: more compile l
 
 
 class DepthwiseConv(nn.Module):
-    """A convolution of each channel with its own filter, no bias, "SAME" padding.
+    """A convolution of each channel with its own filter.
 
     On CPU it is written as a sum of shifted products, which XLA fuses into one loop; with its grouped convolution an
     EfficientNet-Lite answers ten times as slowly there, and trains more slowly too. Elsewhere it is the grouped
@@ -24,6 +24,9 @@ class DepthwiseConv(nn.Module):
     Attributes:
       kernel_size: k, the height and the width of the filters.
       stride: of both axes.
+      symmetric: whether as many zeros are added before as after, as in PyTorch; else "SAME" padding, which at stride 2
+        adds more after.
+      use_bias: whether a number is added to each channel.
       dtype: what is computed in; parameters are float32.
 
     References:
@@ -33,6 +36,8 @@ class DepthwiseConv(nn.Module):
 
     kernel_size: int
     stride: int = 1
+    symmetric: bool = False
+    use_bias: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -42,7 +47,12 @@ class DepthwiseConv(nn.Module):
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         kernel = self.param("kernel", init, (self.kernel_size, self.kernel_size, 1, x.shape[-1]), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        return depthwise_conv(x, kernel, self.stride, same_pads(x, self.kernel_size, self.stride))
+        half = self.kernel_size // 2
+        pads = ((half, half), (half, half)) if self.symmetric else same_pads(x, self.kernel_size, self.stride)
+        x = depthwise_conv(x, kernel, self.stride, pads)
+        if not self.use_bias:
+            return x
+        return x + self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)
 
 
 def same_pads(x: jax.Array, size: int, stride: int) -> Pads:

@@ -12,8 +12,8 @@ from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 
-# Of each stage: blocks, kernel, stride, expansion, channels, before scaling.
-_STAGES = (
+#: Of each stage: blocks, kernel, stride, expansion, channels, before scaling.
+STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -67,8 +67,8 @@ class EfficientNetLite(nn.Module):
         x = nn.relu6(norm("stem_norm")(x))
         taps.keep("stem", x)
         maps, reduced = {}, 2
-        for i, (depth, kernel, stride, expansion, channels) in enumerate(_STAGES, start=1):
-            if 1 < i < len(_STAGES):
+        for i, (depth, kernel, stride, expansion, channels) in enumerate(STAGES, start=1):
+            if 1 < i < len(STAGES):
                 depth = math.ceil(depth * self.depth_factor)
             channels = round_channels(channels * self.width_factor)
             x = _Stage(conv, norm, depth, channels, kernel, stride, expansion, name=f"stage{i}")(x, taps)

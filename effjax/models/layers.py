@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from effjax.models.grouped import grouped_conv
 from effjax.models.taps import Outputs, Taps
 
 
@@ -85,10 +86,13 @@ def batch_norm(name: str, *, train: bool, dtype: jnp.dtype, axis_name: str | Non
     )
 
 
-def conv_no_bias(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:
+def conv_no_bias(
+    features: int, kernel: int, stride: int = 1, groups: int = 1, *, dtype: jnp.dtype, name: str
+) -> nn.Conv:
     """A convolution that a normalisation follows, with the initialisation of He et al. (by the fan-out).
 
-    Its padding is the same on both sides, as PyTorch's; "SAME" is not at stride 2.
+    Its padding is the same on both sides, as PyTorch's; "SAME" is not at stride 2. Of several groups each reads its
+    share of the channels, and makes its share.
 
     References:
       He et al, 2015, Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852
@@ -98,6 +102,8 @@ def conv_no_bias(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtyp
         (kernel, kernel),
         strides=(stride, stride),
         padding=((kernel // 2, kernel // 2),) * 2,
+        feature_group_count=groups,
+        conv_general_dilated=grouped_conv if groups > 1 else None,
         use_bias=False,
         dtype=dtype,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),

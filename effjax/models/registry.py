@@ -9,17 +9,21 @@ import flax.linen as nn
 
 from effjax.errors import UserError, check_known, nearest, shown
 from effjax.models.cifar_mobile import CifarMobileNetV2, CifarShuffleNetV1, CifarShuffleNetV2
-from effjax.models.densenet import DenseNet
+from effjax.models.convnext import ConvNext
+from effjax.models.densenet import DenseNet, ImageNetDenseNet
+from effjax.models.efficientnet import EfficientNet, LargeEfficientNet, TimmEfficientNetLite, VeryLargeEfficientNet
 from effjax.models.efficientnet_lite import EfficientNetLite, LargeEfficientNetLite
 from effjax.models.fcos import Fcos
 from effjax.models.mlp import Mlp
+from effjax.models.mobilenet import MobileNetV2, MobileNetV3
 from effjax.models.mobilenet_v1 import MobileNetV1
 from effjax.models.options import check_option
-from effjax.models.resnet import CifarResNet, ImageNetResNet
+from effjax.models.regnet import RegNet
+from effjax.models.resnet import AggregatedResNet, CifarResNet, ImageNetResNet
 from effjax.models.scnn import Scnn
 from effjax.models.swin import Swin
-from effjax.models.vgg import CifarVgg
-from effjax.models.vit import Deit, Vit
+from effjax.models.vgg import CifarVgg, Vgg
+from effjax.models.vit import Deit, DistilledDeit, Vit
 from effjax.models.vqa import PATCHES, STORED, VqaAttention
 from effjax.models.wide_resnet import WideResNet
 
@@ -27,7 +31,19 @@ _cifar = partial(CifarResNet, channels=(16, 32, 64), stem_channels=None, bottlen
 #: As comparisons of distillation on CIFAR have them: four times as wide, but for the stem, with projections.
 _wide_cifar = partial(CifarResNet, channels=(64, 128, 256), stem_channels=32, shortcut="projection", bottleneck=False)
 _imagenet = partial(ImageNetResNet, channels=(64, 128, 256, 512), stem_channels=None)
+_aggregated = partial(AggregatedResNet, channels=(64, 128, 256, 512), stem_channels=None, bottleneck=True)
+_efficientnet = partial(EfficientNet, like_tensorflow=False)
+_vit = partial(Vit, patch=16, blocks=12, mlp_ratio=4.0)
 _deit = partial(Deit, patch=16, blocks=12, mlp_ratio=4.0)
+_distilled = partial(DistilledDeit, patch=16, blocks=12, mlp_ratio=4.0)
+
+
+def _regnet(
+    depth: int, first_width: int, slope: float, step: float, group_width: int, *, squeezes: bool, nearest: bool = False
+) -> Callable[..., nn.Module]:
+    """By the paper's numbers: d, w₀, wₐ, wₘ and g."""
+    sizes = {"depth": depth, "first_width": first_width, "slope": slope, "step": step, "group_width": group_width}
+    return partial(RegNet, **sizes, squeezes=squeezes, nearest=nearest)
 
 
 _SHARED = ("dtype", "axis_name")  # with what a model is built on, where that has them
@@ -71,16 +87,58 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": partial(_imagenet, depths=(2, 2, 2, 2), bottleneck=False),
     "resnet34": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=False),
     "resnet50": partial(_imagenet, depths=(3, 4, 6, 3), bottleneck=True),
+    "resnet101": partial(_imagenet, depths=(3, 4, 23, 3), bottleneck=True),
+    "resnet152": partial(_imagenet, depths=(3, 8, 36, 3), bottleneck=True),
+    "wide_resnet50_2": partial(_aggregated, depths=(3, 4, 6, 3), groups=1, group_width=128),
+    "wide_resnet101_2": partial(_aggregated, depths=(3, 4, 23, 3), groups=1, group_width=128),
+    "resnext50_32x4d": partial(_aggregated, depths=(3, 4, 6, 3), groups=32, group_width=4),
+    "resnext101_32x8d": partial(_aggregated, depths=(3, 4, 23, 3), groups=32, group_width=8),
+    "regnet_x_400mf": _regnet(22, 24, 24.48, 2.54, 16, squeezes=False),
+    "regnet_x_800mf": _regnet(16, 56, 35.73, 2.28, 16, squeezes=False),
+    "regnet_x_1_6gf": _regnet(18, 80, 34.01, 2.25, 24, squeezes=False),
+    "regnet_x_3_2gf": _regnet(25, 88, 26.31, 2.25, 48, squeezes=False),
+    "regnet_y_400mf": _regnet(16, 48, 27.89, 2.09, 8, squeezes=True),
+    "regnet_y_800mf": _regnet(14, 56, 38.84, 2.4, 16, squeezes=True),
+    "regnet_y_1_6gf": _regnet(27, 48, 20.71, 2.65, 24, squeezes=True),
+    "regnet_y_3_2gf": _regnet(21, 80, 42.63, 2.66, 24, squeezes=True),
+    "regnet_y_8gf": _regnet(17, 192, 76.82, 2.19, 56, squeezes=True),
+    "timm_regnet_x_400mf": _regnet(22, 24, 24.48, 2.54, 16, squeezes=False, nearest=True),
+    "timm_regnet_y_800mf": _regnet(14, 56, 38.84, 2.4, 16, squeezes=True, nearest=True),
+    "timm_regnet_y_8gf": _regnet(17, 192, 76.82, 2.19, 56, squeezes=True, nearest=True),
+    "vgg11": partial(Vgg, depths=(1, 1, 2, 2, 2), normalized=False),
+    "vgg16": partial(Vgg, depths=(2, 2, 3, 3, 3), normalized=False),
+    "vgg16_bn": partial(Vgg, depths=(2, 2, 3, 3, 3), normalized=True),
     "densenet": partial(DenseNet),
+    "densenet121": partial(ImageNetDenseNet, depths=(6, 12, 24, 16), growth=32),
+    "mobilenet_v2": partial(MobileNetV2),
+    "mobilenet_v3_large": partial(MobileNetV3, small=False),
+    "mobilenet_v3_small": partial(MobileNetV3, small=True),
+    "convnext_atto": partial(ConvNext, depths=(2, 2, 6, 2), dim=40),
+    "convnext_tiny": partial(ConvNext, depths=(3, 3, 9, 3), dim=96),
+    "convnext_small": partial(ConvNext, depths=(3, 3, 27, 3), dim=96),
     "vit": partial(Vit),
+    "vit_t_16": partial(_vit, dim=192, heads=3),
+    "vit_s_16": partial(_vit, dim=384, heads=6),
+    "vit_b_16": partial(_vit, dim=768, heads=12),
     "deit_tiny": partial(_deit, dim=192, heads=3),
     "deit_small": partial(_deit, dim=384, heads=6),
+    "deit_base": partial(_deit, dim=768, heads=12),
+    "deit_tiny_distilled": partial(_distilled, dim=192, heads=3),
+    "deit_small_distilled": partial(_distilled, dim=384, heads=6),
     "swin_tiny": partial(Swin, depths=(2, 2, 6, 2)),
     "efficientnet_lite0": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.0),
     "efficientnet_lite1": partial(EfficientNetLite, width_factor=1.0, depth_factor=1.1),
     "efficientnet_lite2": partial(LargeEfficientNetLite, width_factor=1.1, depth_factor=1.2),
     "efficientnet_lite3": partial(LargeEfficientNetLite, width_factor=1.2, depth_factor=1.4),
     "efficientnet_lite4": partial(LargeEfficientNetLite, width_factor=1.4, depth_factor=1.8),
+    "timm_efficientnet_lite0": partial(TimmEfficientNetLite, width_factor=1.0, depth_factor=1.0),
+    "timm_efficientnet_lite1": partial(TimmEfficientNetLite, width_factor=1.0, depth_factor=1.1),
+    "efficientnet_b0": partial(_efficientnet, width_factor=1.0, depth_factor=1.0),
+    "efficientnet_b1": partial(_efficientnet, width_factor=1.0, depth_factor=1.1),
+    "efficientnet_b2": partial(LargeEfficientNet, width_factor=1.1, depth_factor=1.2, like_tensorflow=False),
+    "efficientnet_b3": partial(LargeEfficientNet, width_factor=1.2, depth_factor=1.4, like_tensorflow=False),
+    "efficientnet_b4": partial(VeryLargeEfficientNet, width_factor=1.4, depth_factor=1.8, like_tensorflow=False),
+    "tf_efficientnet_b0": partial(EfficientNet, width_factor=1.0, depth_factor=1.0, like_tensorflow=True),
     "fcos": partial(Fcos, make_backbone=_backbone),
     "vqa_attention": partial(VqaAttention, make_backbone=_backbone),
 }

@@ -74,13 +74,19 @@ class ResNet(nn.Module):
         taps.keep("stem", x)
         maps, reduced = {}, {"cifar": 1, "halving": 2, "imagenet": 4}[self.stem]
         stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
+        aggregated = self._aggregated()
         for i, (depth, stage_channels) in enumerate(zip(self.depths, channels, strict=True), start=1):
             stride, wider = (1, self.stem_channels is not None) if i == 1 else (2, False)
-            x = stage(depth=depth, channels=stage_channels, stride=stride, wider=wider, name=f"stage{i}")(x, taps)
+            sizes = {"channels": stage_channels, "aggregated": aggregated}
+            x = stage(depth=depth, **sizes, stride=stride, wider=wider, name=f"stage{i}")(x, taps)
             taps.keep(f"stage{i}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+
+    def _aggregated(self) -> tuple[int, float]:
+        """Of the 3×3 convolution in a bottleneck: groups, and how many times as wide it is."""
+        return 1, 1.0
 
 
 class CifarResNet(ResNet):
@@ -99,6 +105,25 @@ class ImageNetResNet(ResNet):
     shortcut: str = "projection"
 
 
+class AggregatedResNet(ImageNetResNet):
+    """ResNeXt and wide ResNets, as in torchvision: bottlenecks whose 3×3 convolution has groups, and more channels.
+
+    Attributes:
+      groups: of that convolution.
+      group_width: its channels in each group, in the first stage; they double from stage to stage.
+
+    References:
+      Xie et al, 2017, Aggregated Residual Transformations for Deep Neural Networks, https://arxiv.org/abs/1611.05431
+      Zagoruyko & Komodakis, 2016, Wide Residual Networks, https://arxiv.org/abs/1605.07146
+    """
+
+    groups: int = 32
+    group_width: int = 4
+
+    def _aggregated(self) -> tuple[int, float]:
+        return self.groups, self.groups * self.group_width / 64
+
+
 class _Stage(nn.Module):
     """Blocks of one size; a module of its own, so that parameters lie at ``stage1/block2/conv1/kernel``."""
 
@@ -110,10 +135,12 @@ class _Stage(nn.Module):
     wider: bool
     shortcut: str
     bottleneck: bool
+    aggregated: tuple[int, float] = (1, 1.0)
 
     @nn.compact
     def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
         block = partial(_Block, self.conv, self.norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
+        block = partial(block, aggregated=self.aggregated)
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
             changes = i == 1 and (self.stride > 1 or self.bottleneck or self.wider)
@@ -135,17 +162,19 @@ class _Block(nn.Module):
     changes: bool
     shortcut: str
     bottleneck: bool
+    aggregated: tuple[int, float] = (1, 1.0)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        channels, wide = self.channels, 4 * self.channels
+        channels, (groups, wider) = self.channels, self.aggregated
         if self.bottleneck:
-            plan = [(channels, 1, 1), (channels, 3, self.stride), (wide, 1, 1)]
+            inner = round(channels * wider)
+            plan = [(inner, 1, 1, 1), (inner, 3, self.stride, groups), (4 * channels, 1, 1, 1)]
         else:
-            plan = [(channels, 3, self.stride), (channels, 3, 1)]
+            plan = [(channels, 3, self.stride, 1), (channels, 3, 1, 1)]
         y = x
-        for i, (features, kernel, stride) in enumerate(plan, start=1):
-            y = self.norm(f"norm{i}")(self.conv(features, kernel, stride, name=f"conv{i}")(y))
+        for i, (features, kernel, stride, groups) in enumerate(plan, start=1):
+            y = self.norm(f"norm{i}")(self.conv(features, kernel, stride, groups, name=f"conv{i}")(y))
             if i < len(plan):
                 y = nn.relu(y)
         if self.changes:

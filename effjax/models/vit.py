@@ -64,17 +64,24 @@ class Vit(nn.Module):
         x = self._patches(images)
         batch, height, width, dim = x.shape
         taps.keep("stem", x)
-        token = self.param("class_token", nn.initializers.zeros, (dim,))
-        token = (token + self.param("class_position", token_init, (dim,))).astype(self.dtype)
-        token = jnp.broadcast_to(token, (batch, 1, dim))
-        x = jnp.concatenate([token, x.reshape(batch, -1, dim)], axis=1)
+        tokens = [jnp.broadcast_to(self._token(name, dim), (batch, 1, dim)) for name in self._tokens()]
+        x = jnp.concatenate([*tokens, x.reshape(batch, -1, dim)], axis=1)
         for i in range(1, self.blocks + 1):
             rate = self.drop_path * (i - 1) / max(self.blocks - 1, 1)
             x = _Block(self.heads, self.mlp_ratio, rate, self.dtype, name=f"block{i}")(x, dropout_keys)
-            grid = x[:, 1:].reshape(batch, height, width, dim)
+            grid = x[:, len(tokens) :].reshape(batch, height, width, dim)
             taps.keep(f"block{i}", grid)
-        x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, 0])
+        x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, : len(tokens)]).reshape(batch, -1)
         return predict(self, {f"stride{self.patch}": grid}, x, taps, token_init, train, dropout_keys)
+
+    def _tokens(self) -> tuple[str, ...]:
+        """The tokens before the patches, which the classifier reads."""
+        return ("class",)
+
+    def _token(self, name: str, dim: int) -> jax.Array:
+        """A token that is learnt, and its position."""
+        token = self.param(f"{name}_token", nn.initializers.zeros, (dim,))
+        return (token + self.param(f"{name}_position", token_init, (dim,))).astype(self.dtype)
 
     def _patches(self, images: jax.Array) -> jax.Array:
         """Cuts images into patches, embeds these and adds their positions: ``[B, h, w, dim]``."""
@@ -88,6 +95,16 @@ class Deit(Vit):
 
     patch: int = 16
     drop_path: float = 0.1
+
+
+class DistilledDeit(Deit):
+    """DeiT with its distillation token: the classifier reads both tokens, ``[B, 2 · dim]``.
+
+    The original has a classifier for each and answers with the mean of their logits: that is one linear layer.
+    """
+
+    def _tokens(self) -> tuple[str, ...]:
+        return "class", "distillation"
 
 
 class _Block(nn.Module):

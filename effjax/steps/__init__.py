@@ -12,7 +12,7 @@ from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
 from effjax.steps.pruning import Pruning
 from effjax.steps.records import init_records, update_records
-from effjax.steps.resolution import resize_state
+from effjax.steps.resolution import resize_state, resize_table
 from effjax.steps.settings import SETTINGS, Setting
 from effjax.steps.sparsity import Level, Sparsity
 from effjax.steps.state import TrainState, init_state
@@ -66,6 +66,7 @@ __all__ = [
     "pack_answers",
     "path_mask",
     "resize_state",
+    "resize_table",
     "restart",
     "stack_members",
     "update_records",

@@ -52,6 +52,22 @@ def resize_state(state: TrainState, shapes: TrainState) -> TrainState:
     return resized.replace(frozen=state.frozen)
 
 
+def resize_table(name: str, table: Any, shape: tuple[int, ...]) -> Any | None:
+    """Interpolates a position table by cubics, on the host or where it lies.
+
+    Args:
+      name: of the variable, with its path.
+      table: a variable.
+      shape: that it is to have.
+
+    Returns:
+      The table; None: the variable is none, or differs in more than the grid.
+    """
+    if POSITION_TABLE not in name.split("/") or np.shape(table)[2:] != shape[2:] or len(shape) < 3:
+        return None
+    return _interpolate(table, shape[:2], "cubic")
+
+
 def _interpolate(table: Any, size: tuple[int, int], method: str) -> Any:
     grid = resize(table.reshape(*table.shape[:2], -1), size, method=method).reshape(*size, *table.shape[2:])
     return np.asarray(grid) if isinstance(table, np.ndarray) else grid

@@ -12,6 +12,7 @@ from effjax import models, pruning
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.models.depthwise import DepthwiseConv
+from effjax.models.efficientnet import EfficientNet
 from effjax.models.efficientnet_lite import EfficientNetLite
 from effjax.models.narrow import groups_of
 
@@ -59,6 +60,7 @@ CASES = {
     "resnet50": (registered("resnet50", width=0.0625), (32, 32, 3)),
     "densenet": (registered("densenet", depth=10, growth=4), (8, 8, 3)),
     "efficientnet_lite": (EfficientNetLite(3, width_factor=0.05, depth_factor=0.5), (8, 8, 1)),
+    "efficientnet": (EfficientNet(3, width_factor=0.05, depth_factor=0.2), (8, 8, 1)),
     "sums": (Sums(), (4, 4, 2)),
     "sums of one head": (Sums(two=False), (4, 4, 2)),
 }

@@ -30,6 +30,13 @@ CASES = {
     "resnet50": ((32, 32, 3), {"width": 0.0625}),
     "densenet": ((8, 8, 3), {"depth": 10, "growth": 4}),
     "efficientnet_lite0": ((32, 32, 3), {}),
+    "resnext50_32x4d": ((32, 32, 3), {"width": 0.5}),
+    "mobilenet_v2": ((32, 32, 3), {"width": 0.1}),
+    "mobilenet_v3_small": ((32, 32, 3), {}),
+    "efficientnet_b0": ((32, 32, 3), {}),
+    "regnet_y_400mf": ((32, 32, 3), {}),
+    "convnext_atto": ((32, 32, 3), {}),
+    "deit_tiny_distilled": ((32, 32, 3), {}),
     "vit": ((8, 8, 1), {"dim": 12, "blocks": 2, "heads": 3}),
     "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
 }

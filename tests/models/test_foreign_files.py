@@ -1,7 +1,10 @@
 """PyTorch's files read as numbers: every kind of tensor, and hostile files, in which nothing runs."""
 
+import argparse
 import builtins
 import collections
+import datetime
+import functools
 import io
 import json
 import logging
@@ -107,6 +110,7 @@ def test_a_pickle_that_calls_code_is_refused_by_name_and_nothing_runs(name, cont
 
 
 ORDERED = b"ccollections\nOrderedDict\n"
+WITH_ATTRIBUTES = b"ctorch._tensor\n_rebuild_from_type_v2\n"
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 
 
@@ -156,14 +160,20 @@ def test_the_hand_made_pickle_is_itself_a_good_one(tmp_path):
         (state(tensor(shape=(0, 2**62), strides=(1, 1))), "no array has"),
         (state(tensor(shape=(1,) * 99, strides=(1,) * 99)), "unknown storage, shape or strides"),
         (state(b"}R"), "broken"),
-        (state(ORDERED + b"}R"), "not a function of the allow-list"),
+        (state(ORDERED + b"}R"), "not a function"),
         (state(ORDERED + b")R" + b"N}b"), "broken"),
         (state(ORDERED + b"}b"), "set the attributes"),
         (state(b"X\x01\x00\x00\x00x)R"), "not a function"),
         (state(b"(iposix\nsystem\n"), "opcode INST"),
-        (state(b"(cposix\nsystem\no"), "'posix.system'"),
+        (state(b"(cposix\nsystem\no"), "opcode OBJ"),
+        (state(b"cposix\nsystem\n)R"), "'posix.system'"),
+        (state(b"cposix\nsystem\n)\x81"), "'posix.system'"),
+        (state(b"K\x01)\x81"), "not a class"),
+        (state(tensor(kind=b"ctorch\nFloat8Storage\n")), "'torch.Float8Storage'"),
+        (state(WITH_ATTRIBUTES + b"(" + WITH_ATTRIBUTES + b"N)tR"), "another function than tensors"),
         (state(b"\x82\x01"), "opcode EXT1"),
-        (b"\x80\x02}(]Nu.", "neither strings nor integers"),
+        (b"\x80\x02}(]Nu.", "no names or numbers"),
+        (b"\x80\x02}(" + b"))\x86" * 2 + b"\x86Nu.", "no names or numbers"),
         (b"\x80\x02K\x01.", "no dict of tensors"),
         (b"\x80\x02}.", "no tensors by name"),
         (b"\x80\x02h\x05.", "broken"),
@@ -181,7 +191,9 @@ def test_broken_containers_are_refused(tmp_path):
     assert "damaged" in refused(tmp_path, good[: len(good) // 2])
     assert "damaged" in refused(tmp_path, good.replace(FOUR["0"], b"\1" * 16))
     assert "compressed" in refused(tmp_path, as_zip(b"\0" * 10**6, compression=zipfile.ZIP_DEFLATED))
-    assert "TorchScript" in refused(tmp_path, as_zip(b"", {}).replace(b"data.pkl", b"code.pkl"))
+    assert "no zip archive of torch.save" in refused(tmp_path, as_zip(b"", {}).replace(b"data.pkl", b"code.pkl"))
+    program = refused(tmp_path, as_zip(state(tensor()), FOUR).replace(b"a/data/0", b"a/code/0"))
+    assert "TorchScript program: load it with torch.jit.load" in program
     for content in (b"", b"\x89PNG....", b"PK\x03\x04", b"x" * 1000):
         refused(tmp_path, content)
 
@@ -262,25 +274,111 @@ def checkpoint(tmp_path, **parts):
     return path
 
 
-def test_what_lies_beside_the_weights_that_are_read_is_said_and_read_by_name(tmp_path, caplog):
-    path = checkpoint(tmp_path, state_dict_ema=1, state_dict=2, model_ema=3)
+def test_an_average_is_read_and_what_lies_beside_it_is_said_and_read_by_name(tmp_path, caplog):
+    path = checkpoint(tmp_path, state_dict=2, optimizer=9, model_ema=1)
     with caplog.at_level(logging.INFO, "effjax"):
-        assert read_pth(path)["w"].tolist() == [2] * 4
+        assert read_pth(path)["w"].tolist() == [1] * 4
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said == f"{path}: 'state_dict' is read, not state_dict_ema or model_ema: {path}#state_dict_ema reads that"
-    assert read_pth(f"{path}#state_dict_ema")["w"].tolist() == [1] * 4
-    assert read_pth(f"{path}#model_ema")["w"].tolist() == [3] * 4
+    assert said == (
+        f"{path}: 'model_ema', an average over the training, is read, not state_dict or optimizer: "
+        f"{path}#state_dict reads that"
+    )
+    assert read_pth(f"{path}#state_dict")["w"].tolist() == [2] * 4
     with pytest.raises(UserError, match=r"no state dict 'model_em'; allowed: .*did you mean 'model_ema'"):
         read_pth(f"{path}#model_em")
     with pytest.raises(UserError, match=r"resnet18: 1.* missing|not the weights of resnet18"):
         load_foreign("resnet18", f"{path}#model_ema")
 
 
-def test_a_checkpoint_with_averages_alone_says_how_they_are_read(tmp_path):
-    path = checkpoint(tmp_path, ema_state_dict=1)
-    with pytest.raises(UserError, match=rf"holds no tensors by name, only ema_state_dict: say {path}#ema_state_dict$"):
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state_dict", "net", "ema_state_dict", "teacher"])
+def test_one_state_dict_is_found_whatever_it_is_called(wrapper, tmp_path):
+    assert read_pth(checkpoint(tmp_path, **{wrapper: 1}))["w"].tolist() == [1] * 4
+
+
+def test_of_several_that_have_no_usual_name_one_has_to_be_named(tmp_path):
+    path = checkpoint(tmp_path, first=1, second=2)
+    with pytest.raises(UserError, match=rf"holds no tensors by name, only first, second: say {path}#first$"):
         read_pth(path)
-    assert read_pth(f"{path}#ema_state_dict")["w"].tolist() == [1] * 4
+    assert read_pth(f"{path}#second")["w"].tolist() == [2] * 4
+
+
+def written(tmp_path, content):
+    path = tmp_path / "w.pth"
+    path.write_bytes(as_zip(b"\x80\x02" + content + b".", FOUR))
+    return path
+
+
+def test_deeper_wrappers_and_prefixes_of_several_kinds(tmp_path):
+    inner = entries(module=entries(**{"module._orig_mod.model.w": tensor()}))
+    path = written(tmp_path, entries(ema=inner, optimizer=entries(state=entries(p=tensor()))))
+    assert {name: array.tolist() for name, array in read_pth(path).items()} == {"w": [0, 1, 2, 3]}
+
+
+class Unknown(collections.OrderedDict):
+    """Of a package that nobody has; with items and attributes."""
+
+
+def body(value, protocol=2):
+    """A value's pickle, to be put into another."""
+    return pickle.dumps(value, protocol)[2:-1]
+
+
+def test_what_trainers_write_beside_the_weights_is_left_where_it_is(tmp_path):
+    unknown = Unknown(lr=0.1)
+    unknown.best = np.float64(71.5)
+    beside = {
+        "args": argparse.Namespace(lr=0.1, sizes=[1, 2]),
+        "best_acc1": np.float64(71.5),
+        "history": np.arange(3.0),
+        "schedule": functools.partial(max, 1),
+        "hyper_parameters": unknown,
+        "callbacks": {
+            Unknown: {"count": 1},
+            ("epoch", 1): {1, 2},
+            None: frozenset({3}),
+            1.5: collections.Counter("ab"),
+        },
+        "when": datetime.datetime(2024, 1, 1),
+        "out": Path("runs"),
+        "ran": Runs(os.system, touch(tmp_path)),
+    }
+    others = {name: body(value) for name, value in beside.items()}
+    path = written(tmp_path, entries(**others, state_dict=entries(**{"model.w": tensor()})))
+    assert {name: array.tolist() for name, array in read_pth(path).items()} == {"w": [0, 1, 2, 3]}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_state_dict_of_an_unknown_class_of_dict(tmp_path):
+    made = b"cmy.package\nStateDict\n)R" + entries(w=tensor())[1:]
+    assert read_pth(written(tmp_path, entries(model=made)))["w"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_network_that_was_pickled_whole_has_its_state_dict(tmp_path):
+    def network(**attributes):
+        return b"cmy.package\nNet\n)\x81" + entries(training=b"\x88", **attributes) + b"b"
+
+    layer = network(_parameters=entries(weight=tensor(), bias=b"N"), _buffers=entries(mean=tensor(1, (2,), (2,))))
+    whole = network(_parameters=b"}", _modules=entries(conv=layer))
+    for content in (whole, entries(model=whole, epoch=number(3))):
+        read = read_pth(written(tmp_path, content))
+        assert {name: array.tolist() for name, array in read.items()} == {
+            "conv.weight": [0, 1, 2, 3],
+            "conv.mean": [1, 3],
+        }
+
+
+def test_a_network_within_itself_ends(tmp_path):
+    inside = b"cmy.package\nNet\n)\x81q\x01" + entries(_modules=entries(a=b"h\x01", b=b"h\x01")) + b"b"
+    assert "holds no tensors by name, only what 'my.package.Net'" in refused(
+        tmp_path, as_zip(b"\x80\x02" + inside + b".")
+    )
+
+
+def test_tensors_with_attributes_and_names_of_python_2(tmp_path):
+    made = tensor()[len(REBUILD) : -1]
+    wrapped = WITH_ATTRIBUTES + b"(" + REBUILD + b"ctorch.nn\nParameter\n" + made + b"}tR"
+    path = written(tmp_path, b"}(U\x01w" + wrapped + b"u")
+    assert read_pth(path)["w"].tolist() == [0, 1, 2, 3]
 
 
 def test_a_number_sign_may_be_part_of_a_file_s_name(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,51 @@ def test_the_number_of_classes_is_read_and_bfloat16_widened(resnets, tmp_path):
     kernel = weights.variables["params"]["stage2"]["block1"]["conv1"]["kernel"]
     assert kernel.dtype == np.float32
     np.testing.assert_allclose(kernel, state["layer2.0.conv1.weight"].transpose(2, 3, 1, 0), rtol=2**-8)
+
+
+def test_a_network_under_a_prefix_beside_other_arrays_is_read(resnets, tmp_path, caplog):
+    state = resnet_state(resnets, "resnet18")
+    others = {"criterion.weight": np.ones(3, np.float32), "n_averaged": np.ones((), np.int64)}
+    save(tmp_path / "w.safetensors", {f"encoder_q.{key}": array for key, array in state.items()} | others)
+    with caplog.at_level(logging.INFO, "effjax"):
+        weights = load_foreign("resnet18", tmp_path / "w.safetensors")
+    assert weights.num_classes == 1000
+    assert caplog.messages == [f"{tmp_path}/w.safetensors: the weights under 'encoder_q' are read"]
+
+
+def test_of_two_networks_under_prefixes_one_has_to_be_named(resnets, tmp_path):
+    state = resnet_state(resnets, "resnet18")
+    path = tmp_path / "w.safetensors"
+    both = {
+        f"{who}.{key}": array * scale for who, scale in (("student", 1), ("teacher", 2)) for key, array in state.items()
+    }
+    save(path, both)
+    with pytest.raises(
+        UserError, match=rf"several networks like resnet18: under student, teacher; say {path}#teacher$"
+    ):
+        load_foreign("resnet18", path)
+    bias = load_foreign("resnet18", f"{path}#teacher").variables["params"]["classifier"]["bias"]
+    np.testing.assert_array_equal(bias, 2 * state["fc.bias"])
+
+
+def test_of_two_networks_one_is_an_average(resnets, tmp_path, caplog):
+    state = resnet_state(resnets, "resnet18")
+    scales = {"online_model": 1, "ema_model": 2}
+    save(tmp_path / "w.safetensors", {f"{who}.{key}": state[key] * n for who, n in scales.items() for key in state})
+    with caplog.at_level(logging.INFO, "effjax"):
+        bias = load_foreign("resnet18", tmp_path / "w.safetensors").variables["params"]["classifier"]["bias"]
+    np.testing.assert_array_equal(bias, 2 * state["fc.bias"])
+    assert "the weights under 'ema_model', an average over the training, are read" in caplog.text
+
+
+@pytest.mark.parametrize("head", [(), ("fc.0.weight", "fc.2.weight")])
+def test_a_head_that_is_no_linear_layer_is_left_out_where_it_may_be(head, resnets, tmp_path, caplog):
+    state = {key: array for key, array in resnet_state(resnets, "resnet18").items() if not key.startswith("fc.")}
+    save(tmp_path / "w.safetensors", state | {key: np.ones((4, 4), np.float32) for key in head})
+    with pytest.raises(UserError, match=r"not the weights of resnet18: 2 missing \(fc\.bias, fc\.weight\)"):
+        load_foreign("resnet18", tmp_path / "w.safetensors")
+    with caplog.at_level(logging.INFO, "effjax"):
+        weights = load_foreign("resnet18", tmp_path / "w.safetensors", needs_head=False)
+    assert weights.num_classes == 0
+    assert "classifier" not in weights.variables["params"]
+    assert f"the model's own stays; left out: {', '.join(head)}" in caplog.text

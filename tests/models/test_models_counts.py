@@ -69,6 +69,23 @@ def test_mobilenet_v1_has_4_2_million_parameters():
 
 
 @pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("regnet_x_800mf", 7_259_656),
+        ("regnet_x_3_2gf", 15_296_552),
+        ("regnet_y_800mf", 6_432_512),
+        ("regnet_y_1_6gf", 11_202_430),
+        ("regnet_y_3_2gf", 19_436_338),
+        ("vgg16", 138_357_544),
+        ("deit_small", 22_050_664),
+        ("deit_base", 86_567_656),
+    ],
+)
+def test_networks_without_a_golden_have_the_published_parameters(name, exact):
+    assert models.count_params(shapes(name, 1000, (224, 224, 3))["params"]) == exact
+
+
+@pytest.mark.parametrize(
     ("options", "exact"),
     [({"depth": 100, "growth": 12}, 769_162), ({"depth": 190, "growth": 40}, 25_624_430)],
 )

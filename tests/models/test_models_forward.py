@@ -19,8 +19,10 @@ SMALL = {
     "vgg8": ("vgg8", (8, 8, 3), {}),
     "resnet50": ("resnet50", (32, 32, 3), {"width": 0.03}),
     "densenet": ("densenet", (8, 8, 3), {"depth": 10, "growth": 2}),
+    "mobilenet_v2": ("mobilenet_v2", (32, 32, 3), {"width": 0.05}),
+    "resnext50_32x4d": ("resnext50_32x4d", (32, 32, 3), {"width": 0.5}),
 }
-DROPS = {"mlp", "scnn", "densenet"}
+DROPS = {"mlp", "scnn", "densenet", "mobilenet_v2"}
 # What runs once is not worth optimising.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -51,7 +53,7 @@ def test_the_call_convention(case):
     np.testing.assert_allclose(apply(variables, images.at[0].set(7.0)).logits[1:], logits[1:], atol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["mlp", "scnn", "resnet8", "densenet"])
+@pytest.mark.parametrize("case", ["mlp", "scnn", "resnet8", "densenet", "mobilenet_v2"])
 def test_dropout_is_governed_by_the_keys_alone(case):
     module, images = build(case)
     variables = models.init(module, jax.random.key(0), images.shape[1:])

@@ -45,6 +45,48 @@ VARIABLES = {
     "efficientnet_lite2": (322, "ee247003c6075f3a"),
     "efficientnet_lite3": (367, "3a25d2e5b17bbe2b"),
     "efficientnet_lite4": (457, "d4a956b944391d52"),
+    "resnet101": (522, "bacbfdf36778ac1e"),
+    "resnet152": (777, "28848165ac4a8157"),
+    "wide_resnet50_2": (267, "4a4acd7dd929f039"),
+    "wide_resnet101_2": (522, "5336c3807d3a4359"),
+    "resnext50_32x4d": (267, "cec8953a83ac10bf"),
+    "resnext101_32x8d": (522, "25e1e0130951a544"),
+    "regnet_x_400mf": (357, "91acafc15fcddf05"),
+    "regnet_x_800mf": (267, "f1609cc69905ccc1"),
+    "regnet_x_1_6gf": (297, "bbf10d34c2203d89"),
+    "regnet_x_3_2gf": (402, "0b69180d652d2f1b"),
+    "regnet_y_400mf": (331, "0ab4b7d72417b990"),
+    "regnet_y_800mf": (293, "fb23f7b8ced0944e"),
+    "regnet_y_1_6gf": (540, "61bd94e78c430647"),
+    "regnet_y_3_2gf": (426, "0c69dd6c398b5858"),
+    "regnet_y_8gf": (350, "8bd7b818d124da16"),
+    "timm_regnet_x_400mf": (357, "56570b464532bcf5"),
+    "timm_regnet_y_800mf": (293, "e2d880bafbbe98e8"),
+    "timm_regnet_y_8gf": (350, "3f6189e009d2b7c5"),
+    "vgg11": (22, "5d836297ae5145be"),
+    "vgg16": (32, "85a3a8a1ce2553d8"),
+    "vgg16_bn": (84, "2afbbf1579c7eea8"),
+    "densenet121": (606, "81d48d9599f8fbba"),
+    "mobilenet_v2": (262, "fc1e5b845cf3fe5e"),
+    "mobilenet_v3_large": (266, "0a1b34f1f0a89cf6"),
+    "mobilenet_v3_small": (210, "cdcaffc5e1282e9a"),
+    "convnext_atto": (128, "2cb8232667fd0617"),
+    "convnext_tiny": (182, "14cc2aaa135fc38b"),
+    "convnext_small": (344, "26e911d85a2c8ce3"),
+    "vit_t_16": (153, "1debdb5a43626002"),
+    "vit_s_16": (153, "32016cb0b4344bec"),
+    "vit_b_16": (153, "a33f9955867d4daa"),
+    "deit_base": (153, "a33f9955867d4daa"),
+    "deit_tiny_distilled": (155, "28e013a1f8f2a779"),
+    "deit_small_distilled": (155, "8273512963250e00"),
+    "timm_efficientnet_lite0": (247, "9948cbd8e825a520"),
+    "timm_efficientnet_lite1": (322, "7edc4a3fb34bdc5b"),
+    "efficientnet_b0": (311, "1d099f3cba6dba92"),
+    "efficientnet_b1": (439, "980e94dceeb07068"),
+    "efficientnet_b2": (439, "b7198a1a65d19e34"),
+    "efficientnet_b3": (496, "71d88f05a8ada79b"),
+    "efficientnet_b4": (610, "dc26cdf85765d6c6"),
+    "tf_efficientnet_b0": (311, "1d099f3cba6dba92"),
     "fcos": (182, "47dff98393dbbfb4"),
     "vqa_attention": (15, "16cf7d21b6e40a50"),
 }
@@ -91,6 +133,40 @@ MAPS = {
         },
         ("stride16", "stage5"),
     ),
+    "mobilenet_v2": (
+        {"width": 0.1},
+        {
+            "stride2": (16, 16, 8),
+            "stride4": (8, 8, 8),
+            "stride8": (4, 4, 8),
+            "stride16": (2, 2, 16),
+            "stride32": (1, 1, 32),
+        },
+        ("stride16", "stage5"),
+    ),
+    "convnext_atto": (
+        {},
+        {"stride4": (8, 8, 40), "stride8": (4, 4, 80), "stride16": (2, 2, 160), "stride32": (1, 1, 320)},
+        ("stride8", "stage2"),
+    ),
+    "regnet_x_800mf": (
+        {},
+        {"stride4": (8, 8, 64), "stride8": (4, 4, 128), "stride16": (2, 2, 288), "stride32": (1, 1, 672)},
+        ("stride32", "stage4"),
+    ),
+    "vgg11": (
+        {},
+        {
+            "stride1": (32, 32, 64),
+            "stride2": (16, 16, 128),
+            "stride4": (8, 8, 256),
+            "stride8": (4, 4, 512),
+            "stride16": (2, 2, 512),
+        },
+        ("stride16", "block5"),
+    ),
+    "vit_t_16": ({}, {"stride16": (2, 2, 192)}, ("stride16", "block12")),
+    "deit_tiny_distilled": ({}, {"stride16": (2, 2, 192)}, ("stride16", "block12")),
 }
 
 
@@ -130,7 +206,7 @@ def shapes(module, image_shape):
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_variables_are_called_as_ever(name):
-    shape = SHAPES.get(name, (224, 224, 3) if name.startswith("deit") else (32, 32, 3))
+    shape = SHAPES.get(name, (224, 224, 3) if name.startswith(("deit", "vit_")) else (32, 32, 3))
     found = paths(shapes(models.create(name, 5), shape))
     text = "\n".join(f"{path} {size}" for path, size in sorted(found.items()))
     assert (len(found), hashlib.sha256(text.encode()).hexdigest()[:16]) == VARIABLES[name]

@@ -1,4 +1,4 @@
-"""Dropout by example, pooling, batch normalisation."""
+"""Dropout by example, pooling, batch normalisation, convolutions in groups."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ import pytest
 
 from effjax import models
 from effjax.errors import UserError
-from effjax.models.layers import Dropout, batch_norm, max_pool_2x2
+from effjax.models.layers import Dropout, batch_norm, conv_no_bias, max_pool_2x2
 
 # What runs once is not worth optimising.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -146,3 +146,28 @@ def test_the_parameters_up_to_an_activation():
     assert set(everything) == {f"dense{i}/{name}" for i in (1, 2) for name in ("kernel", "bias")}
     with pytest.raises(UserError, match="'stage4' matches no activation"):
         models.params_up_to(network, "stage4", (8, 8, 1))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "groups"), [(3, 1, 2), (3, 2, 3), (1, 2, 6)])
+def test_the_gradient_of_grouped_convolutions_is_xlas(kernel, stride, groups):
+    rng = np.random.default_rng(0)
+    x = jnp.float32(rng.standard_normal((2, 7, 6, 6)))
+    layer = conv_no_bias(12, kernel, stride, groups, dtype=jnp.float32, name="conv")
+    variables = layer.init(jax.random.key(0), x)
+    plain = layer.clone(conv_general_dilated=None)
+    weights = jnp.float32(rng.standard_normal(layer.apply(variables, x).shape))
+
+    def gradients(layer):
+        return jax.grad(lambda variables, x: (layer.apply(variables, x) * weights).sum(), (0, 1))(variables, x)
+
+    np.testing.assert_array_equal(layer.apply(variables, x), plain.apply(variables, x))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), gradients(layer), gradients(plain))
+
+
+def test_on_cpu_it_is_products():
+    x = jnp.ones((1, 4, 4, 4))
+    layer = conv_no_bias(4, 3, 1, 2, dtype=jnp.float32, name="conv")
+    variables = layer.init(jax.random.key(0), x)
+    traced = jax.jit(jax.grad(lambda variables: layer.apply(variables, x).sum())).trace(variables)
+    products = [traced.lower(lowering_platforms=(one,)).as_text().count("stablehlo.dot") for one in ("cpu", "cuda")]
+    assert products == [9, 0]

@@ -37,7 +37,7 @@ def test_resnets_differ_in_stem_and_shortcut():
 @pytest.mark.parametrize(
     ("name", "num_classes", "options", "parts"),
     [
-        ("densnet", 10, {}, ["'densnet'", "resnet8", "did you mean 'densenet'"]),
+        ("densnet", 10, {}, ["'densnet'", "densenet121", "did you mean 'densenet'", "in all)"]),
         ("scnn", 10, {"widht": 2}, ["'scnn'", "'widht'", "did you mean 'width'"]),
         ("scnn", 0, {}, ["num_classes=0"]),
         ("scnn", 10, {"head": "boxes"}, ["head='boxes'", "a flax module"]),

@@ -28,7 +28,7 @@ def test_onnxruntime_answers_as_the_graph(case):
         (found,) = session.run(None, {"images": some})
         assert abs(found - expected[: len(some)]).max() <= 1e-5 * abs(expected).max()
     transposes = sum(node.op_type == "Transpose" for node in model.graph.node)
-    if case.startswith(("scnn", "resnet", "densenet", "efficientnet")):
+    if case.startswith(("scnn", "resnet", "densenet", "efficientnet", "mobilenet", "regnet")):
         assert transposes <= 2  # the images, and what is flattened
 
 

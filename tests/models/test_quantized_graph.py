@@ -24,7 +24,11 @@ def quantized(case, bits="w8a8", calibration="mse"):
 
 
 @pytest.mark.parametrize(
-    "case", ["mlp", "mlp silu", "scnn", "scnn of odd sides", "resnet8", "resnet8 projected", "resnet18", "densenet"]
+    "case",
+    [
+        *("mlp", "mlp silu", "scnn", "scnn of odd sides", "resnet8", "resnet8 projected", "resnet18", "densenet"),
+        *("mobilenet_v2", "mobilenet_v3_small"),
+    ],
 )
 def test_integers_are_what_onnxruntime_executes(case):
     pytest.importorskip("onnx")

@@ -58,7 +58,7 @@ ONE_RUN = {
     "a run's name": ("runs", {"x" * 201: {}}, ["config.runs: 'xxx", "is no name", "at most 200 bytes long"]),
     "shares": ("data.split", (80, 20), ["data.split=(80, 20) must be a list of 3 shares of train, validation and"]),
     "no seed": ("num_seeds", 0, ["config.num_seeds=0 must be a whole number from 1 to 10,000"]),
-    "model": ("runs.student.model", {"name": "resnet9"}, ["model 'resnet9'", "mlp", "did you mean 'resnet"]),
+    "model": ("runs.student.model", {"name": "resnet9"}, ["model 'resnet9'", "resnet8", "did you mean 'resnet"]),
     "model option": ("runs.student.model.width", 3, ["'mlp' has no option 'width'", "did you mean 'widths'?"]),
     "model value": (
         "runs.student.model.widths",

@@ -13,7 +13,7 @@ from processes import CACHE, REPOSITORY
 from safetensors.numpy import save_file
 
 from effjax import models
-from effjax.models.foreign import load
+from effjax.models.foreign import names
 
 GUIDE = (REPOSITORY / "docs" / "distil_your_own.md").read_text()
 CLASSES = ("cat", "dog", "newt")
@@ -45,14 +45,14 @@ def state_dict() -> dict[str, np.ndarray]:
     variables = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32))
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     paths = [tuple(part.key for part in path) for path, _ in leaves]
-    names = dict(load.NAMES)["resnet"](path[1:] for path in paths)
+    keys = [source.keys[0] for source in names.schemes_of("resnet18")[0].sources(path[1:] for path in paths)]
     draw = np.random.default_rng(1)
     arrays = {}
-    for path, (_, leaf) in zip(paths, leaves, strict=True):
+    for key, path, (_, leaf) in zip(keys, paths, leaves, strict=True):
         fan_in = max(int(np.prod(leaf.shape[:-1])), 1)
         value = draw.normal(0, fan_in**-0.5, leaf.shape) if path[-1] == "kernel" else np.ones(leaf.shape)
         order = (3, 2, 0, 1) if value.ndim == 4 else tuple(range(value.ndim))[::-1]
-        arrays[names[path[1:]]] = np.ascontiguousarray(value.transpose(order), np.float32)
+        arrays[key] = np.ascontiguousarray(value.transpose(order), np.float32)
     return arrays
 
 

@@ -9,9 +9,11 @@ from processes import REPOSITORY
 from safetensors.numpy import save_file
 
 from effjax.errors import UserError
+from effjax.images import resize
 from effjax.models import foreign
 from effjax.recipes import schema
 from effjax.recipes.build.start import start_from
+from effjax.recipes.build.teachers import make_teacher
 from effjax.recipes.train.runs import TrainingExperiment
 
 SCALE = ((127 / 255,), (128 / 255,))
@@ -90,7 +92,40 @@ def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
     save_file(random_weights({name: tuple(map(int, shape)) for name, *shape in rows}), tmp_path / "w.safetensors")
     config = small_configs.plain()
     config.data.dir = str(data_dir)
-    source = schema.teacher_of_weights("resnet18", file=str(tmp_path / "w.safetensors"))
-    config.runs.distilled.teachers.teacher = source
+    path = str(tmp_path / "w.safetensors")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="layer5", file=path)
+    with pytest.raises(UserError, match=r"w\.safetensors has no state dict 'layer5'; it has no parts"):
+        TrainingExperiment(config.to_dict(), tmp_path / "work")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="ema")
+    with pytest.raises(UserError, match=r"teacher\.part='ema': .*the file of .*teacher\.weights, which is missing"):
+        TrainingExperiment(config.to_dict(), tmp_path / "work")
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", file=path)
     with pytest.raises(UserError, match=r"teacher\.mean and \.std are missing: .* usually trained with mean=\(0\.485"):
         TrainingExperiment(config.to_dict(), tmp_path / "work")
+
+
+def vit_file(tmp_path):
+    goldens = np.load(REPOSITORY / "tests" / "models" / "goldens" / "zoo.npz")
+    rows = [row.split() for row in goldens["timm/vit_tiny_patch16_224/shapes"]]
+    save_file(random_weights({name: tuple(map(int, shape)) for name, *shape in rows}), tmp_path / "vit.safetensors")
+    return str(tmp_path / "vit.safetensors")
+
+
+def test_positions_follow_the_images(tmp_path, data_dir):
+    file = vit_file(tmp_path)
+    table = foreign.load_foreign("vit_t_16", file).variables["params"]["position_table"]
+    config = small(data_dir, model={"name": "vit_t_16"}, init=file)
+    config.data.image_size = 48
+    source = schema.teacher_of_weights("vit_t_16", file=file, image_size=32, classes=range(10), mean=(0.5,), std=(0.5,))
+    experiment = TrainingExperiment(config.to_dict(), tmp_path / "work")
+    assembled = experiment.runs["student"]
+    spec = make_teacher("teacher", source.to_dict(), lambda _: None, experiment.datasets, (48, 48, 1))
+    teacher = spec.load(lambda *_: None)["params"]["position_table"]
+    assert spec.shapes["params"]["position_table"].shape == teacher.shape
+    np.testing.assert_allclose(teacher, resize(table, (2, 2), method="cubic"), atol=1e-6)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), jax.eval_shape(assembled.init, np.uint32(0)))
+    state, _ = start_from(zeros, assembled, experiment.datasets, "config.runs.student")
+    kernel = foreign.load_foreign("vit_t_16", file).variables["params"]["embed"]["kernel"]
+    np.testing.assert_allclose(state.params["student"]["embed"]["kernel"][1], kernel[3:6].sum(0), rtol=1e-6)
+    own = state.params["student"]["position_table"]
+    np.testing.assert_allclose(own, resize(table, (3, 3), method="cubic"), atol=1e-6)

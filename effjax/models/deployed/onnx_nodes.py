@@ -242,7 +242,8 @@ def _(operation: ops.Reduce, node: Node, weights: Mapping[str, Any], writer: Onn
     if (operation.kind, operation.axes) == ("mean", (1, 2)) and set(writer.values[source]) == {FIRST}:
         pooled = writer.add("GlobalAveragePool", [writer.read(source, FIRST)], node.name)
         return {LAST: writer.add("Flatten", [pooled])}
-    x, axes = writer.read(source, LAST), list(operation.axes)
+    over_places = operation.axes == (1, 2) and set(writer.values[source]) == {FIRST}
+    x, axes = writer.read(source, FIRST if over_places else LAST), [2, 3] if over_places else list(operation.axes)
     if operation.kind == "sum":
         return {LAST: writer.add("ReduceSum", [x, writer.numbers(axes)], node.name, keepdims=0)}
     kind = {"mean": "ReduceMean", "max": "ReduceMax"}[operation.kind]
@@ -308,8 +309,11 @@ def _(operation: ops.Concat, node: Node, weights: Mapping[str, Any], writer: Onn
 
 @write.register
 def _(operation: ops.Reshape, node: Node, weights: Mapping[str, Any], writer: OnnxWriter) -> dict[str, str]:
-    shape = writer.numbers([-1, *operation.shape])
-    return {LAST: writer.add("Reshape", [writer.read(node.inputs[0], LAST), shape], node.name)}
+    x = writer.read(node.inputs[0], LAST)
+    # A number for each channel, to be spread over a map: where it is used, channels usually come first.
+    layout = FIRST if len(operation.shape) == 3 and operation.shape[:2] == (1, 1) else LAST
+    shape = writer.numbers([-1, *_arranged(operation.shape, layout)])
+    return {layout: writer.add("Reshape", [x, shape], node.name)}
 
 
 @write.register
@@ -319,5 +323,6 @@ def _(operation: ops.Transpose, node: Node, weights: Mapping[str, Any], writer: 
 
 @write.register
 def _(operation: ops.Broadcast, node: Node, weights: Mapping[str, Any], writer: OnnxWriter) -> dict[str, str]:
-    shape = writer.numbers([1, *operation.shape])
-    return {LAST: writer.add("Expand", [writer.read(node.inputs[0], LAST), shape], node.name)}
+    layout = writer.layout_of(node)
+    shape = writer.numbers([1, *_arranged(operation.shape, layout)])
+    return {layout: writer.add("Expand", [writer.read(node.inputs[0], layout), shape], node.name)}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from effjax.models.depthwise import depthwise_conv
+from effjax.models.grouped import grouped_conv
 
 Weights = Mapping[str, Array]
 Pair = tuple[int, int]
@@ -55,6 +56,9 @@ class Conv(Operation):
         if self._is_plainly_depthwise(kernel):
             down, right = self.padding
             return depthwise_conv(x, kernel, self.strides[0], (down, right), _PRECISION)
+        if self.groups > 1 and {*self.dilation} == {1}:
+            groups = {"feature_group_count": self.groups, "precision": _PRECISION}
+            return grouped_conv(x, kernel, self.strides, self.padding, **groups)
         return jax.lax.conv_general_dilated(
             x,
             kernel,

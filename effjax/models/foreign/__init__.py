@@ -5,9 +5,18 @@
 >>> logits = module.apply(weights.variables, (pixels / 255 - weights.input.mean) / weights.input.std).logits
 """
 
-from effjax.models.foreign.load import Foreign, InputSpec, load_foreign
+from effjax.models.foreign.load import KNOWN, Foreign, InputSpec, load_foreign
 from effjax.models.foreign.packages import PACKAGES, imagenet_classes
 from effjax.models.foreign.pth import read_pth
 from effjax.models.foreign.safetensors_files import read_safetensors
 
-__all__ = ["PACKAGES", "Foreign", "InputSpec", "imagenet_classes", "load_foreign", "read_pth", "read_safetensors"]
+__all__ = [
+    "KNOWN",
+    "PACKAGES",
+    "Foreign",
+    "InputSpec",
+    "imagenet_classes",
+    "load_foreign",
+    "read_pth",
+    "read_safetensors",
+]

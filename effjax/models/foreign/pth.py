@@ -26,16 +26,18 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     Only weights are read. No code in the file runs, whatever the file holds: it is not unpickled.
 
     Args:
-      path: the file. A checkpoint with the state dict under "state_dict" or "model" will do, and so will one
-        whose names begin with "module." (data parallelism) or "_orig_mod." (compilation). What else lies in it, such as
-        an average of the weights, is said, and read if ``path`` ends in its name: ``weights.pth#model_ema``.
+      path: the file. A checkpoint with the state dict under "state_dict", "model" and the like will do, and so will
+        one whose names begin with "module." (data parallelism), "_orig_mod." (compilation) or "model." (Lightning), or
+        a network that was pickled whole. Of several state dicts an average over the training is read, under
+        "model_ema" and the like; it is said which, and another is read if ``path`` ends in its name:
+        ``weights.pth#model``. Settings, optimisers and objects of any class that lie beside it are left where they are.
 
     Returns:
       Arrays by name, read-only. They may share memory, as the tensors did.
 
     Raises:
-      UserError: naming the file and what in it is refused: anything but tensors in dicts, damage, a tensor that
-        exceeds its storage.
+      UserError: naming the file and what in it is refused: no tensors in dicts, damage, a tensor that exceeds its
+        storage, a TorchScript program.
     """
     path, part = split_part(path)
     try:
@@ -43,18 +45,17 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise missing_file(path, error) from error
     try:
-        value, fetch = _open_zip(data) if data.startswith(b"PK\x03\x04") else _open_legacy(data)
+        reader, value, fetch = _open_zip(data) if data.startswith(b"PK\x03\x04") else _open_legacy(data)
+        named = f", only what {', '.join(map(repr, list(reader.named)[:5]))} would make" if reader.named else ""
         if not isinstance(value, dict):
-            raise Refused("it holds no dict of tensors")
-        tensors = {name: _array(tensor, fetch) for name, tensor in unwrap(value, Tensor, path, part).items()}
+            raise Refused(f"it holds no dict of tensors{named}")
+        found = unwrap(value, Tensor, path, part)
+        if not found:
+            raise Refused(f"it holds no tensors by name{named}")
+        return {name: _array(tensor, fetch) for name, tensor in found.items()}
     except Refused as refusal:
         hint = "give a file written by torch.save(model.state_dict(), path)"
         raise UserError(f"{path}: refused as weights: {refusal}; {hint}") from refusal
-    if not tensors:
-        raise UserError(
-            f"{path}: holds no tensors by name; give a file written by torch.save(model.state_dict(), path)"
-        )
-    return tensors
 
 
 Fetch = Callable[[Storage], bytes | memoryview]
@@ -70,7 +71,7 @@ def _array(tensor: Tensor, fetch: Fetch) -> np.ndarray:
         raise Refused(f"it has a tensor of shape {tensor.shape} with strides that no array has") from error
 
 
-def _open_zip(data: bytes) -> tuple[Any, Fetch]:
+def _open_zip(data: bytes) -> tuple[Reader, Any, Fetch]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         infos = archive.infolist()
@@ -81,20 +82,23 @@ def _open_zip(data: bytes) -> tuple[Any, Fetch]:
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
         raise Refused("its zip archive is damaged or encrypted") from error
     roots = [name.removesuffix("/data.pkl") for name in contents if name.endswith("/data.pkl")]
-    if len(roots) != 1 or any(name.endswith("/constants.pkl") for name in contents):
-        raise Refused("it is no zip archive of torch.save (a TorchScript program?)")
+    if any(name.partition("/")[2] == "constants.pkl" or "/code/" in name for name in contents):
+        raise Refused("it is a TorchScript program: load it with torch.jit.load in PyTorch, and save its state_dict()")
+    if len(roots) != 1:
+        raise Refused("it is no zip archive of torch.save")
     if contents.get(f"{roots[0]}/byteorder", b"little") != b"little":
         raise Refused("it was written by a big-endian machine")
-    value = Reader(io.BytesIO(contents[f"{roots[0]}/data.pkl"])).next()
+    reader = Reader(io.BytesIO(contents[f"{roots[0]}/data.pkl"]))
+    value = reader.next()
 
     def fetch(storage: Storage) -> bytes | memoryview:
         stored = contents.get(f"{roots[0]}/data/{storage.key}", b"")
         return _checked(stored, storage)
 
-    return value, fetch
+    return reader, value, fetch
 
 
-def _open_legacy(data: bytes) -> tuple[Any, Fetch]:
+def _open_legacy(data: bytes) -> tuple[Reader, Any, Fetch]:
     stream = io.BytesIO(data)
     reader = Reader(stream)
     magic, protocol, system = reader.next(), reader.next(), reader.next()
@@ -113,7 +117,7 @@ def _open_legacy(data: bytes) -> tuple[Any, Fetch]:
         if int.from_bytes(data[start - 8 : start], "little") != reader.storages[key].size:
             raise Refused(f"the size of its storage {key[:80]!r} is not the one announced")
         blocks[key] = memoryview(data)[start:position]
-    return value, lambda storage: _checked(blocks.get(storage.key, b""), storage)
+    return reader, value, lambda storage: _checked(blocks.get(storage.key, b""), storage)
 
 
 def _checked(stored: bytes | memoryview, storage: Storage) -> bytes | memoryview:

@@ -1,5 +1,7 @@
 """Starting a run from weights that were trained elsewhere."""
 
+import logging
+
 import jax
 import numpy as np
 
@@ -9,10 +11,13 @@ from effjax.pruning.paths import path_name
 from effjax.recipes.build.assemble import AssembledRun
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.hashes import params_sha256
-from effjax.steps import TrainState
+from effjax.steps import TrainState, resize_table
 from effjax.typing import PyTree
 
+_log = logging.getLogger("effjax")
+
 _SHIPPED = "shipped"
+_FIRST_KERNELS = ("params/stem_conv/kernel", "params/block1_conv1/kernel")
 _BACKBONE = "backbone"  # what models call that which they are built on
 
 
@@ -35,7 +40,8 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
     """
     given = assembled.config["init"]
     backbone = getattr(assembled.model, "backbone", None)
-    loaded = foreign.load_foreign(backbone or assembled.config["model"]["name"], None if given == _SHIPPED else given)
+    name = backbone or assembled.config["model"]["name"]
+    loaded = foreign.load_foreign(name, None if given == _SHIPPED else given, needs_head=False)
     mean, std = loaded.input.mean, loaded.input.std
     view = datasets.view
     if given == _SHIPPED and not (np.allclose(mean, view.mean) and np.allclose(std, view.std)):
@@ -57,6 +63,11 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
         return own if on_top else _fit(path, own, variables, key)
 
     fitted = jax.tree_util.tree_map_with_path(fit, drawn)
+    if loaded.num_classes not in (0, datasets.info.num_classes):
+        _log.info(
+            "%s.init=%r: its classifier of %d classes is left out; the model's own, of %d, stays as drawn",
+            *(key, given, loaded.num_classes, datasets.info.num_classes),
+        )
     params = {**state.params, "student": fitted.pop("params")}
     ema = params if state.ema != () else ()
     return state.replace(params=params, model_state=fitted, ema=ema), params_sha256(loaded.variables)
@@ -66,8 +77,10 @@ def _for_grey(variables: PyTree) -> PyTree:
     """Adds the first layer's kernels up over the colours: what grey, written three times, would give."""
 
     def fold(path, leaf):
-        stem = path_name(path) == "params/stem_conv/kernel"
-        return leaf.sum(2, keepdims=True) if stem else leaf
+        name = path_name(path)
+        if name == "params/embed/kernel":  # of patches, pixel after pixel
+            return leaf.reshape(-1, 3, leaf.shape[-1]).sum(1)
+        return leaf.sum(2, keepdims=True) if name in _FIRST_KERNELS else leaf
 
     return jax.tree_util.tree_map_with_path(fold, variables)
 
@@ -78,6 +91,8 @@ def _fit(path, own: np.ndarray, variables: PyTree, key: str) -> np.ndarray:
         found = found.get(part) if isinstance(found, dict) else None
     if found is not None and found.shape == own.shape:
         return np.asarray(found, own.dtype)
+    if found is not None and (table := resize_table(name, np.asarray(found), own.shape)) is not None:
+        return np.asarray(table, own.dtype)
     if "classifier/" in name:  # other classes: a new one
         return own
     shape = None if found is None else found.shape

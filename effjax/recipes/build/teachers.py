@@ -1,4 +1,4 @@
-"""Teachers from their config: another run, an earlier run's folder, or another framework's weights."""
+"""Teachers from their config: another run, an earlier run's folder, another framework's weights, or a function."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +13,19 @@ from effjax.data.base import DatasetInfo
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, nearest
 from effjax.models import foreign
+from effjax.pruning.paths import path_name
 from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.own_teachers import own_teacher
 from effjax.recipes.build.trained import TrainedRun
-from effjax.steps import OF_SEVERAL_TEACHERS, TERMS, CachedTeacher, NetworkTeacher, StreamedTeacher, View
+from effjax.steps import (
+    OF_SEVERAL_TEACHERS,
+    TERMS,
+    CachedTeacher,
+    NetworkTeacher,
+    StreamedTeacher,
+    View,
+    resize_table,
+)
 from effjax.steps.objective import Teacher
 from effjax.typing import PyTree
 
@@ -97,6 +107,8 @@ def make_teacher(
         made = NetworkTeacher(module, datasets.view), lambda done: done(source["run"], seed, source["step"])
     elif source["checkpoint"]:
         made = _of_checkpoint(key, source, datasets)
+    elif source["function"]:
+        made = _of_function(key, source, datasets, shape)
     else:
         made = _of_weights(key, source, datasets, shape[-1])
     network, load = made
@@ -114,7 +126,19 @@ def make_teacher(
     size = (source["image_size"],) * 2 if source["image_size"] else shape[:2]
     images = jax.ShapeDtypeStruct((1, *size, shape[-1] * network.repeat_channels), np.float32)
     shapes = dict(jax.eval_shape(network.module.init, jax.random.key(0), images))
-    return TeacherSpec(network, shapes, load, source["cached"])
+    if not source["weights"]:
+        return TeacherSpec(network, shapes, load, source["cached"])
+    return TeacherSpec(network, shapes, lambda done: _at_size(load(done), shapes), source["cached"])
+
+
+def _at_size(variables: PyTree, shapes: PyTree) -> PyTree:
+    """Foreign variables for another image size than theirs: tables of positions are interpolated."""
+
+    def sized(path, leaf, shape):
+        table = None if leaf.shape == shape.shape else resize_table(path_name(path), leaf, shape.shape)
+        return leaf if table is None else table
+
+    return jax.tree_util.tree_map_with_path(sized, variables, shapes)
 
 
 def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
@@ -137,7 +161,8 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
 
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):
-    loaded = foreign.load_foreign(source["weights"], source["file"] or None)
+    file = f"{source['file']}#{source['part']}" if source["part"] else source["file"]
+    loaded = foreign.load_foreign(source["weights"], file or None)
     mean, std = tuple(source["mean"]), tuple(source["std"])
     if source["file"] and not (mean and std):
         raise UserError(
@@ -152,6 +177,14 @@ def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channel
         module, datasets.view, scale=_if_other(scale, datasets.view), classes=groups, repeat_channels=repeat
     )
     return network, lambda _: loaded.variables
+
+
+def _of_function(key: str, source: Mapping[str, Any], datasets: Datasets, shape: tuple[int, int, int]):
+    height, width = (source["image_size"],) * 2 if source["image_size"] else shape[:2]
+    module, variables = own_teacher(key, source["function"], source["file"], (height, width, shape[-1]))
+    groups = class_groups(f"{key}.classes", source["classes"], datasets.info, module.num_classes, None)
+    scale = _if_other((tuple(source["mean"]), tuple(source["std"])), datasets.view)
+    return NetworkTeacher(module, datasets.view, scale=scale, classes=groups), lambda _: variables
 
 
 def class_groups(

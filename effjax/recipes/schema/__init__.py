@@ -13,6 +13,7 @@ from effjax.recipes.schema.configs import (
     run,
     stream,
     teacher_of_checkpoint,
+    teacher_of_function,
     teacher_of_run,
     teacher_of_weights,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "run",
     "stream",
     "teacher_of_checkpoint",
+    "teacher_of_function",
     "teacher_of_run",
     "teacher_of_weights",
 ]

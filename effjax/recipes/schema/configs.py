@@ -107,6 +107,7 @@ def teacher_of_weights(
     model: str,
     *,
     file: str = "",
+    part: str = "",
     classes: Iterable[Any] = (),
     mean: Iterable[float] = (),
     std: Iterable[float] = (),
@@ -114,8 +115,23 @@ def teacher_of_weights(
     cached: str = "",
 ) -> ml_collections.ConfigDict:
     """A teacher that another framework has trained; see :class:`~effjax.recipes.schema.run_keys.Teacher`."""
-    given = {"file": file, "classes": classes, "mean": mean, "std": std, "image_size": image_size, "cached": cached}
-    return _teacher(weights=model, **given)
+    given = {"file": file, "part": part, "classes": classes, "mean": mean, "std": std, "image_size": image_size}
+    return _teacher(weights=model, cached=cached, **given)
+
+
+def teacher_of_function(
+    named: str,
+    *,
+    mean: Iterable[float],
+    std: Iterable[float],
+    file: str = "",
+    classes: Iterable[Any] = (),
+    image_size: int = 0,
+    cached: str = "",
+) -> ml_collections.ConfigDict:
+    """A teacher that a function of one's own makes; see :class:`~effjax.recipes.schema.run_keys.Teacher`."""
+    given = {"file": file, "classes": classes, "mean": mean, "std": std, "image_size": image_size}
+    return _teacher(function=named, cached=cached, **given)
 
 
 def _teacher(**given: Any) -> ml_collections.ConfigDict:

@@ -73,10 +73,15 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
     seeds = range(config["seed"], config["seed"] + config["num_seeds"])
     for teacher, source in run["teachers"].items():
         where = f"{key}.teachers.{teacher}"
-        if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights")) != 1:
-            yield f"{where}: give one of run, checkpoint and weights"
+        if sum(bool(source[kind]) for kind in ("run", "checkpoint", "weights", "function")) != 1:
+            yield f"{where}: give one of run, checkpoint, weights and function"
         elif source["run"] and source["run"] not in config["runs"]:
             yield f"{where}.run={source['run']!r}; {nearest(source['run'], config['runs'])}"
+        if source["part"] and not (source["file"] and source["weights"]):
+            said = f"it names a state dict of the file of {where}.weights, which is missing"
+            yield f"{where}.part={source['part']!r}: {said}"
+        if source["function"] and not (source["mean"] and source["std"]):
+            yield f"{where}.mean and .std are missing: a function does not tell the scale of its images"
         if not set(source["seeds"]) <= set(seeds):
             yield f"{where}.seeds={tuple(source['seeds'])}: the experiment has the seeds {tuple(seeds)}"
 

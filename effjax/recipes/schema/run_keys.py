@@ -165,12 +165,29 @@ class Pacing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """Whom a run learns from: another run, an earlier run's folder, or another framework's weights; one of these."""
+    """Whom a run learns from, one of these: a run, an earlier run's folder, another framework's weights, a function."""
 
     run: str = key("", text(), "another run of the same experiment")
     checkpoint: str = key("", text(), "an earlier run's folder, the one that holds `checkpoints/`")
     weights: str = key("", text(), "the architecture of weights that another framework has trained")
-    file: str = key("", text(), "of `weights`: a .pth or .safetensors file; empty: those that a package ships")
+    function: str = key(
+        "",
+        text(),
+        "`package.module:function` or `file.py:function`, called without arguments: it returns a flax.linen module, or "
+        "one and its variables",
+    )
+    file: str = key(
+        "",
+        text(),
+        "of `weights`: a .pth or .safetensors file, empty: those that a package ships; of `function`: its variables, "
+        ".npz, .safetensors, .msgpack or a folder of Orbax, empty: those that it returns",
+    )
+    part: str = key(
+        "",
+        text(),
+        "of `file`: which of its state dicts, such as `model`; empty: an average over the training (`model_ema` and "
+        "the like) where there is one, else the usual",
+    )
     step: str = key("last", one_of("last", "best"), "of a run: its end, or the best on validation")
     seeds: Sequence[int] = key(
         (), several(whole(0, SEEDS - 1), "whole numbers"), "of `run`, for an ensemble; (): the student's own seed"
@@ -269,7 +286,8 @@ class Run:
     init: str = key(
         "",
         text(),
-        "what it, or its backbone, starts from: `shipped` (by a package), or a .pth or .safetensors file",
+        "what it, or its backbone, starts from: `shipped` (by a package), or a .pth or .safetensors file, of which "
+        "`#model` and the like name a state dict: else an average over the training is taken where there is one",
     )
     rewind: Rewind | None = key(
         None,

@@ -29,7 +29,7 @@ _MADE_BY = {
     Query: "schema.query",
     Outliers: "schema.outliers",
     Stream: "schema.stream",
-    Teacher: "schema.teacher_of_run, teacher_of_checkpoint and teacher_of_weights",
+    Teacher: "schema.teacher_of_run, teacher_of_checkpoint, teacher_of_weights and teacher_of_function",
 }
 
 
