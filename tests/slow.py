@@ -41,6 +41,7 @@ KEPT = (
 #: Files that go whole: what is expensive is what their tests share, or they have a relative in another file.
 WHOLE = (
     "tests/end_to_end/test_detector.py",
+    "tests/end_to_end/test_kill_memory.py",
     "tests/end_to_end/test_kill_pruned.py",
     "tests/end_to_end/test_questions_loop.py",
     "tests/recipes/test_box_guide.py",

@@ -85,11 +85,11 @@ def test_what_cannot_be_is_refused(size, options, message):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
-@pytest.mark.parametrize("size", [(96, 40), (300, 224), (3, 5)])
+@pytest.mark.parametrize("size", [(40, 24), (80, 90), (3, 5)])
 def test_bands_are_the_whole_product_for_less(size, channels):
     """On CPU the zeros of the matrices are not multiplied."""
-    images = noise((2, 150, 224, channels))
-    matrices = [_weights(side, new, "lanczos3") for side, new in zip((150, 224), size, strict=True)]
+    images = noise((2, 60, 64, channels))
+    matrices = [_weights(side, new, "lanczos3") for side, new in zip((60, 64), size, strict=True)]
     whole = np.einsum("hH,wW,bHWc->bhwc", *matrices, images.astype(np.float64))
     np.testing.assert_allclose(resize(images, size), whole, atol=3e-6)
     flops = jax.jit(lambda x: resize(x, size)).lower(images).compile().cost_analysis()["flops"]
