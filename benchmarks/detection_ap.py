@@ -1,10 +1,11 @@
 """What average precision costs: the sums on the device against pycocotools, of the same detections.
 
-    .venv/bin/python -m benchmarks.detection_ap [--images=500] [--classes=80] [--rounds=5]
+    .venv/bin/python -m benchmarks.detection_ap [--images=500] [--classes=80] [--rounds=5] [--results=FILE]
 
 Random images of up to 20 boxes with 100 detections each, 32 a batch. Every round times, in turn, the state's updates
 and the numbers from it; ``coco_numbers`` by pycocotools; and, within it, COCOeval's ``evaluate`` and ``accumulate``
-alone, their annotations made. Prints seconds, ratios of each round, and how far the numbers differ.
+alone, their annotations made. Prints seconds, ratios of each round, and how far the numbers differ; ``--results`` keeps
+that in a Markdown file.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import numpy as np
 from pycocotools import cocoeval
 
 from benchmarks.in_turn import ratio
+from effjax.files import write_text
 from effjax.metrics import AveragePrecision, coco_numbers
 from effjax.reports.provenance import provenance
 from effjax.reports.tables import Table
@@ -87,6 +89,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--classes", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--results", default="")
     options = parser.parse_args()
     given = random_images(options.images, options.classes)
     sizes = np.tile([480, 640], (options.images, 1))
@@ -114,10 +117,20 @@ def main() -> None:
         (name, f"{statistics.median(each):.3f}", ratio(seconds["AveragePrecision"], each, 3))
         for name, each in seconds.items()
     ]
-    print(Table(("", "seconds", "AveragePrecision to it"), rows).markdown())
-    print(f"{options.images} images, {options.classes} classes; the first time, with compiling: {compiling:.1f} s")
-    print({name: f"{value:.5f}, {value - theirs[name]:+.5f} to pycocotools" for name, value in ours.items()})
-    print("\n".join(f"{key}: {value}" for key, value in provenance().items()))
+    differ = ", ".join(f"{name} {value:.5f} ({value - theirs[name]:+.5f})" for name, value in ours.items())
+    lines = [
+        "# What average precision costs",
+        "",
+        Table(("", "seconds", "AveragePrecision to it"), rows).markdown(),
+        "",
+        f"{options.images} images, {options.classes} classes; the first time, with compiling: {compiling:.1f} s.",
+        f"The numbers, and how far they are from pycocotools': {differ}.",
+        "",
+        *(f"- {key}: {value}" for key, value in provenance().items()),
+    ]
+    print("\n".join(lines))
+    if options.results:
+        write_text(options.results, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
