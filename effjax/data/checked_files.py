@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from effjax import files as files_module
+from effjax import files
 from effjax.data.decode import GREY_MODES, decode_image, orientation_of
 from effjax.data.image_files import why_unreadable
 from effjax.errors import UserError
@@ -72,20 +72,20 @@ def read_files(
     return results
 
 
-def remembered(cache_dir: str | pathlib.Path | None, files: Sequence[str], stamp: Sequence) -> list[FileFacts] | None:
+def remembered(cache_dir: str | pathlib.Path | None, holders: Sequence[str], stamp: Sequence) -> list[FileFacts] | None:
     """What :func:`remembering` has kept of the images inside some files, if these are as they were."""
-    known = _read_packed(_cache_file(cache_dir, pathlib.Path("\0".join(files)), "packed"))
+    known = _read_packed(_cache_file(cache_dir, pathlib.Path("\0".join(holders)), "packed"))
     return known[1] if known and known[0] == list(stamp) else None
 
 
 def remembering(
-    cache_dir: str | pathlib.Path | None, files: Sequence[str], stamp: Sequence, facts: Sequence[FileFacts]
+    cache_dir: str | pathlib.Path | None, holders: Sequence[str], stamp: Sequence, facts: Sequence[FileFacts]
 ) -> None:
     """Keeps what was found of the images inside some files, whose sizes and times are ``stamp``."""
-    cache_file = _cache_file(cache_dir, pathlib.Path("\0".join(files)), "packed")
+    cache_file = _cache_file(cache_dir, pathlib.Path("\0".join(holders)), "packed")
     if cache_file is not None:
-        with contextlib.suppress(files_module.StorageError):
-            files_module.write_sealed_json(cache_file, {"stamp": list(stamp), "facts": list(facts)})
+        with contextlib.suppress(files.StorageError):
+            files.write_sealed_json(cache_file, {"stamp": list(stamp), "facts": list(facts)})
 
 
 def digest_of(path: str) -> str:
@@ -112,7 +112,7 @@ def _cache_file(cache_dir: str | pathlib.Path | None, folder: pathlib.Path, name
     if cache_dir is None:
         return None
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return files_module.home_expanded(cache_dir) / "checked_folders" / f"{name or 'all'}_{key}.json"
+    return files.home_expanded(cache_dir) / "checked_folders" / f"{name or 'all'}_{key}.json"
 
 
 def _read_cache(cache_file: pathlib.Path | None) -> dict[str, FileFacts]:
@@ -120,8 +120,8 @@ def _read_cache(cache_file: pathlib.Path | None) -> dict[str, FileFacts]:
     if cache_file is None:
         return {}
     try:
-        return {path: FileFacts(*check) for path, check in files_module.read_sealed_json(cache_file).items()}
-    except (files_module.StorageError, ValueError, TypeError, AttributeError):
+        return {path: FileFacts(*check) for path, check in files.read_sealed_json(cache_file).items()}
+    except (files.StorageError, ValueError, TypeError, AttributeError):
         return {}
 
 
@@ -129,12 +129,12 @@ def _read_packed(cache_file: pathlib.Path | None) -> tuple[list, list[FileFacts]
     if cache_file is None:
         return None
     try:
-        known = files_module.read_sealed_json(cache_file)
+        known = files.read_sealed_json(cache_file)
         return known["stamp"], [FileFacts(*fact) for fact in known["facts"]]
-    except (files_module.StorageError, ValueError, TypeError, KeyError):
+    except (files.StorageError, ValueError, TypeError, KeyError):
         return None
 
 
 def _write_cache(cache_file: pathlib.Path, checked: Mapping[str, FileFacts]) -> None:
-    with contextlib.suppress(files_module.StorageError):  # a read-only data_dir costs the next start time, nothing else
-        files_module.write_sealed_json(cache_file, checked)
+    with contextlib.suppress(files.StorageError):  # a read-only data_dir costs the next start time, nothing else
+        files.write_sealed_json(cache_file, checked)

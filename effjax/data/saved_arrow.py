@@ -101,10 +101,13 @@ class ArrowColumns:
         return images, labels
 
     def labels(self) -> list[str]:
-        """The class of each row; of numbers, the name where the dataset says it."""
+        """The class of each row, empty where it is not known; of numbers, the name where the dataset says it."""
         values = [value for chunk in self._columns[1] for value in chunk.to_pylist()]
         names = self.table.classes
-        return ["" if value is None else names[value] if names else str(value) for value in values]
+        if names is None:
+            return ["" if value is None else str(value) for value in values]
+        # The library writes -1 where a label is not known, as in test sets that others measure.
+        return ["" if value is None or not 0 <= value < len(names) else names[value] for value in values]
 
     def image(self, row: int) -> bytes:
         """The bytes of an image file.

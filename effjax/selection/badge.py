@@ -17,12 +17,12 @@ import numpy as np
 
 from effjax.numerics import check_finite, check_probs
 from effjax.selection.checks import check_count
+from effjax.selection.passes import CHUNK, Picked, first_picked, taken
 from effjax.selection.pools import bucket, by_rows, padded
 from effjax.selection.products import in_range, product
 from effjax.selection.ties import highest_one, lots
 from effjax.typing import Array
 
-_CHUNK = 64  # picks that one pass over the pool takes in
 _CANDIDATES = 256  # that are drawn between two passes
 _LEAST = 1e-30  # of a squared distance: what is at no distance comes last
 _GROUP = 1024  # examples that are drawn from once their group is drawn: float32 cannot add up millions
@@ -91,15 +91,6 @@ class _Gradients(NamedTuple):
         return by_rows(of_rows, nearest, *self)
 
 
-class _Picked(NamedTuple):
-    """How far a pool is picked: distances to the nearest pick, -1 of what may not be picked, the picks, the passes."""
-
-    nearest: jax.Array
-    picks: jax.Array
-    number: jax.Array
-    passes: jax.Array
-
-
 @partial(jax.jit, static_argnames="k")
 def _plus_plus(
     key: jax.Array, probs: jax.Array, features: jax.Array, drawn: jax.Array, count: int, k: int
@@ -107,16 +98,15 @@ def _plus_plus(
     pool = _Gradients.of(probs, features)
     first = highest_one(jnp.where(jnp.arange(len(probs)) < count, pool.squares, -1.0), drawn)
     nearest = jnp.where(jnp.arange(len(probs)) < count, jnp.inf, -1.0)
-    nearest = pool.nearer(nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
-    candidates = max(_CHUNK, min(_CANDIDATES, 4 * k))
+    candidates = max(CHUNK, min(_CANDIDATES, 4 * k))
 
-    def passed(picked: _Picked) -> _Picked:
+    def passed(picked: Picked) -> Picked:
         own = jax.random.fold_in(key, picked.passes)
         some, chances = _draws(own, picked.nearest, candidates)
-        order, taken = _accepted(pool.at(some), some, picked.nearest[some], chances, k - picked.number)
-        return _taken(pool, picked, some[order], taken)
+        order, accepted = _accepted(pool.at(some), some, picked.nearest[some], chances, k - picked.number)
+        return taken(pool, picked, some[order], accepted)
 
-    start = _Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(first), jnp.int32(1), jnp.int32(0))
+    start = first_picked(pool, nearest, first, k)
     return jax.lax.while_loop(lambda picked: picked.number < k, passed, start).picks
 
 
@@ -163,20 +153,3 @@ def _accepted(
     start = (bounds, jnp.zeros(len(positions), jnp.int32), jnp.int32(0))
     _, order, taken = jax.lax.fori_loop(0, len(positions), step, start)
     return order, taken
-
-
-def _taken(pool: _Gradients, picked: _Picked, positions: jax.Array, count: jax.Array) -> _Picked:
-    """One pass over the pool, in chunks of picks: the first ``count`` of some positions ``[T]`` are picked."""
-    numbers = jnp.arange(len(positions))
-
-    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        nearest, start = state
-        here = start + jnp.arange(_CHUNK)
-        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + _CHUNK
-
-    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
-    alive = numbers < count
-    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
-    places = jnp.where(alive, picked.number + numbers, len(picked.picks))
-    picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
-    return _Picked(nearest, picks, picked.number + count, picked.passes + 1)

@@ -17,12 +17,12 @@ import numpy as np
 
 from effjax.numerics import check_finite
 from effjax.selection.checks import check_count, check_positions
+from effjax.selection.passes import CHUNK, Picked, first_picked, taken
 from effjax.selection.pools import bucket, by_rows, padded
 from effjax.selection.products import in_range, product
 from effjax.selection.ties import highest_of, highest_one, lots
 from effjax.typing import Array
 
-_CHUNK = 64  # centres that one pass over the pool takes in
 _HIGHEST_LOT = np.iinfo(np.uint32).max
 _FURTHEST = 512  # examples among which picks are made between two passes
 
@@ -59,7 +59,7 @@ def k_center_greedy(
     check_count(k, int(free.sum()))
     features, points = in_range(features, points)
     if len(points):
-        points = padded(points, least=_CHUNK, fill=points[:1])
+        points = padded(points, least=CHUNK, fill=points[:1])
     drawn = lots(key, np.arange(bucket(len(features))))
     return _greedy(padded(features), points, padded(free, dtype=bool), drawn, k)
 
@@ -109,35 +109,27 @@ class _Pool(NamedTuple):
         return by_rows(of_rows, nearest, self.squares, self.features)
 
 
-class _Picked(NamedTuple):
-    """How far a pool is picked: distances to the nearest centre, -1 of what may not be picked, and the picks."""
-
-    nearest: jax.Array
-    picks: jax.Array
-    number: jax.Array
-
-
 @partial(jax.jit, static_argnames="k")
 def _greedy(features: jax.Array, points: jax.Array, free: jax.Array, drawn: jax.Array, k: int) -> jax.Array:
-    pool, most = _Pool.of(features, free), min(len(features), max(_CHUNK, min(_FURTHEST, 4 * k)))
+    pool, most = _Pool.of(features, free), min(len(features), max(CHUNK, min(_FURTHEST, 4 * k)))
 
-    def passed(picked: _Picked) -> _Picked:
+    def passed(picked: Picked) -> Picked:
         candidates = highest_of(picked.nearest, drawn, most)
         order, count = _among(pool, picked.nearest[candidates], drawn[candidates], candidates, k - picked.number)
-        return _taken(pool, picked, candidates[order], count)
+        return taken(pool, picked, candidates[order], count)
 
-    picked = _Picked(jnp.where(free, jnp.inf, -1.0), jnp.zeros(k, jnp.int32), jnp.int32(0))
+    nearest = jnp.where(free, jnp.inf, -1.0)
     if len(points):
-        chunks = (points - pool.mean).reshape(len(points) // _CHUNK, _CHUNK, points.shape[1])
+        chunks = (points - pool.mean).reshape(len(points) // CHUNK, CHUNK, points.shape[1])
 
         def closer(nearest: jax.Array, some: jax.Array) -> tuple[jax.Array, None]:
-            return pool.nearer(nearest, some, jnp.ones(_CHUNK, bool)), None
+            return pool.nearer(nearest, some, jnp.ones(CHUNK, bool)), None
 
-        picked = picked._replace(nearest=jax.lax.scan(closer, picked.nearest, chunks)[0])
+        nearest = jax.lax.scan(closer, nearest, chunks)[0]
+        picked = Picked(nearest, jnp.zeros(k, jnp.int32), jnp.int32(0), jnp.int32(0))
     else:
         first = highest_one(jnp.where(free, -pool.squares, -jnp.inf), drawn)  # the mean has been taken off
-        nearest = pool.nearer(picked.nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
-        picked = _Picked(nearest, picked.picks.at[0].set(first), jnp.int32(1))
+        picked = first_picked(pool, nearest, first, k)
     return jax.lax.while_loop(lambda picked: picked.number < k, passed, picked).picks
 
 
@@ -174,20 +166,3 @@ def _among(
     start = (values, highest_one(values, drawn), jnp.zeros(len(candidates), jnp.int32), jnp.int32(0))
     *_, order, count = jax.lax.while_loop(goes_on, pick, start)
     return order, count
-
-
-def _taken(pool: _Pool, picked: _Picked, positions: jax.Array, count: jax.Array) -> _Picked:
-    """One pass over the pool, in chunks of centres: the first ``count`` of some positions ``[M]`` are picked."""
-    numbers = jnp.arange(len(positions))
-
-    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        nearest, start = state
-        here = start + jnp.arange(_CHUNK)
-        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + _CHUNK
-
-    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
-    alive = numbers < count
-    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
-    places = jnp.where(alive, picked.number + numbers, len(picked.picks))
-    picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
-    return _Picked(nearest, picks, picked.number + count)

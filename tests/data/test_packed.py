@@ -145,6 +145,9 @@ def test_everything_that_is_wrong_is_said(tmp_path):
     saved(tmp_path / "one", 0, 4)
     with pytest.raises(UserError, match=r"has no split 'tain'.*did you mean 'train'"):
         load(f"hf:{tmp_path / 'one'}", "tain")
+    saved(tmp_path / "hidden", 0, 4, ("only",))  # a class beyond those that are named
+    with pytest.raises(UserError, match="2 images cannot be used: hidden/00000001 has no class"):
+        load(f"hf:{tmp_path / 'hidden'}", "train")
     (tmp_path / "one" / "data-00000-of-00001.arrow").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"data-00000-of-00001.arrow cannot be read"):
         load(f"hf:{tmp_path / 'one'}", "train")

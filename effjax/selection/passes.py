@@ -1,0 +1,67 @@
+"""Passes over a pool, each of which takes in many picks: the distances to the nearest of them."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+CHUNK = 64  # picks whose distances are in memory at a time
+
+
+class Pool(Protocol):
+    """Examples with distances between them."""
+
+    def at(self, positions: jax.Array, /) -> Any:
+        """Some of the examples, ``[P]``."""
+        ...
+
+    def nearer(self, nearest: jax.Array, picked: Any, alive: jax.Array, /) -> jax.Array:
+        """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
+        ...
+
+
+class Picked(NamedTuple):
+    """How far a pool is picked.
+
+    Attributes:
+      nearest: squared distances to the nearest pick ``[N]``, -1 of what may not be picked.
+      picks: positions ``[k]``.
+      number: how many of them there are so far.
+      passes: how often the pool was passed over since the first.
+    """
+
+    nearest: jax.Array
+    picks: jax.Array
+    number: jax.Array
+    passes: jax.Array
+
+
+def first_picked(pool: Pool, nearest: jax.Array, first: jax.Array, k: int) -> Picked:
+    """Begins with one pick.
+
+    Args:
+      pool: the pool.
+      nearest: infinite, and -1 of what may not be picked.
+      first: its position.
+      k: how many picks there will be.
+    """
+    # Not by `taken`: a loop that XLA on CPU knows to run once is computed wrongly there (jaxlib 0.10).
+    nearest = pool.nearer(nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
+    return Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(first), jnp.int32(1), jnp.int32(0))
+
+
+def taken(pool: Pool, picked: Picked, positions: jax.Array, count: jax.Array) -> Picked:
+    """One pass: the first ``count`` of some positions ``[M]`` are picked."""
+    numbers = jnp.arange(len(positions))
+
+    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        nearest, start = state
+        here = start + jnp.arange(CHUNK)
+        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + CHUNK
+
+    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
+    alive = numbers < count
+    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
+    places = jnp.where(alive, picked.number + numbers, len(picked.picks))
+    picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
+    return Picked(nearest, picks, picked.number + count, picked.passes + 1)
