@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from benchmarks.active_table import HEADER, alone, compared, line, memory, same_picks, same_values, shown
+from benchmarks.active_table import HEADER, Line, alone, compared, line, memory, same_picks, same_values, shown
+from benchmarks.pages import quiet, write_page
 from benchmarks.train_step import _PAIRS, _ROOT, measure
-from effjax.reports.provenance import provenance
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or this process would take the GPU's memory
 
@@ -33,7 +33,7 @@ _TORCH, _PACKAGES = "torch==2.13.0", ("scikit-activeml", "baal", "modAL-python")
 _ALL_THERE = f"import importlib.metadata as m; [m.version(name) for name in {_PACKAGES}]"
 _BAAL_LIMIT = 150  # seconds for BatchBALD
 
-Lines = list[str]
+Lines = list[Line]
 
 
 class Bench:
@@ -92,12 +92,12 @@ def k_center(bench: Bench) -> Lines:
     what, run = "k-center, 1,000 of 20,000 × 512", bench.ours("k_center", rounds=_PAIRS)
     times, picks = run["seconds"], run["found"]["effjax/picks"]
     same = same_picks(picks, run["found"]["numpy/picks"])
-    lines = [compared(what, times["effjax"], "numpy, incremental", times["numpy"], "≤ 0.9", same)]
+    lines = [compared(what, times["effjax"], "numpy, incremental", times["numpy"], 0.9, same)]
     if bench.peers:
         peer = bench.theirs("k_center")
         same = same_picks(picks, peer["found"]["scikit-activeml/picks"])
         theirs = peer["seconds"]["scikit-activeml"]
-        lines.append(compared(what, medians([run], "effjax"), "scikit-activeml CoreSet, once", theirs, "≤ 0.025", same))
+        lines.append(compared(what, medians([run], "effjax"), "scikit-activeml CoreSet, once", theirs, 0.025, same))
     return lines
 
 
@@ -111,19 +111,19 @@ def badge(bench: Bench) -> Lines:
     same = f"the first pick is {'' if first[0] == first[1] else 'NOT '}the same; the others are drawn"
     theirs = medians(peers, "scikit-activeml")
     return [
-        compared(what, medians(runs, "effjax"), "scikit-activeml Badge", theirs, "≤ 0.05", same),
-        memory(what, used, "scikit-activeml Badge", bench.memory(bench.theirs, "badge"), "≤ 1"),
+        compared(what, medians(runs, "effjax"), "scikit-activeml Badge", theirs, 0.05, same),
+        memory(what, used, "scikit-activeml Badge", bench.memory(bench.theirs, "badge"), 1),
     ]
 
 
 def batch_bald(bench: Bench) -> Lines:
     what = "BatchBALD, 10 of 5,000 × 10 classes, 20 members"
     ours = medians([bench.ours("batch_bald", rounds=_PAIRS)], "effjax")
-    lines = [alone(what, ours, bench.memory(bench.ours, "batch_bald"), "≤ 60 s, 1,024 MiB")]
+    lines = [alone(what, ours, bench.memory(bench.ours, "batch_bald"), 60)]
     if bench.peers:
         try:
             theirs = medians([bench.theirs("batch_bald", timeout=_BAAL_LIMIT)], "baal")
-            lines.append(compared(what, ours, "baal BatchBALD, once", theirs, "", "drawn"))
+            lines.append(compared(what, ours, "baal BatchBALD, once", theirs, values="drawn"))
         except subprocess.TimeoutExpired:
             share = f"< {ours[0] / _BAAL_LIMIT:.3f}"
             lines.append(line(what, shown(ours), "baal BatchBALD", f"not done in {_BAAL_LIMIT} s", share, ""))
@@ -135,41 +135,41 @@ def bald(bench: Bench) -> Lines:
     runs, peers = bench.in_turn("bald", rounds=9)
     found, ours = runs[0]["found"], medians(runs, "effjax")
     same = same_values(found["effjax/bald"], found["numpy/bald"])
-    lines = [compared(what, ours, "numpy, float32", medians(runs, "numpy"), "≤ 1", same)]
+    lines = [compared(what, ours, "numpy, float32", medians(runs, "numpy"), 1, same)]
     if peers:
         others = peers[0]["found"]
-        for peer, goal in (("baal", "≤ 1"), ("scikit-activeml", "")):
+        for peer, goal in (("baal", 1), ("scikit-activeml", None)):
             same = same_values(found["effjax/bald"], others[f"{peer}/bald"])
             lines.append(compared(what, ours, peer, medians(peers, peer), goal, same))
         lines.append(of_the_mean(runs, peers))
     return lines
 
 
-def of_the_mean(runs: list[dict], peers: list[dict]) -> str:
+def of_the_mean(runs: list[dict], peers: list[dict]) -> Line:
     """modAL's scores, which are of one prediction."""
     one, other, scores = "effjax, of the mean", "modAL", ("entropy", "margin", "least")
     ours, theirs = (
         np.stack([run[0]["found"][f"{name}/{s}"] for s in scores]) for run, name in ((runs, one), (peers, other))
     )
     what = "entropy, margin, least confidence, 50,000 × 10"
-    return compared(what, medians(runs, one), other, medians(peers, other), "", same_values(ours, theirs))
+    return compared(what, medians(runs, one), other, medians(peers, other), None, same_values(ours, theirs))
 
 
 def ensemble(bench: Bench) -> Lines:
     run = bench.steps("ensemble", rounds=7)
     what = f"train step of 5 S-CNNs, batch 64, {run['steps_per_dispatch']} a dispatch"
-    goal = "≤ 5.2" if run["device"] == "cpu" else "≤ 2"
+    goal = 5.2 if run["device"] == "cpu" else 2
     return [compared(what, run["seconds"]["several"], "of one S-CNN", run["seconds"]["one"], goal)]
 
 
 def scoring(bench: Bench) -> Lines:
     what, run = "entropy of 1,024 images, S-CNN", bench.steps("scoring", rounds=9)
-    return [compared(what, run["seconds"]["several"], "plain inference", run["seconds"]["one"], "≤ 1.05")]
+    return [compared(what, run["seconds"]["several"], "plain inference", run["seconds"]["one"], 1.05)]
 
 
 def dropout(bench: Bench) -> Lines:
     what, run = "entropy of 25 passes with dropout over 1,024 images, S-CNN", bench.steps("dropout", rounds=5)
-    return [compared(what, run["seconds"]["several"], "25 times plain inference", run["seconds"]["one"], "≤ 1")]
+    return [compared(what, run["seconds"]["several"], "25 times plain inference", run["seconds"]["one"], 1)]
 
 
 ROWS: Mapping[str, Callable[[Bench], Lines]] = {
@@ -190,16 +190,17 @@ flags.register_validator("only", lambda names: set(names) <= set(ROWS), f"rows a
 
 
 def main(_) -> None:
-    lines: Lines = list(HEADER)
+    load = quiet() if _RESULTS.value else 0.0
+    lines: Lines = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for name, row in ROWS.items():
             if name in _ONLY.value:
                 new = row(bench)
-                print("\n".join(new), flush=True)
+                print("\n".join(one.text for one in new), flush=True)
                 lines += new
                 if _RESULTS.value:  # after each, so that a run that is stopped leaves what it has measured
-                    write(Path(_RESULTS.value), lines, bench.versions)
+                    write(Path(_RESULTS.value), lines, load, bench.versions)
 
 
 def peers_python() -> Path | None:
@@ -219,22 +220,16 @@ def peers_python() -> Path | None:
     return python
 
 
-def write(path: Path, lines: Lines, versions: str) -> None:
-    facts = provenance()
-    text = [
-        "# Active learning: what choosing costs",
-        "",
-        f"`{facts['command']}` wrote this.",
-        "Medians without compiling; ratios pair by pair, with their range. Each library has its inputs as its own kind",
-        "of array, in its own layout. Memory is the peak of a process that picks once, compiling included, over one",
-        "that has the inputs alone.",
-        "",
-        *lines,
-        "",
-        f"- hardware: {facts['hardware']}, all of them used; load average {os.getloadavg()[0]:.1f} at the end",
-        f"- {facts['versions']}; {versions}",
-    ]
-    path.write_text("\n".join(text) + "\n")
+def write(path: Path, lines: Lines, load: float, versions: str) -> None:
+    text = ["# Active learning: what choosing costs", _HEAD, "\n".join([*HEADER, *(one.text for one in lines)])]
+    write_page(path, text, load, [one.goal for one in lines if one.goal], versions)
+
+
+_HEAD = """\
+`python -m benchmarks.active --results=results/active_speed.md` wrote this.
+Medians without compiling; ratios pair by pair, with their range. Each library has its inputs as its own kind
+of array, in its own layout. Memory is the peak of a process that picks once, compiling included, over one
+that has the inputs alone."""
 
 
 if __name__ == "__main__":

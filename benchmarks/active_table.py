@@ -2,10 +2,12 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.in_turn import ratio
+from benchmarks.pages import Goal, middle_ratio
 
 HEADER = (
     "| what | effjax | beside | takes | effjax / it (range) | goal | values |",
@@ -16,24 +18,48 @@ _MIB = 2**20
 Seconds = Sequence[float]
 
 
-def line(what: str, ours: str, other: str, theirs: str, share: str, goal: str, values: str = "") -> str:
-    return f"| {' | '.join((what, ours, other, theirs, share, goal, values))} |"
+class Line(NamedTuple):
+    """A line of the table, and what it should show.
+
+    Attributes:
+      text: Markdown.
+      goal: of the ratio, where there is one.
+    """
+
+    text: str
+    goal: Goal | None = None
 
 
-def compared(what: str, ours: Seconds, other: str, theirs: Seconds, goal: str, values: str = "") -> str:
-    """Times beside one another, as many of the one as of the other."""
-    return line(what, shown(ours), other, shown(theirs), ratio(ours, theirs, digits=3), goal, values)
+def line(what: str, ours: str, other: str, theirs: str, share: str, goal: str, values: str = "") -> Line:
+    return Line(f"| {' | '.join((what, ours, other, theirs, share, goal, values))} |")
 
 
-def memory(what: str, ours: float, other: str, theirs: float, goal: str) -> str:
-    """Bytes beside one another."""
+def compared(
+    what: str, ours: Seconds, other: str, theirs: Seconds, bound: float | None = None, values: str = ""
+) -> Line:
+    """Times beside one another, as many of the one as of the other; their ratio should be ``bound`` at most."""
+    goal = "" if bound is None else f"≤ {bound:g}"
+    said = line(what, shown(ours), other, shown(theirs), ratio(ours, theirs, digits=3), goal, values)
+    return said if bound is None else said._replace(goal=_goal(what, other, middle_ratio(ours, theirs), bound))
+
+
+def memory(what: str, ours: float, other: str, theirs: float, bound: float) -> Line:
+    """Bytes beside one another, whose ratio should be ``bound`` at most."""
     sizes = (f"{size / _MIB:.0f} MiB" for size in (ours, theirs))
-    return line(f"memory of {what}", next(sizes), other, next(sizes), f"{ours / theirs:.3f}", goal)
+    what = f"memory of {what}"
+    said = line(what, next(sizes), other, next(sizes), f"{ours / theirs:.3f}", f"≤ {bound:g}")
+    return said._replace(goal=_goal(what, other, ours / theirs, bound))
 
 
-def alone(what: str, ours: Seconds, used: float, goal: str = "") -> str:
-    """A time and bytes with nothing beside them."""
-    return line(what, f"{shown(ours)}, {used / _MIB:.0f} MiB", "", "", "", goal)
+def alone(what: str, ours: Seconds, used: float, seconds: float | None = None) -> Line:
+    """A time and bytes with nothing beside them; it should take ``seconds`` at most."""
+    goal = "" if seconds is None else f"≤ {seconds:g} s"
+    said = line(what, f"{shown(ours)}, {used / _MIB:.0f} MiB", "", "", "", goal)
+    return said if seconds is None else said._replace(goal=Goal(f"{what}, s", statistics.median(ours), seconds))
+
+
+def _goal(what: str, other: str, measured: float, bound: float) -> Goal:
+    return Goal(f"{what}, over {other}", measured, bound)
 
 
 def shown(seconds: Seconds) -> str:

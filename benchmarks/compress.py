@@ -22,26 +22,28 @@ import optax
 from benchmarks.compress_networks import CONVOLUTIONAL, NETWORKS, drawn, images_for
 from benchmarks.environments import environment
 from benchmarks.in_turn import in_turn, ratio
+from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 from effjax import models
 from effjax.export import onnx_session
 from effjax.models.deployed import QuantizedGraph, Scheme, calibrated
 from effjax.models.deployed.onnx_codes import quantized_to_onnx
 from effjax.models.deployed.onnx_model import to_onnx
-from effjax.reports.provenance import provenance
 from effjax.steps import Objective, View, init_state, make_term, make_train_step
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGES = ("jax2onnx==0.17.*", "onnxruntime", "flax", "optax", "chex", "pillow", "scipy", "safetensors")
 _ROWS = 256
 _TIMED = ("mlp, 28", "S-CNN, 28", "ResNet-20, 32", "ResNet-18, 112", "EfficientNet-Lite0, 112")
+_FASTER = {"ResNet-20, 32": 1.6, "ResNet-18, 112": 2.5, "EfficientNet-Lite0, 112": 1.6}  # in eight bits, at least
 _NARROWED = ("ResNet-20, 32", "ResNet-18, 112")
 
 
-def files() -> Iterator[str]:
+def files() -> Iterator[str | Goal]:
     """Of every network, how far onnxruntime's answers to its file are from JAX's, and how large the file is."""
     yield "| network | parameters | largest difference / largest logit | bytes / (4 × parameters) | jax2onnx 0.17 |"
     yield "|---|---:|---:|---:|---|"
     python = environment("peers_compress", *_PACKAGES)
+    differences, sizes, theirs_too = [], [], 0
     for label in NETWORKS:
         one = drawn(label)
         graph = models.deploy(one.module, one.variables, one.image_shape)
@@ -53,12 +55,19 @@ def files() -> Iterator[str]:
         difference = abs(found - expected).max() / abs(expected).max()
         theirs = jax2onnx(python, label) if python else "not installed"
         yield f"| {label} | {count:,} | {difference:.1e} | {len(content) / 4 / count:.3f} | {theirs} |"
+        differences.append(float(difference))
+        sizes.append(len(content) / 4 / count)
+        theirs_too += theirs[:1].isdigit()
+    yield Goal("largest difference of ONNX and JAX, of the largest logit", max(differences), 1e-5)
+    yield Goal("bytes of a file over 4 × parameters, the worst", max(sizes), 1.02)
+    yield Goal("networks that are exported", len(sizes), len(sizes), at_least=True, note=f"jax2onnx: {theirs_too}")
 
 
-def integers() -> Iterator[str]:
+def integers() -> Iterator[str | Goal]:
     """Of every convolutional network, how many rows onnxruntime answers with the bits that are computed here."""
     yield f"| network | rows of {_ROWS} with equal bits | equal choices | bytes / float file |"
     yield "|---|---:|---:|---:|"
+    equal_rows, equal_choices = [], []
     for label in CONVOLUTIONAL:
         quantized, codes, content, plain, shape = both(label)
         images = images_for(shape, _ROWS)
@@ -67,6 +76,10 @@ def integers() -> Iterator[str]:
         (executed,) = onnx_session(content).run(None, {"images": images})
         rows, choices = (found == executed).all(1).sum(), (found.argmax(1) == executed.argmax(1)).sum()
         yield f"| {label} | {rows} | {choices} | {len(content) / len(plain):.3f} |"
+        equal_rows.append(rows / _ROWS)
+        equal_choices.append(choices / _ROWS)
+    yield Goal("rows of equal bits, over all networks", float(np.mean(equal_rows)), 0.999, at_least=True)
+    yield Goal("equal choices, of the worst network", float(min(equal_choices)), 1.0, at_least=True)
 
 
 def both(label: str) -> tuple:
@@ -80,16 +93,20 @@ def both(label: str) -> tuple:
     return quantized, codes, content, to_onnx(graph, folded).SerializeToString(), one.image_shape
 
 
-def latency() -> Iterator[str]:
+def latency() -> Iterator[str | Goal]:
     """Eight bits against floats in onnxruntime."""
     yield "| network | batch | float, ms (min) | w8a8, ms (min) | float / w8a8 |"
     yield "|---|---:|---:|---:|---:|"
     for label in _TIMED:
         _, _, content, plain, shape = both(label)
+        ratios = []
         for batch in (1, 32):
             times = in_turn({name: call(one, shape, batch) for name, one in (("f", plain), ("q", content))}, 9)
             low = [f"{1e3 * min(times[name]):.3f}" for name in ("f", "q")]
             yield f"| {label} | {batch} | {' | '.join(low)} | {ratio(times['f'], times['q'])} |"
+            ratios.append(middle_ratio(times["f"], times["q"]))
+        if label in _FASTER:
+            yield Goal(f"{label}: eight bits over floats, the worse of both batches", min(ratios), _FASTER[label], True)
 
 
 def call(content: bytes, shape: tuple[int, int, int], batch: int) -> Callable[[], object]:
@@ -98,7 +115,7 @@ def call(content: bytes, shape: tuple[int, int, int], batch: int) -> Callable[[]
     return lambda: session.run(None, {"images": images})
 
 
-def channels() -> Iterator[str]:
+def channels() -> Iterator[str | Goal]:
     """Half the channels against all, in onnxruntime and in XLA."""
     yield "| network | batch | onnxruntime, all, ms (min) | half / all | XLA, all, ms (min) | half / all |"
     yield "|---|---:|---:|---:|---:|---:|"
@@ -124,9 +141,12 @@ def channels() -> Iterator[str]:
                 )
             ]
             yield f"| {label} | {batch} | {' | '.join(cells)} |"
+            for kind, bound in (("onnx", 0.6), ("xla", 0.65)):
+                measured = middle_ratio(times[f"{kind} half"], times[f"{kind} whole"])
+                yield Goal(f"{label}, batch {batch}: half the channels over all, {kind}", measured, bound)
 
 
-def step() -> Iterator[str]:
+def step() -> Iterator[str | Goal]:
     """A training step in few bits against a plain one."""
     yield "| network | batch | plain, ms (min) | w8a8 / plain | w4a4 / plain |"
     yield "|---|---:|---:|---:|---:|"
@@ -150,6 +170,7 @@ def step() -> Iterator[str]:
         times = in_turn(calls, 7)
         cells = [f"{1e3 * min(times['plain']):.1f}", *(ratio(times[name], times["plain"]) for name in ("w8a8", "w4a4"))]
         yield f"| {label} | {size} | {' | '.join(cells)} |"
+        yield Goal(f"{label}: a step in four bits over a plain one", middle_ratio(times["w4a4"], times["plain"]), 1.5)
 
 
 def _done(update: Callable, *given: object) -> object:
@@ -175,21 +196,22 @@ SECTIONS = {"files": files, "integers": integers, "latency": latency, "channels"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
-    parser.add_argument("--results", type=Path, default=_ROOT / "results" / "compress_speed.md")
+    parser.add_argument("--results", type=Path, default=RESULTS / "compress_speed.md")
     given = parser.parse_args()
-    facts, flags = provenance(), Path("/proc/cpuinfo").read_text()
+    load, goals = quiet(), []
     text = ["# Compression and export: files, integers, latency", "`python -m benchmarks.compress` wrote this."]
     for name in given.only.split(","):
         title = (SECTIONS[name].__doc__ or "").strip()
         print(f"\n{title}", flush=True)
         lines = []
-        for line in SECTIONS[name]():
-            print(line, flush=True)
-            lines.append(line)
+        for found in SECTIONS[name]():
+            if isinstance(found, Goal):
+                goals.append(found)
+                continue
+            print(found, flush=True)
+            lines.append(found)
         text += [f"## {title}", "\n".join(lines)]
-    known = [flag for flag in ("avx2", "avx512f", "avx_vnni", "avx512_vnni") if re.search(rf"\b{flag}\b", flags)]
-    text.append(f"- hardware: {facts['hardware']}; {', '.join(known)}\n- {facts['versions']}")
-    given.results.write_text("\n\n".join(text) + "\n")
+    write_page(given.results, text, load, goals)
 
 
 if __name__ == "__main__":

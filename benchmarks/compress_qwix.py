@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.environments import environment
 from benchmarks.fine_tuning import BATCH, RATE, digits
+from benchmarks.pages import RESULTS, quiet, write_page
 from benchmarks.train_step import measure
-from effjax.reports.provenance import provenance
 from effjax.reports.tables import Estimate
 
 _ROOT = Path(__file__).parents[1]
@@ -104,12 +104,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--peers", type=Path, help=f"a Python that has {', '.join(_PACKAGES)}; one is made without it")
-    parser.add_argument("--results", type=Path, default=_ROOT / "results" / "compress_qwix.md")
+    parser.add_argument("--results", type=Path, default=RESULTS / "compress_qwix.md")
     given = parser.parse_args()
     python = given.peers or environment("peers_qwix", *_PACKAGES)
     if python is None:
         raise SystemExit("there is nothing to compare with")
-    facts, asked = provenance(), "import importlib.metadata as m; print('qwix', m.version('qwix'))"
+    load = quiet() if "step" in given.only else 0.0
+    asked = "import importlib.metadata as m; print('qwix', m.version('qwix'))"
     versions = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
     text = ["# Training in few bits, beside qwix", _HEAD]
     for name in given.only.split(","):
@@ -120,9 +121,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         text += [f"## {title}", _SAID[name].format(epochs=given.epochs, seeds=given.seeds), "\n".join(lines)]
-    text.append("- command: `python -m benchmarks.compress_qwix`")
-    text[-1] += f"\n- hardware: {facts['hardware']}\n- {facts['versions']}; {versions}"
-    given.results.write_text("\n\n".join(text) + "\n")
+    write_page(given.results, text, load, versions=versions)
 
 
 _HEAD = """\

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import jax
 
 from benchmarks.in_turn import ratio
-from benchmarks.train_step import _PAIRS, _ROOT, measure, torch_python
-from effjax.reports.provenance import provenance
+from benchmarks.pages import RESULTS, quiet, write_page
+from benchmarks.train_step import _PAIRS, measure, torch_python
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or this process would take the GPU's memory
 
@@ -35,11 +35,11 @@ _AUGMENTED = (
 def main() -> None:
     if not importlib.util.find_spec("skimage"):  # the last section reads its photos: say so before the others are timed
         sys.exit("error: scikit-image is missing: pip install -r requirements-dev.txt")
-    sections, torch = [], {}
+    sections, torch, load = [], {}, quiet()
     for make in (crops, steps, runs, loader):
         sections.append(make(torch))
         print("\n".join(sections[-1]), flush=True)
-        write(sections, torch)  # after each, so that a run that is stopped leaves what it has measured
+        write(sections, torch, load)  # after each, so that a run that is stopped leaves what it has measured
 
 
 def child(module: str, *arguments: str) -> dict:
@@ -179,19 +179,13 @@ def percent(shares: Sequence[float]) -> str:
     return f"{statistics.median(shares):.1%} ({min(shares):.1%}–{max(shares):.1%})"
 
 
-def write(sections: list[list[str]], torch: dict) -> None:
-    facts = provenance()
-    text = [
-        "# Curriculum: what small images save",
-        "",
-        "`.venv/bin/python -m benchmarks.curriculum` wrote this. Medians; ratios pair by pair, with their range.",
-        "",
-        *(line for section in sections for line in [*section, ""]),
-        f"- hardware: {facts['hardware']}",
-        f"- {facts['versions']}; torch {torch['torch']}, {torch['threads']} threads, {torch['device']}",
-    ]
-    path = _ROOT / "results" / "curriculum_speed.md"
-    path.write_text("\n".join(text) + "\n")
+def write(sections: list[list[str]], torch: dict, load: float) -> None:
+    text = ["# Curriculum: what small images save", _HEAD, *("\n".join(section) for section in sections)]
+    versions = f"torch {torch['torch']}, {torch['threads']} threads, {torch['device']}"
+    write_page(RESULTS / "curriculum_speed.md", text, load, versions=versions)
+
+
+_HEAD = "`.venv/bin/python -m benchmarks.curriculum` wrote this. Medians; ratios pair by pair, with their range."
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ from pathlib import Path
 from benchmarks.detection_cases import CASES
 from benchmarks.environments import environment
 from benchmarks.in_turn import ratio
+from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 from benchmarks.train_step import measure
-from effjax.reports.provenance import provenance
 
-_ROOT = Path(__file__).parents[1]
 _PACKAGES = ("torch==2.13.0", "torchvision", "numpy")
 _SIZES = ("parameters", "places")
+_KINDS = {"train": ("train step", 1.0), "infer": ("inference with suppression", 0.8)}  # and goals, over PyTorch
 
 
 def pair(case: str, batch: int, steps: int, python: Path) -> tuple[dict, dict]:
@@ -43,46 +43,57 @@ def pair(case: str, batch: int, steps: int, python: Path) -> tuple[dict, dict]:
 
 def rows(case: str, found: list[tuple[dict, dict]]) -> list[str]:
     lines = []
-    for what in ("train", "infer"):
-        ours, theirs = ([run[what] for run in runs] for runs in zip(*found, strict=True))
+    for what, (said, _) in _KINDS.items():
+        ours, theirs = times_of(found, what)
         middle = (f"{1e3 * statistics.median(times):.1f}" for times in (ours, theirs))
-        said = {"train": "train step", "infer": "inference with suppression"}[what]
         lines.append(f"| {CASES[case].label} | {said} | {' | '.join(middle)} | {ratio(ours, theirs)} |")
     return lines
 
 
-def scoring(case: str, found: list[tuple[dict, dict]]) -> str:
-    def all_of(what: str) -> list[float]:
-        return list(itertools.chain.from_iterable(ours[what] for ours, _ in found))
+def times_of(found: list[tuple[dict, dict]], what: str) -> list[list[float]]:
+    """Of ours and of theirs, a number a process."""
+    return [[run[what] for run in runs] for runs in zip(*found, strict=True)]
 
-    over = (ratio(all_of("scored"), all_of(what)) for what in ("detected", "predicted"))
+
+def rounds_of(found: list[tuple[dict, dict]], what: str) -> list[float]:
+    """All rounds of our processes."""
+    return list(itertools.chain.from_iterable(ours[what] for ours, _ in found))
+
+
+def goals_of(case: str, found: list[tuple[dict, dict]]) -> list[Goal]:
+    label = CASES[case].label
+    scored = middle_ratio(rounds_of(found, "scored"), rounds_of(found, "detected"))
+    return [
+        *(Goal(f"{label}: {s}, over PyTorch", middle_ratio(*times_of(found, k)), b) for k, (s, b) in _KINDS.items()),
+        Goal(f"{label}: scoring a pool, over inference", scored, 1.1),
+    ]
+
+
+def scoring(case: str, found: list[tuple[dict, dict]]) -> str:
+    over = (ratio(rounds_of(found, "scored"), rounds_of(found, what)) for what in ("detected", "predicted"))
     return f"| {CASES[case].label} | {' | '.join(over)} |"
 
 
-def write(path: Path, pairs: int, batch: int, times: list[str], scores: list[str], theirs: dict) -> None:
-    facts = provenance()
+def write(given: argparse.Namespace, times: list[str], scores: list[str], load: float, goals: list[Goal], theirs: dict):
     text = [
         "# Detectors: effjax and plain PyTorch",
-        "",
-        "`.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair",
-        f"by pair, median and range of {pairs} pairs, {batch} images a step.",
-        "",
-        "| detector | what | effjax, ms | PyTorch, ms | effjax / PyTorch (range) |",
-        "|---|---|---:|---:|---:|",
-        *times,
-        "",
-        "A scoring pass is what a labelling loop does to its pool: the items of each image, the sum of their",
-        "entropies. Timed in turn in the same processes, median and range of all rounds.",
-        "",
-        "| detector | scoring / inference with suppression | scoring / the network alone |",
-        "|---|---:|---:|",
-        *scores,
-        "",
-        f"- hardware: {facts['hardware']}",
-        f"- {facts['versions']}; torch {theirs['torch']}, {theirs['threads']} threads, suppression by "
-        f"{theirs['suppression']}",
+        _HEAD.format(pairs=given.pairs, batch=given.batch),
+        "\n".join([*_TIMES, *times]),
+        _SCORING,
+        "\n".join([*_SCORES, *scores]),
     ]
-    path.write_text("\n".join(text) + "\n")
+    versions = f"torch {theirs['torch']}, {theirs['threads']} threads, suppression by {theirs['suppression']}"
+    write_page(given.results, text, load, goals, versions)
+
+
+_HEAD = """\
+`.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair
+by pair, median and range of {pairs} pairs, {batch} images a step."""
+_TIMES = ("| detector | what | effjax, ms | PyTorch, ms | effjax / PyTorch (range) |", "|---|---|---:|---:|---:|")
+_SCORING = """\
+A scoring pass is what a labelling loop does to its pool: the items of each image, the sum of their
+entropies. Timed in turn in the same processes, median and range of all rounds."""
+_SCORES = ("| detector | scoring / inference with suppression | scoring / the network alone |", "|---|---:|---:|")
 
 
 def main() -> None:
@@ -92,19 +103,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=0, help="timed steps of a process; 0: those of the case")
     parser.add_argument("--only", choices=CASES, action="append", help="of the cases; all without it")
-    parser.add_argument("--results", type=Path, default=_ROOT / "results" / "detection_speed.md")
+    parser.add_argument("--results", type=Path, default=RESULTS / "detection_speed.md")
     given = parser.parse_args()
     python = given.peers or environment("peers_detection", *_PACKAGES)
     if python is None:
         raise SystemExit("there is nothing to compare with")
-    times, scores = [], []
+    times, scores, goals, load = [], [], [], quiet()
     for case in given.only or CASES:
         found = [pair(case, given.batch, given.steps or CASES[case].steps, python) for _ in range(given.pairs)]
         times += rows(case, found)
         scores.append(scoring(case, found))
+        goals += goals_of(case, found)
         print("\n".join([*times[-2:], scores[-1]]), flush=True)
         # After each, so that a run that is stopped leaves what it has measured.
-        write(given.results, given.pairs, given.batch, times, scores, found[0][1])
+        write(given, times, scores, load, goals, found[0][1])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import functools
 import importlib.util
 import statistics
 import time
+from pathlib import Path
 from unittest import mock
 
 import jax
@@ -20,9 +21,8 @@ import numpy as np
 from pycocotools import cocoeval
 
 from benchmarks.in_turn import ratio
-from effjax.files import write_text
+from benchmarks.pages import Goal, middle_ratio, quiet, write_page
 from effjax.metrics import AveragePrecision, coco_numbers
-from effjax.reports.provenance import provenance
 from effjax.reports.tables import Table
 
 _BATCH, _OBJECTS, _DETECTIONS = 32, 20, 100
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", default="")
     options = parser.parse_args()
+    load = quiet() if options.results else 0.0
     given = random_images(options.images, options.classes)
     sizes = np.tile([480, 640], (options.images, 1))
     begun = time.perf_counter()
@@ -125,12 +126,12 @@ def main() -> None:
         "",
         f"{options.images} images, {options.classes} classes; the first time, with compiling: {compiling:.1f} s.",
         f"The numbers, and how far they are from pycocotools': {differ}.",
-        "",
-        *(f"- {key}: {value}" for key, value in provenance().items()),
     ]
     print("\n".join(lines))
     if options.results:
-        write_text(options.results, "\n".join(lines) + "\n")
+        share = middle_ratio(seconds["AveragePrecision"], seconds["COCOeval alone"])
+        goal = Goal("average precision, over pycocotools", share, 0.1)
+        write_page(Path(options.results), ["\n".join(lines)], load, [goal])
 
 
 if __name__ == "__main__":

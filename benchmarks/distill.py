@@ -10,8 +10,8 @@ block in turn. Writes results/distill_speed.md. About five minutes on two CPU co
 import statistics
 import sys
 
-from benchmarks.train_step import _PAIRS, _ROOT, measure, torch_python
-from effjax.reports.provenance import provenance
+from benchmarks.pages import RESULTS, quiet, write_page
+from benchmarks.train_step import _PAIRS, measure, torch_python
 
 _CASES = {
     "digits": ("S-CNN → MLP 128-128", "scnn", "digits_mlp", 64),
@@ -20,7 +20,7 @@ _CASES = {
 
 
 def main() -> None:
-    python = torch_python()
+    python, load = torch_python(), quiet()
     lines = [
         "| teacher → student | batch | plain | distilled | stored answers | PyTorch, distilled | effjax / PyTorch "
         "| stored / live teacher | after the switch / plain |",
@@ -40,7 +40,7 @@ def main() -> None:
         cells = (f"{used[name] / 2**20:.1f}" for name in ("plain", "distilled", "contrastive"))
         memory.append(f"| {label} | {batch} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    write(lines, memory, f"torch {theirs[0]['torch']}, {theirs[0]['threads']} threads, {theirs[0]['device']}")
+    write(lines, memory, load, f"torch {theirs[0]['torch']}, {theirs[0]['threads']} threads, {theirs[0]['device']}")
 
 
 def row(label: str, batch: int, ours: list[dict], theirs: list[dict]) -> str:
@@ -65,26 +65,17 @@ def row(label: str, batch: int, ours: list[dict], theirs: list[dict]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def write(lines: list[str], memory: list[str], torch_version: str) -> None:
-    facts = provenance()
-    text = [
-        "# Distillation: what a step costs",
-        "",
-        "`.venv/bin/python -m benchmarks.distill` wrote this. Milliseconds a step, medians; ratios with their range.",
-        "*After the switch* is the second stage of a plan that drops the teacher: neither run nor held any more.",
-        "",
-        *lines,
-        "",
-        "Memory that a step works in besides its arguments, MiB. For 50,000 images CRD keeps a bank of 128 numbers for",
-        f"each network: {2 * 50_000 * 128 * 4 / 2**20:.0f} MiB more; in the batch there is none.",
-        "",
-        *memory,
-        "",
-        f"- hardware: {facts['hardware']}",
-        f"- {facts['versions']}; {torch_version}",
-    ]
-    path = _ROOT / "results" / "distill_speed.md"
-    path.write_text("\n".join(text) + "\n")
+def write(lines: list[str], memory: list[str], load: float, torch_version: str) -> None:
+    text = ["# Distillation: what a step costs", _HEAD, "\n".join(lines), _MEMORY, "\n".join(memory)]
+    write_page(RESULTS / "distill_speed.md", text, load, versions=torch_version)
+
+
+_HEAD = """\
+`.venv/bin/python -m benchmarks.distill` wrote this. Milliseconds a step, medians; ratios with their range.
+*After the switch* is the second stage of a plan that drops the teacher: neither run nor held any more."""
+_MEMORY = f"""\
+Memory that a step works in besides its arguments, MiB. For 50,000 images CRD keeps a bank of 128 numbers for
+each network: {2 * 50_000 * 128 * 4 / 2**20:.0f} MiB more; in the batch there is none."""
 
 
 if __name__ == "__main__":

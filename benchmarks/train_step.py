@@ -16,16 +16,17 @@ import sys
 import venv
 from pathlib import Path
 
-from effjax.reports.provenance import provenance
+from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 
 _ROOT = Path(__file__).parents[1]
 _TORCH = _ROOT / ".venv-torch"
 _CASES = {"mlp": (64, 640), "scnn": (64, 40), "resnet20": (128, 12)}  # batch, timed steps
+_GOALS = {"mlp": 0.5, "scnn": 0.65, "resnet20": 1.1}  # over PyTorch
 _PAIRS = 3
 
 
 def main() -> None:
-    python = torch_python()
+    python, load, goals = torch_python(), quiet(), []
     lines = [
         "| model | batch | effjax, ms a step | steps a dispatch | PyTorch, ms a step | effjax / PyTorch (range) "
         "| steps/s at one a dispatch | at many | fit / bare step |",
@@ -42,7 +43,10 @@ def main() -> None:
         torch_version = f"torch {theirs[0]['torch']}, {theirs[0]['threads']} threads, {theirs[0]['device']}"
         lines.append(row(model, batch, ours, theirs))
         print(lines[-1], flush=True)
-        write(lines, torch_version)  # after each, so that a run that is stopped leaves what it has measured
+        many, other = ([run[kind]["median"] for run in runs] for kind, runs in (("many", ours), ("seconds", theirs)))
+        goals.append(Goal(f"a step of {model}, over PyTorch", middle_ratio(many, other), _GOALS[model]))
+        # After each, so that a run that is stopped leaves what it has measured.
+        write(lines, load, goals, torch_version)
 
 
 def row(model: str, batch: int, ours: list[dict], theirs: list[dict]) -> str:
@@ -81,23 +85,15 @@ def torch_python() -> Path:
     return python
 
 
-def write(lines: list[str], torch_version: str) -> None:
-    facts = provenance()
-    text = [
-        "# Train step: effjax and plain PyTorch",
-        "",
-        "`.venv/bin/python -m benchmarks.train_step` wrote this. Medians over a process's steps; ratios pair by pair,",
-        f"median and range of {_PAIRS} pairs. *fit / bare step* is the whole of `fit`, metrics, checks and the final",
-        "checkpoint included, over the compiled program alone, for as many steps as take ten seconds.",
-        "",
-        *lines,
-        "",
-        f"- hardware: {facts['hardware']}",
-        f"- {facts['versions']}; {torch_version}",
-    ]
-    path = _ROOT / "results" / "train_step.md"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(text) + "\n")
+def write(lines: list[str], load: float, goals: list[Goal], torch_version: str) -> None:
+    text = ["# Train step: effjax and plain PyTorch", _HEAD, "\n".join(lines)]
+    write_page(RESULTS / "train_step.md", text, load, goals, torch_version)
+
+
+_HEAD = f"""\
+`.venv/bin/python -m benchmarks.train_step` wrote this. Medians over a process's steps; ratios pair by pair,
+median and range of {_PAIRS} pairs. *fit / bare step* is the whole of `fit`, metrics, checks and the final
+checkpoint included, over the compiled program alone, for as many steps as take ten seconds."""
 
 
 if __name__ == "__main__":

@@ -17,11 +17,9 @@ from effjax import files
 from effjax.data import builders
 from effjax.data.base import Source
 from effjax.data.builders import official
-from effjax.data.coco_layout import coco_folder
 from effjax.data.coco_source import CocoSource
+from effjax.data.file_kinds import FILE_KINDS, file_kind
 from effjax.data.folder_layout import usual_name
-from effjax.data.listed_files import table_kind
-from effjax.data.packed_source import packed_kind
 from effjax.data.prepare import prepare
 from effjax.data.sources import load, split_names
 from effjax.data.tfds_source import TfdsSource
@@ -30,9 +28,8 @@ from effjax.reports.dataset_sheet import class_counts, dataset_sheet, shows_obje
 
 from . import cli
 
-_FILES = "folder:/path, csv:/path, parquet:/path, webdataset:/path, hf:/path or coco:/path"
-_ALREADY_FILES = (lambda name: name.startswith("folder:"), coco_folder, table_kind, packed_kind)
-_NAMES = f"{', '.join((*builders.NAMES, *official.DATASETS))}, another TFDS name, {_FILES}"
+_FILES = ", ".join(f"{kind}:/path" for kind in FILE_KINDS)
+_NAMES = f"{', '.join((*builders.NAMES, *official.DATASETS))}, another TFDS name, or files: {_FILES}"
 _DATASET = flags.DEFINE_string("dataset", "", _NAMES)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "the folder that datasets are prepared in")
 _DOWNLOAD = flags.DEFINE_bool("download", False, "download what must be")
@@ -51,7 +48,8 @@ def main() -> None:
             _kind(pathlib.Path(sheet), flag)
     name, data_dir, size = _DATASET.value, _DATA_DIR.value, _SIZE.value or None
     directory = pathlib.Path(data_dir)
-    if not any(is_there(name) for is_there in _ALREADY_FILES):
+    files = file_kind(name)
+    if files is None:
         directory = prepare(name, data_dir, download=_DOWNLOAD.value)
         stored = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         print(f"{name}: {directory}, {stored / 2**20:.1f} MiB")
@@ -61,7 +59,7 @@ def main() -> None:
         print(f"  {split}: {len(source):,} examples, {shape}, {_classes(source)}")
     for group, most in room.items():
         print(f"  at most {most} {group} in an image: config.data.padded.{group}={most}")
-    if not coco_folder(name) and any(is_there(name) for is_there in _ALREADY_FILES):
+    if files and files[0].by_class:
         _check(splits, name)
     first = next(iter(splits.values()))
     path = pathlib.Path(_SHEET.value) if _SHEET.value else directory / "contact_sheet.png"

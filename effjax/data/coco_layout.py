@@ -9,14 +9,7 @@ from effjax.errors import UserError
 from effjax.files import home_expanded
 
 _OFFICIAL = re.compile(r"instances_((train|val|test)\w*)\.json")
-_VERSION = re.compile(r"[\d*]+\.[\d*]+\.[\d*]+")
 _PLAIN = ("annotations.json", "_annotations.coco.json")
-
-
-def coco_folder(name: str) -> str:
-    """The folder that a dataset's name ``coco:/path`` means; empty for other names, also TFDS's ``coco:1.*.*``."""
-    prefix, _, path = name.partition(":")
-    return path if prefix == "coco" and not _VERSION.fullmatch(path) else ""
 
 
 class CocoPart(NamedTuple):

@@ -13,7 +13,7 @@ from effjax.data.coco_files import Annotated, read_coco
 from effjax.data.coco_images import check_images, path_of
 from effjax.data.coco_layout import CocoLayout, CocoPart, coco_layout
 from effjax.data.decode import decode_image
-from effjax.data.folder_layout import PARTS, SHARES, WHOLE, parts_of, usual_name
+from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.image_files import why_unreadable
 from effjax.data.objects import Objects
 from effjax.data.stratified import part_rows
@@ -28,12 +28,6 @@ _FEATURES = {
     f"{_GROUP}/is_crowd": Spec(np.bool_, (None,), False),
     f"{_GROUP}/valid": Spec(np.bool_, (None,), False),
 }
-
-
-def coco_splits(root: str | pathlib.Path, shares: Sequence[float] = SHARES) -> list[str]:
-    """The names of the splits of a folder. Arguments and errors as :class:`CocoSource`."""
-    splits = coco_layout(root).splits
-    return parts_of(shares) if splits is None else list(splits)
 
 
 class CocoSource:

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from effjax.data.image_files import holds_images, is_folder, is_image, is_junk
@@ -64,9 +64,9 @@ def split_folder(layout: Layout, split: str) -> str:
     Raises:
       UserError: if there is none.
     """
-    if (found := _found(layout, split)) is not None:
-        return found
     splits = layout.splits or {}
+    if (found := same_split(splits, split)) is not None:
+        return found
     allowed = f"{nearest(split, splits)}{_what_to_do(layout, split)}"
     raise UserError(f"folder {layout.root} has no split {split!r}; {allowed}")
 
@@ -86,9 +86,17 @@ def strays(layout: Layout) -> list[str]:
         return sorted(one.name for one in meant)
 
 
-def has_split(layout: Layout, split: str) -> bool:
-    """Whether :func:`split_folder` finds it."""
-    return _found(layout, split) is not None
+def same_split(splits: Collection[str], split: str) -> str | None:
+    """Which of the splits is meant, whatever people call it: ``val`` for ``validation``; None if none is.
+
+    >>> same_split(["train", "val"], "validation")
+    'val'
+    """
+    if split in splits:
+        return split
+    alike = _usual(split) or (split.lower(),)
+    found = [name for name in splits if name.lower() in alike]
+    return found[0] if len(found) == 1 else None
 
 
 def check_classes(layout: Layout, split: str) -> None:
@@ -156,15 +164,6 @@ def part_name(layout: Layout, split: str) -> str:
         f"folder {layout.root} has no split {split!r}: its folders are classes, divided by config.data.split; "
         f"{nearest(split, (*PARTS, WHOLE))}"
     )
-
-
-def _found(layout: Layout, split: str) -> str | None:
-    splits = layout.splits or {}
-    if split in splits:
-        return split
-    alike = _usual(split) or (split.lower(),)
-    found = [name for name in splits if name.lower() in alike]
-    return found[0] if len(found) == 1 else None
 
 
 def _usual(name: str) -> tuple[str, ...]:

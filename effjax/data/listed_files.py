@@ -39,12 +39,6 @@ class ListedFiles(NamedTuple):
     splits: dict[str, np.ndarray] | None
 
 
-def table_kind(name: str) -> str:
-    """The kind of table that a dataset's name ``csv:/path`` or ``parquet:/path`` means; empty for other names."""
-    kind, _, path = name.partition(":")
-    return kind if kind in KINDS and path else ""
-
-
 def listed_files(name: str) -> ListedFiles:
     """Reads a table, or a folder of one table for each split, as ``train.csv`` and ``val.csv``.
 
@@ -56,8 +50,8 @@ def listed_files(name: str) -> ListedFiles:
     Raises:
       UserError: if there is no such file, no such column, or a line that cannot be (all of them in one message).
     """
-    kind = table_kind(name)
-    path = home_expanded(name.removeprefix(f"{kind}:")).absolute()
+    kind, _, where = name.partition(":")
+    path = home_expanded(where).absolute()
     tables = _tables(path, kind)
     rows: list[tuple[str, str]] = []
     names: list[str] = []

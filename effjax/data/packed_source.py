@@ -15,7 +15,7 @@ from PIL import Image
 from effjax.data.checked_files import FileFacts, remembered, remembering
 from effjax.data.decode import GREY_MODES, decode_image, orientation_of
 from effjax.data.file_source import CheckedSource
-from effjax.data.folder_layout import PARTS, SHARES, WHOLE, parts_of, usual_name
+from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.image_files import why_unreadable
 from effjax.data.listed_files import ordered
 from effjax.data.saved_arrow import ArrowColumns, saved_splits, saved_table
@@ -108,21 +108,10 @@ def _saved(path: str) -> Openers:
 KINDS: dict[str, Callable[[str], Openers]] = {"webdataset": _web, "hf": _saved}
 
 
-def packed_kind(name: str) -> str:
-    """The kind that a dataset's name ``webdataset:/path`` or ``hf:/path`` means; empty for other names."""
-    kind, _, path = name.partition(":")
-    return kind if kind in KINDS and path else ""
-
-
-def packed_splits(name: str, shares: Sequence[float] = SHARES) -> list[str]:
-    """The names of the splits that there are; of images that nothing divides, of the parts that they are drawn into."""
+def packed_splits(name: str) -> list[str] | None:
+    """The splits that a dataset's own files say; None where nothing divides the images."""
     found = _opened(name)
-    return parts_of(shares) if "" in found else list(found)
-
-
-def is_divided(name: str) -> bool:
-    """Whether a dataset's own files say its splits."""
-    return "" not in _opened(name)
+    return None if "" in found else list(found)
 
 
 class PackedSource(CheckedSource):
@@ -174,8 +163,8 @@ class PackedSource(CheckedSource):
 
 
 def _opened(name: str) -> Openers:
-    kind = packed_kind(name)
-    return KINDS[kind](name.removeprefix(f"{kind}:"))
+    kind, _, path = name.partition(":")
+    return KINDS[kind](path)
 
 
 def _all_labels(found: Openers, packed: Packed) -> set[str]:

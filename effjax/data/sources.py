@@ -8,16 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from effjax.data.base import Source, Subset
-from effjax.data.coco_layout import coco_folder
-from effjax.data.coco_source import CocoSource, coco_splits
+from effjax.data.file_kinds import file_kind, file_splits
 from effjax.data.file_source import CheckedSource
-from effjax.data.folder_layout import SHARES, folder_layout, parts_of
-from effjax.data.folder_source import FolderSource
-from effjax.data.listed_files import table_kind
-from effjax.data.packed_source import PackedSource, packed_kind, packed_splits
-from effjax.data.question_files import LAYOUTS
-from effjax.data.question_source import QuestionSource
-from effjax.data.table_source import TableSource, table_splits
+from effjax.data.folder_layout import SHARES
 from effjax.data.tfds_source import (
     TfdsSource,
     prepare_command,
@@ -27,7 +20,6 @@ from effjax.data.tfds_source import (
 )
 from effjax.errors import UserError
 
-_FOLDER = "folder:"
 _SPLIT = re.compile(r"(?P<name>[\w-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
@@ -74,27 +66,11 @@ def load(
     if image_size is not None and image_size < 1:
         raise UserError(f"image_size is {image_size}, but must be a positive number of pixels")
     whole, start, stop = _parse_split(split)
-    kind = _questions_of(name)
-    if name.startswith(_FOLDER):
-        folder = name.removeprefix(_FOLDER)
-        if padded:
-            raise UserError(f"config.data.padded={dict(padded)}: an image folder has labels only")
-        source = FolderSource(folder, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
-    elif table_kind(name):
-        if padded:
-            raise UserError(f"config.data.padded={dict(padded)}: a table of images has labels only")
-        source = TableSource(name, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
-    elif packed_kind(name):
-        if padded:
-            raise UserError(f"config.data.padded={dict(padded)}: images in shards have labels only")
-        source = PackedSource(name, whole, image_size=image_size, cache_dir=data_dir, shares=shares)
-    elif path := coco_folder(name):
-        folder = {"image_size": image_size, "cache_dir": data_dir, "shares": shares}
-        source = CocoSource(path, whole, **folder, padded=padded)
-    elif kind:
-        if padded:
-            raise UserError(f"config.data.padded={dict(padded)}: nothing of {name} differs in length")
-        source = QuestionSource(kind, name.removeprefix(f"{kind}:"), whole, image_size)
+    if files := file_kind(name):
+        kind, path = files
+        if padded and kind.unpadded:
+            raise UserError(f"config.data.padded={dict(padded)}: {kind.unpadded}")
+        source = kind.opened(path, whole, image_size, data_dir, shares, padded)
     else:
         source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size, padded)
     if (start, stop) == (None, None):
@@ -106,18 +82,8 @@ def split_names(
     name: str, data_dir: str | pathlib.Path | None = None, *, shares: Sequence[float] = SHARES
 ) -> list[str]:
     """The names of a dataset's splits, in the order they are used. Arguments and errors as ``load``."""
-    if kind := _questions_of(name):
-        names = list(LAYOUTS[kind].splits)
-    elif packed_kind(name):
-        names = packed_splits(name, shares)
-    elif table_kind(name):
-        names = table_splits(name, shares)
-    elif path := coco_folder(name):
-        names = coco_splits(path, shares)
-    elif name.startswith(_FOLDER):
-        splits = folder_layout(name.removeprefix(_FOLDER)).splits
-        names = parts_of(shares) if splits is None else list(splits)
-    else:
+    names = file_splits(name, shares=shares)
+    if names is None:
         names = tfds_splits(name, require_prepared(name, data_dir))
     usual = ("train", "validation", "val", "test")
     return sorted(names, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
@@ -145,11 +111,6 @@ def dataset_and_split(text: str, split: str) -> tuple[str, str]:
     """
     name, _, own = text.rpartition("@")
     return (name, own) if name and _SPLIT.fullmatch(own) else (text, split)
-
-
-def _questions_of(name: str) -> str:
-    """The published dataset whose files a name is of; empty for other names."""
-    return next((kind for kind in LAYOUTS if name.startswith((f"{kind}:/", f"{kind}:."))), "")
 
 
 def _parse_split(split: str) -> tuple[str, str | None, str | None]:

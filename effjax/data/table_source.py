@@ -6,15 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from effjax.data.file_source import FileSource
-from effjax.data.folder_layout import PARTS, SHARES, WHOLE, parts_of, usual_name
+from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.listed_files import listed_files, split_of
 from effjax.errors import UserError, nearest
-
-
-def table_splits(name: str, shares: Sequence[float] = SHARES) -> list[str]:
-    """The names of the splits of a table. Arguments and errors as :class:`TableSource`."""
-    splits = listed_files(name).splits
-    return parts_of(shares) if splits is None else list(splits)
 
 
 class TableSource(FileSource):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from processes import start
 
 from effjax.data import question_source
 from effjax.data.answer_text import normalised, words_of
@@ -226,3 +227,12 @@ def test_an_unknown_split_is_refused(vqa2):
 def test_answers_are_normalised_as_vqa_says(answer, expected):
     assert normalised(answer) == expected
     assert normalised(expected) == expected
+
+
+def test_the_launcher_describes_them(vqa2, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    process = start("launch.data", f"--dataset=vqa2:{vqa2}", "--image_size=16", f"--contact_sheet={sheet}")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "train: 20 examples, 16×16×3, " in out
+    assert sheet.exists()

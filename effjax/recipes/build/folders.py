@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.data.base import Source, stored
-from effjax.data.coco_layout import coco_folder, coco_layout
 from effjax.data.coco_source import CocoSource
+from effjax.data.file_kinds import file_kind, file_splits
 from effjax.data.file_source import CheckedSource
-from effjax.data.folder_layout import check_shares, folder_layout, has_split, parts_of
-from effjax.data.listed_files import listed_files, table_kind
-from effjax.data.packed_source import is_divided, packed_kind, packed_splits
+from effjax.data.folder_layout import check_shares, same_split
 from effjax.data.sources import dataset_and_split
 
 _log = logging.getLogger("effjax")
-
-_FOLDER = "folder:"
 
 
 def shares_of(data: Mapping[str, Any]) -> tuple[float, ...]:
@@ -41,16 +37,11 @@ def drawn(data: Mapping[str, Any]) -> dict[str, Any]:
       data: ``config.data``.
     """
     names = (data["name"], *(dataset_and_split(other, data["train"])[0] for other in data["also"].values()))
-    folders = [name.removeprefix(_FOLDER) for name in names if name.startswith(_FOLDER)]
+    kinds = [kind for name in names if (kind := file_kind(name))]
     found: dict[str, Any] = {}
-    undivided = any(folder_layout(folder, _whole(data["train"])).splits is None for folder in folders)
-    undivided = undivided or any(listed_files(name).splits is None for name in names if table_kind(name))
-    undivided = undivided or any(not is_divided(name) for name in names if packed_kind(name))
-    if undivided or any(coco_layout(path).splits is None for name in names if (path := coco_folder(name))):
+    if any(kind.splits(path, _whole(data["train"])) is None for kind, path in kinds):
         found["split"] = shares_of(data)
-    if (folders or any(table_kind(name) or packed_kind(name) for name in names)) and any(
-        "[" in data[role] for role in ("train", "validation")
-    ):
+    if any(kind.by_class for kind, _ in kinds) and any("[" in data[role] for role in ("train", "validation")):
         found["parts"] = "of every class"
     return found
 
@@ -79,18 +70,8 @@ def with_test(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _has_test(data: Mapping[str, Any]) -> bool:
     """Whether there is a test split, as far as can be told without opening the data."""
-    if path := coco_folder(data["name"]):
-        splits = coco_layout(path).splits
-        return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
-    if table_kind(data["name"]):
-        splits = listed_files(data["name"]).splits
-        return data["test"] in (parts_of(shares_of(data)) if splits is None else splits)
-    if packed_kind(data["name"]):
-        return data["test"] in packed_splits(data["name"], shares_of(data))
-    if not data["name"].startswith(_FOLDER):
-        return True
-    layout = folder_layout(data["name"].removeprefix(_FOLDER), data["test"])
-    return data["test"] in parts_of(shares_of(data)) if layout.splits is None else has_split(layout, data["test"])
+    splits = file_splits(data["name"], shares=shares_of(data), split=data["test"])
+    return splits is None or same_split(splits, data["test"]) is not None
 
 
 def _whole(split: str) -> str:
