@@ -185,8 +185,8 @@ def jax2onnx(python: Path, label: str) -> str:
     except subprocess.TimeoutExpired:
         return "not done after 300 s"
     if done.returncode:
-        line = (done.stderr.strip().splitlines() or ["?"])[-1]
-        return "refused: " + re.sub(r"[|\n]", " ", line)[:70]
+        errors = [line for line in done.stderr.splitlines() if re.match(r"[\w.]+(Error|Exception|Fail)\b", line)]
+        return "refused: " + re.sub(r"[|\n]", " ", (errors or ["?"])[-1])[:70]
     return f"{json.loads(done.stdout.splitlines()[-1])['difference']:.1e}"
 
 

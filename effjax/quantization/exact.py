@@ -9,12 +9,16 @@ Neither ``optimization_barrier`` nor ``reduce_precision`` prevents it on CPU (ja
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+
+from effjax.typing import Array
 
 _HIGH = np.uint32(0xFFFFF000)  # of a float32: its sign, its exponent and 12 of the 24 bits of its significand
+_FEW = 65_536  # numbers that the host divides at once
 _SMALL = np.float32(2.0**-90)  # a product of halves that is far smaller loses bits
 
 
-def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+def quotient(x: Array, y: Array) -> jax.Array:
     """``x / y``, rounded once.
 
     Args:
@@ -28,10 +32,33 @@ def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
       >>> quotient(jnp.array([1.0, 3.0]), jnp.float32(2.0))
       Array([0.5, 1.5], dtype=float32)
     """
-    found = x / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
+    if _is_known(x) and _is_known(y):  # a program that holds both as constants would divide by them in a way of its own
+        with np.errstate(all="ignore"):  # as in any other program
+            return jnp.asarray(np.asarray(x) / np.asarray(y))
+    found = jnp.asarray(x) / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
     if found.dtype != jnp.float32:
         return found
     return jax.lax.platform_dependent(found, x, y, cpu=lambda found, x, y: found, default=nearest_quotient)
+
+
+def product(x: Array | float, y: Array | float) -> Array:
+    """``x · y`` of scales, float32, rounded once, before anything that a program makes of it.
+
+    Args:
+      x: of any shape.
+      y: broadcasts to it.
+
+    Returns:
+      ``x``'s shape; of the host, where both are known while a program is made.
+
+    Example:
+      >>> product(jnp.array([1.0, 3.0]), 0.5)
+      array([0.5, 1.5], dtype=float32)
+    """
+    if _is_known(x) and _is_known(y):
+        with np.errstate(all="ignore"):
+            return np.asarray(x, np.float32) * np.asarray(y, np.float32)
+    return jnp.asarray(x, jnp.float32) * jnp.asarray(y, jnp.float32)
 
 
 def nearest_quotient(found: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -59,6 +86,25 @@ def nearest_quotient(found: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     left = x - high * high_y - high * low_y - low * high_y - low * low_y
     corrected = found + jax.lax.stop_gradient(left / y)
     return jnp.where(jnp.isfinite(corrected) & (jnp.abs(x) > _SMALL), corrected, found)
+
+
+def unfused(x: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
+    """``x · factor + addend``, rounded twice, on any machine: compilers make one instruction of it, which rounds once.
+
+    Args:
+      x: float32.
+      factor: broadcasts to it.
+      addend: broadcasts to it.
+
+    Returns:
+      Its shape.
+
+    Example:
+      >>> unfused(jnp.array([3.0, -2.0]), jnp.float32(0.5), jnp.float32(1.0))
+      Array([2.5, 0. ], dtype=float32)
+    """
+    multiple = x * factor
+    return jnp.where(jnp.isnan(multiple), jnp.nan, multiple) + addend  # a choice lies between the two
 
 
 def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
@@ -89,6 +135,11 @@ def fused(codes: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
     coarse, rest = _sum(codes * low, addend)
     total, error = _sum(codes * high, coarse)
     return total + _odd_sum(rest, error)
+
+
+def _is_known(x: Array | float) -> bool:
+    """Whether a few numbers are known while a program is made: scales."""
+    return not isinstance(x, Tracer) and np.size(x) <= _FEW
 
 
 def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:

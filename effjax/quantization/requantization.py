@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError
-from effjax.quantization.exact import fused, quotient
+from effjax.quantization.exact import fused, product, quotient
 from effjax.quantization.grids import Grid, limits
 from effjax.quantization.sums import shifted
 from effjax.typing import Array
@@ -32,7 +32,7 @@ def requantize(total: Array, input_scale: Array, weight_scale: Array, grid: Grid
       >>> requantize(jnp.array([[9], [-90]]), 0.5, jnp.array([0.5]), grid).ravel()  # 4.5 to even, and 3
       Array([7, 0], dtype=int32)
     """
-    step = jnp.asarray(input_scale, jnp.float32) * jnp.asarray(weight_scale, jnp.float32)
+    step = product(input_scale, weight_scale)
     return _coded(jnp.asarray(total).astype(jnp.float32) * quotient(step, grid.scale), grid)
 
 
@@ -51,7 +51,7 @@ def dequantize_sum(total: Array, input_scale: Array, weight_scale: Array) -> jax
       >>> dequantize_sum(jnp.array([[9]]), 0.5, jnp.array([0.5]))
       Array([[2.25]], dtype=float32)
     """
-    step = jnp.asarray(input_scale, jnp.float32) * jnp.asarray(weight_scale, jnp.float32)
+    step = product(input_scale, weight_scale)
     return jnp.asarray(total).astype(jnp.float32) * step
 
 
@@ -108,8 +108,8 @@ def integer_mean(codes: Array, input_grid: Grid, grid: Grid) -> jax.Array:
       Array([[5]], dtype=int32)
     """
     total = shifted(codes, input_grid.zero_point).sum((1, 2))
-    pixels = jnp.float32(jnp.shape(codes)[1] * jnp.shape(codes)[2])
-    return _coded(total.astype(jnp.float32) * quotient(input_grid.scale, grid.scale * pixels), grid)
+    pixels = float(jnp.shape(codes)[1] * jnp.shape(codes)[2])
+    return _coded(total.astype(jnp.float32) * quotient(input_grid.scale, product(grid.scale, pixels)), grid)
 
 
 def _coded(multiples: jax.Array, grid: Grid) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from effjax.metrics import Metric
-from effjax.steps.network import Batch, Network
+from effjax.steps.network import Batch, Network, Predictor
 from effjax.typing import PyTree
 
 EvalStep = Callable[[PyTree, Batch], Mapping[str, Any]]
@@ -27,7 +27,7 @@ class HostBatch(NamedTuple):
     batch: Batch
 
 
-def make_predict(network: Network, *, axis_name: str | None = None) -> Callable[[PyTree, Batch], PyTree]:
+def make_predict(network: Predictor, *, axis_name: str | None = None) -> Callable[[PyTree, Batch], PyTree]:
     """Builds ``(variables, batch) -> predictions``: running statistics, no dropout, no augmentation.
 
     Args:

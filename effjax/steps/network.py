@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,14 @@ import jax.numpy as jnp
 from effjax.models import Outputs
 from effjax.steps.views import View
 from effjax.typing import Batch, PyTree
+
+
+class Predictor(Protocol):
+    """What predicts of a batch as it is stored."""
+
+    def predict(self, variables: PyTree, batch: Batch) -> Outputs:
+        """The outputs; floats among the predictions are float32."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +63,9 @@ class Network:
           The outputs; floats among the predictions are float32.
         """
         outputs = self(variables, self.view.see(batch), train=False)
-        return outputs._replace(preds=jax.tree.map(_float32, outputs.preds))
+        return outputs._replace(preds=jax.tree.map(float32, outputs.preds))
 
 
-def _float32(array: jax.Array) -> jax.Array:
+def float32(array: jax.Array) -> jax.Array:
+    """The array, of single precision if it is of floats."""
     return array.astype(jnp.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from effjax.errors import UserError
 from effjax.models import Outputs
+from effjax.steps.network import float32
 from effjax.steps.objective import Batch, Teacher
 from effjax.steps.views import View
 from effjax.typing import PyTree
@@ -52,6 +53,11 @@ class NetworkTeacher:
             return outputs
         logits = [jax.nn.logsumexp(outputs.logits[:, jnp.asarray(group)], axis=-1) for group in self.classes]
         return Outputs(jnp.stack(logits, axis=-1), outputs.taps)
+
+    def predict(self, variables: PyTree, batch: Batch) -> Outputs:
+        """What it says by itself of a batch as it is stored, without augmentation; floats are float32."""
+        outputs = self(variables, self.view.see(batch))
+        return outputs._replace(preds=jax.tree.map(float32, outputs.preds))
 
     def _as_trained(self, images: jax.Array) -> jax.Array:
         images = jnp.repeat(images, self.repeat_channels, axis=-1)

@@ -7,7 +7,7 @@ import pytest
 
 from effjax.errors import UserError
 from effjax.quantization import Grid, activation_grid, dequantize, fake_quantize, limits, quantize
-from effjax.quantization.exact import fused, nearest_quotient, quotient
+from effjax.quantization.exact import fused, nearest_quotient, quotient, unfused
 
 RNG = np.random.default_rng(5)
 
@@ -155,3 +155,11 @@ def test_fused_multiply_adds_are_rounded_once():
     np.testing.assert_array_equal(
         fused(jnp.float32(1), jnp.float32(1 + 2**-23), jnp.float32(2**-24 + 2**-40)), np.float32(1 + 2 * 2.0**-23)
     )
+
+
+def test_a_product_and_a_sum_are_rounded_one_by_one():
+    x, offset = RNG.normal(0, 3, 20000).astype(np.float32), RNG.normal(0, 3, 20000).astype(np.float32)
+    factor = RNG.uniform(0.1, 4, 20000).astype(np.float32)
+    found = jax.jit(unfused)(x, factor, offset)
+    np.testing.assert_array_equal(found, x * factor + offset)  # numpy knows no other way
+    assert np.isnan(unfused(jnp.float32(np.nan), jnp.float32(1.0), jnp.float32(1.0)))

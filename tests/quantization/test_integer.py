@@ -133,6 +133,23 @@ def test_requantised_by_hand():
     np.testing.assert_array_equal(codes.ravel(), [2, 4, 2, 0, 0, 15])
 
 
+def test_scales_that_a_program_holds_as_constants_are_those_that_it_is_given():
+    """XLA divides by constants in a way of its own, and where a multiple lies between two codes the other comes out."""
+    rng = np.random.default_rng(0)
+    x_scale, w_scale, scale = np.float32(0.0137), rng.uniform(0.001, 0.01, 64).astype(np.float32), np.float32(0.0331)
+    step = x_scale * w_scale / scale
+    near = (rng.integers(0, 250, (40_000, 64)) + 0.5) / step  # between two codes, or nearly
+    total = np.rint(near).astype(np.int32)
+    on_grid = Grid(jnp.asarray(scale), jnp.int32(3), 8, False)
+    given, held = (
+        jax.jit(quantization.requantize),
+        jax.jit(lambda t: quantization.requantize(t, x_scale, w_scale, on_grid)),
+    )
+    expected = np.clip(np.rint(total.astype(np.float32) * step) + 3, 0, 255)
+    np.testing.assert_array_equal(given(total, x_scale, w_scale, on_grid), expected)
+    np.testing.assert_array_equal(held(total), expected)
+
+
 def test_biases():
     step = np.float32(0.02) * np.float32([0.003, 0.001])
     bias = np.float32([1.5, -2.0])

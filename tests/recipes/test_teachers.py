@@ -1,5 +1,6 @@
 """Where teachers come from, and that stored answers say what the live ones say."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -11,6 +12,8 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.teachers import class_groups, expand
+from effjax.recipes.train import experiment, foreign_teachers
+from effjax.recipes.train.foreign_teachers import TEACHERS_FILE
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.checkpoints import read_variables
 
@@ -188,3 +191,55 @@ def test_runs_come_after_their_teachers():
     teach = {"teachers": {"teacher": {"run": "b"}}}
     runs = {"a": teach, "b": {"teachers": {"teacher": {"run": "c"}}}, "c": {"teachers": {}}}
     assert schema.in_order(runs) == ["c", "b", "a"]
+
+
+def test_a_teacher_from_elsewhere_has_its_row_and_is_measured_once(tmp_path, data_dir, caplog, monkeypatch):
+    config = small(data_dir)
+    del config.runs["distilled"]
+    first = experiment.main(config.to_dict(), tmp_path / "first")
+    student = config.runs.student.copy_and_resolve_references()
+    student.terms.update({"soft_target": {"weight": 1.0}})
+    folder = str(tmp_path / "first" / "teacher" / "seed_0")
+    student.teachers.teacher = schema.teacher_of_checkpoint(folder, step="last")
+    config = small(data_dir, distilled=student, again=student)
+    with caplog.at_level("INFO", "effjax"):
+        experiment.main(config.to_dict(), tmp_path / "second")
+    assert caplog.text.count(f"teacher {folder}: validation accuracy") == 1  # of both its students
+    accuracy = first["teacher"]["seeds"][0]["test/accuracy"]
+    (row,) = [line for line in (tmp_path / "second" / "table.md").read_text().splitlines() if folder in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1] == f"{first['teacher']['params']:,}"
+    assert cells[2] == f"{first['teacher']['mflops']:.2f}"
+    assert cells[3].startswith(f"{100 * accuracy:.2f}")
+    # What was measured is read again; what is damaged is measured anew.
+    kept = (tmp_path / "second" / TEACHERS_FILE).read_bytes()
+    monkeypatch.setattr(foreign_teachers, "predictor", None)
+    experiment.main(config.to_dict(), tmp_path / "second")
+    monkeypatch.undo()
+    (tmp_path / "second" / TEACHERS_FILE).write_bytes(kept[:-40])
+    experiment.main(config.to_dict(), tmp_path / "second")
+    assert (tmp_path / "second" / TEACHERS_FILE).read_bytes() == kept
+
+
+def test_a_teacher_that_only_guesses_is_warned_of(tmp_path, data_dir, caplog, monkeypatch):
+    """As where its scale is another than is said: here, where its classes are in another order."""
+    monkeypatch.setattr(foreign_teachers, "_MARGIN", 0.0)  # of 32 images little can be told
+    config = small(data_dir)
+    del config.runs["distilled"]
+    train(config, tmp_path / "first")
+    folder = tmp_path / "first" / "teacher" / "seed_0"
+    source = schema.teacher_of_checkpoint(str(folder))
+    with caplog.at_level("WARNING", "effjax"):
+        for turned in (0, 1):
+            config = small(data_dir, student=config.runs.student)
+            config.runs.student.terms = {"soft_target": {"weight": 1.0}}
+            config.runs.student.teachers.teacher = source
+            training = TrainingExperiment(config.to_dict(), tmp_path / f"second {turned}")
+            spec = training._teachers["student"]["teacher"]
+            turned_by = tuple(((label + turned) % 10,) for label in range(10))
+            spec = dataclasses.replace(spec, network=dataclasses.replace(spec.network, classes=turned_by))
+            variables = spec.load(None)
+            training.foreign.check("config.runs.student.teachers.teacher", spec, variables, params_sha256(variables))
+    (warned,) = caplog.messages
+    assert warned.startswith(f"config.runs.student.teachers.teacher ({folder}) gets ")
+    assert "the most frequent class alone" in warned

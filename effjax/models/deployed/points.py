@@ -108,6 +108,10 @@ def place(graph: Graph, scheme: Scheme) -> Placement:
         if codes:
             wanted.update(node.inputs)
     first, last = _outer(graph, wanted)
+    for node in graph.nodes:
+        # A convolution whose result something else reads: runtimes compute it with floats unless its result is codes.
+        if isinstance(node.operation, ops.Conv) and is_layer(node) and node not in last:
+            wanted.add(fused.get(node.output, node.output))
     points, origin = {}, {}
     makers = {clipped: graph.maker[made] for made, clipped in fused.items()}
     for number in (0, *(node.output for node in graph.nodes)):

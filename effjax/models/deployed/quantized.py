@@ -17,6 +17,7 @@ from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights, of_
 from effjax.models.deployed.live_norms import Statistics
 from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, is_sum, keeps_codes, place
 from effjax.quantization import Grid, Histogram
+from effjax.quantization.exact import unfused
 from effjax.typing import PyTree
 
 #: By the number of a point, how often it takes which values.
@@ -255,7 +256,10 @@ class QuantizedGraph:
     def _rounded(self, node: Node, inputs: list[Array], codes: Codes, grid: Grid | None) -> Array:
         """What is computed with floats between two roundings."""
         weights = codes.weights[node.name] if node.is_learnt else fixed_weights(node)
-        found = node.operation(inputs, weights)
+        if isinstance(node.operation, ops.Affine):
+            found = unfused(inputs[0], weights["scale"], weights["offset"])
+        else:
+            found = node.operation(inputs, weights)
         return grid.quantize(found) if grid is not None else found
 
     def _node(self, name: str) -> Node:

@@ -10,13 +10,14 @@ import numpy as np
 from effjax.data.pipeline import eval_batches
 from effjax.recipes.build.datasets import Datasets
 from effjax.runtime import Backend, Evaluator
-from effjax.steps import Network, Objective, Together, has_convolution, make_eval_step, make_predict, over_members
+from effjax.steps import Objective, Together, has_convolution, make_eval_step, make_predict, over_members
+from effjax.steps.network import Predictor
 from effjax.steps.settings import apply_settings
 from effjax.typing import PyTree
 
 
 def predictor(
-    network: Network, backend: Backend, batch_size: int, kept: Callable[[PyTree], PyTree] | None = None
+    network: Predictor, backend: Backend, batch_size: int, kept: Callable[[PyTree], PyTree] | None = None
 ) -> Callable[[PyTree, Any], PyTree]:
     """Makes ``(variables, source) -> predictions [N, ...]``, compiled once; of them what is ``kept``, see ``Task``."""
     predict = make_predict(network, axis_name=backend.axis_name)

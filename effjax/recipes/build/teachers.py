@@ -40,12 +40,14 @@ class TeacherSpec:
       load: from a function that gives a finished run's variables, ``(run, seed or None, "last" or "best")``, to the
         teacher's variables on the host.
       cached: how its answers are stored, or ``""``: it runs beside the student.
+      origin: what it is called where it is no run of the experiment; empty for a run.
     """
 
     network: NetworkTeacher
     shapes: PyTree
     load: Callable[[Callable[[str, int | None, str], PyTree]], PyTree]
     cached: str = ""
+    origin: str = ""
 
     def in_step(self, num_classes: int, lookup: Lookup | None = None) -> Teacher:
         """The teacher as the training step asks it; with a lookup, its answers come with the batch."""
@@ -127,8 +129,9 @@ def make_teacher(
     images = jax.ShapeDtypeStruct((1, *size, shape[-1] * network.repeat_channels), np.float32)
     shapes = dict(jax.eval_shape(network.module.init, jax.random.key(0), images))
     if not source["weights"]:
-        return TeacherSpec(network, shapes, load, source["cached"])
-    return TeacherSpec(network, shapes, lambda done: _at_size(load(done), shapes), source["cached"])
+        return TeacherSpec(network, shapes, load, source["cached"], source["checkpoint"] or source["function"])
+    origin = f"{source['weights']} of {source['file']}" if source["file"] else source["weights"]
+    return TeacherSpec(network, shapes, lambda done: _at_size(load(done), shapes), source["cached"], origin)
 
 
 def _at_size(variables: PyTree, shapes: PyTree) -> PyTree:

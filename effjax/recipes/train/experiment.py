@@ -60,9 +60,10 @@ def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collecti
 
     for name in names:  # after all training: the test split has no part in it
         summary[name]["seeds"] = [measured(name, seed) for seed in experiment.seeds_of(name)]
+    teachers = experiment.foreign.rows(experiment.seeds)
     if is_primary():
         write_json(experiment.workdir / SUMMARY_FILE, summary)
-        report(experiment, finished, summary, reference, control, results)
+        report(experiment, finished, summary, teachers, reference, control, results)
     return summary
 
 

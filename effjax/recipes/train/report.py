@@ -34,6 +34,7 @@ def report(
     experiment: TrainingExperiment,
     finished: Finished,
     summary: Mapping[str, Any],
+    teachers: Mapping[str, Any],
     reference: str,
     control: str | None,
     results: str | Path | None,
@@ -44,6 +45,7 @@ def report(
       experiment: the experiment.
       finished: its runs, by name and seed.
       summary: by run ``params``, ``mflops`` and ``seeds``, in the order of the table.
+      teachers: the same of teachers that are no runs.
       reference: the teacher whose doubts choose the images that are shown.
       control: the run that others are compared with, if any.
       results: a Markdown file for the table, its plot beside it; None or empty for none.
@@ -54,7 +56,9 @@ def report(
     labels = {name: config["runs"][name]["label"] or name for name in summary}
     notes = _notes(experiment, labels, reference, control, taught)
     task = experiment.datasets.task
-    main = tables.results(summary, labels, control, task.watch, task.label, task.columns, agreement=taught)
+    main = tables.results(
+        {**teachers, **summary}, labels, control, task.watch, task.label, task.columns, agreement=taught
+    )
     key = f"test/{task.watch}" if config["judge"] == "last" else f"test/{task.watch}_best"
     further = _further_tables(config, summary, labels, key)
     if costs := cost_table(experiment, finished, labels, control):

@@ -30,6 +30,7 @@ from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
+from effjax.recipes.train.foreign_teachers import ForeignTeachers
 from effjax.recipes.train.rewound import check_rewound, rewound
 from effjax.runtime import Fitted, fit
 from effjax.steps import Together
@@ -51,6 +52,7 @@ class TrainingExperiment(Experiment):
     Attributes:
       names: of the runs, in the order in which they are trained.
       runs: by name.
+      foreign: what its teachers from elsewhere know.
 
     Raises:
       UserError: if anything in the config cannot be used; nothing has been trained then.
@@ -61,6 +63,7 @@ class TrainingExperiment(Experiment):
         self.names = schema.in_order(config["runs"])
         self.runs: dict[str, AssembledRun] = {}
         self._teachers: dict[str, dict[str, TeacherSpec]] = {}
+        self.foreign = ForeignTeachers(self.workdir, self.datasets, self.backend, config["eval_batch_size"])
         self.make_all(self.names, self._make)
 
     def _make(self, name: str) -> None:
@@ -172,6 +175,9 @@ class TrainingExperiment(Experiment):
 
         variables = {teacher: spec.load(variables_of) for teacher, spec in self._teachers[name].items()}
         hashes = {teacher: params_sha256(value) for teacher, value in variables.items()}
+        for teacher, spec in self._teachers[name].items():
+            key = f"config.runs.{name}.teachers.{teacher}"
+            self.foreign.check(key, spec, variables[teacher], hashes[teacher])
         frozen = {
             teacher: functools.partial(self._frozen, name, teacher, seed, value, hashes[teacher])
             for teacher, value in variables.items()
