@@ -83,9 +83,10 @@ class ForeignTeachers:
             measured = self._measured(name, "test", self._datasets.test)
             values = {f"test/{metric}": value for metric, value in measured.items()}
             values[f"test/{self._datasets.task.watch}_best"] = measured[self._datasets.task.watch]
-            shape = self._datasets.test[0]["image"].shape
-            size = (spec.network.image_size,) * 2 if spec.network.image_size else shape[:2]
-            mflops = models.flops(spec.network.module, (*size, shape[-1] * spec.network.repeat_channels)) / 1e6
+            height, width, channels = self._datasets.test[0]["image"].shape
+            if size := spec.network.image_size:
+                height = width = size
+            mflops = models.flops(spec.network.module, (height, width, channels * spec.network.repeat_channels)) / 1e6
             label = spec.origin if spec.origin not in found else f"{spec.origin} ({name[:6]})"
             found[label] = {
                 "params": int(models.count_params(variables["params"])),
@@ -95,18 +96,21 @@ class ForeignTeachers:
         return found
 
     def _measured(self, name: str, split: str, source: Source) -> dict[str, float]:
-        if self._known is None:
-            # All processes compute the same: what one of them alone found would leave the others waiting.
-            self._known = json.loads(told(lambda: json.dumps(self._read()), size=2**18))
-        known = self._known.setdefault(name, {})
+        known = self._kept().setdefault(name, {})
         if split not in known:
             (spec, variables), task = self._asked[name], self._datasets.task
             predict = predictor(spec.network, self._backend, self._batch_size, task.kept)
             found = task.measure(predict(variables, source), measured_by(task, source))
             known[split] = {metric: float(value) for metric, value in found.items() if np.ndim(value) == 0}
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_measured(self._path, {"teachers": self._known})
+            write_measured(self._path, {"teachers": self._kept()})
         return known[split]
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        """What is known so far. All processes have the same: what one alone found would leave the others waiting."""
+        if self._known is None:
+            self._known = json.loads(told(lambda: json.dumps(self._read()), size=2**18))
+        return self._known
 
     def _read(self) -> dict[str, dict[str, Any]]:
         """What an earlier process has measured; nothing where that is damaged."""
