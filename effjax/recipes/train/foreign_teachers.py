@@ -108,9 +108,10 @@ class ForeignTeachers:
 
     def _kept(self) -> dict[str, dict[str, Any]]:
         """What is known so far. All processes have the same: what one alone found would leave the others waiting."""
-        if self._known is None:
-            self._known = json.loads(told(lambda: json.dumps(self._read()), size=2**18))
-        return self._known
+        known = self._known
+        if known is None:
+            known = self._known = json.loads(told(lambda: json.dumps(self._read()), size=2**18))
+        return known
 
     def _read(self) -> dict[str, dict[str, Any]]:
         """What an earlier process has measured; nothing where that is damaged."""
