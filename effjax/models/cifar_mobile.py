@@ -54,7 +54,7 @@ class CifarMobileNetV2(nn.Module):
         conv = partial(conv_no_bias, dtype=self.dtype)
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = conv(max(1, int(32 * self.width)), 3, 2, name="stem_conv")(images.astype(self.dtype))
-        x = nn.relu(norm("stem_norm")(x))
+        x = norm("stem_norm", nn.relu)(x)
         taps.keep("stem", x)
         for number, (expansion, channels, depth, stride) in enumerate(_MOBILE_STAGES, start=1):
             block = partial(_Inverted, conv, norm, max(1, int(channels * self.width)), expansion)
@@ -63,7 +63,7 @@ class CifarMobileNetV2(nn.Module):
             taps.keep(f"stage{number}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
-        x = nn.relu(norm("last_norm")(conv(max(1280, int(1280 * self.width)), 1, name="last_conv")(x)))
+        x = norm("last_norm", nn.relu)(conv(max(1280, int(1280 * self.width)), 1, name="last_conv")(x))
         taps.keep("last", x)
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys)
 
@@ -100,7 +100,7 @@ class CifarShuffleNetV1(nn.Module):
         taps, maps = Taps(self.taps), {}
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = _conv(24, dtype=self.dtype, name="stem_conv")(images.astype(self.dtype))
-        x = nn.relu(norm("stem_norm")(x))
+        x = norm("stem_norm", nn.relu)(x)
         taps.keep("stem", x)
         for number, (channels, depth) in enumerate(((240, 4), (480, 8), (960, 4)), start=1):
             block = partial(_Grouped, norm, channels, self.dtype)
@@ -145,14 +145,14 @@ class CifarShuffleNetV2(nn.Module):
         taps, maps = Taps(self.taps), {}
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         conv = partial(_conv, dtype=self.dtype)
-        x = nn.relu(norm("stem_norm")(conv(24, name="stem_conv")(images.astype(self.dtype))))
+        x = norm("stem_norm", nn.relu)(conv(24, name="stem_conv")(images.astype(self.dtype)))
         taps.keep("stem", x)
         for number, (channels, depth) in enumerate(((116, 4), (232, 8), (464, 4)), start=1):
             place = partial(_split_at, partial(_Halving, norm, conv, channels), partial(_Split, norm, conv))
             x = _Stage(place, (2, *(1,) * (depth - 1)), name=f"stage{number}")(x, taps)
             taps.keep(f"stage{number}", x)
             maps[f"stride{2**number}"] = x
-        x = nn.relu(norm("last_norm")(conv(1024, name="last_conv")(x)))
+        x = norm("last_norm", nn.relu)(conv(1024, name="last_conv")(x))
         taps.keep("last", x)
         return predict(self, maps, x.mean((1, 2)), taps, _PYTORCHS, train, dropout_keys)
 
@@ -205,11 +205,11 @@ class _Inverted(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = nn.relu(self.norm("expand_norm")(self.conv(self.expansion * x.shape[-1], 1, name="expand_conv")(x)))
+        y = self.norm("expand_norm", nn.relu)(self.conv(self.expansion * x.shape[-1], 1, name="expand_conv")(x))
         init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        y = nn.relu(self.norm("depthwise_norm")(PaddedDepthwise(self.stride, y.dtype, init, name="depthwise_conv")(y)))
-        y = self.norm("project_norm")(self.conv(self.channels, 1, name="project_conv")(y))
-        return x + y if self.adds else y
+        y = self.norm("depthwise_norm", nn.relu)(PaddedDepthwise(self.stride, y.dtype, init, name="depthwise_conv")(y))
+        y = self.conv(self.channels, 1, name="project_conv")(y)
+        return self.norm("project_norm")(y, x if self.adds else None)
 
 
 class _Grouped(nn.Module):
@@ -225,11 +225,12 @@ class _Grouped(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         own = self.channels - x.shape[-1] if self.stride > 1 else self.channels
         y = _conv(own // 4, self.first_groups, dtype=self.dtype, name="conv1")(x)
-        y = shuffled(nn.relu(self.norm("norm1")(y)), self.first_groups)
-        y = nn.relu(self.norm("norm2")(PaddedDepthwise(self.stride, self.dtype, _PYTORCHS, name="conv2")(y)))
-        y = self.norm("norm3")(_conv(own, _GROUPS, dtype=self.dtype, name="conv3")(y))
+        y = shuffled(self.norm("norm1", nn.relu)(y), self.first_groups)
+        y = self.norm("norm2", nn.relu)(PaddedDepthwise(self.stride, self.dtype, _PYTORCHS, name="conv2")(y))
+        y = _conv(own, _GROUPS, dtype=self.dtype, name="conv3")(y)
         if self.stride == 1:
-            return nn.relu(x + y)
+            return self.norm("norm3", nn.relu)(y, x)
+        y = self.norm("norm3")(y)
         pooled = nn.avg_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         return nn.relu(jnp.concatenate([y, pooled], -1))
 
@@ -245,10 +246,10 @@ class _Halving(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         half = self.channels // 2
         left = self.norm("norm1")(PaddedDepthwise(2, x.dtype, _PYTORCHS, name="conv1")(x))
-        left = nn.relu(self.norm("norm2")(self.conv(half, name="conv2")(left)))
-        right = nn.relu(self.norm("norm3")(self.conv(half, name="conv3")(x)))
+        left = self.norm("norm2", nn.relu)(self.conv(half, name="conv2")(left))
+        right = self.norm("norm3", nn.relu)(self.conv(half, name="conv3")(x))
         right = self.norm("norm4")(PaddedDepthwise(2, x.dtype, _PYTORCHS, name="conv4")(right))
-        right = nn.relu(self.norm("norm5")(self.conv(half, name="conv5")(right)))
+        right = self.norm("norm5", nn.relu)(self.conv(half, name="conv5")(right))
         return shuffled(jnp.concatenate([left, right], -1), 2)
 
 
@@ -261,9 +262,9 @@ class _Split(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         half = x.shape[-1] // 2
-        y = nn.relu(self.norm("norm1")(self.conv(half, name="conv1")(x[..., half:])))
+        y = self.norm("norm1", nn.relu)(self.conv(half, name="conv1")(x[..., half:]))
         y = self.norm("norm2")(PaddedDepthwise(1, x.dtype, _PYTORCHS, name="conv2")(y))
-        y = nn.relu(self.norm("norm3")(self.conv(half, name="conv3")(y)))
+        y = self.norm("norm3", nn.relu)(self.conv(half, name="conv3")(y))
         return shuffled(jnp.concatenate([x[..., :half], y], -1), 2)
 
 

@@ -58,7 +58,7 @@ class DenseNet(nn.Module):
                 x = _Layer(norm, conv, half, 1, self.dropout, name=f"transition{i}")(x, dropout_keys)
                 x = nn.avg_pool(x, (2, 2), (2, 2))
                 taps.keep(f"transition{i}", x)
-        maps["stride4"] = x = nn.relu(norm("head_norm")(x))
+        maps["stride4"] = x = norm("head_norm", nn.relu)(x)
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
@@ -95,7 +95,7 @@ class ImageNetDenseNet(nn.Module):
         taps, maps = Taps(self.taps), {}
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         conv = partial(conv_no_bias, dtype=self.dtype)
-        x = nn.relu(norm("stem_norm")(conv(2 * self.growth, 7, 2, name="stem_conv")(images.astype(self.dtype))))
+        x = norm("stem_norm", nn.relu)(conv(2 * self.growth, 7, 2, name="stem_conv")(images.astype(self.dtype)))
         x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         taps.keep("stem", x)
         for i, layers in enumerate(self.depths, start=1):
@@ -107,7 +107,7 @@ class ImageNetDenseNet(nn.Module):
                 x = _Layer(norm, conv, half, 1, self.dropout, name=f"transition{i}")(x, dropout_keys)
                 x = nn.avg_pool(x, (2, 2), (2, 2))
                 taps.keep(f"transition{i}", x)
-        maps[f"stride{2 ** (i + 1)}"] = x = nn.relu(norm("head_norm")(x))
+        maps[f"stride{2 ** (i + 1)}"] = x = norm("head_norm", nn.relu)(x)
         return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
 
 
@@ -141,5 +141,5 @@ class _Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:
-        x = self.conv(self.features, self.kernel, name="conv")(nn.relu(self.norm("norm")(x)))
+        x = self.conv(self.features, self.kernel, name="conv")(self.norm("norm", nn.relu)(x))
         return Dropout(self.dropout, name="dropout")(x, dropout_keys)

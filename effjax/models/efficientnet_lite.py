@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
+from effjax.models.normalised import Activation, BatchNorm
 from effjax.models.taps import Outputs, Taps
 
 #: Of each stage: blocks, kernel, stride, expansion, channels, before scaling.
@@ -64,7 +65,7 @@ class EfficientNetLite(nn.Module):
         conv = partial(_conv, dtype=self.dtype)
         norm = partial(_batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = conv(32, 3, 2, name="stem_conv")(images.astype(self.dtype))
-        x = nn.relu6(norm("stem_norm")(x))
+        x = norm("stem_norm", nn.relu6)(x)
         taps.keep("stem", x)
         maps, reduced = {}, 2
         for i, (depth, kernel, stride, expansion, channels) in enumerate(STAGES, start=1):
@@ -75,7 +76,7 @@ class EfficientNetLite(nn.Module):
             taps.keep(f"stage{i}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
-        x = nn.relu6(norm("head_norm")(conv(1280, 1, name="head_conv")(x)))
+        x = norm("head_norm", nn.relu6)(conv(1280, 1, name="head_conv")(x))
         taps.keep("head", x)
         features = Dropout(self.dropout, name="dropout")(x.mean((1, 2)), dropout_keys)
         return predict(self, maps, features, taps, nn.initializers.lecun_normal(), train, dropout_keys)
@@ -132,11 +133,11 @@ class _Block(nn.Module):
         y = x
         if self.expansion > 1:
             y = self.conv(self.expansion * x.shape[-1], 1, name="expand_conv")(y)
-            y = nn.relu6(self.norm("expand_norm")(y))
+            y = self.norm("expand_norm", nn.relu6)(y)
         y = DepthwiseConv(self.kernel, self.stride, dtype=y.dtype, name="depthwise_conv")(y)
-        y = nn.relu6(self.norm("depthwise_norm")(y))
-        y = self.norm("project_norm")(self.conv(self.channels, 1, name="project_conv")(y))
-        return x + y if self.adds else y
+        y = self.norm("depthwise_norm", nn.relu6)(y)
+        y = self.conv(self.channels, 1, name="project_conv")(y)
+        return self.norm("project_norm")(y, x if self.adds else None)
 
 
 def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:
@@ -153,8 +154,9 @@ def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name
     )
 
 
-def _batch_norm(name: str, *, train: bool, dtype: jnp.dtype, axis_name: str | None) -> nn.BatchNorm:
+def _batch_norm(
+    name: str, activation: Activation | None = None, *, train: bool, dtype: jnp.dtype, axis_name: str | None
+) -> BatchNorm:
     """Batch normalisation with the original's settings: ε 1e-3, a new batch weighs 0.01."""
-    return nn.BatchNorm(
-        use_running_average=not train, momentum=0.99, epsilon=1e-3, dtype=dtype, axis_name=axis_name, name=name
-    )
+    given = {"momentum": 0.99, "epsilon": 1e-3, "dtype": dtype, "axis_name": axis_name, "name": name}
+    return BatchNorm(use_running_average=not train, activation=activation, **given)

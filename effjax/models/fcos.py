@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from effjax import boxes
 from effjax.errors import UserError
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field
+from effjax.models.normalised import BatchNorm
 from effjax.models.taps import Outputs
 
 _RARE = 0.01  # what a class is given at first, at each place: nearly all of them are background
@@ -108,7 +109,7 @@ class FcosHead(nn.Module):
         places: list[jax.Array] = []
         for stride, x in zip(self.strides, self._pyramid(features, train), strict=True):
             for i, layer in enumerate(conv, start=1):
-                x = nn.relu(self._norm(f"level{stride}_norm{i}", train)(layer(x)))
+                x = self._norm(f"level{stride}_norm{i}", train, nn.relu)(layer(x))
             x = x.astype(jnp.float32)
             batch, height, width, channels = x.shape
             scale = self.param(f"level{stride}_scale", nn.initializers.ones, ())
@@ -144,14 +145,14 @@ class FcosHead(nn.Module):
         for stride in own:
             x = maps[used.index(stride)]
             x = conv_no_bias(self.channels, 3, dtype=self.dtype, name=f"smooth{stride}")(x)
-            levels.append(nn.relu(self._norm(f"smooth{stride}_norm", train)(x)))
+            levels.append(self._norm(f"smooth{stride}_norm", train, nn.relu)(x))
         for stride in self.strides[len(own) :]:
             x = conv_no_bias(self.channels, 3, 2, dtype=self.dtype, name=f"coarser{stride}")(levels[-1])
-            levels.append(nn.relu(self._norm(f"coarser{stride}_norm", train)(x)))
+            levels.append(self._norm(f"coarser{stride}_norm", train, nn.relu)(x))
         return levels
 
-    def _norm(self, name: str, train: bool) -> nn.BatchNorm:
-        return batch_norm(name, train=train, dtype=self.dtype, axis_name=self.axis_name)
+    def _norm(self, name: str, train: bool, activation: Callable | None = None) -> BatchNorm:
+        return batch_norm(name, activation, train=train, dtype=self.dtype, axis_name=self.axis_name)
 
 
 def _enlarged(x: jax.Array, times: int, shape: tuple[int, ...]) -> jax.Array:

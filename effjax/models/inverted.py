@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
+from effjax.models.normalised import BatchNorm
 from effjax.models.taps import Outputs, Taps
 
 _FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -105,7 +106,7 @@ class InvertedNet(nn.Module):
         taps, layout = Taps(self.taps), self.layout()
         conv = partial(_conv, symmetric=layout.symmetric, dtype=self.dtype)
         norm = partial(
-            nn.BatchNorm,
+            BatchNorm,
             use_running_average=not train,
             momentum=layout.momentum,
             epsilon=layout.epsilon,
@@ -114,7 +115,7 @@ class InvertedNet(nn.Module):
         )
         active = _FUNCTIONS[layout.activation]
         x = conv(layout.stem, 3, 2, name="stem_conv")(images.astype(self.dtype))
-        x = active(norm(name="stem_norm")(x))
+        x = norm(name="stem_norm", activation=active)(x)
         taps.keep("stem", x)
         maps, reduced = {}, 2
         for i, blocks in enumerate(layout.stages, start=1):
@@ -123,7 +124,7 @@ class InvertedNet(nn.Module):
             for block in blocks:
                 reduced *= block.stride
             maps[f"stride{reduced}"] = x
-        x = active(norm(name="head_norm")(conv(layout.last, 1, name="head_conv")(x)))
+        x = norm(name="head_norm", activation=active)(conv(layout.last, 1, name="head_conv")(x))
         taps.keep("head", x)
         x = x.mean((1, 2))
         if layout.hidden:
@@ -163,13 +164,13 @@ class _Block(nn.Module):
         plan, y = self.plan, x
         active = _FUNCTIONS[plan.activation]
         if plan.expanded:
-            y = active(self.norm(name="expand_norm")(self.conv(plan.expanded, 1, name="expand_conv")(y)))
+            y = self.norm(name="expand_norm", activation=active)(self.conv(plan.expanded, 1, name="expand_conv")(y))
         filtered = DepthwiseConv(plan.kernel, plan.stride, self.symmetric, dtype=y.dtype, name="depthwise_conv")(y)
-        y = active(self.norm(name="depthwise_norm")(filtered))
+        y = self.norm(name="depthwise_norm", activation=active)(filtered)
         if plan.squeezed:
             y = y * excitation(y, plan.squeezed, *(_FUNCTIONS[name] for name in self.squeezing))
-        y = self.norm(name="project_norm")(self.conv(plan.channels, 1, name="project_conv")(y))
-        return x + y if plan.adds else y
+        y = self.conv(plan.channels, 1, name="project_conv")(y)
+        return self.norm(name="project_norm")(y, x if plan.adds else None)
 
 
 def excitation(x: jax.Array, squeezed: int, active: Callable, bounded: Callable) -> jax.Array:

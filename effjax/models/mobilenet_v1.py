@@ -48,7 +48,7 @@ class MobileNetV1(nn.Module):
         conv = partial(conv_no_bias, dtype=self.dtype)
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = conv(max(1, int(32 * self.width)), 3, 2, name="stem_conv")(images.astype(self.dtype))
-        x = nn.relu(norm("stem_norm")(x))
+        x = norm("stem_norm", nn.relu)(x)
         taps.keep("stem", x)
         for number, (channels, depth, stride) in enumerate(_STAGES, start=1):
             own = max(1, int(channels * self.width))
@@ -94,5 +94,5 @@ class _Block(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         y = PaddedDepthwise(self.stride, self.dtype, init, name="depthwise_conv")(x)
-        y = nn.relu(self.norm("depthwise_norm")(y))
+        y = self.norm("depthwise_norm", nn.relu)(y)
         return self.norm("pointwise_norm")(self.conv(self.channels, 1, name="pointwise_conv")(y))

@@ -56,7 +56,7 @@ class RegNet(nn.Module):
         taps = Taps(self.taps)
         conv = partial(conv_no_bias, dtype=self.dtype)
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
-        x = nn.relu(norm("stem_norm")(conv(32, 3, 2, name="stem_conv")(images.astype(self.dtype))))
+        x = norm("stem_norm", nn.relu)(conv(32, 3, 2, name="stem_conv")(images.astype(self.dtype)))
         taps.keep("stem", x)
         maps, read = {}, 32
         line = self.depth, self.first_width, self.slope, self.step
@@ -136,11 +136,11 @@ class _Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         stride = 2 if self.halves else 1
-        y = nn.relu(self.norm("norm1")(self.conv(self.width, 1, name="conv1")(x)))
-        y = nn.relu(self.norm("norm2")(self.conv(self.width, 3, stride, self.groups, name="conv2")(y)))
+        y = self.norm("norm1", nn.relu)(self.conv(self.width, 1, name="conv1")(x))
+        y = self.norm("norm2", nn.relu)(self.conv(self.width, 3, stride, self.groups, name="conv2")(y))
         if self.squeezed:
             y = y * excitation(y, self.squeezed, nn.relu, nn.sigmoid)
-        y = self.norm("norm3")(self.conv(self.width, 1, name="conv3")(y))
+        y = self.conv(self.width, 1, name="conv3")(y)
         if self.halves:
             x = self.norm("shortcut_norm")(self.conv(self.width, 1, stride, name="shortcut_conv")(x))
-        return nn.relu(x + y)
+        return self.norm("norm3", nn.relu)(y, x)

@@ -66,11 +66,11 @@ class ResNet(nn.Module):
         first = max(1, round((self.stem_channels or self.channels[0]) * self.width))
         x = images.astype(self.dtype)
         if self.stem == "imagenet":
-            x = nn.relu(norm("stem_norm")(conv(first, 7, 2, name="stem_conv")(x)))
+            x = norm("stem_norm", nn.relu)(conv(first, 7, 2, name="stem_conv")(x))
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
         else:
             halving = 2 if self.stem == "halving" else 1
-            x = nn.relu(norm("stem_norm")(conv(first, 3, halving, name="stem_conv")(x)))
+            x = norm("stem_norm", nn.relu)(conv(first, 3, halving, name="stem_conv")(x))
         taps.keep("stem", x)
         maps, reduced = {}, {"cifar": 1, "halving": 2, "imagenet": 4}[self.stem]
         stage = partial(_Stage, conv, norm, shortcut=self.shortcut, bottleneck=self.bottleneck)
@@ -144,8 +144,9 @@ class _Stage(nn.Module):
         for i in range(1, self.depth + 1):
             stride = self.stride if i == 1 else 1
             changes = i == 1 and (self.stride > 1 or self.bottleneck or self.wider)
-            before = block(channels=self.channels, stride=stride, changes=changes, name=f"block{i}")(x)
-            x = nn.relu(before)
+            last = None if i == self.depth else nn.relu
+            x = block(channels=self.channels, stride=stride, changes=changes, last=last, name=f"block{i}")(x)
+            before, x = x, x if last else nn.relu(x)
             taps.keep(f"{self.name}/block{i}", x)
             if i == self.depth:
                 taps.keep(f"{self.name}/preact", before)
@@ -153,7 +154,7 @@ class _Stage(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + f(x), before the ReLU: f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised; the shape may change."""
+    """The last activation of x + f(x): f is two 3×3 convolutions, or 1×1, 3×3, 1×1, each normalised."""
 
     conv: Callable
     norm: Callable
@@ -162,6 +163,7 @@ class _Block(nn.Module):
     changes: bool
     shortcut: str
     bottleneck: bool
+    last: Callable | None = nn.relu
     aggregated: tuple[int, float] = (1, 1.0)
 
     @nn.compact
@@ -172,14 +174,14 @@ class _Block(nn.Module):
             plan = [(inner, 1, 1, 1), (inner, 3, self.stride, groups), (4 * channels, 1, 1, 1)]
         else:
             plan = [(channels, 3, self.stride, 1), (channels, 3, 1, 1)]
-        y = x
+        y, shortcut = x, x
         for i, (features, kernel, stride, groups) in enumerate(plan, start=1):
-            y = self.norm(f"norm{i}")(self.conv(features, kernel, stride, groups, name=f"conv{i}")(y))
+            y = self.conv(features, kernel, stride, groups, name=f"conv{i}")(y)
             if i < len(plan):
-                y = nn.relu(y)
+                y = self.norm(f"norm{i}", nn.relu)(y)
         if self.changes:
-            x = self._project(x, y.shape[-1])
-        return x + y
+            shortcut = self._project(x, y.shape[-1])
+        return self.norm(f"norm{len(plan)}", self.last)(y, shortcut)
 
     def _project(self, x: jax.Array, features: int) -> jax.Array:
         if self.shortcut == "projection":

@@ -106,7 +106,7 @@ class _Block(nn.Module):
         before = self.norm("norm1")(x)
         normalised = nn.relu(before)
         y = self.conv(self.channels, 3, self.stride, name="conv1")(normalised)
-        y = nn.relu(self.norm("norm2")(y))
+        y = self.norm("norm2", nn.relu)(y)
         y = Dropout(self.dropout, name="dropout")(y, keys)
         y = self.conv(self.channels, 3, name="conv2")(y)
         if self.changes:

@@ -60,13 +60,16 @@ def _idle(
         return [values[name].mean() for name in names]
 
     def pulled_back(cotangents, chosen, *args):
-        # Backwards, not forwards: a function with a derivative of its own may know only this way.
-        losses, backwards = jax.vjp(lambda chosen: on_axis(terms, axis_name)(chosen, *args), chosen)
-        spread = [jnp.broadcast_to(one, loss.shape) for one, loss in zip(cotangents, losses, strict=True)]
-        return backwards([one.astype(loss.dtype) for one, loss in zip(spread, losses, strict=True)])
+        # Backwards, not forwards: a function with a derivative of its own may know only this way. And within the axis,
+        # as training does: such a derivative, asked for from outside, does not find it (jax 0.10).
+        losses, backwards = jax.vjp(lambda chosen: terms(chosen, *args), chosen)
+        return backwards([one.astype(loss.dtype) for one, loss in zip(cotangents, losses, strict=True)])
+
+    def within(cotangents, *args):
+        return on_axis(lambda *args: pulled_back(cotangents, *args), axis_name)(*args)
 
     cotangents = [jax.ShapeDtypeStruct((), jnp.float32)] * len(names)
-    jaxpr = jax.make_jaxpr(pulled_back)(cotangents, chosen, state, batch).jaxpr
+    jaxpr = jax.make_jaxpr(within)(cotangents, chosen, state, batch).jaxpr
     return [name for number, name in enumerate(names) if not any(_reached(jaxpr, [number]))]
 
 
