@@ -93,6 +93,17 @@ def remembering():
     return _few(config)
 
 
+def choosing():
+    """Runs that remember losses: examples are dropped by their own, and count for what a running mean says."""
+    config = plain()
+    run = config.runs.student
+    run.selection, run.weighting = schema.selection("infobatch"), schema.weighting("super_loss")
+    run.plans.candidates = ((0.0, 1.5), (0.75, 1))
+    run.steps, run.evaluations, run.checkpoint_every, run.log_every, run.steps_per_dispatch = 240, 6, 20, 7, 4
+    config.runs = {"chosen": run}
+    return _few(config)
+
+
 def early_best():
     """A step so long that nothing is learnt: what does best on validation does so early."""
     student = _small({"name": "mlp", "widths": (16,)}, steps=400)
@@ -220,6 +231,7 @@ VARIANTS = {
     "kill": kill,
     "pruned": pruned,
     "remembering": remembering,
+    "choosing": choosing,
     "early_best": early_best,
     "curriculum": curriculum,
     "active": active,

@@ -1,4 +1,4 @@
-"""What changes during training, as plans over its progress."""
+"""What changes during training, as plans over its progress; and which examples it is worth to train on."""
 
 from effjax.curricula.budget import for_budget
 from effjax.curricula.efficienttrain import (
@@ -8,8 +8,11 @@ from effjax.curricula.efficienttrain import (
     epochs_for_compute,
     relative_cost,
 )
+from effjax.curricula.example_scores import el2n, gradient_norms
+from effjax.curricula.fixres import fixres
 from effjax.curricula.pacing import pacing
 from effjax.curricula.plans import Plan, Stage, stage_at, stages
+from effjax.curricula.smoothing import smoothing
 
 __all__ = [
     "Plan",
@@ -17,10 +20,14 @@ __all__ = [
     "compute_progress",
     "efficienttrain",
     "efficienttrain_plus",
+    "el2n",
     "epochs_for_compute",
+    "fixres",
     "for_budget",
+    "gradient_norms",
     "pacing",
     "relative_cost",
+    "smoothing",
     "stage_at",
     "stages",
 ]

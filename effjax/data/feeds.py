@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from effjax.data.base import Example, Source
+from effjax.data.coreset import Coreset
 from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.pipeline import local_batch_size, stack, train_batches
@@ -31,11 +32,12 @@ class Feed:
 
     Attributes:
       sources: by name; ``"train"`` is the one that is drawn from where no plan says otherwise.
-      batch_size: examples a step, over all processes.
+      batch_size: examples that a step trains on, over all processes; it is given ``candidates`` times as many.
       process_index: of this host.
       process_count: hosts that share the batch.
       features: what of an example goes to the device.
       pace: how the examples are ranked and paced, or None.
+      coreset: which part of the examples is drawn from, or None: all of them.
       members: the networks for which it draws at once; None for one.
     """
 
@@ -45,6 +47,7 @@ class Feed:
     process_count: int = 1
     features: tuple[str, ...] = _FEATURES
     pace: Pace | None = None
+    coreset: Coreset | None = None
     members: Together | None = None
 
     def __post_init__(self):
@@ -83,23 +86,30 @@ class Feed:
         """Where a stage reads."""
         return self.joined
 
+    def drawn(self, settings: Settings) -> int:
+        """The examples of a step over all processes, those included that it does not choose to train on."""
+        return round(self.batch_size * cast(float, settings.get("candidates", 1)))
+
     def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:
         """What one network draws, over all processes."""
+        size = self.drawn(settings)
         rows = self.rows(settings)
         if self.members and self.members.kind == "folds":
             rows = rows[fold_of(self.joined.ids()[rows], self.members.count) != member]
+        if self.coreset is not None:
+            labels = self._labels(rows) if self.coreset.balanced else None
+            rows = rows[self.coreset.chosen(self.joined.ids()[rows], labels, seed)]
         if self.pace is not None:
-            return self.pace.sampler(rows, self.joined.ids()[rows], self.batch_size, seed)
-        return RowSampler(rows, Sampler(len(rows), self.batch_size, seed))
+            labels = self._labels(rows) if self.pace.balanced else None
+            return self.pace.sampler(rows, self.joined.ids()[rows], size, seed, labels)
+        return RowSampler(rows, Sampler(len(rows), size, seed))
 
-    @property
-    def local_size(self) -> int:
+    def _labels(self, rows: np.ndarray) -> np.ndarray:
+        return self.joined.column("label")[rows]
+
+    def local_size(self, settings: Settings) -> int:
         """The examples of a step that this process reads."""
-        return local_batch_size(self.batch_size, self.process_count)
-
-    @property
-    def _mine(self) -> slice:
-        return slice(self.process_index * self.local_size, (self.process_index + 1) * self.local_size)
+        return local_batch_size(self.drawn(settings), self.process_count)
 
     @property
     def _lead(self) -> tuple[int, ...]:
@@ -130,11 +140,12 @@ class ResidentFeed(Feed):
 
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006 (never changed)
         """A batch of this process, for its shapes."""
-        return {key: _repeat(array[0], (*self._lead, self.local_size)) for key, array in self.resident.items()}
+        lead = (*self._lead, self.local_size(settings))
+        return {key: _repeat(array[0], lead) for key, array in self.resident.items()}
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
-        return {"row": np.zeros((length, *self._lead, self.local_size), np.int32)}
+        return {"row": np.zeros((length, *self._lead, self.local_size(settings)), np.int32)}
 
     def blocks(
         self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
@@ -142,11 +153,13 @@ class ResidentFeed(Feed):
         """Yields ``{"row": int32 [length, (members,) B]}`` for every ``length`` steps from ``start`` to ``stop``."""
         several = [seeds] if isinstance(seeds, int) else seeds
         samplers = [self.sampler(settings, seed, member) for member, seed in enumerate(several)]
+        size = self.local_size(settings)
+        mine = slice(self.process_index * size, (self.process_index + 1) * size)
         for first in range(start, stop, length):
             # Network by network: one's order of an epoch is then drawn once a block, and not anew at every step.
-            rows = [[s.rows(step)[self._mine] for step in range(first, first + length)] for s in samplers]
+            rows = [[s.rows(step)[mine] for step in range(first, first + length)] for s in samplers]
             by_step = np.array(rows, np.int32).swapaxes(0, 1)
-            yield {"row": by_step.reshape(length, *self._lead, self.local_size)}
+            yield {"row": by_step.reshape(length, *self._lead, size)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +213,7 @@ class StreamFeed(Feed):
         known = dict(self.source(settings)[0])
         for lookup in self.lookups:
             known.update(lookup.example())
-        return self._chosen(stack([known] * self.local_size))
+        return self._chosen(stack([known] * self.local_size(settings)))
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""

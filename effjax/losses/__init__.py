@@ -31,6 +31,7 @@ from effjax.losses.selectivity import neuron_selectivity
 from effjax.losses.self_paced import self_paced_weights
 from effjax.losses.similarity import similarity_preserving
 from effjax.losses.standardized import standardize_logits
+from effjax.losses.super_loss import super_loss, super_loss_weights
 from effjax.losses.variational import variational_information
 
 __all__ = [
@@ -65,6 +66,8 @@ __all__ = [
     "soft_quality_focal",
     "soft_target_kl",
     "standardize_logits",
+    "super_loss",
+    "super_loss_weights",
     "tempered_softmax",
     "variational_information",
 ]

@@ -1,5 +1,6 @@
 """What a model costs: parameters, and operations for one image."""
 
+import functools
 import math
 from typing import Any
 
@@ -18,7 +19,7 @@ def count_params(params: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def flops(module: nn.Module, image_shape: tuple[int, int, int]) -> float:
+def flops(module: nn.Module, image_shape: tuple[int, int, int], *, training: bool = False) -> float:
     """Counts the floating-point operations of the forward pass for one image; nothing is computed.
 
     Matrix products and convolutions are counted, a multiplication and an addition as two; what is done element
@@ -28,10 +29,12 @@ def flops(module: nn.Module, image_shape: tuple[int, int, int]) -> float:
     Args:
       module: a model that ``create`` made.
       image_shape: ``(H, W, C)``.
+      training: whether it is counted without what the model leaves out at random while it trains.
     """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), images)
-    return float(_count(jax.make_jaxpr(module.apply)(variables, images).jaxpr))
+    options = {"dropout_keys": jax.random.split(jax.random.key(0), 1)} if training else {}
+    return float(_count(jax.make_jaxpr(functools.partial(module.apply, **options))(variables, images).jaxpr))
 
 
 def _count(jaxpr: Jaxpr) -> int:

@@ -138,6 +138,7 @@ _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "stem": _one_of_or_none(STEMS),
     "stride": _that(_is_size, _SIZE),
     "strides": _strides,
+    "token_share": _that(lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
     "taps": _tuple_of(is_pattern, "a tuple of paths or regular expressions"),
     "width": _that(_is_positive, _FACTOR),
     "words": _that(_is_size, _SIZE),

@@ -1,5 +1,7 @@
 """What the transformers share: patches, attention, the MLP, branches that are skipped by example."""
 
+import zlib
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -69,6 +71,25 @@ class TokenMlp(nn.Module):
         y = nn.Dense(hidden, dtype=self.dtype, kernel_init=dense_init, name="dense1")(x)
         y = nn.gelu(y, approximate=False)
         return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="dense2")(y)
+
+
+def some_tokens(tokens: jax.Array, share: float, keys: jax.Array) -> jax.Array:
+    """Keeps a share of the tokens ``[B, T, C]`` of each example, at random by its key ``[B]``, in their order.
+
+    Returns:
+      ``[B, max(⌊share · T⌋, 1), C]``.
+
+    References:
+      Liu et al, 2023, PatchDropout: Economizing Vision Transformers Using Patch Dropout,
+      https://arxiv.org/abs/2208.07220
+    """
+    count, total = max(int(share * tokens.shape[1]), 1), tokens.shape[1]
+
+    def kept(key: jax.Array) -> jax.Array:
+        drawn = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(b"tokens")), (total,))
+        return jnp.sort(jax.lax.top_k(drawn, count)[1])
+
+    return jnp.take_along_axis(tokens, jax.vmap(kept)(keys)[:, :, None], axis=1)
 
 
 def skip(branch: jax.Array, rate: float, dropout_keys: jax.Array | None, *, name: str) -> jax.Array:

@@ -1,5 +1,6 @@
 """Vision transformers, in the form of DeiT and in sizes for small images."""
 
+import dataclasses
 from functools import partial
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from effjax.errors import UserError
 from effjax.models.layers import check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
-from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, token_init
+from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, some_tokens, token_init
 
 
 class Vit(nn.Module):
@@ -33,11 +34,15 @@ class Vit(nn.Module):
       taps: paths to return: ``stem`` (the patches with their positions), ``block1``, … as maps ``[B, h, w, dim]``
         without the class token, and ``penultimate``, the class token after the last normalisation.
       head: what predicts; see :func:`effjax.models.create`.
+      token_share: of the patches, those that each example keeps while training, drawn at random (PatchDropout). With
+        fewer than all there are no maps, and no taps of blocks.
 
     References:
       Dosovitskiy et al, 2021, An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11929
       Touvron et al, 2021, Training data-efficient image transformers & distillation through attention (DeiT),
       https://arxiv.org/abs/2012.12877
+      Liu et al, 2023, PatchDropout: Economizing Vision Transformers Using Patch Dropout,
+      https://arxiv.org/abs/2208.07220
     """
 
     num_classes: int
@@ -50,6 +55,7 @@ class Vit(nn.Module):
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
+    token_share: float = dataclasses.field(default=1.0, repr=False)  # what it learns is the same network's
 
     def __post_init__(self):
         if self.dim % self.heads:
@@ -65,14 +71,18 @@ class Vit(nn.Module):
         batch, height, width, dim = x.shape
         taps.keep("stem", x)
         tokens = [jnp.broadcast_to(self._token(name, dim), (batch, 1, dim)) for name in self._tokens()]
-        x = jnp.concatenate([*tokens, x.reshape(batch, -1, dim)], axis=1)
+        patches, whole = x.reshape(batch, -1, dim), dropout_keys is None or self.token_share == 1.0
+        if dropout_keys is not None and not whole:
+            patches = some_tokens(patches, self.token_share, dropout_keys)
+        x, maps = jnp.concatenate([*tokens, patches], axis=1), {}
         for i in range(1, self.blocks + 1):
             rate = self.drop_path * (i - 1) / max(self.blocks - 1, 1)
             x = _Block(self.heads, self.mlp_ratio, rate, self.dtype, name=f"block{i}")(x, dropout_keys)
-            grid = x[:, len(tokens) :].reshape(batch, height, width, dim)
-            taps.keep(f"block{i}", grid)
+            if whole:
+                maps[f"stride{self.patch}"] = x[:, len(tokens) :].reshape(batch, height, width, dim)
+                taps.keep(f"block{i}", maps[f"stride{self.patch}"])
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, : len(tokens)]).reshape(batch, -1)
-        return predict(self, {f"stride{self.patch}": grid}, x, taps, token_init, train, dropout_keys)
+        return predict(self, maps, x, taps, token_init, train, dropout_keys)
 
     def _tokens(self) -> tuple[str, ...]:
         """The tokens before the patches, which the classifier reads."""

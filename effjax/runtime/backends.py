@@ -99,6 +99,10 @@ class Backend(abc.ABC):
                 raise
             return lowered.compile()  # a jaxlib that no longer knows the option
 
+    def spread(self, batch: PyTree) -> PyTree:
+        """Lays a batch that a step has made, examples first, over the devices; inside of the step."""
+        return batch
+
     @abc.abstractmethod
     def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         """Places this process's part of a batch; ``axis`` is the one that examples lie along."""
@@ -133,6 +137,9 @@ class JitBackend(Backend):
     def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         sharding = self._sharding(axis)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), inputs)
+
+    def spread(self, batch: PyTree) -> PyTree:
+        return jax.lax.with_sharding_constraint(batch, self._sharding(0)) if len(self.devices) > 1 else batch
 
     def compile(self, function, state, resident, inputs, *, axis, donate):
         jitted = jax.jit(

@@ -240,6 +240,7 @@ class Job:
             accumulate=self.accumulate,
             ema_decay=self.ema_decay,
             record=self.record,
+            spread=self.backend.spread,
         )
 
     def _loss_of_one(self, stage: Stage) -> Callable:

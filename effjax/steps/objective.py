@@ -15,13 +15,21 @@ import optax
 from effjax.errors import UserError, check_known
 from effjax.metrics import Metric
 from effjax.models import Outputs
+from effjax.models.smoothing import smoothed_maps
 from effjax.steps import rng
+from effjax.steps.batch_selection import BatchSelection
 from effjax.steps.network import Network
 from effjax.steps.pruning import Pruning
 from effjax.steps.views import View
+from effjax.steps.weightings import Weighting
 from effjax.typing import Batch, PyTree
 
 Outcome = Callable[[PyTree, Batch], tuple[jax.Array, jax.Array]]
+
+#: The feature of a batch that says what each example counts for, ``[B]``, where a step has chosen them.
+WEIGHT = "example_weight"
+#: What the state calls its own, so that no term can be called so.
+_NAMES = {"student": "parameters have", "weighting": "memory has", "selection": "memory has"}
 
 
 class TermInputs(NamedTuple):
@@ -103,6 +111,10 @@ class Objective:
         its choice ``[B]``: a task's, for what is recorded of each example; None where it has none.
       through: pure functions from the student's parameters to those that it computes with, in order: masks, roundings.
       pruning: which of the student's weights are removed as training goes on; None: none.
+      weighting: what examples count for, by their losses; None: all the same.
+      selection: which of more candidates a step trains on; None: on all that it is given.
+      smoothing: from the global step to the standard deviation, in pixels, of what blurs the student's feature maps in
+        training; None: nothing does.
     """
 
     student: nn.Module
@@ -115,12 +127,16 @@ class Objective:
     outcome: Outcome | None = None
     through: tuple[Callable[[PyTree], PyTree], ...] = ()
     pruning: Pruning | None = None
+    weighting: Weighting | None = None
+    selection: BatchSelection | None = None
+    smoothing: Callable[[jax.Array], jax.Array] | None = None
 
     def __post_init__(self):
         if not self.terms:
             raise UserError("terms: nothing to minimise; name at least one")
-        if "student" in self.terms:
-            raise UserError("terms.student: the student's parameters have this name; take another")
+        for name, owned in _NAMES.items():
+            if name in self.terms:
+                raise UserError(f"terms.{name}: the {name}'s {owned} this name; take another")
         for name, term in self.terms.items():
             for teacher in term.teachers:
                 check_known(teacher, self.teachers, f"terms.{name}: no teacher {teacher!r}")
@@ -168,6 +184,11 @@ class Objective:
         """The names of the terms that remember something of examples."""
         return tuple(name for name, term in self.terms.items() if term.remember is not None)
 
+    @property
+    def remembers_ids(self) -> bool:
+        """Whether what a selection remembers is as long as there are ids."""
+        return self.selection is not None and self.selection.remember is not None
+
     def memory(
         self,
         key: jax.Array,
@@ -176,8 +197,11 @@ class Objective:
         batch: Batch,
         frozen: Mapping[str, PyTree],
         classes: np.ndarray | None,
+        num_ids: int = 0,
     ) -> PyTree:
-        """Makes what terms remember before the first step, by name; an empty tuple if none does.
+        """Makes what is remembered before the first step, by the name of the term; an empty tuple if nothing is.
+
+        What the weighting and the selection remember has their names.
 
         Args:
           key: for what is drawn.
@@ -186,14 +210,22 @@ class Objective:
           batch: shapes and types.
           frozen: shapes and types.
           classes: of the training set by global id, ``[M]``, −1 where an id is no example's.
+          num_ids: M, for a selection that remembers.
 
         Raises:
-          UserError: if a term remembers, and the classes are not known.
+          UserError: if a term remembers, and the classes are not known; or a selection, and M is not.
         """
+        made: dict[str, PyTree] = {}
+        if self.weighting is not None and self.weighting.remember is not None:
+            made["weighting"] = self.weighting.remember()
+        if self.selection is not None and self.selection.remember is not None:
+            if not num_ids:
+                raise UserError("selection: it remembers examples, and it is not known how many: init_state(num_ids=…)")
+            made["selection"] = self.selection.remember(num_ids)
         if not self.remembers:
-            return ()
+            return made or ()
         first = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in batch.items()}
-        made, variables = {}, {"params": params["student"], **variables}
+        variables = {"params": params["student"], **variables}
         for name in self.remembers:
             with blame(name):
                 if classes is None:
@@ -232,21 +264,19 @@ class Objective:
           ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
           unweighted values ``[B]`` by name; what the terms looked at; the student's new running statistics.
         """
-        keys, version = self.view.draw(seed, step, batch["id"])
-        if version is not None:
-            batch = {**batch, "version": version}
-        batch = self.view.see(batch, keys, step)
+        keys, batch = self._shown(batch, seed, step)
         if self.view.mixes:
             labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
             images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), batch["image"], labels)
             batch = {**batch, "image": images, "label": labels}
-        student, model_state = self._tapped(
-            {"params": params["student"], **model_state},
-            batch,
-            train=True,
-            dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
-            mutable=list(model_state),
-        )
+        with self._smoothed(step):
+            student, model_state = self._tapped(
+                {"params": params["student"], **model_state},
+                batch,
+                train=True,
+                dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
+                mutable=list(model_state),
+            )
         seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name, seed)
         values, remembered = {}, dict(memory) if memory else {}
         for name, term in self.terms.items():
@@ -254,9 +284,62 @@ class Objective:
             if term.remember is not None:
                 value, remembered[name] = value
             values[name] = jnp.broadcast_to(value, batch["id"].shape)
-        loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
+        if self.weighting is None and WEIGHT not in batch:
+            loss = sum(term.weight_at(step) * values[name].mean() for name, term in self.terms.items())
+        else:
+            each, weights = self.total(values, step), batch.get(WEIGHT, 1.0)
+            if self.weighting is not None:
+                own = jax.lax.stop_gradient(each), remembered.get("weighting"), axis_name
+                weight, kept = self.weighting.weigh(*own)
+                weights *= weight
+                remembered |= {} if self.weighting.remember is None else {"weighting": kept}
+            loss = (weights * each).mean()
         seen = seen._replace(memory=remembered if memory else ())
         return cast(jax.Array, loss), (values, seen, model_state)
+
+    def total(self, values: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:
+        """The weighted sum of the terms' values ``[B]``, per example."""
+        return cast(jax.Array, sum(term.weight_at(step) * values[name] for name, term in self.terms.items()))
+
+    def losses_of(
+        self,
+        params: PyTree,
+        model_state: PyTree,
+        frozen: PyTree,
+        batch: Batch,
+        seed: jax.Array,
+        step: jax.Array,
+        *,
+        axis_name: str | None = None,
+        memory: PyTree = (),
+    ) -> tuple[jax.Array, PyTree]:
+        """What examples would cost, without learning from them: with running statistics and without dropout.
+
+        They are augmented as :meth:`evaluate` augments them at this step, but not mixed with one another. Terms that
+        remember something have no part in it.
+
+        Returns:
+          The weighted sum of the terms ``[B]``, and the student's predictions ``[B, ...]``.
+        """
+        some = self.restrict([name for name, term in self.terms.items() if term.remember is None])
+        _, batch = self._shown(batch, seed, step)
+        with self._smoothed(step):
+            student = some._tapped({"params": params["student"], **model_state}, batch, train=False)
+        seen = TermInputs(student, some._ask(frozen, batch), batch, None, step, axis_name, seed)
+        values = {name: term.loss(seen._replace(params=params.get(name))) for name, term in some.terms.items()}
+        values = {name: jnp.broadcast_to(value, batch["id"].shape) for name, value in values.items()}
+        return some.total(values, step), student.preds
+
+    def _shown(self, batch: Batch, seed: jax.Array, step: jax.Array) -> tuple[Any, Batch]:
+        """A stored batch as training sees it at a step, before anything is mixed, and the keys of its examples."""
+        keys, version = self.view.draw(seed, step, batch["id"])
+        if version is not None:
+            batch = {**batch, "version": version}
+        return keys, self.view.see(batch, keys, step)
+
+    def _smoothed(self, step: jax.Array) -> contextlib.AbstractContextManager[Any]:
+        """Within it, the student's feature maps are as blurred as they are at a step."""
+        return contextlib.nullcontext() if self.smoothing is None else smoothed_maps(self.smoothing(step))
 
     @property
     def network(self) -> Network:

@@ -1,9 +1,10 @@
 """What a plan may change as training goes on, by name. One more setting is one object and one line of the registry."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ import optax
 
 from effjax import models
 from effjax.errors import check_known, nearest
-from effjax.models.narrow import groups_of
+from effjax.models.narrow import groups_of, shapes_of
 from effjax.pruning import channel_counts
+from effjax.steps.batch_selection import BatchSelection
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
 from effjax.steps.narrowing import MEASURES, Channels, narrow_state
 from effjax.steps.network import Network
@@ -178,6 +180,45 @@ def _magnitude_problem(_: Value, subject: Subject) -> str | None:
     return "config.view.operations=0: nothing has a magnitude; 2 is usual"
 
 
+def _from_candidates(objective: Objective, candidates: float) -> Objective:
+    selection = cast(BatchSelection, objective.selection)
+    return dataclasses.replace(objective, selection=dataclasses.replace(selection, candidates=float(candidates)))
+
+
+def _candidates_problem(value: Value, subject: Subject) -> str | None:
+    if subject.objective.selection is None:
+        return "nothing says how a step chooses among them: give the run a selection, schema.selection('loss')"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
+        return f"{value!r} must be a number from 1 on"
+    return None
+
+
+def _smoothed(objective: Objective, sigma: optax.Schedule) -> Objective:
+    return dataclasses.replace(objective, smoothing=sigma)
+
+
+def _smoothing_problem(value: Value, subject: Subject) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return f"{value!r} must be a number from 0 on"
+    params = shapes_of(subject.objective.student, subject.image_shape)["params"]
+    if not any(leaf.ndim == 4 and max(leaf.shape[:2]) > 1 for leaf in jax.tree.leaves(params)):
+        return "the network has no convolution of more than single pixels: nothing is smoothed"
+    return None
+
+
+def _of_some_tokens(objective: Objective, share: float) -> Objective:
+    return dataclasses.replace(objective, student=objective.student.clone(token_share=float(share)))
+
+
+def _tokens_problem(value: Value, subject: Subject) -> str | None:
+    student = subject.objective.student
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        return f"{value!r} must be a share of the patches, above 0 and at most 1"
+    if not hasattr(student, "token_share"):
+        return f"{value!r}: {type(student).__name__} cannot leave out patches; vit and deit_* can"
+    return None if student.head is None else f"{value!r}: the network's head reads all patches"
+
+
 def _sparse(objective: Objective, sparsity: Sparsity) -> Objective:
     pruning = dataclasses.replace(objective.pruning or Pruning(), sparsity=sparsity)
     return dataclasses.replace(objective, pruning=pruning)
@@ -193,6 +234,8 @@ def _sparsity_problem(value: Value, _: Subject) -> str | None:
 SETTINGS: dict[str, Setting] = {
     "terms": Setting("program", apply=_terms),
     "trainable": Setting("program", apply=_trainable, read=_by_taps, enter=_restarted),
+    # Before what wraps the module.
+    "tokens": Setting("program", apply=_of_some_tokens, check=_tokens_problem),
     # Before the image size, which refuses whatever else has changed.
     "channels": Setting(
         "program",
@@ -212,6 +255,7 @@ SETTINGS: dict[str, Setting] = {
         evaluated=True,
         reshapes=True,
     ),
+    "smoothing": Setting("schedule", apply=_smoothed, check=_smoothing_problem),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
     "sparsity": Setting(
         "schedule",
@@ -221,6 +265,7 @@ SETTINGS: dict[str, Setting] = {
         check=_sparsity_problem,
     ),
     "data": Setting("feed", keeps_best=False),
+    "candidates": Setting("program", apply=_from_candidates, check=_candidates_problem),
     "bits": Setting(
         "program",
         apply=with_bits,

@@ -27,7 +27,7 @@ class TrainState(flax.struct.PyTreeNode):
       ema: the moving average of ``params``, or an empty tuple.
       masks: which of the student's weights are kept, see :mod:`effjax.steps.student_masks`, or an empty tuple.
       records: what has been seen of each example, see :func:`effjax.steps.init_records`, or an empty tuple.
-      memory: by term, what it remembers of the examples, or an empty tuple.
+      memory: by term, what it remembers of the examples; so do ``weighting`` and ``selection``; or an empty tuple.
       best: where several networks train together, the variables for evaluation that did best on validation, each
         member's own; otherwise an empty tuple.
       frozen: by teacher, what its apply function reads. Not saved: it is loaded anew from the teacher's checkpoint.
@@ -63,6 +63,7 @@ def init_state(
     frozen: Mapping[str, PyTree] | None = None,
     ema: bool = False,
     classes: np.ndarray | None = None,
+    num_ids: int = 0,
 ) -> TrainState:
     """Draws the parameters and sets the optimiser up.
 
@@ -74,6 +75,7 @@ def init_state(
       frozen: by teacher, what it reads, arrays or shapes: needed where a term has parameters sized by a teacher.
       ema: whether to keep a moving average of the parameters.
       classes: of the training set by global id, ``[M]``, −1 where an id is no example's; for terms that remember.
+      num_ids: M, for a selection that remembers.
 
     Returns:
       The state before the first step, without teachers.
@@ -87,7 +89,7 @@ def init_state(
         model_state=model_state,
         opt_state=optimizer.init(params),
         ema=jax.tree.map(jnp.copy, params) if ema else (),
-        memory=objective.memory(jax.random.key(seed), params, model_state, batch, frozen or {}, classes),
+        memory=objective.memory(jax.random.key(seed), params, model_state, batch, frozen or {}, classes, num_ids),
     )
     return state if objective.pruning is None else prune_first(state, objective.pruning)
 

@@ -1,7 +1,7 @@
 """The one pure training step."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,14 @@ import optax
 from effjax.errors import UserError
 from effjax.metrics import Mean
 from effjax.pruning import sparsity_of
+from effjax.steps.batch_selection import BatchSelection
 from effjax.steps.masks import path_mask, split
-from effjax.steps.objective import Batch, Objective, TermInputs
+from effjax.steps.objective import WEIGHT, Batch, Objective, TermInputs
 from effjax.steps.pruned import kept_gradients, renew_masks, through_masks
 from effjax.steps.records import update_records
+from effjax.steps.selected import selected
 from effjax.steps.state import TrainState
+from effjax.typing import PyTree
 
 Metrics = Mapping[str, Mean]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -28,6 +31,7 @@ def make_train_step(
     accumulate: int = 1,
     ema_decay: float | None = None,
     record: bool = False,
+    spread: Callable[[PyTree], PyTree] = lambda batch: batch,
 ) -> Step:
     """Builds the pure step ``(state, batch) -> (state, metrics)``; the caller jits or pmaps it.
 
@@ -39,11 +43,13 @@ def make_train_step(
         the whole batch; only BatchNorm sees the parts.
       ema_decay: the decay of the parameters' moving average per step; None keeps none.
       record: whether ``state.records`` notes what becomes of each example.
+      spread: lays a batch that the step has chosen over the devices, where one program sees all of it.
 
     Returns:
-      The step. Its metrics are sums and counts over the global batch: ``loss`` (the weighted sum), ``loss/<term>``
-      (unweighted), those of the objective's that are measured in training, ``grad_norm`` (before any clipping), and
-      where weights are removed ``sparsity``.
+      The step; where it selects, the batch that it is given are the candidates. Its metrics are sums and counts over
+      the global batch: ``loss`` (the weighted sum), ``loss/<term>`` (unweighted), those of the objective's that are
+      measured in training, ``grad_norm`` (before any clipping), where weights are removed ``sparsity``, and where a
+      selection may leave places of the batch empty ``used``.
 
     Raises:
       UserError: if it is to record, and the objective has no outcome.
@@ -51,7 +57,8 @@ def make_train_step(
     References:
       Polyak & Juditsky, `Acceleration of Stochastic Approximation by Averaging <https://doi.org/10.1137/0330046>`_.
     """
-    outcome_of = objective.outcome if record else None
+    outcome_of, selection = objective.outcome if record else None, objective.selection
+    learns = selection is not None and selection.active and selection.learn is not None
     if record and outcome_of is None:
         raise UserError("record=True: the objective has no outcome of an example to record; give it one, outcome=…")
 
@@ -59,6 +66,8 @@ def make_train_step(
         mask = path_mask(state.params, objective.trainable, key="trainable")
         chosen, join = split(state.params, mask)
         seen_through, pruning = through_masks(objective, state), objective.pruning
+        if selection is not None and selection.active:
+            batch = selected(seen_through, state, batch, axis_name, spread)
 
         def loss_and_metrics(chosen, carried, part):
             model_state, memory = carried
@@ -66,7 +75,9 @@ def make_train_step(
             loss, (values, seen, model_state) = seen_through.evaluate(
                 join(chosen), *given, axis_name=axis_name, memory=memory
             )
-            outcome = outcome_of(seen.student.preds, part) if outcome_of else ()
+            outcome: tuple[Any, ...] = outcome_of(seen.student.preds, part) if outcome_of else ()
+            if learns:
+                outcome = (*outcome, objective.total(values, seen.step))
             return loss, (_batch_metrics(objective, values, seen), outcome, (model_state, seen.memory))
 
         carried = state.model_state, state.memory
@@ -74,12 +85,17 @@ def make_train_step(
             loss_and_metrics, chosen, carried, batch, accumulate
         )
         records = state.records
-        if record:
+        if outcome:
             noted = (batch["id"], *outcome)
             if axis_name is not None:
                 noted = jax.lax.all_gather(noted, axis_name, tiled=True)
-            ids, prob, right = noted
-            records = update_records(records, ids, prob, right, state.step)
+            ids, *outcome = noted
+            if learns:
+                learn, losses = cast(Callable, cast(BatchSelection, selection).learn), outcome.pop()
+                memory = {**memory, "selection": learn(memory["selection"], ids, losses)}
+            if record:
+                prob, right = outcome
+                records = update_records(records, ids, prob, right, state.step)
         if axis_name is not None:
             grads, model_state = jax.lax.pmean((grads, model_state), axis_name)
             metrics = jax.lax.psum(metrics, axis_name)
@@ -129,8 +145,10 @@ def _gradients(loss_and_metrics, chosen, carried, batch, accumulate):
 
 def _batch_metrics(objective: Objective, values: Mapping[str, jax.Array], seen: TermInputs) -> dict[str, Mean]:
     metrics = {f"loss/{name}": Mean.empty().update(value) for name, value in values.items()}
-    weighted = cast(jax.Array, sum(term.weight_at(seen.step) * values[name] for name, term in objective.terms.items()))
+    weighted = objective.total(values, seen.step)
     metrics["loss"] = Mean.empty().update(weighted)
+    if WEIGHT in seen.batch:
+        metrics["used"] = Mean.empty().update((seen.batch[WEIGHT] > 0).astype(jnp.float32))
     everywhere = jnp.ones(weighted.shape, bool)
     for name, metric in objective.metrics.items():
         state = metric.update(seen.student.preds, seen.batch, everywhere) if metric.in_training else None

@@ -1,11 +1,16 @@
 """Plans and stages: every method's plan, their composition, alignment, and the hash of it all."""
 
 import itertools
+import re
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from effjax.curricula import Plan, Stage, stage_at, stages
+from effjax import models
+from effjax.curricula import Plan, Stage, fixres, stage_at, stages
+from effjax.pruning.paths import path_name
 
 ESKD = [[0, ["ce", "soft_target"]], [0.5, ["ce"]]]
 EFFICIENTTRAIN = [[0, 160], [0.6, 192], [0.8, 224]]
@@ -169,3 +174,17 @@ def test_unaligned_stages_are_exact_where_breakpoints_are_whole_steps():
     plan = Plan("a", [(k / 20, k) for k in range(0, 20, 3)])
     cut = stages(20, [plan])
     assert [cut[stage_at(cut, step)]["a"] for step in range(20)] == [plan((step + 0.01) / 20) for step in range(20)]
+
+
+def test_fixres_fits_classifier_and_normalisations_alone():
+    sizes, parts = fixres(20, 28)
+    assert sizes.pieces == ((0.0, 20), (0.9, 28))
+    params = {
+        "student": jax.eval_shape(models.create("resnet8", 10).init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))[
+            "params"
+        ]
+    }
+    paths = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    fitted = {path for path in paths if re.fullmatch(parts(0.95), path)}
+    assert fitted == {path for path in paths if not path.endswith("kernel") or "classifier" in path}
+    assert all(re.fullmatch(parts(0.5), path) for path in paths)

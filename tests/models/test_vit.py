@@ -10,6 +10,7 @@ from jax.scipy.special import erf
 
 from effjax import models
 from effjax.errors import UserError
+from effjax.models.tokens import some_tokens
 
 # What runs once is not worth optimising.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -139,3 +140,27 @@ def test_what_does_not_fit_is_refused():
             models.create("vit", 3, **{option: value})
     with pytest.raises(UserError, match="no option 'patch'"):
         models.create("deit_tiny", 3, patch=8)
+
+
+def test_a_share_of_the_patches_is_trained_on():
+    """Those that an example keeps are its own draw, and give what a network of these alone would give."""
+    whole, variables = build()
+    some, keys = models.create("vit", 3, **SMALL, token_share=0.5), jax.random.split(jax.random.key(2), 4)
+    variables = larger(variables)
+    np.testing.assert_array_equal(some.apply(variables, IMAGES).logits, whole.apply(variables, IMAGES).logits)
+    found = some.apply(variables, IMAGES, True, keys).logits
+    again = some.apply(variables, IMAGES[::-1], True, keys[::-1]).logits
+    np.testing.assert_allclose(found[::-1], again, atol=1e-5)  # wherever in the batch an example stands
+    assert not np.allclose(found, whole.apply(variables, IMAGES, True, keys).logits)
+    tokens = jnp.arange(12.0).reshape(1, 6, 2)
+    kept = some_tokens(jnp.broadcast_to(tokens, (300, 6, 2)), 0.5, jax.random.split(jax.random.key(0), 300))
+    places = np.asarray(kept[:, :, 0] / 2)
+    assert kept.shape == (300, 3, 2)
+    assert (np.diff(places) > 0).all()  # in their order, none twice
+    np.testing.assert_allclose(np.bincount(places.astype(int).ravel()) / 300, 0.5, atol=0.12)
+    with pytest.raises(UserError, match="block1"):
+        some.clone(taps=("block1",)).apply(variables, IMAGES, True, keys)
+    full, half = (models.flops(some, (8, 12, 1), training=training) for training in (False, True))
+    assert 0.4 < half / full < 0.7
+    with pytest.raises(UserError, match="token_share=0"):
+        models.create("vit", 3, token_share=0)

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 from processes import finish, train
 
-from effjax.runtime.checkpoints import read_variables
+from effjax.runtime.checkpoints import read_training, read_variables
 
 RUNS = ("teacher", "student", "distilled")
 STEPS = 8
 
 
-def launch(workdir, data_dir, backend: str, processes: int, devices: int):
-    arguments = [f"--config.backend={backend}"]
+def launch(workdir, data_dir, backend: str, processes: int, devices: int, variant: str = "devices", *given: str):
+    arguments = [f"--config.backend={backend}", *given]
     if processes == 1:
-        return [train("devices", workdir, data_dir, *arguments, devices=devices)]
+        return [train(variant, workdir, data_dir, *arguments, devices=devices)]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
     arguments += [f"--coordinator={coordinator}", f"--num_processes={processes}"]
     return [
-        train("devices", workdir, data_dir, *arguments, f"--process_id={i}", devices=devices) for i in range(processes)
+        train(variant, workdir, data_dir, *arguments, f"--process_id={i}", devices=devices) for i in range(processes)
     ]
 
 
@@ -40,8 +40,8 @@ def lines(workdir, run: str) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_same(workdir, reference) -> None:
-    for run in RUNS:
+def assert_same(workdir, reference, runs=RUNS) -> None:
+    for run in runs:
         ours, theirs = variables(workdir, run), variables(reference, run)
         assert ours.keys() == theirs.keys()
         for name in theirs:
@@ -85,3 +85,30 @@ def test_a_run_goes_on_elsewhere_and_ends_the_same(one_device, tmp_path, data_di
     for process in launch(tmp_path, data_dir, *then):
         finish(process)
     assert_same(tmp_path, one_device)
+
+
+# So few examples that most have been seen when a step chooses among them.
+CHOOSING = ("choosing", "--config.data.train=train[:48]", "--config.runs.chosen.optimizer.name=sgd")
+CHOOSING += (f"--config.runs.chosen.steps={STEPS}", "--config.runs.chosen.evaluations=2")
+
+
+@pytest.fixture(scope="module")
+def chosen_on_one_device(tmp_path_factory, data_dir):
+    workdir = tmp_path_factory.mktemp("chosen")
+    finish(*launch(workdir, data_dir, "jit", 1, 1, *CHOOSING))
+    return workdir
+
+
+@pytest.mark.parametrize("layout", [("pmap", 1, 4), ("jit", 1, 4), ("pmap", 2, 2)])
+def test_steps_choose_the_same_examples_however_candidates_lie_on_devices(
+    chosen_on_one_device, tmp_path, data_dir, layout
+):
+    for process in launch(tmp_path, data_dir, *layout, *CHOOSING):
+        finish(process)
+    assert_same(tmp_path, chosen_on_one_device, ("chosen",))
+    ours, theirs = (
+        read_training(folder / "chosen" / "seed_0" / "checkpoints", STEPS)["memory"]["selection"]["loss"]
+        for folder in (tmp_path, chosen_on_one_device)
+    )
+    assert np.isfinite(theirs).sum() > 30
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

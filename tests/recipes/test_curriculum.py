@@ -11,6 +11,7 @@ from effjax import models
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.train.costs import _flops, cost_table
+from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import checkpoints
 from effjax.runtime.writers import METRICS_FILE
@@ -102,19 +103,21 @@ def test_a_second_set_and_both(tmp_path, data_dir):
         TrainingExperiment(config.to_dict(), tmp_path / "other")
 
 
-SCORES = ("loss", "confidence", "epoch_learnt", "c_score")
+SCORES = ("loss", "confidence", "epoch_learnt", "c_score", "held_out_loss", "el2n", "grand", "forgetting")
+SCORES += ("mean_confidence",)
+OF_FOLDS = ("c_score", "held_out_loss")
 
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory, data_dir):
-    """Runs paced by every score, on digits of which a fifth has a wrong label."""
-    reference = schema.run(model={"name": "mlp", "widths": (64,)}, steps=400, evaluations=1, record=True)
+    """References, and a run paced by one of them, on digits of which a fifth has a wrong label."""
+    reference = schema.run(
+        model={"name": "mlp", "widths": (64,)}, steps=400, evaluations=1, record=True, forgetting=True
+    )
     folds = schema.run(model={"name": "mlp", "widths": (64,)}, steps=400, evaluations=1, folds=3)
     paced = schema.run(model={"name": "mlp", "widths": (8,)}, steps=8, evaluations=2)
-    config = small(data_dir, reference=reference, folds=folds)
-    for by in SCORES:
-        config.runs[by] = paced.copy_and_resolve_references()
-        config.runs[by].pacing = schema.paced("linear", by=by, run="folds" if by == "c_score" else "reference")
+    paced.pacing = schema.paced("linear", by="c_score", run="folds")
+    config = small(data_dir, reference=reference, folds=folds, paced=paced)
     config.data.label_noise, config.view.shift = 0.2, 1
     return train(config, tmp_path_factory.mktemp("ranked"))
 
@@ -122,13 +125,15 @@ def ranked(tmp_path_factory, data_dir):
 @pytest.mark.parametrize("by", SCORES)
 def test_every_score_ranks_noise_last(ranked, by):
     """Labels that are wrong are more difficult than those that are right."""
-    done = ranked[by, 0]
-    difficulty = done.assembled.pace.difficulty
+    done = ranked["paced", 0]
+    scored = difficulty("pacing", by, [ranked["folds" if by in OF_FOLDS else "reference", 0]], done.assembled.job.feed)
+    if by == "c_score":
+        np.testing.assert_array_equal(scored, done.assembled.pace.difficulty)
     wrong = done.assembled.train.column("label") != done.assembled.train.source.column("label")
     assert wrong.sum() == 700
     # The probability that a wrong label is ranked above a right one; ties count half.
-    above = (difficulty[wrong][:, None] > difficulty[~wrong][None]).mean()
-    ties = (difficulty[wrong][:, None] == difficulty[~wrong][None]).mean()
+    above = (scored[wrong][:, None] > scored[~wrong][None]).mean()
+    ties = (scored[wrong][:, None] == scored[~wrong][None]).mean()
     assert above + ties / 2 > 0.85, above
 
 

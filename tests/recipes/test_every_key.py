@@ -50,6 +50,13 @@ def trained(data_dir) -> dict:
     config.runs.ticket = student.copy_and_resolve_references()
     config.runs.ticket.update(pacing={}, rewind=schema.rewound("student", masks="student"))
     config.runs.ticket.plans.sparsity = ((0.0, 0.5),)
+    config.runs.ticket.selection = schema.selection("learnability", run="folded", by="c_score", temperature=1.0)
+    config.runs.ticket.plans.candidates = ((0.0, 2),)
+    distilled = config.runs.distilled
+    distilled.coreset = schema.coreset(0.5, by="epoch_learnt", run="teacher")
+    distilled.weighting = schema.weighting("super_loss", threshold=1.0, regularization=1.0, momentum=0.9)
+    distilled.selection = schema.selection("infobatch", dropped=0.5)
+    distilled.plans.candidates = ((0.0, 2), (0.5, 1))
     found = config.to_dict()
     falling = {"name": "step", "peak": 1.0, "boundaries": (0.5,), "factor": 0.1}
     found["runs"]["student"]["terms"]["ce"]["weight"] = falling

@@ -27,6 +27,9 @@ PLANS = {
     "data": ("train", "train+more"),
     "channels": (1.0, (0.5, "l2", 4)),
     "bits": (None, "w8a8"),
+    "candidates": (2, 1),
+    "smoothing": (1.0, 0.0),
+    "tokens": (0.25, 1.0),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 
@@ -38,7 +41,11 @@ def planned(config, setting):
     run.plans[setting] = tuple(zip((0.0, SWITCH / STEPS), PLANS[setting], strict=True))
     if setting == "terms":
         run.terms.again = {"kind": "ce", "weight": 0.5}
-    elif setting == "image_size":
+    elif setting == "candidates":
+        run.selection, run.weighting = schema.selection("infobatch"), schema.weighting("super_loss")
+    elif setting == "smoothing":
+        run.model = {"name": "scnn", "width": 0.0625}
+    elif setting in ("image_size", "tokens"):
         run.model = {"name": "vit", "patch": 4, "dim": 6, "heads": 1, "blocks": 1}
     elif setting == "magnitude":
         config.view.operations = 1
@@ -105,7 +112,7 @@ def stopping(feed, settings, seeds, start, stop, length):
         yield block
 
 
-@pytest.mark.parametrize("setting", [name for name in PLANS if name != "data"])
+@pytest.mark.parametrize("setting", [name for name in PLANS if name not in ("data", "candidates")])
 def test_an_ensemble_of_a_labelling_loop(tmp_path, data_dir, monkeypatch, setting):
     """Stopped at the switch of its first round, trained once more for the second, and at that of the second."""
     config = loops(data_dir, run=schema.query(predictions="ensemble", members=2, score="bald"))
@@ -144,6 +151,9 @@ def test_what_cannot_be_is_refused_before_training(tmp_path, data_dir, way, chan
 def test_a_labelling_loop_draws_from_what_is_labelled(tmp_path, data_dir):
     config = planned(loops(data_dir, run=schema.query()), "data").to_dict()
     with pytest.raises(UserError, match=r"config.runs.run.plans.data: labelling loops draw from what is labelled"):
+        active.main(config, tmp_path)
+    config = planned(loops(data_dir, run=schema.query()), "candidates").to_dict()
+    with pytest.raises(UserError, match=r"config.runs.run.selection: labelling loops have none"):
         active.main(config, tmp_path)
 
 

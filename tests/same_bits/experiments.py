@@ -62,7 +62,7 @@ def experiments(code: Path) -> dict[str, Named]:
         if "``tiny``" in (text := path.read_text()):
             config = str(path.relative_to(code).with_suffix(""))
             run = _run(_launcher(path), f"{config}.py:tiny")
-            timed = path.stem.startswith("efficienttrain") or "launch.compress" in text
+            timed = path.stem.startswith(("efficienttrain", "data_efficient")) or "launch.compress" in text
             found[f"{config.removeprefix('configs/')}:tiny"] = dataclasses.replace(run, is_timed=timed)
     for config in FULL:
         path = code / "configs" / f"{config}.py"

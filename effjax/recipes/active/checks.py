@@ -74,7 +74,7 @@ def _problems_together(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> Iterator[str]:
     key, query = f"config.runs.{name}", run["query"]
-    for part in ("teachers", "pacing", "without_classes", "folds", "init", "rewind"):
+    for part in ("teachers", "pacing", "coreset", "selection", "without_classes", "folds", "init", "rewind"):
         if run[part]:
             yield f"{key}.{part}: labelling loops have none"
     if "data" in run["plans"]:

@@ -14,6 +14,8 @@ import numpy as np
 
 from effjax.curricula import Stage
 from effjax.data.base import Source
+from effjax.data.coreset import Coreset
+from effjax.data.feeds import Feed
 from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.tables import Lookup
@@ -25,6 +27,7 @@ from effjax.recipes.build.evaluation import make_evaluator, predictor
 from effjax.recipes.build.networks import check_words, make_model
 from effjax.recipes.build.planning import (
     lengths,
+    make_coreset,
     make_pace,
     make_plan,
     make_run_optimizer,
@@ -39,9 +42,11 @@ from effjax.steps import (
     TrainState,
     make_term,
 )
+from effjax.steps.batch_selection import BatchSelection, make_selection
 from effjax.steps.narrowing import Channels
 from effjax.steps.pruning import Pruning
 from effjax.steps.settings import Subject, values_that
+from effjax.steps.weightings import make_weighting
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -60,6 +65,7 @@ class AssembledRun:
       frozen: by teacher, the shapes of what it reads.
       predict: ``(variables on the host, source) -> predictions [N, ...]`` over a whole source, in row order.
       pace: what draws from a growing share of the examples, or None.
+      coreset: the part of the examples that is drawn from, or None.
       lookups: by teacher whose stored answers are too many for the device, where the feed looks them up.
     """
 
@@ -71,6 +77,7 @@ class AssembledRun:
     frozen: Mapping[str, PyTree]
     predict: Callable[[PyTree, Any], np.ndarray]
     pace: Pace | None = None
+    coreset: Coreset | None = None
     lookups: Mapping[str, Lookup] = dataclasses.field(default_factory=dict)
 
     def initial_state(self, seeds: int | Sequence[int]) -> TrainState:
@@ -131,12 +138,13 @@ def assemble(
     task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
     check_words(f"{key}.model", model, datasets.info)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
-    pace = make_pace(config["pacing"], total)
+    pace, coreset = make_pace(config["pacing"], total), make_coreset(config["coreset"])
     feed = datasets.feed(
         config["batch_size"],
         train,
         resize=config["reduction"] == "loader",
         pace=pace,
+        coreset=coreset,
         members=members,
         lookups=list(lookups.values()),
     )
@@ -154,20 +162,27 @@ def assemble(
         metrics=task.metrics,
         outcome=task.outcome,
         pruning=Pruning(**config["pruning"]) if "sparsity" in config["plans"] else None,
+        weighting=make_weighting(**config["weighting"]) if config["weighting"] else None,
+        selection=_selection(config["selection"]),
     )
     subject = Subject(objective, train[0]["image"].shape)
     plan, objective = make_plan(key, config["plans"], total, granule, subject)
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
+        _check_candidates(key, config["batch_size"], stage, feed, backend)
     drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
-    if objective.pruning is not None:
-        _check_prunable(key, drawing, plan[0])
     if config["record"]:
         if task.outcome is None:
             raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
-        drawing = dataclasses.replace(drawing, num_records=feed.joined.num_ids)
+        noted = {"num_records": feed.joined.num_ids, "forgetting": config["forgetting"]}
+        drawing = dataclasses.replace(drawing, **noted)
     if objective.remembers:
         drawing = dataclasses.replace(drawing, classes=_classes(feed.joined))
+    if objective.remembers_ids:
+        drawing = dataclasses.replace(drawing, num_ids=feed.joined.num_ids)
+    if objective.pruning is not None:
+        _check_prunable(key, drawing, plan[0])
+    if objective.remembers or objective.remembers_ids:
         _say_memory(key, drawing.shapes_at(plan[0]).memory)
     job = Job(
         objective=objective,
@@ -196,7 +211,28 @@ def assemble(
     network = dataclasses.replace(job.network_at_end, view=datasets.view)
     predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
-    return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+    return AssembledRun(config, model, job, init, train, frozen, predict, pace, coreset, lookups)
+
+
+def _selection(config: Mapping[str, Any]) -> BatchSelection | None:
+    """How steps choose among candidates; the reference that it may have is not known yet."""
+    options = {name: value for name, value in config.items() if name not in ("by", "run")}
+    return make_selection(**options) if options else None
+
+
+def _check_candidates(key: str, batch_size: int, stage: Stage, feed: Feed, backend: Backend) -> None:
+    """Refuses candidates of which there is no whole number, or which the devices do not divide.
+
+    Raises:
+      UserError: naming the plan.
+    """
+    share = stage.get("candidates", 1)
+    if abs(share * batch_size - feed.drawn(dict(stage.settings))) > 1e-6:
+        raise UserError(f"{key}.plans.candidates: {share} times {key}.batch_size={batch_size} is no whole number")
+    try:
+        backend.check_batch_size(feed.drawn(dict(stage.settings)))
+    except UserError as error:
+        raise UserError(f"{key}.plans.candidates: with {share} there are {share * batch_size:g}: {error}") from error
 
 
 def _classes(source: JoinedSource) -> np.ndarray:
@@ -210,7 +246,8 @@ def _say_memory(key: str, memory: Mapping[str, PyTree]) -> None:
     """Says how much of each device terms take for what they remember: every device holds all of it."""
     for name, own in memory.items():
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(own))
-        _log.info("%s.terms.%s remembers the examples: %.1f MiB, on every device", key, name, size / 2**20)
+        what = name if name in ("weighting", "selection") else f"terms.{name}"
+        _log.info("%s.%s remembers the examples: %.1f MiB, on every device", key, what, size / 2**20)
 
 
 def _check_prunable(key: str, drawing: Drawing, stage: Stage) -> None:

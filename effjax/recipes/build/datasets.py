@@ -10,6 +10,7 @@ import numpy as np
 
 from effjax.data.base import DatasetInfo, Source, Subset
 from effjax.data.cached import cached
+from effjax.data.coreset import Coreset
 from effjax.data.feeds import ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
@@ -73,6 +74,7 @@ class Datasets:
         *,
         resize: bool = False,
         pace: Pace | None = None,
+        coreset: Coreset | None = None,
         members: Together | None = None,
         lookups: Sequence[Lookup] = (),
     ) -> ResidentFeed | StreamFeed:
@@ -85,7 +87,7 @@ class Datasets:
         """
         common: dict[str, Any] = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         common["features"] = (*self.task.features, *self.features)
-        common.update(pace=pace, members=members)
+        common.update(pace=pace, coreset=coreset, members=members)
         sources = {"train": train, **self.also}
         if lookups or not self.on_device:
             streamed = {"num_workers": self.num_workers, "resize": resize, "lookups": tuple(lookups)}

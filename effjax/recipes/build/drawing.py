@@ -28,7 +28,9 @@ class Drawing:
       members: the networks that train in one program; None is one alone.
       ema: whether an average of the parameters is kept.
       num_records: of how many examples it is noted what becomes of them; 0: of none.
+      forgetting: whether it is noted of these how often they are forgotten, too.
       classes: of the training set by global id, ``[M]``, for terms that remember examples; None: none does.
+      num_ids: M, for a selection that remembers them; 0: none does.
     """
 
     objective: Objective
@@ -38,15 +40,19 @@ class Drawing:
     members: Together | None
     ema: bool
     num_records: int = 0
+    forgetting: bool = False
     classes: np.ndarray | None = None
+    num_ids: int = 0
     _shapes: dict[Stage, TrainState] = dataclasses.field(default_factory=dict, init=False)
 
     def one(self, stage: Stage, seed: jax.Array) -> TrainState:
         """The state of one network, if the run began with this stage."""
         objective = apply_settings(self.objective, values_that(stage.settings, "reshapes"))
-        options = {"frozen": self.frozen, "ema": self.ema, "classes": self.classes}
+        options = {"frozen": self.frozen, "ema": self.ema, "classes": self.classes, "num_ids": self.num_ids}
         state = init_state(objective, self.optimizer, seed, self._example(stage), **options)
-        return state.replace(records=init_records(self.num_records)) if self.num_records else state
+        if not self.num_records:
+            return state
+        return state.replace(records=init_records(self.num_records, forgetting=self.forgetting))
 
     def shapes_at(self, stage: Stage) -> TrainState:
         """The shapes of the state, of one network or of several, in a stage."""

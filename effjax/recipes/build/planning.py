@@ -8,6 +8,7 @@ from typing import Any
 import optax
 
 from effjax.curricula import Stage, pacing, stages
+from effjax.data.coreset import Coreset, kept
 from effjax.data.paced import Pace
 from effjax.errors import UserError, nearest
 from effjax.recipes.schema.keys import number, take
@@ -21,7 +22,12 @@ def make_pace(config: Mapping[str, Any], total: int) -> Pace | None:
     if not config:
         return None
     share = pacing(config["kind"], start=config["start"], full_at=config["full_at"])
-    return Pace(share, config["order"], total)
+    return Pace(share, config["order"], total, balanced=config.get("balanced", False))
+
+
+def make_coreset(config: Mapping[str, Any]) -> Coreset | None:
+    """The part of the examples that is drawn from; their difficulty is not known yet."""
+    return Coreset(config["share"], config["part"], config["balanced"]) if config else None
 
 
 def make_plan(
@@ -85,13 +91,16 @@ def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int
     """A run's length, the steps between evaluations, and what stages are aligned to.
 
     A length in epochs is rounded so that evaluations, stages and blocks of steps fall together; a length in steps is
-    taken as it is.
+    taken as it is. An epoch is a pass over what the run draws from: all that its coreset keeps, and where steps choose
+    among candidates, over these.
 
     Returns:
       ``(total_steps, evaluate_every, granule)``.
     """
     count = max(config["evaluations"], 1)
-    exact = config["steps"] or config["epochs"] * num_examples / config["batch_size"]
+    coreset = config["coreset"]
+    drawn = kept(num_examples, coreset["share"]) if coreset else num_examples
+    exact = config["steps"] or config["epochs"] * drawn / (config["batch_size"] * _mean_candidates(config["plans"]))
     granule = 2 ** min(max(int(exact / (4 * count)), 1).bit_length() - 1, 5)
     if total := config["steps"]:
         every = max(total // count, 1)
@@ -100,6 +109,14 @@ def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int
         return total, every, math.gcd(granule, every, total)
     every = max(round(exact / count / granule), 1) * granule
     return every * count, every, granule
+
+
+def _mean_candidates(plans: Mapping[str, Any]) -> float:
+    """How many candidates there are for each example that is trained on, over the run."""
+    pieces = plans.get("candidates") or [(0.0, 1.0)]
+    ends = [*(start for start, _ in pieces[1:]), 1.0]
+    mean = sum((end - start) * value for (start, value), end in zip(pieces, ends, strict=True))
+    return max(mean, 1.0)  # what is no plan is refused where it is read
 
 
 def make_run_optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:

@@ -3,6 +3,7 @@
 from effjax.recipes.schema.configs import (
     active,
     check,
+    coreset,
     distilled,
     experiment,
     export,
@@ -11,11 +12,13 @@ from effjax.recipes.schema.configs import (
     query,
     rewound,
     run,
+    selection,
     stream,
     teacher_of_checkpoint,
     teacher_of_function,
     teacher_of_run,
     teacher_of_weights,
+    weighting,
 )
 from effjax.recipes.schema.keys import check_variant
 from effjax.recipes.schema.order import in_order, needed_by
@@ -24,6 +27,7 @@ __all__ = [
     "active",
     "check",
     "check_variant",
+    "coreset",
     "distilled",
     "experiment",
     "export",
@@ -34,9 +38,11 @@ __all__ = [
     "query",
     "rewound",
     "run",
+    "selection",
     "stream",
     "teacher_of_checkpoint",
     "teacher_of_function",
     "teacher_of_run",
     "teacher_of_weights",
+    "weighting",
 ]

@@ -11,7 +11,7 @@ from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import keys_of, plain
 from effjax.recipes.schema.loop_keys import Active, Outliers, Query, Stream
 from effjax.recipes.schema.rules import problems
-from effjax.recipes.schema.run_keys import Pacing, Rewind, Run, Teacher
+from effjax.recipes.schema.run_keys import Coreset, Pacing, Rewind, Run, Selection, Teacher, Weighting
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -71,6 +71,36 @@ def paced(kind: str, **given: Any) -> ml_collections.ConfigDict:
       **given: further keys of :class:`~effjax.recipes.schema.run_keys.Pacing`.
     """
     return ml_collections.ConfigDict(plain(Pacing(kind=kind, **given)))
+
+
+def coreset(share: float, **given: Any) -> ml_collections.ConfigDict:
+    """A run that draws from a part of the examples, chosen before it begins.
+
+    Args:
+      share: how much of them is kept.
+      **given: further keys of :class:`~effjax.recipes.schema.run_keys.Coreset`.
+    """
+    return ml_collections.ConfigDict(plain(Coreset(share=share, **given)))
+
+
+def weighting(name: str, **options: Any) -> ml_collections.ConfigDict:
+    """What examples count for, by their losses.
+
+    Args:
+      name: which, see :mod:`effjax.steps.weightings`.
+      **options: of it, see :class:`~effjax.recipes.schema.run_keys.Weighting`.
+    """
+    return ml_collections.ConfigDict(plain(Weighting(name=name, **options)))
+
+
+def selection(score: str, **options: Any) -> ml_collections.ConfigDict:
+    """Which of the candidates a step trains on.
+
+    Args:
+      score: by what, see :mod:`effjax.steps.batch_selection`.
+      **options: of it, see :class:`~effjax.recipes.schema.run_keys.Selection`.
+    """
+    return ml_collections.ConfigDict(plain(Selection(score=score, **options)))
 
 
 def rewound(run: str, *, step: int = 0, masks: str = "") -> ml_collections.ConfigDict:

@@ -5,7 +5,8 @@ from typing import Any
 
 from effjax.errors import nearest
 from effjax.recipes.schema.fields import plain
-from effjax.recipes.schema.run_keys import Pruning
+from effjax.recipes.schema.run_keys import DIFFICULTIES, HELD_OUT, Pruning
+from effjax.steps.batch_selection import SELECTIONS, make_selection
 from effjax.steps.sparsity import Level
 
 _SEEDS = 2**32  # of networks: what draws are made of
@@ -29,10 +30,15 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _seed_problems(config, run, key)
         if run["batch_size"] % run["accumulate"]:
             yield f"{key}.accumulate={run['accumulate']} does not divide {key}.batch_size={run['batch_size']}"
+        if run["forgetting"] and not run["record"]:
+            yield f"{key}.forgetting=True: nothing is noted of examples without {key}.record=True"
         yield from _teacher_problems(config, run, key)
         yield from _pruning_problems(run, key)
         yield from _rewind_problems(config, run, key)
-        yield from _pacing_problems(config, run["pacing"], f"{key}.pacing")
+        for part, random in (("pacing", "order"), ("coreset", "part")):
+            if run[part] and run[part][random] != "random":
+                yield from _difficulty_problems(config, run[part], f"{key}.{part}")
+        yield from _selection_problems(config, run, f"{key}.selection")
     yield from _export_problems(config)
 
 
@@ -133,13 +139,33 @@ def _ticket_problems(masks: Mapping[str, Any], run: Mapping[str, Any], key: str)
         yield f"{key} ends at a sparsity of {last.sparsity:g}: let plans.sparsity begin with it"
 
 
-def _pacing_problems(config: Mapping[str, Any], pace: Mapping[str, Any], key: str) -> Iterator[str]:
-    if not pace or pace["order"] == "random":
+def _selection_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:
+    selection = run["selection"]
+    if not selection:
         return
-    reference = config["runs"].get(pace["run"])
+    score = selection["score"]
+    given = {name: value for name, value in selection.items() if name not in ("score", "run", "by")}
+    for name in sorted(given.keys() - (SELECTIONS[score].__kwdefaults__ or {}).keys()):
+        yield f"{key}.{name}={given[name]!r}: {score!r} has none"
+    if "candidates" not in run["plans"]:
+        yield f"{key}.score={score!r} chooses among candidates: say how many there are, plans.candidates=[[0, 4.0]]"
+    needs = make_selection(score).reference
+    if needs:
+        yield from _difficulty_problems(config, {"run": "", "by": HELD_OUT, **selection}, key)
+    for name in ("run", "by"):
+        if name in selection and not needs:
+            yield f"{key}.{name}={selection[name]!r}: {score!r} has no reference"
+
+
+def _difficulty_problems(config: Mapping[str, Any], ranking: Mapping[str, Any], key: str) -> Iterator[str]:
+    """What the run that examples are ranked by has not."""
+    name, by = ranking["run"], ranking["by"]
+    reference = config["runs"].get(name)
     if reference is None:
-        yield f"{key}.run={pace['run']!r}; {nearest(pace['run'], config['runs'])}"
-    elif pace["by"] == "epoch_learnt" and not reference["record"]:
-        yield f"{key}.by='epoch_learnt': config.runs.{pace['run']}.record must be True"
-    elif pace["by"] == "c_score" and reference["folds"] < 2:
-        yield f"{key}.by='c_score': config.runs.{pace['run']}.folds={reference['folds']} must be 2 or more"
+        yield f"{key}.run={name!r}; {nearest(name, config['runs'])}"
+    elif DIFFICULTIES[by] == "record" and not reference["record"]:
+        yield f"{key}.by={by!r}: config.runs.{name}.record must be True"
+    elif DIFFICULTIES[by] == "forgetting" and not reference["forgetting"]:
+        yield f"{key}.by={by!r}: config.runs.{name}.forgetting must be True"
+    elif DIFFICULTIES[by] == "folds" and reference["folds"] < 2:
+        yield f"{key}.by={by!r}: config.runs.{name}.folds={reference['folds']} must be 2 or more"

@@ -40,9 +40,13 @@ def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
 
 def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
     yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
-    pace = run_config.get("pacing")
+    pace, coreset = run_config.get("pacing"), run_config.get("coreset")
     if pace and pace["order"] != "random":
         yield pace["run"]
+    if coreset and coreset["part"] != "random":
+        yield coreset["run"]
+    if run_config.get("selection") and run_config["selection"].get("run"):
+        yield run_config["selection"]["run"]
     rewind = run_config.get("rewind") or {}
     yield from (rewind[part] for part in ("run", "masks") if rewind.get(part))
     chosen_by = run_config.get("query") or {}

@@ -38,8 +38,8 @@ class Keys:
     Attributes:
       nodes: by key.
       optional: whether it may be empty.
-      open: whether it may have other keys, which are checked by what they are handed to, and lack some.
-      needs: those that it may not lack all the same.
+      open: whether it may have other keys, which are checked by what they are handed to.
+      needs: those that it may not lack.
       of: the class of the schema that says so.
     """
 
@@ -225,7 +225,7 @@ def problems(node: Node, value: Any, where: str) -> Iterator[str]:
     for key, one in node.nodes.items():
         if key in value:
             yield from problems(one, value[key], f"{where}.{key}")
-        elif not node.open or key in node.needs:
+        elif key in node.needs:
             yield f"{where}.{key} is missing"
 
 

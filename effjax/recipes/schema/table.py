@@ -11,7 +11,7 @@ from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import ABSENT, keys_of, plain
 from effjax.recipes.schema.loop_keys import Outliers, Query, Stream
 from effjax.recipes.schema.rules import Each, Either, Keys, Node
-from effjax.recipes.schema.run_keys import Pacing, Rewind, Teacher
+from effjax.recipes.schema.run_keys import Coreset, Pacing, Rewind, Selection, Teacher, Weighting
 
 _HEAD = """\
 # Every key of a config
@@ -25,6 +25,9 @@ not what it may be: one line names the key, the value and what is allowed. This 
 _MADE_BY = {
     Export: "schema.export",
     Pacing: "schema.paced",
+    Coreset: "schema.coreset",
+    Weighting: "schema.weighting",
+    Selection: "schema.selection",
     Rewind: "schema.rewound",
     Query: "schema.query",
     Outliers: "schema.outliers",

@@ -1,6 +1,7 @@
 """What runs cost: compute and seconds, to the end and to an accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,8 +12,23 @@ from effjax.reports.tables import Table
 from effjax.runtime import read_metrics
 from effjax.steps.narrowing import Channels
 
+#: Keys of a run that say how long it is and what is noted of it, and not how it learns.
+_OF_LENGTH = (
+    "label",
+    "steps",
+    "epochs",
+    "record",
+    "forgetting",
+    "evaluations",
+    "num_seeds",
+    "keep",
+    "checkpoint_every",
+    "log_every",
+)
+
 NOTE = (
-    "Compute: forward FLOPs of all training images at the sizes that the student saw, over the control's. Seconds: of "
+    "Compute: forward FLOPs of all training images at the sizes that the student saw, over the control's; of "
+    "candidates that a step asked its student about, a third. What ranked examples before is not counted. Seconds: of "
     "training alone, without evaluation, saving and compiling, on the machine named below. To reach: until the "
     "validation accuracy, at the full size, is that of the control at its end (mean over seeds); the number of seeds "
     "that did, and the mean over these."
@@ -25,8 +41,8 @@ def cost_table(
     labels: Mapping[str, str],
     control: str | None,
 ) -> Table | None:
-    """A row a run, or None where no run changes the size of its images, or the control's metrics are lost."""
-    if control is None or not any("image_size" in run["plans"] for run in experiment.config["runs"].values()):
+    """A row a run, or None where all runs cost the same by nature, or the control's metrics are lost."""
+    if control is None or not any(_saves(run) for run in experiment.config["runs"].values()):
         return None
     seeds = experiment.seeds_of(control)
     ends = [_curve(finished[control, seed])[-1:] for seed in seeds]
@@ -59,15 +75,42 @@ def cost_table(
     return Table(headers, rows)
 
 
+def compute_of(
+    experiment: TrainingExperiment, finished: Finished, names: Iterable[str], control: str
+) -> dict[str, float]:
+    """What runs compute as they train, over the control, as :func:`cost_table` counts it."""
+    first = {name: finished[name, experiment.seeds_of(name)[0]] for name in {*names, control}}
+    whole = _flops(first[control], experiment)[-1]
+    return {name: float(_flops(first[name], experiment)[-1] / whole) for name in names}
+
+
+def lengths_of(config: Mapping[str, Any], control: str | None) -> list[str]:
+    """The control and the runs that differ from it in nothing but their length."""
+    if control is None:
+        return []
+    runs = {name: {key: run[key] for key in run if key not in _OF_LENGTH} for name, run in config["runs"].items()}
+    return [name for name, run in runs.items() if run == runs[control]]
+
+
+def _saves(run: Mapping[str, Any]) -> bool:
+    """Whether a run is there to save compute: by smaller images, some of their patches, or fewer or chosen examples."""
+    return bool({"image_size", "candidates", "tokens"} & set(run["plans"])) or bool(run["coreset"])
+
+
 def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
-    """Forward FLOPs of the training images up to each step, ``[steps + 1]``."""
+    """Forward FLOPs of the training images up to each step, ``[steps + 1]``, with those of choosing them."""
     height, width, channels = experiment.datasets.test[0]["image"].shape
     job, spent = run.assembled.job, [np.zeros(1)]
     for stage in job.plan:
         size = stage.get("image_size", min(height, width))
         shape = (round(height * size / min(height, width)), round(width * size / min(height, width)), channels)
-        model = Channels.of(stage.get("channels", 1.0)).of_network(run.assembled.model)
-        each = models.flops(model, shape) * job.batch_size
+        model, training = Channels.of(stage.get("channels", 1.0)).of_network(run.assembled.model), False
+        if "tokens" in dict(stage.settings) and hasattr(model, "token_share"):
+            model, training = model.clone(token_share=float(cast(float, stage["tokens"]))), True
+        selection, candidates = job.objective.selection, stage.get("candidates", 1)
+        # Backward costs twice as much as forward, so that to look at a candidate costs a third of training on it.
+        looked = candidates / 3 if selection is not None and selection.asks and candidates > 1 else 0.0
+        each = models.flops(model, shape, training=training) * job.batch_size * (1 + looked)
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from effjax.data.base import Subset
 from effjax.recipes.train.costs import NOTE as COST_NOTE
-from effjax.recipes.train.costs import cost_table
+from effjax.recipes.train.costs import compute_of, cost_table, lengths_of
 from effjax.recipes.train.omitted import omitted_table
 from effjax.recipes.train.results import test_logits
 from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports import tables
 from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.active import CaptionedImage
+from effjax.reports.against_compute import plot_against_compute
 from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
 from effjax.reports.drawn_boxes import FOUND, TRUE, Marks, drawn_boxes
@@ -24,7 +25,7 @@ from effjax.reports.provenance import provenance
 from effjax.reports.training import Opinion, write_report
 from effjax.runtime import read_metrics
 
-CURVES_FILE, ACCURACIES_FILE = "curves.png", "accuracies.png"
+CURVES_FILE, ACCURACIES_FILE, COMPUTE_FILE = "curves.png", "accuracies.png", "compute.png"
 _NUM_OPINIONS, _NUM_NETWORKS, _NUM_FOUND = 12, 6, 12
 _MOST_IN_A_SENTENCE = 4
 _SEEDS_FOR_BOXES = 10  # fewer are better seen one by one
@@ -73,7 +74,13 @@ def report(
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
     plot(folder / ACCURACIES_FILE, summary, labels, control, key)
     page = Page(title, _lead(summary, labels, control, task.watch), provenance(), main, notes, further, config)
-    page.publish(folder, folder / ACCURACIES_FILE, f"test {task.watch} by run", results)
+    shown, shows = ACCURACIES_FILE, f"test {task.watch} by run"
+    lengths = [name for name in lengths_of(config, control) if name in summary]
+    if control in lengths and len(lengths) > 1:
+        shown, shows = COMPUTE_FILE, f"test {task.watch} against compute"
+        compute = compute_of(experiment, finished, summary, control)
+        plot_against_compute(folder / COMPUTE_FILE, compute, summary, labels, lengths, key)
+    page.publish(folder, folder / shown, shows, results)
     write_report(
         folder / REPORT_FILE,
         page,

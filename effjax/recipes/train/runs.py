@@ -28,12 +28,13 @@ from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
+from effjax.recipes.schema.run_keys import HELD_OUT
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.foreign_teachers import ForeignTeachers
 from effjax.recipes.train.rewound import check_rewound, rewound
 from effjax.runtime import Fitted, fit
-from effjax.steps import Together
+from effjax.steps import Together, TrainState
 from effjax.typing import PyTree
 
 _log = logging.getLogger("effjax")
@@ -64,6 +65,7 @@ class TrainingExperiment(Experiment):
         self.runs: dict[str, AssembledRun] = {}
         self._teachers: dict[str, dict[str, TeacherSpec]] = {}
         self.foreign = ForeignTeachers(self.workdir, self.datasets, self.backend, config["eval_batch_size"])
+        self._scores: dict[tuple[str, str], np.ndarray] = {}  # by run, and the part of its config that names them
         self.make_all(self.names, self._make)
 
     def _make(self, name: str) -> None:
@@ -185,14 +187,28 @@ class TrainingExperiment(Experiment):
         return frozen, hashes
 
     def _rank(self, name: str, done: Finished) -> dict[str, str]:
-        """Ranks the examples of a run that is paced; returns what of the ranking makes the run what it is."""
-        assembled = self.runs[name]
-        pacing = assembled.config["pacing"]
-        if assembled.pace is None or pacing["order"] == "random":
-            return {}
-        references = [done[pacing["run"], seed] for seed in self.seeds_of(pacing["run"])]
-        assembled.pace.difficulty = difficulty(pacing["by"], references, cast(Feed, assembled.job.feed))
-        return {"difficulty": hashlib.sha256(assembled.pace.difficulty.tobytes()).hexdigest()}
+        """Ranks the examples that a run chooses from; returns what of the rankings makes the run what it is."""
+        assembled, facts = self.runs[name], {}
+        rankings = (
+            ("difficulty", "pacing", "order", assembled.pace),
+            ("coreset", "coreset", "part", assembled.coreset),
+        )
+        for fact, part, order, ranking in rankings:
+            if ranking is not None and assembled.config[part][order] != "random":
+                ranking.difficulty = self._difficulty(name, part, done)
+                facts[fact] = _digest(ranking.difficulty)
+        if assembled.config["selection"].get("run"):
+            facts["reference"] = _digest(self._difficulty(name, "selection", done))
+        return facts
+
+    def _difficulty(self, name: str, part: str, done: Finished) -> np.ndarray:
+        """The scores that a part of a run's config names, by global id."""
+        if (name, part) not in self._scores:  # they are the same for all seeds
+            config = {"by": HELD_OUT, **self.runs[name].config[part]}
+            references = [done[config["run"], seed] for seed in self.seeds_of(config["run"])]
+            feed, key = cast(Feed, self.runs[name].job.feed), f"config.runs.{name}.{part}"
+            self._scores[name, part] = difficulty(key, config["by"], references, feed)
+        return self._scores[name, part]
 
     def _fit(
         self,
@@ -211,6 +227,8 @@ class TrainingExperiment(Experiment):
             start = jax.tree.map(np.asarray, assembled.job.begin(start))
         if assembled.config["rewind"]:
             start, origin["rewind"] = rewound(start, assembled, cast(int, seeds), self.runs, cast(Any, ended))
+        if (table := self._scores.get((name, "selection"))) is not None:
+            start = _with_reference(start, table)
         facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
         with run_held(folder, assembled.job.total_steps):
@@ -251,6 +269,18 @@ class TrainingExperiment(Experiment):
             return table.read()
         assembled.lookups[teacher].table = table
         return {}
+
+
+def _digest(scores: np.ndarray) -> str:
+    return hashlib.sha256(scores.tobytes()).hexdigest()
+
+
+def _with_reference(state: TrainState, scores: np.ndarray) -> TrainState:
+    """The state of one network, or of several, whose selection knows what the reference makes of each example."""
+    known = state.memory["selection"]["reference"]
+    # What has no example is never drawn.
+    table = np.broadcast_to(np.where(np.isinf(scores), 0.0, scores).astype(known.dtype), known.shape).copy()
+    return state.replace(memory={**state.memory, "selection": {**state.memory["selection"], "reference": table}})
 
 
 def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
