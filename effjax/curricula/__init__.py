@@ -7,6 +7,7 @@ from effjax.curricula.efficienttrain import (
     efficienttrain_plus,
     epochs_for_compute,
     relative_cost,
+    warmups_for_compute,
 )
 from effjax.curricula.pacing import pacing
 from effjax.curricula.plans import Plan, Stage, stage_at, stages
@@ -23,4 +24,5 @@ __all__ = [
     "relative_cost",
     "stage_at",
     "stages",
+    "warmups_for_compute",
 ]

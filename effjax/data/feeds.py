@@ -10,9 +10,10 @@ import numpy as np
 from effjax.data.base import Example, Source
 from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
-from effjax.data.sampler import AnySampler, RowSampler, Sampler
+from effjax.data.sampler import AnySampler, RepeatedSampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, check_known, nearest
 from effjax.steps import Together
@@ -37,6 +38,7 @@ class Feed:
       features: what of an example goes to the device.
       pace: how the examples are ranked and paced, or None.
       members: the networks for which it draws at once; None for one.
+      repeats: how often each example of a step comes in it; which of these it is, goes along as ``copy``.
     """
 
     sources: Mapping[str, Source]
@@ -46,6 +48,7 @@ class Feed:
     features: tuple[str, ...] = _FEATURES
     pace: Pace | None = None
     members: Together | None = None
+    repeats: int = 1
 
     def __post_init__(self):
         for name, source in self.sources.items():
@@ -88,9 +91,12 @@ class Feed:
         rows = self.rows(settings)
         if self.members and self.members.kind == "folds":
             rows = rows[fold_of(self.joined.ids()[rows], self.members.count) != member]
+        size = self.batch_size // self.repeats
         if self.pace is not None:
-            return self.pace.sampler(rows, self.joined.ids()[rows], self.batch_size, seed)
-        return RowSampler(rows, Sampler(len(rows), self.batch_size, seed))
+            once = self.pace.sampler(rows, self.joined.ids()[rows], size, seed)
+        else:
+            once = RowSampler(rows, Sampler(len(rows), size, seed))
+        return once if self.repeats == 1 else RepeatedSampler(once, self.repeats)
 
     @property
     def local_size(self) -> int:
@@ -100,6 +106,13 @@ class Feed:
     @property
     def _mine(self) -> slice:
         return slice(self.process_index * self.local_size, (self.process_index + 1) * self.local_size)
+
+    @property
+    def _copies(self) -> np.ndarray | None:
+        """Which of its views in a step each example of this process is, ``[b]``; None where each has but one."""
+        if self.repeats == 1:
+            return None
+        return np.repeat(np.arange(self.repeats, dtype=np.int32), self.batch_size // self.repeats)[self._mine]
 
     @property
     def _lead(self) -> tuple[int, ...]:
@@ -130,11 +143,12 @@ class ResidentFeed(Feed):
 
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006 (never changed)
         """A batch of this process, for its shapes."""
-        return {key: _repeat(array[0], (*self._lead, self.local_size)) for key, array in self.resident.items()}
+        found = {key: _repeat(array[0], (*self._lead, self.local_size)) for key, array in self.resident.items()}
+        return {**found, **self._also(())}
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
-        return {"row": np.zeros((length, *self._lead, self.local_size), np.int32)}
+        return {"row": np.zeros((length, *self._lead, self.local_size), np.int32), **self._also((length,))}
 
     def blocks(
         self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
@@ -146,7 +160,11 @@ class ResidentFeed(Feed):
             # Network by network: one's order of an epoch is then drawn once a block, and not anew at every step.
             rows = [[s.rows(step)[self._mine] for step in range(first, first + length)] for s in samplers]
             by_step = np.array(rows, np.int32).swapaxes(0, 1)
-            yield {"row": by_step.reshape(length, *self._lead, self.local_size)}
+            yield {"row": by_step.reshape(length, *self._lead, self.local_size), **self._also((length,))}
+
+    def _also(self, lead: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """What of a batch is not looked up."""
+        return {} if self._copies is None else {"copy": _repeat(self._copies, (*lead, *self._lead))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,12 +191,14 @@ class StreamFeed(Feed):
       num_threads: reading threads in each process.
       resize: whether images are decoded to the stage's ``image_size``, instead of being reduced on the device.
       lookups: what tables on disk know of each example, which becomes features of it.
+      crops: what training sees of each photo; None: what the source decodes.
     """
 
     num_workers: int = 0
     num_threads: int = 2
     resize: bool = False
     lookups: tuple[Lookup, ...] = ()
+    crops: PhotoCrops | None = None
 
     @property
     def resident(self) -> Batch:
@@ -200,7 +220,8 @@ class StreamFeed(Feed):
         known = dict(self.source(settings)[0])
         for lookup in self.lookups:
             known.update(lookup.example())
-        return self._chosen(stack([known] * self.local_size))
+        batch = stack([known] * self.local_size)
+        return self._chosen(batch if self._copies is None else {**batch, "copy": self._copies})
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
@@ -220,6 +241,8 @@ class StreamFeed(Feed):
             process_index=self.process_index,
             process_count=self.process_count,
             transform=_LookUp(self.lookups) if self.lookups else None,
+            crops=self.crops and dataclasses.replace(self.crops, seed=cast(int, seeds)),
+            copies=self._copies,
         ) as batches:
             for _ in range(start, stop, length):
                 several = [self._chosen(next(batches)) for _ in range(length)]
@@ -227,7 +250,8 @@ class StreamFeed(Feed):
 
     def _chosen(self, batch: Batch) -> Batch:
         looked_up = [name for lookup in self.lookups for name in lookup.names()]
-        return {key: batch[key] for key in (*self.features, *looked_up)}
+        copies = () if self._copies is None else ("copy",)
+        return {key: batch[key] for key in (*self.features, *looked_up, *copies)}
 
 
 @dataclasses.dataclass(frozen=True)

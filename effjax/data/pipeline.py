@@ -14,6 +14,7 @@ import numpy as np
 
 from effjax.data import workers
 from effjax.data.base import Example, Source
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.sampler import AnySampler
 from effjax.errors import UserError
 
@@ -35,6 +36,8 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     transform: Transform | None = None,
+    crops: PhotoCrops | None = None,
+    copies: np.ndarray | None = None,
 ) -> "BatchIterator":
     """This process's part of the batches of steps ``start_step`` … ``stop_step - 1``.
 
@@ -52,6 +55,8 @@ def train_batches(
       process_index: of this host.
       process_count: hosts that share the batch, each a contiguous part of it.
       transform: applied to each example before batching; can be pickled, if there are workers.
+      crops: what is seen of the photos, drawn anew at every step; None: what the source decodes.
+      copies: which of its views in a step each of this process's examples is, ``[b]``, where they come several times.
 
     Returns:
       An iterator of ``{"image": uint8 [b, H, W, C], "label": int32 [b], "id": int32 [b], …}`` with
@@ -62,7 +67,7 @@ def train_batches(
     """
     local = local_batch_size(sampler.batch_size, process_count)
     mine = slice(process_index * local, (process_index + 1) * local)
-    read = _TrainReader(source, sampler, start_step, mine, transform)
+    read = _TrainReader(source, sampler, start_step, mine, transform, crops, copies)
     return BatchIterator(read, stop_step - start_step, num_workers, num_threads)
 
 
@@ -222,11 +227,20 @@ class _TrainReader:
     start_step: int
     mine: slice
     transform: Transform | None
+    crops: PhotoCrops | None
+    copies: np.ndarray | None
 
     def __call__(self, index: int) -> dict[str, np.ndarray]:
-        rows = self.sampler.rows(self.start_step + int(index))[self.mine]
-        examples = [self.source[row] for row in rows.tolist()]
-        return stack([self.transform(example) for example in examples] if self.transform else examples)
+        step = self.start_step + int(index)
+        rows = self.sampler.rows(step)[self.mine].tolist()
+        if self.crops is None:
+            examples = [self.source[row] for row in rows]
+        else:
+            copies = [0] * len(rows) if self.copies is None else self.copies.tolist()
+            drawn = {copy: self.crops.of_step(step, copy) for copy in set(copies)}
+            examples = [self.source.cut(row, drawn[copy]) for row, copy in zip(rows, copies, strict=True)]
+        batch = stack([self.transform(example) for example in examples] if self.transform else examples)
+        return batch if self.copies is None else {**batch, "copy": self.copies}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,6 +103,7 @@ class Objective:
         its choice ``[B]``: a task's, for what is recorded of each example; None where it has none.
       through: pure functions from the student's parameters to those that it computes with, in order: masks, roundings.
       pruning: which of the student's weights are removed as training goes on; None: none.
+      accumulate: into how many parts a batch is cut, in the place of what :func:`make_train_step` is told; None: that.
     """
 
     student: nn.Module
@@ -115,6 +116,7 @@ class Objective:
     outcome: Outcome | None = None
     through: tuple[Callable[[PyTree], PyTree], ...] = ()
     pruning: Pruning | None = None
+    accumulate: int | None = None
 
     def __post_init__(self):
         if not self.terms:
@@ -232,7 +234,8 @@ class Objective:
           ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
           unweighted values ``[B]`` by name; what the terms looked at; the student's new running statistics.
         """
-        keys, version = self.view.draw(seed, step, batch["id"])
+        copies = batch.get("copy")
+        keys, version = self.view.draw(seed, step, batch["id"], copies)
         if version is not None:
             batch = {**batch, "version": version}
         batch = self.view.see(batch, keys, step)
@@ -244,7 +247,7 @@ class Objective:
             {"params": params["student"], **model_state},
             batch,
             train=True,
-            dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
+            dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"], copies),
             mutable=list(model_state),
         )
         seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name, seed)

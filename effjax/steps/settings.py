@@ -178,6 +178,15 @@ def _magnitude_problem(_: Value, subject: Subject) -> str | None:
     return "config.view.operations=0: nothing has a magnitude; 2 is usual"
 
 
+def _in_parts(objective: Objective, parts: int) -> Objective:
+    return dataclasses.replace(objective, accumulate=parts)
+
+
+def _parts_problem(parts: Value, _: Subject) -> str | None:
+    is_whole = isinstance(parts, int) and not isinstance(parts, bool) and parts > 0
+    return None if is_whole else f"{parts!r} must be a number of parts, 1 or more"
+
+
 def _sparse(objective: Objective, sparsity: Sparsity) -> Objective:
     pruning = dataclasses.replace(objective.pruning or Pruning(), sparsity=sparsity)
     return dataclasses.replace(objective, pruning=pruning)
@@ -212,6 +221,7 @@ SETTINGS: dict[str, Setting] = {
         evaluated=True,
         reshapes=True,
     ),
+    "accumulate": Setting("program", apply=_in_parts, check=_parts_problem),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
     "sparsity": Setting(
         "schedule",

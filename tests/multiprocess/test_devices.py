@@ -15,16 +15,16 @@ RUNS = ("teacher", "student", "distilled")
 STEPS = 8
 
 
-def launch(workdir, data_dir, backend: str, processes: int, devices: int):
+def launch(workdir, data_dir, backend: str, processes: int, devices: int, variant: str = "devices"):
     arguments = [f"--config.backend={backend}"]
     if processes == 1:
-        return [train("devices", workdir, data_dir, *arguments, devices=devices)]
+        return [train(variant, workdir, data_dir, *arguments, devices=devices)]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
     arguments += [f"--coordinator={coordinator}", f"--num_processes={processes}"]
     return [
-        train("devices", workdir, data_dir, *arguments, f"--process_id={i}", devices=devices) for i in range(processes)
+        train(variant, workdir, data_dir, *arguments, f"--process_id={i}", devices=devices) for i in range(processes)
     ]
 
 
@@ -40,8 +40,8 @@ def lines(workdir, run: str) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_same(workdir, reference) -> None:
-    for run in RUNS:
+def assert_same(workdir, reference, runs=RUNS) -> None:
+    for run in runs:
         ours, theirs = variables(workdir, run), variables(reference, run)
         assert ours.keys() == theirs.keys()
         for name in theirs:
@@ -85,3 +85,10 @@ def test_a_run_goes_on_elsewhere_and_ends_the_same(one_device, tmp_path, data_di
     for process in launch(tmp_path, data_dir, *then):
         finish(process)
     assert_same(tmp_path, one_device)
+
+
+def test_hosts_see_the_same_parts_of_photos_and_the_same_copies(tmp_path, data_dir):
+    for name, layout in {"one": ("jit", 1, 1), "two": ("pmap", 2, 2)}.items():
+        for process in launch(tmp_path / name, data_dir, *layout, variant="photos"):
+            finish(process)
+    assert_same(tmp_path / "two", tmp_path / "one", runs=("student",))

@@ -152,7 +152,7 @@ def test_seeds_train_together(tmp_path, data_dir):
         ({"plans": {"image_size": [[0, 20], [0.5, 28]]}}, r"runs.run.plans.image_size: .*kernel"),  # an MLP
         ({"plans": {"magnitude": [[0, 1.0]]}}, r"view.operations=0: nothing has a magnitude"),
         ({"reduction": "loader"}, r"reduction='loader' decodes .*data.on_device_mib=0"),
-        ({"reduction": "crop"}, r"reduction='crop'; allowed: frequency, loader, resize"),
+        ({"reduction": "crop"}, r"reduction='crop'; allowed: early, frequency, loader, resize"),
         ({"pacing": {"kind": "linear"}}, r"pacing.by is missing"),
         ({"pacing": schema.paced("linear", run="rum").to_dict()}, r"pacing.run='rum'.*did you mean 'run'"),
         ({"pacing": schema.paced("liner", order="random").to_dict()}, r"pacing.kind='liner'"),

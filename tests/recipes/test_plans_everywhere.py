@@ -27,6 +27,7 @@ PLANS = {
     "data": ("train", "train+more"),
     "channels": (1.0, (0.5, "l2", 4)),
     "bits": (None, "w8a8"),
+    "accumulate": (1, 2),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 

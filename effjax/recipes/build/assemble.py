@@ -5,7 +5,7 @@ import functools
 import itertools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -125,8 +125,9 @@ def assemble(
     if total >= 2**31:
         raise UserError(f"{key}.epochs={config['epochs']}: {total:,} steps are more than 2,147,483,647: fewer epochs")
     each = config["batch_size"] // (1 if backend.axis_name is None else len(backend.devices))
-    if each % config["accumulate"]:
-        raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
+    for name, parts in _accumulated(config):
+        if each % parts:
+            raise UserError(f"{key}.{name}={parts} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
     check_words(f"{key}.model", model, datasets.info)
@@ -139,6 +140,7 @@ def assemble(
         pace=pace,
         members=members,
         lookups=list(lookups.values()),
+        repeats=config["repeats"],
     )
     objective = Objective(
         student=model,
@@ -167,6 +169,10 @@ def assemble(
             raise UserError(f"{key}.record=True: the task {task.name!r} has no outcome of an example to record")
         drawing = dataclasses.replace(drawing, num_records=feed.joined.num_ids)
     if objective.remembers:
+        if config["repeats"] > 1:
+            raise UserError(
+                f"{key}.repeats={config['repeats']}: {key}.terms.{objective.remembers[0]} remembers one view of each"
+            )
         drawing = dataclasses.replace(drawing, classes=_classes(feed.joined))
         _say_memory(key, drawing.shapes_at(plan[0]).memory)
     job = Job(
@@ -197,6 +203,12 @@ def assemble(
     predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, lookups)
+
+
+def _accumulated(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """By key, into how many parts a batch is cut, in all stages."""
+    yield "accumulate", config["accumulate"]
+    yield from (("plans.accumulate", parts) for _, parts in config["plans"].get("accumulate", ()))
 
 
 def _classes(source: JoinedSource) -> np.ndarray:

@@ -72,13 +72,17 @@ def make_view(key: str, view: View, config: Mapping[str, Any]) -> View:
     """The experiment's view as one run has it.
 
     Raises:
-      UserError: if there is no such reduction.
+      UserError: if there is no such reduction, or teachers would see what it does.
     """
-    allowed = (*REDUCTIONS, "loader")
+    allowed, early = (*REDUCTIONS, "early", "loader"), config["reduction"] == "early"
     if config["reduction"] not in allowed:
         raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
+    if early and config["teachers"]:
+        raise UserError(
+            f"{key}.reduction='early': {key}.teachers would see small images, unlike in their training: use 'resize'"
+        )
     reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
-    return dataclasses.replace(view, reduction=reduction)
+    return dataclasses.replace(view, reduction=reduction, early=early)
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:

@@ -1,0 +1,53 @@
+"""CPU seconds an image of effjax's loader, or those of a reading process' start; prints JSON.
+
+python -m benchmarks.loader_effjax FOLDER SIZE [start]
+"""
+
+import json
+import resource
+import sys
+import time
+from importlib.metadata import version
+
+from effjax.data import fast_jpeg
+from effjax.data.feeds import StreamFeed
+from effjax.data.photo_crops import PhotoCrops
+from effjax.data.sources import load
+
+BATCH, STEPS = 20, 12
+
+
+def main() -> None:
+    folder, size, *start = sys.argv[1:]
+    source = load(f"folder:{folder}", "train", image_size=224)
+    if start:
+        cpu = of_start(source)
+    else:
+        feed = StreamFeed({"train": source}, BATCH, resize=True, crops=PhotoCrops())
+        read(feed, int(size), 2)
+        begun = time.process_time()
+        read(feed, int(size), STEPS)
+        cpu = (time.process_time() - begun) / (BATCH * STEPS)
+    print(json.dumps({"cpu": cpu, "decoder": decoder()}))
+
+
+def read(feed: StreamFeed, size: int, steps: int) -> None:
+    for _ in feed.blocks({"image_size": size}, 0, 0, steps, 1):
+        pass
+
+
+def of_start(source) -> float:
+    """CPU seconds of a process that reads one photo."""
+    feed = StreamFeed({"train": source}, 1, crops=PhotoCrops(), num_workers=1)
+    read(feed, 224, 1)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def decoder() -> str:
+    packages = ("simplejpeg", "pillow") if fast_jpeg.simplejpeg else ("pillow",)
+    return " and ".join(f"{name} {version(name)}" for name in packages)
+
+
+if __name__ == "__main__":
+    main()
