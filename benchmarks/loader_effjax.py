@@ -9,19 +9,20 @@ import sys
 import time
 from importlib.metadata import version
 
-from effjax.data import fast_jpeg
-from effjax.data.feeds import StreamFeed
-from effjax.data.photo_crops import PhotoCrops
-from effjax.data.sources import load
-
 BATCH, STEPS = 20, 12
 
 
 def main() -> None:
+    from effjax.data.feeds import StreamFeed
+    from effjax.data.photo_crops import PhotoCrops
+    from effjax.data.sources import load
+
     folder, size, *start = sys.argv[1:]
     source = load(f"folder:{folder}", "train", image_size=224)
     if start:
-        cpu = of_start(source)
+        read(StreamFeed({"train": source}, 1, crops=PhotoCrops(), num_workers=1), 224, 1)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = used.ru_utime + used.ru_stime
     else:
         feed = StreamFeed({"train": source}, BATCH, resize=True, crops=PhotoCrops())
         read(feed, int(size), 2)
@@ -31,20 +32,14 @@ def main() -> None:
     print(json.dumps({"cpu": cpu, "decoder": decoder()}))
 
 
-def read(feed: StreamFeed, size: int, steps: int) -> None:
+def read(feed, size: int, steps: int) -> None:
     for _ in feed.blocks({"image_size": size}, 0, 0, steps, 1):
         pass
 
 
-def of_start(source) -> float:
-    """CPU seconds of a process that reads one photo."""
-    feed = StreamFeed({"train": source}, 1, crops=PhotoCrops(), num_workers=1)
-    read(feed, 224, 1)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def decoder() -> str:
+    from effjax.data import fast_jpeg
+
     packages = ("simplejpeg", "pillow") if fast_jpeg.simplejpeg else ("pillow",)
     return " and ".join(f"{name} {version(name)}" for name in packages)
 

@@ -131,16 +131,27 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _decoded_quickly(data: bytes, size: int, choose: Parts) -> tuple[Image.Image, Box] | None:
     """What :mod:`fast_jpeg` decodes of a photo, and where in it that is which is seen; None if it is not for it."""
-    found = fast_jpeg.decoded(data, lambda width, height: _times(choose(width, height), size))
-    if found is None:
+    whole = fast_jpeg.size_of(data)
+    if whole is None:
         return None
-    pixels, whole, times = found
     seen = choose(*whole)
+    times = _times(seen, size)
+    pixels = fast_jpeg.decoded(data, *whole, times)
+    if pixels is None:
+        return None
     box = seen.times(1 / times)
+    cut = (0, 0, pixels.shape[1], pixels.shape[0])
     if seen.alone:
-        (left, top, right, bottom), box = _whole_pixels(box)
-        pixels = pixels[top:bottom, left:right]
-    return Image.fromarray(pixels), box
+        cut, box = _whole_pixels(box)
+    return _image_of(pixels, cut), box
+
+
+def _image_of(pixels: np.ndarray, cut: tuple[int, int, int, int]) -> Image.Image:
+    """A part of ``[H, W, 3]``, which is copied once."""
+    left, top, right, bottom = cut
+    stride = pixels.shape[1] * 3
+    rest = memoryview(pixels.reshape(-1))[top * stride + left * 3 :]
+    return Image.frombuffer("RGB", (right - left, bottom - top), rest, "raw", "RGB", stride, 1)
 
 
 def _noted_orientation(data: bytes) -> int:

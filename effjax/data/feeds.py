@@ -246,7 +246,7 @@ class StreamFeed(Feed):
         ) as batches:
             for _ in range(start, stop, length):
                 several = [self._chosen(next(batches)) for _ in range(length)]
-                yield {key: np.stack([batch[key] for batch in several]) for key in several[0]}
+                yield {key: _stacked([batch[key] for batch in several]) for key in several[0]}
 
     def _chosen(self, batch: Batch) -> Batch:
         looked_up = [name for lookup in self.lookups for name in lookup.names()]
@@ -264,6 +264,10 @@ class _LookUp:
         for lookup in self.lookups:
             example = lookup(example)
         return example
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # not copied once more
 
 
 def _repeat(array: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

@@ -237,4 +237,5 @@ def test_what_the_other_decoder_cannot_read_is_pillows_to_say(tmp_path):
         decode_image(data[:-200], 3, 20)
     (tmp_path / "a.jpg").write_bytes(data)
     np.testing.assert_array_equal(decode_image(tmp_path / "a.jpg", 3, 20), decode_image(data, 3, 20))
-    assert fast_jpeg.decoded(encoded(photo(60, 40), "PNG"), lambda *_: 1) is None
+    assert fast_jpeg.size_of(data) == (60, 40)
+    assert fast_jpeg.size_of(encoded(photo(60, 40), "PNG")) is None

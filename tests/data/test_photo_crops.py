@@ -76,10 +76,36 @@ def test_parts_are_distributed_as_torchvisions(width, height):
         assert abs(enlarged[0] - enlarged[1]) < 0.03
 
 
-def test_how_many_views_are_enlarged():
-    # Of photos of the usual size and shape; cut from a square that has been decoded to 224 pixels, all are.
-    ours = drawn(500, 375)
-    assert 0.3 < (ours[:, 2:].min(1) < 224).mean() < 0.42
+#: Of 200,000 draws of torchvision 0.29's ``RandomResizedCrop.get_params``, by photo: the deciles of the parts' share of
+#: the area and of width over height, and how many have a side below 224 pixels.
+TORCHVISION = {
+    (500, 375): (
+        (0.149, 0.218, 0.286, 0.354, 0.422, 0.490, 0.558, 0.632, 0.735),
+        (0.811, 0.870, 0.930, 0.989, 1.046, 1.104, 1.162, 1.219, 1.276),
+        0.3326,
+    ),
+    (333, 500): (
+        (0.140, 0.199, 0.259, 0.319, 0.378, 0.438, 0.498, 0.564, 0.655),
+        (0.784, 0.820, 0.860, 0.904, 0.954, 1.011, 1.075, 1.148, 1.232),
+        0.4488,
+    ),
+}
+
+
+@pytest.mark.parametrize("photo_size", TORCHVISION)
+def test_deciles_and_enlarged_views_are_those_of_torchvision(photo_size):
+    areas, shapes, enlarged = TORCHVISION[photo_size]
+    ours, tenths = drawn(*photo_size, count=10_000), np.arange(1, 10) / 10
+    sides = ours[:, 2:]
+    below = np.searchsorted(np.sort(sides.prod(1) / np.prod(photo_size)), areas) / len(ours)
+    np.testing.assert_allclose(below, tenths, atol=0.02)
+    np.testing.assert_allclose(
+        np.searchsorted(np.sort(sides[:, 0] / sides[:, 1]), shapes) / len(ours), tenths, atol=0.02
+    )
+    assert abs((sides.min(1) < 224).mean() - enlarged) < 0.02
+
+
+def test_of_a_square_that_was_decoded_all_views_are_enlarged():
     assert (drawn(224, 224)[:, 2:].min(1) < 224).mean() > 0.99
 
 
