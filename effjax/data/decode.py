@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -150,8 +151,8 @@ def _image_of(pixels: np.ndarray, cut: tuple[int, int, int, int]) -> Image.Image
     """A part of ``[H, W, 3]``, which is copied once."""
     left, top, right, bottom = cut
     stride = pixels.shape[1] * 3
-    rest = memoryview(pixels.reshape(-1))[top * stride + left * 3 :]
-    return Image.frombuffer("RGB", (right - left, bottom - top), rest, "raw", "RGB", stride, 1)
+    rest = pixels.reshape(-1)[top * stride + left * 3 :]
+    return Image.frombuffer("RGB", (right - left, bottom - top), cast(Any, rest), "raw", "RGB", stride, 1)
 
 
 def _noted_orientation(data: bytes) -> int:

@@ -4,6 +4,7 @@ import io
 import itertools
 import pickle
 
+import imports_seen
 import numpy as np
 import pytest
 import skimage.data
@@ -221,6 +222,11 @@ def test_whoever_reads_a_step_sees_the_same(photos):
     assert halves[0] | halves[1] == whole
     for (step, id_), image in whole.items():
         assert photos.cut(id_, crops.of_step(step))["image"].tobytes() == image
+
+
+def test_reading_processes_import_neither_jax_nor_grain(photos):
+    with train_batches(photos, Sampler(12, 4, seed=0), 0, 2, num_workers=1, transform=imports_seen.note) as batches:
+        assert not np.concatenate([batch["label"] for batch in batches]).any()
 
 
 def test_ids_say_what_is_seen_in_parts_and_joined_sets(photos):
