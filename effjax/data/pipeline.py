@@ -46,7 +46,7 @@ def train_batches(
       sampler: which examples a step takes; its ``batch_size`` is that of all processes together.
       start_step: the first step.
       stop_step: the step after the last.
-      num_workers: processes that read; 0 reads in this process's threads. Starting them takes seconds, so they are
+      num_workers: processes that read; 0 reads in this process's threads. Starting them takes a moment, so they are
         for images that take long to decode.
       num_threads: threads in each reading process; 0 reads when the batch is asked for.
       process_index: of this host.

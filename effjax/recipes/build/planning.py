@@ -108,10 +108,17 @@ def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int
 
 def make_run_optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:
     """The optimiser that a run's config describes, over ``total`` steps."""
+    options = dict(config["optimizer"])
+    rate = make_run_schedule(config, total)
+    take(options, "learning_rate", "optimizer")
+    return make_optimizer(take(options, "name", "optimizer"), rate, **options)
+
+
+def make_run_schedule(config: Mapping[str, Any], total: int) -> optax.Schedule:
+    """The learning rate that a run's config describes, over ``total`` steps."""
     options, schedule = dict(config["optimizer"]), dict(config["schedule"])
     peak = number(take(options, "learning_rate", "optimizer"), "optimizer.learning_rate")
-    rate = make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))
-    return make_optimizer(take(options, "name", "optimizer"), rate, **options)
+    return make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))
 
 
 def scheduled_options(term: str, options: Mapping[str, Any], total: int) -> dict[str, Any]:
