@@ -57,6 +57,16 @@ def devices():
     return _few(config)
 
 
+def photos():
+    """Random parts cut out where photos are decoded, by two processes, each example twice a step."""
+    student = _small({"name": "mlp", "widths": (16,)})
+    student.repeats, student.steps_per_dispatch = 2, 1
+    config = _few(_experiment(student=student))
+    config.data.image_size, config.data.num_workers = 28, 1
+    config.view.update(crop=0.3, crop_from="photo", jitter=0.4)
+    return config
+
+
 def kill():
     """Two stages, dropout, a moving average, more evaluations than log lines: all that a resumed run must get right."""
     config = plain()
@@ -228,6 +238,7 @@ def faults_compress():
 VARIANTS = {
     "plain": plain,
     "devices": devices,
+    "photos": photos,
     "kill": kill,
     "pruned": pruned,
     "remembering": remembering,

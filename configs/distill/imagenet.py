@@ -5,8 +5,9 @@
 
 The teachers are torchvision's first weights (top-1 73.31 and 76.13): put resnet34-333f7ec4.pth or resnet50-19c8e357.pth
 into ``weights/``. mdistiller's settings: 100 epochs, SGD at 0.2 for batches of 512 (CRD and ReviewKD: 0.1 for 256),
-times 0.1 at 30, 60 and 90, decay 1e-4 on all parameters, a crop of 8 % or more, a flip; T = 1 but for standardised
-logits. AT pairs maps of one size. A hundredth of the training set validates; the test split is ImageNet's validation.
+times 0.1 at 30, 60 and 90, decay 1e-4 on all parameters, a crop of 8 % or more of the photo (bicubic, theirs bilinear),
+a flip, the middle 224 of 256 pixels in evaluation; T = 1 but for standardised logits. AT pairs maps of one size. A
+hundredth of the training set validates; the test split is ImageNet's validation.
 Published top-1 of ResNet-18 and of MobileNet: KD 71.03 and 70.50, DKD 71.70 and 72.05 (mdistiller's README); DIST 72.07
 and 73.24 (DIST_KD's); NKD 71.96 and 72.58 (cls_KD's).
 
@@ -32,8 +33,8 @@ def get_config(variant: str = ""):
     config.title = f"{teacher} teaches {student_name}, on ImageNet"
     config.backend, config.eval_batch_size = "pmap", 1024
     config.data.update(name="imagenet2012", train="train[1%:]", validation="train[:1%]", test="validation")
-    config.data.image_size, config.data.num_workers = 224, 16
-    config.view.update(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, crop=0.08)
+    config.data.image_size, config.data.crop_pct, config.data.num_workers = 224, 0.875, 16
+    config.view.update(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, crop=0.08, crop_from="photo")
 
     student = schema.run(label=f"{student_name} alone", model={"name": student_name}, batch_size=512)
     student.epochs, student.evaluations = float(EPOCHS), 20

@@ -7,6 +7,7 @@ from effjax.curricula.efficienttrain import (
     efficienttrain_plus,
     epochs_for_compute,
     relative_cost,
+    warmups_for_compute,
 )
 from effjax.curricula.example_scores import el2n, gradient_norms
 from effjax.curricula.fixres import fixres
@@ -30,4 +31,5 @@ __all__ = [
     "smoothing",
     "stage_at",
     "stages",
+    "warmups_for_compute",
 ]

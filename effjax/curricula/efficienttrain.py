@@ -142,6 +142,31 @@ def compute_progress(image_size: Plan[int]) -> tuple[tuple[float, float], ...]:
     return (*zip(starts, corners, strict=True), (1.0, 1.0))
 
 
+def warmups_for_compute(
+    image_size: Plan[int], full_epochs: float, warmup_epochs: float
+) -> tuple[tuple[float, float], ...]:
+    """The warm-up of each stage of a plan of sizes, where the learning rate follows the compute that has been spent.
+
+    In a stage of B pixels, EfficientTrain++'s code takes the learning rate of a run that has this size throughout,
+    costs as much, and has so many epochs of warm-up: a smaller share of its epochs, the smaller B.
+
+    Args:
+      image_size: the plan.
+      full_epochs: how many epochs at the last size cost as much as the run.
+      warmup_epochs: of warm-up, at any size.
+
+    Returns:
+      ``(from which share of the steps, share of the schedule that is warm-up)``, for ``schedule.warmups`` beside
+      ``schedule.progress``, see :func:`compute_progress`.
+
+    Example:
+      >>> warmups_for_compute(Plan("image_size", [(0.0, 112), (0.5, 224)]), 100, 20)
+      ((0.0, 0.05), (0.5, 0.2))
+    """
+    starts, costs, _ = _costs(image_size, None)
+    return tuple((start, warmup_epochs / full_epochs * cost) for start, cost in zip(starts, costs, strict=True))
+
+
 def scaled(size: int, final_size: int, multiple_of: int) -> int:
     """A size published for 224 pixels, in proportion to another full size.
 

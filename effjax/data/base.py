@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from effjax.data.photo_crops import PhotoCrops
 from effjax.errors import UserError, nearest
 from effjax.specs import Spec
 
@@ -70,6 +71,14 @@ class Source(Protocol):
 
     def __getitem__(self, row: int) -> Example: ...
 
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        """The example of a row, its image a random part of its photo, as large as the source decodes them.
+
+        Raises:
+          UserError: if its images are no photos that can be cut, or what is known of places in them would not follow.
+        """
+        ...
+
     def ids(self) -> np.ndarray:
         """The global ids of the rows, ``[N]``."""
         ...
@@ -118,6 +127,9 @@ class Subset:
 
     def __getitem__(self, row: int) -> Example:
         return self.source[int(self._ids[row])]
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        return self.source.cut(int(self._ids[row]), crops)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
@@ -175,7 +187,12 @@ class MappedSource:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Example:
-        example = self.source[row]
+        return self._changed(self.source[row])
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        return self._changed(self.source.cut(row, crops))
+
+    def _changed(self, example: Example) -> Example:
         changed = {name: change(example.get(name), example["id"]) for name, change in self._changes.items()}
         return {**example, **changed}
 
@@ -219,8 +236,22 @@ def resized(source: S, image_size: int) -> S:
     return other
 
 
+def at_crop_pct(source: S, crop_pct: float) -> S:
+    """A copy of a source that decodes so much of the middle of its images, by its ``_crop_pct``."""
+    other = copy.copy(source)
+    vars(other).update(_crop_pct=crop_pct)
+    return other
+
+
 def no_column(source: Source, name: str) -> UserError:
     """The error for a column that a source does not have."""
     return UserError(
         f"{source.info.name!r} has no column {name!r}; {nearest(name, {*source.info.features} - {'image'})}"
+    )
+
+
+def cannot_cut(source: Source, why: str) -> UserError:
+    """The error for photos that are not cut at random where they are decoded, with the reason."""
+    return UserError(
+        f"config.view.crop_from='photo': {source.info.name!r} {why}: use 'image', which cuts what has been decoded"
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
+from effjax.data.base import DatasetInfo, Example, Source, cannot_cut, no_column, resized
 from effjax.data.checked_files import read_files
 from effjax.data.coco_files import Annotated, read_coco
 from effjax.data.coco_images import check_images, path_of
@@ -16,6 +16,7 @@ from effjax.data.decode import decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.image_files import why_unreadable
 from effjax.data.objects import Objects
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.stratified import part_rows
 from effjax.data.tfds_features import NO_CLASS
 from effjax.errors import UserError, check_known, nearest
@@ -102,6 +103,9 @@ class CocoSource:
             raise IndexError(row)
         row %= len(self)
         return {**self._objects_of(row), "image": self._pixels(row), "id": np.asarray(row, np.int32)}
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        raise cannot_cut(self, "has boxes, which would not follow")
 
     def at_size(self, image_size: int) -> Source:
         other = resized(self, image_size)

@@ -11,9 +11,10 @@ from effjax.data.base import Example, Source
 from effjax.data.coreset import Coreset
 from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.pipeline import local_batch_size, stack, train_batches
 from effjax.data.resident import as_arrays
-from effjax.data.sampler import AnySampler, RowSampler, Sampler
+from effjax.data.sampler import AnySampler, RepeatedSampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, check_known, nearest
 from effjax.steps import Together
@@ -39,6 +40,7 @@ class Feed:
       pace: how the examples are ranked and paced, or None.
       coreset: which part of the examples is drawn from, or None: all of them.
       members: the networks for which it draws at once; None for one.
+      repeats: how often each example of a step comes in it; which of these it is, goes along as ``copy``.
     """
 
     sources: Mapping[str, Source]
@@ -49,6 +51,7 @@ class Feed:
     pace: Pace | None = None
     coreset: Coreset | None = None
     members: Together | None = None
+    repeats: int = 1
 
     def __post_init__(self):
         for name, source in self.sources.items():
@@ -99,10 +102,13 @@ class Feed:
         if self.coreset is not None:
             labels = self._labels(rows) if self.coreset.balanced else None
             rows = rows[self.coreset.chosen(self.joined.ids()[rows], labels, seed)]
+        size //= self.repeats
         if self.pace is not None:
             labels = self._labels(rows) if self.pace.balanced else None
-            return self.pace.sampler(rows, self.joined.ids()[rows], size, seed, labels)
-        return RowSampler(rows, Sampler(len(rows), size, seed))
+            once = self.pace.sampler(rows, self.joined.ids()[rows], size, seed, labels)
+        else:
+            once = RowSampler(rows, Sampler(len(rows), size, seed))
+        return once if self.repeats == 1 else RepeatedSampler(once, self.repeats)
 
     def _labels(self, rows: np.ndarray) -> np.ndarray:
         return self.joined.column("label")[rows]
@@ -110,6 +116,15 @@ class Feed:
     def local_size(self, settings: Settings) -> int:
         """The examples of a step that this process reads."""
         return local_batch_size(self.drawn(settings), self.process_count)
+
+    @property
+    def _copies(self) -> np.ndarray | None:
+        """Which of its views in a step each example of this process is, ``[b]``; None where each has but one."""
+        if self.repeats == 1:
+            return None
+        size = local_batch_size(self.batch_size, self.process_count)
+        copies = np.repeat(np.arange(self.repeats, dtype=np.int32), self.batch_size // self.repeats)
+        return copies[self.process_index * size : (self.process_index + 1) * size]
 
     @property
     def _lead(self) -> tuple[int, ...]:
@@ -141,11 +156,13 @@ class ResidentFeed(Feed):
     def example(self, settings: Settings = {}) -> Batch:  # noqa: B006 (never changed)
         """A batch of this process, for its shapes."""
         lead = (*self._lead, self.local_size(settings))
-        return {key: _repeat(array[0], lead) for key, array in self.resident.items()}
+        found = {key: _repeat(array[0], lead) for key, array in self.resident.items()}
+        return {**found, **self._also(())}
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
-        return {"row": np.zeros((length, *self._lead, self.local_size(settings)), np.int32)}
+        rows = np.zeros((length, *self._lead, self.local_size(settings)), np.int32)
+        return {"row": rows, **self._also((length,))}
 
     def blocks(
         self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
@@ -159,7 +176,11 @@ class ResidentFeed(Feed):
             # Network by network: one's order of an epoch is then drawn once a block, and not anew at every step.
             rows = [[s.rows(step)[mine] for step in range(first, first + length)] for s in samplers]
             by_step = np.array(rows, np.int32).swapaxes(0, 1)
-            yield {"row": by_step.reshape(length, *self._lead, size)}
+            yield {"row": by_step.reshape(length, *self._lead, size), **self._also((length,))}
+
+    def _also(self, lead: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """What of a batch is not looked up."""
+        return {} if self._copies is None else {"copy": _repeat(self._copies, (*lead, *self._lead))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,12 +207,14 @@ class StreamFeed(Feed):
       num_threads: reading threads in each process.
       resize: whether images are decoded to the stage's ``image_size``, instead of being reduced on the device.
       lookups: what tables on disk know of each example, which becomes features of it.
+      crops: what training sees of each photo; None: what the source decodes.
     """
 
     num_workers: int = 0
     num_threads: int = 2
     resize: bool = False
     lookups: tuple[Lookup, ...] = ()
+    crops: PhotoCrops | None = None
 
     @property
     def resident(self) -> Batch:
@@ -213,7 +236,8 @@ class StreamFeed(Feed):
         known = dict(self.source(settings)[0])
         for lookup in self.lookups:
             known.update(lookup.example())
-        return self._chosen(stack([known] * self.local_size(settings)))
+        batch = stack([known] * self.local_size(settings))
+        return self._chosen(batch if self._copies is None else {**batch, "copy": self._copies})
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
@@ -233,14 +257,17 @@ class StreamFeed(Feed):
             process_index=self.process_index,
             process_count=self.process_count,
             transform=_LookUp(self.lookups) if self.lookups else None,
+            crops=self.crops and dataclasses.replace(self.crops, seed=cast(int, seeds)),
+            copies=self._copies,
         ) as batches:
             for _ in range(start, stop, length):
                 several = [self._chosen(next(batches)) for _ in range(length)]
-                yield {key: np.stack([batch[key] for batch in several]) for key in several[0]}
+                yield {key: _stacked([batch[key] for batch in several]) for key in several[0]}
 
     def _chosen(self, batch: Batch) -> Batch:
         looked_up = [name for lookup in self.lookups for name in lookup.names()]
-        return {key: batch[key] for key in (*self.features, *looked_up)}
+        copies = () if self._copies is None else ("copy",)
+        return {key: batch[key] for key in (*self.features, *looked_up, *copies)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +280,10 @@ class _LookUp:
         for lookup in self.lookups:
             example = lookup(example)
         return example
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]  # not copied once more
 
 
 def _repeat(array: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

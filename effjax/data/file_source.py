@@ -1,6 +1,7 @@
 """Encoded images with a class each, as files or in others: every image is read once first."""
 
 import abc
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,10 @@ import numpy as np
 
 from effjax.data.base import DatasetInfo, Example, Source, labelled_images, no_column, resized
 from effjax.data.checked_files import FileFacts, check_files
-from effjax.data.decode import decode_image
+from effjax.data.decode import Parts, decode_image
 from effjax.data.folder_layout import PARTS
 from effjax.data.image_files import why_unreadable
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.stratified import drawing_order, part_rows
 from effjax.errors import UserError
 
@@ -26,6 +28,7 @@ class CheckedSource(abc.ABC):
 
     paths: list[str]
     digests: np.ndarray
+    _crop_pct: float = 1.0  # see at_crop_pct
 
     def _keep(
         self,
@@ -87,16 +90,24 @@ class CheckedSource(abc.ABC):
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Example:
+        return self._example(row)
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        return self._example(row, functools.partial(crops.part, int(row)))
+
+    def _example(self, row: int, part: Parts | None = None) -> Example:
         return {
-            "image": self._pixels(row),
+            "image": self._pixels(row, part),
             "label": np.asarray(self._labels[row], np.int32),
             "id": np.asarray(row, np.int32),
         }
 
-    def _pixels(self, row: int) -> np.ndarray:
+    def _pixels(self, row: int, part: Parts | None) -> np.ndarray:
         """Raises ``UserError`` if the file is no longer what it was when it was checked."""
         try:
-            return decode_image(self._encoded(row), self._channels, self._image_size)
+            return decode_image(
+                self._encoded(row), self._channels, self._image_size, part=part, crop_pct=self._crop_pct
+            )
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
             path = self._where(row)
             why = why_unreadable(path, error)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from effjax.data.base import Example, Source, Subset
+from effjax.data.photo_crops import PhotoCrops
 from effjax.errors import UserError
 
 
@@ -41,6 +42,12 @@ class JoinedSource:
         part = int(np.searchsorted(self._starts, row, "right")) - 1
         example = self.sources[part][int(row - self._starts[part])]
         return {**example, "id": example["id"] + np.int32(self._first_ids[part])}
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        part = int(np.searchsorted(self._starts, row, "right")) - 1
+        first = int(self._first_ids[part])
+        example = self.sources[part].cut(int(row - self._starts[part]), crops.of_ids_from(first))
+        return {**example, "id": example["id"] + np.int32(first)}
 
     def column(self, name: str) -> np.ndarray:
         if name == "id":

@@ -1,19 +1,17 @@
 """Batches on the host, read ahead by threads or worker processes. The position is the step; readers hold no state."""
 
 import dataclasses
-import functools
-import gc
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
 from multiprocessing import util
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from effjax.data import workers
 from effjax.data.base import Example, Source
+from effjax.data.photo_crops import PhotoCrops
+from effjax.data.readers import ReaderEnded, Readers
 from effjax.data.sampler import AnySampler
 from effjax.errors import UserError
 
@@ -35,6 +33,8 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     transform: Transform | None = None,
+    crops: PhotoCrops | None = None,
+    copies: np.ndarray | None = None,
 ) -> "BatchIterator":
     """This process's part of the batches of steps ``start_step`` … ``stop_step - 1``.
 
@@ -46,12 +46,14 @@ def train_batches(
       sampler: which examples a step takes; its ``batch_size`` is that of all processes together.
       start_step: the first step.
       stop_step: the step after the last.
-      num_workers: processes that read; 0 reads in this process's threads. Starting them takes seconds, so they are
+      num_workers: processes that read; 0 reads in this process's threads. Starting them takes a moment, so they are
         for images that take long to decode.
       num_threads: threads in each reading process; 0 reads when the batch is asked for.
       process_index: of this host.
       process_count: hosts that share the batch, each a contiguous part of it.
       transform: applied to each example before batching; can be pickled, if there are workers.
+      crops: what is seen of the photos, drawn anew at every step; None: what the source decodes.
+      copies: which of its views in a step each of this process's examples is, ``[b]``, where they come several times.
 
     Returns:
       An iterator of ``{"image": uint8 [b, H, W, C], "label": int32 [b], "id": int32 [b], …}`` with
@@ -62,7 +64,7 @@ def train_batches(
     """
     local = local_batch_size(sampler.batch_size, process_count)
     mine = slice(process_index * local, (process_index + 1) * local)
-    read = _TrainReader(source, sampler, start_step, mine, transform)
+    read = _TrainReader(source, sampler, start_step, mine, transform, crops, copies)
     return BatchIterator(read, stop_step - start_step, num_workers, num_threads)
 
 
@@ -125,7 +127,7 @@ class BatchIterator:
     """Iterates over batches that are read ahead. A context manager, which closes it."""
 
     def __init__(self, read: Callable[[int], dict[str, np.ndarray]], count: int, num_workers: int, num_threads: int):
-        """Starts nothing yet; the first ``next`` does.
+        """Starts reading processes, if there are any; threads start with the first ``next``.
 
         Args:
           read: makes batch ``i`` of ``range(count)``; can be pickled, if there are workers.
@@ -136,25 +138,23 @@ class BatchIterator:
         self._read, self._count, self._next = read, count, 0
         self._num_workers, self._num_threads = num_workers, num_threads
         self._killed = 0  # times in a row
-        self._open: list[Any] = [self._start()]
+        self._open: list[_Reading] = [self._start()]
         # At exit, before multiprocessing asks what is left of its processes to end: readers do not heed that.
-        self.close = util.Finalize(self, _close, args=(self._open, bool(num_workers)), exitpriority=2)
+        self.close = util.Finalize(self, _close, args=(self._open,), exitpriority=2)
 
-    def _start(self) -> Iterator[dict[str, np.ndarray]]:
+    def _start(self) -> "_Reading":
         """Reads from the next batch on."""
         import grain  # takes a second, and data that lives on the device never needs it
 
-        # One element is one batch: workers and threads take turns by batch, so that their number changes nothing.
-        dataset = grain.MapDataset.range(self._next, self._count).map(self._read)
-        options = grain.ReadOptions(self._num_threads, prefetch_buffer_size=2 * self._num_threads)
-        batches = dataset.to_iter_dataset(options)
+        read, threads, readers = self._read, self._num_threads, None
         if self._num_workers:
-            _let_workers_read_flags()
-            batches = batches.mp_prefetch(
-                grain.MultiprocessingOptions(self._num_workers, per_worker_buffer_size=2),
-                worker_init_fn=functools.partial(workers.begin, os.getpid()),
-            )
-        return iter(batches)
+            each = max(self._num_threads, 1)
+            read = readers = Readers(self._read, self._num_workers, each)
+            threads = self._num_workers * each  # each waits for a batch
+        # One element is one batch: workers and threads take turns by batch, so that their number changes nothing.
+        dataset = grain.MapDataset.range(self._next, self._count).map(read)
+        options = grain.ReadOptions(threads, prefetch_buffer_size=2 * threads)
+        return _Reading(iter(dataset.to_iter_dataset(options)), readers)
 
     def __iter__(self) -> "BatchIterator":
         return self
@@ -162,8 +162,8 @@ class BatchIterator:
     def __next__(self) -> dict[str, np.ndarray]:
         while self._open:
             try:
-                batch = next(self._open[0])
-            except RuntimeError as error:
+                batch = next(self._open[0].batches)
+            except ReaderEnded as error:
                 self._restart(error)
                 continue
             self._next += 1
@@ -171,18 +171,15 @@ class BatchIterator:
             return batch
         raise StopIteration
 
-    def _restart(self, error: RuntimeError) -> None:
+    def _restart(self, error: ReaderEnded) -> None:
         """Starts reading processes anew if one of them was killed: a batch is a function of its number.
 
         Raises:
           UserError: if they are killed again and again.
-          RuntimeError: if it is another error.
         """
-        code = workers.exit_code(error)
-        if code is None:
-            raise error
+        code = error.code
         self._killed += 1
-        _close(self._open, True)
+        _close(self._open)
         why = f"signal {-code}, for want of memory?" if code < 0 else f"exit code {code}"
         if self._killed > _MOST_KILLED:
             raise UserError(
@@ -199,20 +196,22 @@ class BatchIterator:
         self.close()  # there are no more batches after that
 
 
-def _close(opened: list[Any], processes: bool) -> None:
+class _Reading(NamedTuple):
+    """Batches as they are read, and the processes that read them, if there are any."""
+
+    batches: Iterator[dict[str, np.ndarray]]
+    readers: Readers | None
+
+    def close(self) -> None:
+        if self.readers:  # first: threads wait for them
+            self.readers.close()
+        cast(Any, self.batches).close()
+
+
+def _close(opened: list[_Reading]) -> None:
     """Ends the threads and processes that read."""
     while opened:  # let go of Grain's iterator now: at interpreter exit its destructor finds half of Grain gone
         opened.pop().close()
-        if processes:  # a circle holds the last batches, and these the memory that they came in
-            gc.collect()
-
-
-def _let_workers_read_flags() -> None:
-    """Grain hands its absl flags to its workers; outside an absl app nobody has parsed any: they have defaults."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,11 +221,20 @@ class _TrainReader:
     start_step: int
     mine: slice
     transform: Transform | None
+    crops: PhotoCrops | None
+    copies: np.ndarray | None
 
     def __call__(self, index: int) -> dict[str, np.ndarray]:
-        rows = self.sampler.rows(self.start_step + int(index))[self.mine]
-        examples = [self.source[row] for row in rows.tolist()]
-        return stack([self.transform(example) for example in examples] if self.transform else examples)
+        step = self.start_step + int(index)
+        rows = self.sampler.rows(step)[self.mine].tolist()
+        if self.crops is None:
+            examples = [self.source[row] for row in rows]
+        else:
+            copies = [0] * len(rows) if self.copies is None else self.copies.tolist()
+            drawn = {copy: self.crops.of_step(step, copy) for copy in set(copies)}
+            examples = [self.source.cut(row, drawn[copy]) for row, copy in zip(rows, copies, strict=True)]
+        batch = stack([self.transform(example) for example in examples] if self.transform else examples)
+        return batch if self.copies is None else {**batch, "copy": self.copies}
 
 
 @dataclasses.dataclass(frozen=True)

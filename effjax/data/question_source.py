@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from effjax.data.answer_text import PADDING, UNKNOWN, most_frequent, tokens, words_of
-from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
+from effjax.data.base import DatasetInfo, Example, Source, cannot_cut, no_column, resized
 from effjax.data.decode import decode_image
 from effjax.data.image_files import why_unreadable
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.question_files import LAYOUTS, Asked, most_given, read_questions
 from effjax.errors import UserError
 from effjax.files import home_expanded
@@ -81,6 +82,9 @@ class QuestionSource:
         if "grid" in self.info.features:
             found["grid"] = self._grid(row)
         return found
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        raise cannot_cut(self, "asks where things are, which a part of the photo does not answer")
 
     def at_size(self, image_size: int) -> Source:
         return resized(self, image_size) if self._has_images else self

@@ -105,7 +105,28 @@ class PacedSampler:
         return self.ranking[sampler.rows(step - start)]
 
 
-AnySampler = Sampler | RowSampler | PacedSampler
+@dataclasses.dataclass(frozen=True)
+class RepeatedSampler:
+    """Draws fewer examples a step, each of which comes several times: first all of them, then all of them again, ….
+
+    Attributes:
+      sampler: draws them once.
+      times: how often each comes.
+    """
+
+    sampler: "Sampler | RowSampler | PacedSampler"
+    times: int
+
+    @property
+    def batch_size(self) -> int:
+        return self.sampler.batch_size * self.times
+
+    def rows(self, step: int) -> np.ndarray:
+        """The rows of one step's batch, ``[batch_size]`` int64."""
+        return np.tile(self.sampler.rows(step), self.times)
+
+
+AnySampler = Sampler | RowSampler | PacedSampler | RepeatedSampler
 
 
 # Two epochs each of a training set and of a second one that another thread reads.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from effjax.data.base import Source, Subset
+from effjax.data.base import Source, Subset, at_crop_pct
 from effjax.data.file_kinds import file_kind, file_splits
 from effjax.data.file_source import CheckedSource
 from effjax.data.folder_layout import SHARES
@@ -31,6 +31,7 @@ def load(
     image_size: int | None = None,
     shares: Sequence[float] = SHARES,
     padded: Mapping[str, int] | None = None,
+    crop_pct: float = 1.0,
 ) -> Source:
     """Opens a split for reading. Nothing is downloaded or prepared here.
 
@@ -55,6 +56,8 @@ def load(
       padded: of a TFDS dataset or COCO's files, by feature (or group of features) of which each example has as many
         as it happens to have, how many fit. Such features are read padded, with ``name/valid``, a bool for each entry;
         without a number here they are not read.
+      crop_pct: of the decoded square, how much of the middle it is, as timm has it: 1, all of the shorter side; 0.875,
+        the shorter side is resized to image_size / 0.875, and the middle cut out. Not where there are boxes.
 
     Returns:
       The source, see ``base.Source``.
@@ -73,6 +76,12 @@ def load(
         source = kind.opened(path, whole, image_size, data_dir, shares, padded)
     else:
         source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size, padded)
+    if crop_pct != 1:
+        if not isinstance(source, CheckedSource) and (not isinstance(source, TfdsSource) or source.box_names):
+            raise UserError(
+                f"config.data.crop_pct={crop_pct}: what {name} knows of places in its images would not follow: say 1.0"
+            )
+        source = at_crop_pct(source, crop_pct)
     if (start, stop) == (None, None):
         return source
     return _part(source, split, start, stop)

@@ -11,8 +11,9 @@ import numpy as np
 
 from effjax.command import as_called_here
 from effjax.data import builders
-from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
-from effjax.data.decode import decode_image, stored_size
+from effjax.data.base import DatasetInfo, Example, Source, cannot_cut, no_column, resized
+from effjax.data.decode import Parts, decode_image, stored_size
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.prepared_files import open_prepared
 from effjax.data.tfds_features import StoredFeature, class_names_of, in_centre_square, names_of, stored_features
 from effjax.errors import UserError, check_known, nearest
@@ -123,6 +124,8 @@ def _newest(root: pathlib.Path, version: str | None) -> pathlib.Path | None:
 class TfdsSource:
     """One whole split of a prepared dataset. The record's index is its global id."""
 
+    _crop_pct: float = 1.0  # see at_crop_pct
+
     def __init__(
         self,
         name: str,
@@ -199,16 +202,31 @@ class TfdsSource:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> Example:
+        return self._example(row)
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        if self.box_names:
+            raise cannot_cut(self, f"has boxes, {self.box_names[0]!r}, which would not follow")
+        return self._example(row, functools.partial(crops.part, int(row)))
+
+    def _example(self, row: int, part: Parts | None = None) -> Example:
         record = self._record(row)
         numbers = {name: self._value(name, record, row) for name, f in self._numeric.items() if not f.spec.is_ragged}
         # Not turned, as nobody else's decoder of such datasets turns it: boxes and published numbers are of that.
-        image = decode_image(record["image"], self._channels, self._image_size, upright=False)
+        image = decode_image(
+            *(record["image"], self._channels, self._image_size), upright=False, part=part, crop_pct=self._crop_pct
+        )
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
 
     def at_size(self, image_size: int) -> Source:
         other = resized(self, image_size)
         other._columns = {}  # of boxes as they lie in whole images, if this one does not cut them
         return other
+
+    @property
+    def box_names(self) -> list[str]:
+        """The features that are boxes in the image, of those that are read."""
+        return [name for name, feature in self._numeric.items() if feature.is_box and not feature.spec.is_ragged]
 
     def ids(self) -> np.ndarray:
         return np.arange(len(self))

@@ -13,10 +13,11 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from effjax.data.base import DatasetInfo, Example, labelled_images, no_column, resized
+from effjax.data.base import DatasetInfo, Example, cannot_cut, labelled_images, no_column, resized
 from effjax.data.decode import decode_image, orientation_of
 from effjax.data.image_files import EXTENSIONS, find_images, named, why_unreadable
 from effjax.data.ledger import File
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.pool_files import Numbers
 from effjax.errors import UserError
 from effjax.files import home_expanded
@@ -44,6 +45,7 @@ class UnlabelledFolder:
         channels: int,
         class_names: Collection[str],
         targets: Mapping[str, Spec] | None = None,
+        crop_pct: float = 1.0,
     ):
         """Lists the folder; reads no image.
 
@@ -54,6 +56,7 @@ class UnlabelledFolder:
           channels: 1 (grey) or 3 (RGB).
           class_names: of the classes that the images may be of.
           targets: what nobody knows of them yet, by feature; None: a class. Each is all padding, or -1 without one.
+          crop_pct: as in ``load``.
 
         Raises:
           UserError: if there is no such folder, or no image in it.
@@ -70,7 +73,7 @@ class UnlabelledFolder:
         self.gone: frozenset[int] = frozenset()
         self._on_disk: dict[str, str] = {}  # where a name is written otherwise there
         self.parts: tuple[int, ...] = (len(self.paths),)
-        self._image_size, self._channels = image_size, channels
+        self._image_size, self._channels, self._crop_pct = image_size, channels, crop_pct
         features = labelled_images((image_size, image_size, channels))
         if targets is not None:
             features = {**{name: features[name] for name in ("image", "id")}, **targets}
@@ -82,6 +85,9 @@ class UnlabelledFolder:
 
     def __getitem__(self, row: int) -> Example:
         return {"image": self._pixels(row), **self._unknown, "id": np.asarray(row, np.int32)}
+
+    def cut(self, row: int, crops: PhotoCrops) -> Example:
+        raise cannot_cut(self, "is a pool, whose images nobody is trained on as they come")
 
     def ids(self) -> np.ndarray:
         return np.arange(len(self))
@@ -143,8 +149,8 @@ class UnlabelledFolder:
           most: its longer side is made smaller to so many pixels.
 
         Returns:
-          uint8 ``[H, W, 3]``, and left, top, right and bottom of the centre square in it. Of a file that cannot be
-          read, or is gone, the black square that stands for it.
+          uint8 ``[H, W, 3]``, and left, top, right and bottom of the square in it that is seen. Of a file that cannot
+          be read, or is gone, the black square that stands for it.
         """
         try:
             if int(id_) in self.gone:
@@ -153,7 +159,7 @@ class UnlabelledFolder:
         except Exception:  # Pillow's decoders raise nearly anything on damaged files
             image = Image.new("RGB", (self._image_size, self._image_size))
         image.thumbnail((most, most), Image.Resampling.LANCZOS)
-        side = min(image.size)
+        side = min(image.size) * self._crop_pct
         left, top = (image.width - side) / 2, (image.height - side) / 2
         return np.asarray(image), (left, top, left + side, top + side)
 
@@ -179,7 +185,9 @@ class UnlabelledFolder:
     def _pixels(self, row: int) -> np.ndarray:
         if int(row) not in self.gone:
             try:
-                return decode_image(self._where(self.paths[row]), self._channels, self._image_size)
+                return decode_image(
+                    self._where(self.paths[row]), self._channels, self._image_size, crop_pct=self._crop_pct
+                )
             except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
                 self.broken[int(row)] = why_unreadable(self._where(self.paths[row]), error)
         return np.zeros((self._image_size, self._image_size, self._channels), np.uint8)

@@ -53,12 +53,12 @@ def solarize_add(image: jax.Array, levels: jax.Array) -> jax.Array:
 
 def saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
     """Blends ``[H, W, C]`` with its grey version, of which it keeps 1 − ``factor``; grey images have no colour."""
-    return image if image.shape[-1] == 1 else _blend(_luma(image), image, factor)
+    return image if image.shape[-1] == 1 else _blend(luma(image), image, factor)
 
 
 def contrast(image: jax.Array, factor: jax.Array) -> jax.Array:
     """Blends ``[H, W, C]`` with its mean luma, a whole level, through which no gradient flows."""
-    total = _levels(_luma(image)).sum()  # whole numbers: the sum is the same in any order
+    total = _levels(luma(image)).sum()  # whole numbers: the sum is the same in any order
     mean = jnp.floor(total / (image.shape[0] * image.shape[1]) + 0.5) / (_LEVELS - 1)
     return _blend(mean.astype(image.dtype), image, factor)
 
@@ -84,7 +84,8 @@ def _levels(image: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round(image * (_LEVELS - 1)), 0, _LEVELS - 1).astype(jnp.int32)
 
 
-def _luma(image: jax.Array) -> jax.Array:
+def luma(image: jax.Array) -> jax.Array:
+    """How bright each pixel of ``[H, W, C]`` is, ``[H, W, 1]``."""
     if image.shape[-1] == 1:
         return image
     red, green, blue = (share * image[..., c : c + 1] for c, share in enumerate(_LUMA))

@@ -8,8 +8,8 @@ FILL = (124 / 255, 116 / 255, 104 / 255)  # ImageNet's mean colour: what a warp 
 GREY_FILL = 117 / 255  # its luma
 
 
-def warp(image: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Moves each pixel to where ``matrix`` points, bilinearly; what comes from outside is :data:`FILL`.
+def warp(image: jax.Array, matrix: jax.Array, *, interpolation: str = "bilinear") -> jax.Array:
+    """Moves each pixel to where ``matrix`` points; what comes from outside is :data:`FILL`.
 
     Coordinates are Pillow's: the centre of pixel (column 0, row 0) lies at (½, ½); a point within the image whose
     neighbours are not takes the nearest pixels at the edge.
@@ -17,6 +17,7 @@ def warp(image: jax.Array, matrix: jax.Array) -> jax.Array:
     Args:
       image: ``[H, W, C]``, C = 1 or 3, in [0, 1].
       matrix: ``[2, 3]``; it takes a place (x, y, 1) of the result to a place (x, y) of ``image``, in pixels.
+      interpolation: "bilinear", or "bicubic", by Keys' kernel with a = −1, as Pillow warps.
 
     Returns:
       ``[H, W, C]``.
@@ -33,7 +34,8 @@ def warp(image: jax.Array, matrix: jax.Array) -> jax.Array:
     row = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     fill = jnp.asarray(FILL if channels == 3 else GREY_FILL, image.dtype)
-    return jnp.where(inside[..., None], _bilinear(image, row - 0.5, column - 0.5), fill)
+    read = _READERS[interpolation]
+    return jnp.where(inside[..., None], read(image, row - 0.5, column - 0.5), fill)
 
 
 def _bilinear(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
@@ -49,6 +51,28 @@ def _bilinear(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
     upper = (1 - right) * at(above, left) + right * at(above, left + 1)
     lower = (1 - right) * at(above + 1, left) + right * at(above + 1, left + 1)
     return (1 - down) * upper + down * lower
+
+
+def _bicubic(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+    height, width, channels = image.shape
+    above, left = jnp.floor(row), jnp.floor(column)
+    downs, rights = _cubic_weights(row - above), _cubic_weights(column - left)
+    pixels = image.reshape(height * width, channels)
+    found = jnp.zeros((*row.shape, channels), image.dtype)
+    for i, down in enumerate(downs):
+        rows = jnp.clip(above.astype(jnp.int32) + i - 1, 0, height - 1)
+        for j, right in enumerate(rights):
+            columns = jnp.clip(left.astype(jnp.int32) + j - 1, 0, width - 1)
+            found += (down * right)[..., None] * pixels[rows * width + columns]
+    return jnp.clip(found, 0, 1)
+
+
+def _cubic_weights(d: jax.Array) -> tuple[jax.Array, ...]:
+    """What four neighbours count, of which the second lies ``d`` before the place that is read."""
+    return -d + 2 * d**2 - d**3, 1 - 2 * d**2 + d**3, d + d**2 - d**3, d**3 - d**2
+
+
+_READERS = {"bilinear": _bilinear, "bicubic": _bicubic}
 
 
 def rotation(degrees: jax.Array, height: int, width: int) -> jax.Array:

@@ -6,7 +6,19 @@ from effjax.steps.masks import path_mask
 from effjax.steps.members import Together, ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.network import Network
 from effjax.steps.objective import Objective, Term, TermInputs
-from effjax.steps.operations import CopyPaste, Crop, CutMix, Erase, Flip, MixUp, Operation, RandAugment, Shift
+from effjax.steps.operations import (
+    CopyPaste,
+    Crop,
+    CutMix,
+    Erase,
+    Flip,
+    Jitter,
+    MixUp,
+    Operation,
+    RandAugment,
+    Shift,
+    ThreeAugment,
+)
 from effjax.steps.optimizers import make_optimizer, make_schedule, restart
 from effjax.steps.predictions import make_predictions
 from effjax.steps.preflight import check_terms_act
@@ -31,6 +43,7 @@ __all__ = [
     "CutMix",
     "Erase",
     "Flip",
+    "Jitter",
     "Level",
     "MixUp",
     "Network",
@@ -45,6 +58,7 @@ __all__ = [
     "StreamedTeacher",
     "Term",
     "TermInputs",
+    "ThreeAugment",
     "Together",
     "TrainState",
     "View",

@@ -20,14 +20,15 @@ def make_block(step: Step, *, unroll: bool):
 
     Returns:
       The block. ``inputs`` has a leading axis over steps; its metrics have one too. If a dataset lives on the device,
-      ``resident`` is its arrays ``[N, ...]`` and the inputs are ``{"row": int32 [steps, B]}``; otherwise ``resident``
-      is empty and the inputs are the batches themselves.
+      ``resident`` is its arrays ``[N, ...]`` and the inputs are ``{"row": int32 [steps, B], …}``, rows and
+      what else is of these steps; otherwise ``resident`` is empty and the inputs are the batches themselves.
     """
 
     def block(state: TrainState, resident: Mapping[str, jax.Array], inputs: PyTree) -> tuple[TrainState, Metrics]:
         def body(state: TrainState, one: Batch) -> tuple[TrainState, Metrics]:
             if resident:
-                one = {name: array[one["row"]] for name, array in resident.items()}
+                found = {name: array[one["row"]] for name, array in resident.items()}
+                one = found | {name: array for name, array in one.items() if name != "row"}
             return step(state, one)
 
         if jax.tree.leaves(inputs)[0].shape[0] == 1:  # even unrolled, a scan of one step stays a loop

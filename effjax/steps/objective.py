@@ -115,6 +115,7 @@ class Objective:
       selection: which of more candidates a step trains on; None: on all that it is given.
       smoothing: from the global step to the standard deviation, in pixels, of what blurs the student's feature maps in
         training; None: nothing does.
+      accumulate: into how many parts a batch is cut, in the place of what :func:`make_train_step` is told; None: that.
     """
 
     student: nn.Module
@@ -130,6 +131,7 @@ class Objective:
     weighting: Weighting | None = None
     selection: BatchSelection | None = None
     smoothing: Callable[[jax.Array], jax.Array] | None = None
+    accumulate: int | None = None
 
     def __post_init__(self):
         if not self.terms:
@@ -264,6 +266,7 @@ class Objective:
           ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
           unweighted values ``[B]`` by name; what the terms looked at; the student's new running statistics.
         """
+        copies = batch.get("copy")
         keys, batch = self._shown(batch, seed, step)
         if self.view.mixes:
             labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
@@ -274,7 +277,7 @@ class Objective:
                 {"params": params["student"], **model_state},
                 batch,
                 train=True,
-                dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"]),
+                dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"], copies),
                 mutable=list(model_state),
             )
         seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name, seed)
@@ -332,7 +335,7 @@ class Objective:
 
     def _shown(self, batch: Batch, seed: jax.Array, step: jax.Array) -> tuple[Any, Batch]:
         """A stored batch as training sees it at a step, before anything is mixed, and the keys of its examples."""
-        keys, version = self.view.draw(seed, step, batch["id"])
+        keys, version = self.view.draw(seed, step, batch["id"], batch.get("copy"))
         if version is not None:
             batch = {**batch, "version": version}
         return keys, self.view.see(batch, keys, step)

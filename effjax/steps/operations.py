@@ -111,10 +111,17 @@ class Crop(Operation):
 
 @dataclasses.dataclass(frozen=True)
 class RandAugment(Operation):
-    """So many of RandAugment's ``operations``, of a ``magnitude`` from 0 to 10: a number, or a schedule of the step."""
+    """So many of RandAugment's ``operations``, of a ``magnitude`` from 0 to 10: a number, or a schedule of the step.
+
+    Attributes:
+      operations: how many.
+      magnitude: how strong.
+      interpolation: of its warps, ``"bilinear"`` or ``"bicubic"``.
+    """
 
     operations: int = 2
     magnitude: float | Schedule = 9.0
+    interpolation: str = dataclasses.field(default="bilinear", repr=False)  # stored answers are found by the repr
     number, scale = 2, "unit"
 
     @property
@@ -122,13 +129,35 @@ class RandAugment(Operation):
         return callable(self.magnitude)
 
     def pixels(self, keys, images, step):
-        return ops.random_augment(keys, images, self._at(step), num_ops=self.operations)
+        how = {"num_ops": self.operations, "interpolation": self.interpolation}
+        return ops.random_augment(keys, images, self._at(step), **how)
 
     def matrices(self, keys, size, step):
         return ops.augment_matrices(keys, self._at(step), size, num_ops=self.operations)
 
     def _at(self, step: jax.Array | int) -> jax.typing.ArrayLike:
         return self.magnitude(step) if callable(self.magnitude) else self.magnitude
+
+
+@dataclasses.dataclass(frozen=True)
+class ThreeAugment(Operation):
+    """Makes an image grey, solarises or blurs it: one of DeiT III's three."""
+
+    number, scale = 8, "unit"
+
+    def pixels(self, keys, images, step):
+        return ops.three_augment(keys, images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Jitter(Operation):
+    """Changes brightness, contrast and saturation by factors from 1 − ``strength`` to 1 + ``strength``."""
+
+    strength: float = 0.4
+    number, scale = 9, "unit"
+
+    def pixels(self, keys, images, step):
+        return ops.color_jitter(keys, images, self.strength)
 
 
 @dataclasses.dataclass(frozen=True)

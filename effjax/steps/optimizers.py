@@ -1,6 +1,8 @@
 """Optimisers and learning-rate schedules of optax, by name."""
 
-from collections.abc import Callable
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -110,6 +112,7 @@ def make_schedule(
     boundaries: tuple[float, ...] = (),
     factor: float = 0.1,
     progress: tuple[tuple[float, float], ...] = (),
+    warmups: tuple[tuple[float, float], ...] = (),
     **unknown: Any,
 ) -> Schedule:
     """Makes a schedule of the global step.
@@ -125,6 +128,8 @@ def make_schedule(
       factor: see ``boundaries``.
       progress: corners ``(share of the steps, share of the schedule)`` of a piecewise linear function, if the schedule
         is to follow something else than the steps, as :func:`effjax.curricula.compute_progress` gives them.
+      warmups: ``(from which share of the run, warm-up)``, in the place of ``warmup``: from there on it is the schedule
+        with that warm-up, at the same step.
       **unknown: refused.
 
     Returns:
@@ -135,6 +140,10 @@ def make_schedule(
     """
     for option in unknown:
         raise UserError(f"schedule.{option}: no such option; {nearest(option, make_schedule.__kwdefaults__ or ())}")
+    if warmups:
+        given = {"begin": begin, "end": end, "boundaries": boundaries, "factor": factor, "progress": progress}
+        make = functools.partial(make_schedule, name, peak, total_steps, **given)
+        return _by_stage(warmups, make, total_steps)
     for share, value in (("warmup", warmup), ("begin", begin)):
         if not 0.0 <= value < 1.0:
             raise UserError(f"schedule.{share}={value}: allowed: a share of the run, from 0 to below 1")
@@ -174,5 +183,22 @@ def _following(progress: tuple[tuple[float, float], ...], schedule: Schedule, to
 
     def at(step: Any) -> Any:
         return schedule(jnp.interp(step / total_steps, jnp.asarray(steps), jnp.asarray(shares)) * total_steps)
+
+    return at
+
+
+def _by_stage(warmups: Sequence[tuple[float, float]], make: Callable[..., Schedule], total_steps: int) -> Schedule:
+    """Of schedules that differ in their warm-up, now the one, now the other."""
+    starts, shares = zip(*warmups, strict=True)
+    if starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts)) or starts[-1] >= 1:
+        raise UserError(
+            f"schedule.warmups={warmups}: allowed: (from which share of the run, warm-up), from 0 on, rising"
+        )
+    schedules = [make(warmup=share) for share in shares]
+    boundaries = np.array([round(start * total_steps) for start in starts[1:]], np.int64)
+
+    def at(step: Any) -> Any:
+        stage = jnp.searchsorted(jnp.asarray(boundaries), step, side="right")
+        return jnp.stack([jnp.asarray(schedule(step)) for schedule in schedules])[stage]
 
     return at

@@ -13,6 +13,10 @@ def purpose_key(seed: jax.Array | int, step: jax.Array | int, purpose: str) -> j
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode())), step)
 
 
-def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
-    """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands."""
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)
+def example_keys(key: jax.Array, ids: jax.Array, copies: jax.Array | None = None) -> jax.Array:
+    """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands.
+
+    Where an example comes several times in a batch, ``copies`` ``[B]`` tells these apart.
+    """
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)
+    return keys if copies is None else jax.vmap(jax.random.fold_in)(keys, copies)

@@ -219,6 +219,15 @@ def _tokens_problem(value: Value, subject: Subject) -> str | None:
     return None if student.head is None else f"{value!r}: the network's head reads all patches"
 
 
+def _in_parts(objective: Objective, parts: int) -> Objective:
+    return dataclasses.replace(objective, accumulate=parts)
+
+
+def _parts_problem(parts: Value, _: Subject) -> str | None:
+    is_whole = isinstance(parts, int) and not isinstance(parts, bool) and parts > 0
+    return None if is_whole else f"{parts!r} must be a number of parts, 1 or more"
+
+
 def _sparse(objective: Objective, sparsity: Sparsity) -> Objective:
     pruning = dataclasses.replace(objective.pruning or Pruning(), sparsity=sparsity)
     return dataclasses.replace(objective, pruning=pruning)
@@ -256,6 +265,7 @@ SETTINGS: dict[str, Setting] = {
         reshapes=True,
     ),
     "smoothing": Setting("schedule", apply=_smoothed, check=_smoothing_problem),
+    "accumulate": Setting("program", apply=_in_parts, check=_parts_problem),
     "magnitude": Setting("schedule", apply=_magnified, check=_magnitude_problem),
     "sparsity": Setting(
         "schedule",

@@ -40,7 +40,7 @@ def make_train_step(
       optimizer: any optax transformation over the whole of ``state.params``.
       axis_name: the axis that gradients are averaged and metrics are summed over, if the step runs under ``pmap``.
       accumulate: into how many parts the batch is cut, one after the other, to save memory. The gradient is that of
-        the whole batch; only BatchNorm sees the parts.
+        the whole batch; only BatchNorm sees the parts. Where the objective says another number, that.
       ema_decay: the decay of the parameters' moving average per step; None keeps none.
       record: whether ``state.records`` notes what becomes of each example.
       spread: lays a batch that the step has chosen over the devices, where one program sees all of it.
@@ -57,6 +57,7 @@ def make_train_step(
     References:
       Polyak & Juditsky, `Acceleration of Stochastic Approximation by Averaging <https://doi.org/10.1137/0330046>`_.
     """
+    parts = objective.accumulate or accumulate
     outcome_of, selection = objective.outcome if record else None, objective.selection
     learns = selection is not None and selection.active and selection.learn is not None
     if record and outcome_of is None:
@@ -81,9 +82,7 @@ def make_train_step(
             return loss, (_batch_metrics(objective, values, seen), outcome, (model_state, seen.memory))
 
         carried = state.model_state, state.memory
-        grads, metrics, outcome, (model_state, memory) = _gradients(
-            loss_and_metrics, chosen, carried, batch, accumulate
-        )
+        grads, metrics, outcome, (model_state, memory) = _gradients(loss_and_metrics, chosen, carried, batch, parts)
         records = state.records
         if outcome:
             noted = (batch["id"], *outcome)

@@ -37,6 +37,8 @@ class View:
         as they are: it is what they were trained on, and what their stored answers are about.
       reduction: how: ``"frequency"`` keeps the low frequencies (EfficientTrain), ``"resize"`` uses Lanczos' kernel
         (EfficientTrain++).
+      early: whether training images are reduced before what reads them normalised (erasing), and before they are mixed,
+        as EfficientTrain++'s code does. Teachers then see no more of them than the student.
       replays: 0 draws anew at every step. With R, an example has R augmented versions, and every step takes one of
         them: so what a teacher says of each can be stored, and replayed exactly.
       moves: by target that follows the pixels, how: ``"boxes"``, ``"points"``, ``"masks"``, or one of
@@ -51,6 +53,7 @@ class View:
     reduction: str = "frequency"
     replays: int = 0
     moves: Mapping[str, Kind | str] = dataclasses.field(default_factory=dict, hash=False)
+    early: bool = dataclasses.field(default=False, repr=False)  # stored answers are found by the repr
 
     def __post_init__(self):
         check_known(self.reduction, REDUCTIONS, f"reduction={self.reduction!r}")
@@ -94,11 +97,13 @@ class View:
         ops = (dataclasses.replace(op, magnitude=magnitude) if isinstance(op, RandAugment) else op for op in self.ops)
         return dataclasses.replace(self, ops=tuple(ops))
 
-    def draw(self, seed: jax.Array, step: jax.Array, ids: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    def draw(
+        self, seed: jax.Array, step: jax.Array, ids: jax.Array, copies: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array | None]:
         """The augmentation of a batch: keys ``[B]`` and, where versions are replayed, the versions ``[B]``."""
         if not self.replays:
-            return rng.example_keys(rng.purpose_key(seed, step, "augment"), ids), None
-        keys = rng.example_keys(rng.purpose_key(seed, step, "version"), ids)
+            return rng.example_keys(rng.purpose_key(seed, step, "augment"), ids, copies), None
+        keys = rng.example_keys(rng.purpose_key(seed, step, "version"), ids, copies)
         version = jax.vmap(lambda key: jax.random.randint(key, (), 0, self.replays))(keys)
         return self.replay_keys(seed, version, ids), version
 
@@ -120,13 +125,13 @@ class View:
         """
         if "image" not in batch:
             return dict(batch)
-        seen, scale = dict(batch), "any"
+        seen, scale, early = dict(batch), "any", self.early and keys is not None
         moves = {name: KINDS[kind] if isinstance(kind, str) else kind for name, kind in self.moves.items()}
         for op, number in self._numbered() if keys is not None else ():
             if op.scale != "any":
-                seen["image"], scale = self._scaled(seen["image"], scale, op.scale), op.scale
+                seen["image"], scale = self._scaled(seen["image"], scale, op.scale, early), op.scale
             seen = dict(op(_purpose(cast(jax.Array, keys), number), seen, moves, step))
-        return {**seen, "image": self._scaled(seen["image"], scale, "normalised")}
+        return {**seen, "image": self._scaled(seen["image"], scale, "normalised", early)}
 
     def _numbered(self) -> Iterator[tuple[Operation, int]]:
         """The operations, each with what is folded into its keys: of a kind that comes again, something else."""
@@ -135,10 +140,12 @@ class View:
             yield op, op.number + _AGAIN * seen[op.number]
             seen[op.number] += 1
 
-    def _scaled(self, images: jax.Array, scale: str, wanted: str) -> jax.Array:
+    def _scaled(self, images: jax.Array, scale: str, wanted: str, early: bool) -> jax.Array:
         if scale == "any":
             images = images.astype(jnp.float32) / 255.0
         if wanted == "normalised" and scale != "normalised":
+            if early:
+                images = jnp.clip(self.reduce(images), 0, 1)
             images = (images - jnp.asarray(self.mean)) / jnp.asarray(self.std)
         return images
 

@@ -2,6 +2,8 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,8 +16,10 @@ from effjax.curricula import (
     for_budget,
     relative_cost,
     stages,
+    warmups_for_compute,
 )
 from effjax.errors import UserError
+from effjax.steps import make_schedule
 
 
 def by_epoch(plans, epochs):
@@ -91,6 +95,36 @@ def test_compute_progress_is_piecewise_linear_in_the_steps():
     corners = compute_progress(efficienttrain_plus()[0])
     np.testing.assert_allclose([share for _, share in corners], [0, 0.2, 0.6, 1.0])
     assert compute_progress(Plan("image_size", [(0.0, 8)])) == ((0.0, 0.0), (1.0, 1.0))
+
+
+def published_rate(epochs_done: float, size: int, budget: int = 200, warmup: int = 20) -> float:
+    """What the authors' scripts train with at the beginning of an epoch of a stage, as a share of the peak.
+
+    Each stage is a run of its own size, which goes on where the compute that is spent would have brought it to.
+    """
+    epochs = budget * (224 / size) ** 2
+    if epochs_done < warmup:
+        return epochs_done / warmup
+    return 0.5 * (1 + math.cos(math.pi * (epochs_done - warmup) / (epochs - warmup)))
+
+
+@pytest.mark.parametrize("kind", ["resnet", "deit", "convnext"])
+def test_plus_has_a_cosine_and_a_warm_up_for_each_size(kind):
+    plan, _ = efficienttrain_plus(kind)
+    total = 100_000
+    warmups, progress = warmups_for_compute(plan, 200, 20), compute_progress(plan)
+    schedule = make_schedule("cosine", 1.0, total, warmups=warmups, progress=progress)
+    ours = np.asarray(jax.vmap(schedule)(jnp.arange(0, total, 500)))
+    spent = np.interp(np.arange(0, total, 500) / total, *zip(*progress, strict=True))
+    theirs = [
+        published_rate(share * 200 * (224 / plan(step / total)) ** 2, plan(step / total))
+        for share, step in zip(spent, range(0, total, 500), strict=True)
+    ]
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+    one = np.asarray(
+        jax.vmap(make_schedule("cosine", 1.0, total, warmup=0.1, progress=progress))(jnp.arange(0, total, 500))
+    )
+    assert np.abs(one - theirs).max() > 0.3  # one warm-up for all is another schedule
 
 
 def test_a_budget_is_met_with_measured_times():

@@ -9,7 +9,9 @@ import tifffile
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from effjax.data import fast_jpeg
 from effjax.data.decode import decode_image
+from effjax.data.photo_crops import PhotoCrops
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -78,6 +80,7 @@ def test_a_size_larger_than_the_image(kind):
 
 
 def test_decoders_are_asked_for_no_more_than_they_need(monkeypatch):
+    monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
     loaded = []
     load = JpegImageFile.load
     monkeypatch.setattr(JpegImageFile, "load", lambda image: (loaded.append(image.size), load(image))[1])
@@ -193,3 +196,46 @@ def test_no_image_and_too_deep_ones_are_refused():
     for wrong in (-1, 65_536):
         with pytest.raises(ValueError, match=r"pixel format I: values from .* are not of 16 bits"):
             decode_image(encoded(Image.fromarray(np.array([[0, wrong]], np.int32)), "TIFF"), 1)
+
+
+def a_jpeg(kind: str) -> bytes:
+    options = {"subsampling": int(kind[-1])} if kind.startswith("4:") else {}
+    if kind == "turned":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 6
+    options["progressive"] = kind == "progressive"
+    return encoded(photo(301, 223, "L" if kind == "grey" else "CMYK" if kind == "cmyk" else "RGB"), **options)
+
+
+KINDS = ("4:0", "4:1", "4:2", "progressive", "grey", "cmyk", "turned")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_other_decoder_gives_the_same_pixels(kind, monkeypatch):
+    simplejpeg = pytest.importorskip("simplejpeg")
+    data, crops = a_jpeg(kind), PhotoCrops(0.2, seed=1)
+    called = []
+    decode = simplejpeg.decode_jpeg
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *given, **more: called.append(1) or decode(*given, **more))
+
+    def views():
+        yield from (decode_image(data, 3, size) for size in (200, 70, 30, 12))
+        yield decode_image(data, 3, 60, crop_pct=0.8)
+        yield from (decode_image(data, 3, size, part=lambda *s: crops.part(7, *s)) for size in (224, 40, 15))
+
+    quick = list(views())
+    assert bool(called) == (kind != "cmyk")
+    monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
+    for one, other in zip(quick, views(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_the_other_decoder_cannot_read_is_pillows_to_say(tmp_path):
+    pytest.importorskip("simplejpeg")
+    data = encoded(photo(60, 40))
+    with pytest.raises(OSError, match="truncated"):
+        decode_image(data[:-200], 3, 20)
+    (tmp_path / "a.jpg").write_bytes(data)
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.jpg", 3, 20), decode_image(data, 3, 20))
+    assert fast_jpeg.size_of(data) == (60, 40)
+    assert fast_jpeg.size_of(encoded(photo(60, 40), "PNG")) is None

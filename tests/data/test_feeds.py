@@ -15,6 +15,7 @@ from effjax.data.feeds import Feed, ResidentFeed, StreamFeed, fold_of
 from effjax.data.joined import JoinedSource
 from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.sampler import PacedSampler, RowSampler, Sampler
 from effjax.data.sources import load
 from effjax.errors import UserError
@@ -270,3 +271,32 @@ def test_a_part_has_the_noise_of_the_whole(array_source):
 def test_impossible_shares_are_refused(array_source, share):
     with pytest.raises(UserError, match=r"data.label_noise=.* must be a share, from 0 to below 1"):
         noisy_labels(array_source(4), share)
+
+
+@pytest.mark.parametrize("kind", [ResidentFeed, StreamFeed])
+def test_examples_that_come_several_times_in_a_step(array_source, kind):
+    once, thrice = kind({"train": array_source(10)}, 4), kind({"train": array_source(10)}, 12, repeats=3)
+    ids = ids_of(thrice, {}, 5, 0, 6)
+    np.testing.assert_array_equal(ids, np.tile(ids_of(once, {}, 5, 0, 6), (1, 3)))
+    np.testing.assert_array_equal(ids_of(thrice, {}, 5, 2, 6), ids[2:])
+    (block,) = thrice.blocks({}, 5, 0, 2, 2)
+    assert block["copy"].tolist() == [[0] * 4 + [1] * 4 + [2] * 4] * 2
+    assert thrice.example()["copy"].shape == (12,)
+    assert thrice.block_example(2)["copy"].shape == block["copy"].shape
+    parts = [
+        next(kind({"train": array_source(10)}, 12, i, 2, repeats=3).blocks({}, 5, 0, 2, 2))["copy"] for i in range(2)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), block["copy"])
+    assert "copy" not in next(once.blocks({}, 5, 0, 2, 2))
+    paced = kind({"train": array_source(10)}, 12, repeats=3, pace=pace(order="random"))
+    np.testing.assert_array_equal(
+        ids_of(paced, {}, 5, 0, 4).reshape(4, 3, 4)[:, 1:], ids_of(paced, {}, 5, 0, 4).reshape(4, 3, 4)[:, :2]
+    )
+
+
+def test_each_copy_of_a_photo_is_cut_anew(photos):
+    feed = StreamFeed({"train": photos}, 6, repeats=3, crops=PhotoCrops(0.1))
+    (block,) = feed.blocks({}, 5, 0, 2, 2)
+    assert len({image.tobytes() for image in block["image"].reshape(12, -1)}) == 12
+    of_second = PhotoCrops(0.1, seed=5).of_step(1, copy=2)
+    np.testing.assert_array_equal(block["image"][1, 5], photos.cut(int(block["id"][1, 5]), of_second)["image"])

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from effjax.data.pipeline import train_batches
+from effjax.data.pipeline import _TrainReader, train_batches
+from effjax.data.readers import Readers, _received, _send
 from effjax.data.sampler import Sampler
 from effjax.errors import UserError
 
@@ -110,3 +112,55 @@ def test_other_errors_of_a_reader_stay_what_they_are(array_source):
     batches = train_batches(array_source(4), Sampler(4, 2, seed=0), 0, 9, num_workers=1, transform=_fail)
     with batches, pytest.raises(RuntimeError, match="of a reader's own"):
         next(batches)
+
+
+class _Odd(Exception):
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def _fail_oddly(example):
+    raise _Odd("this", "that")
+
+
+def test_an_error_that_cannot_travel_is_said(array_source):
+    batches = train_batches(array_source(4), Sampler(4, 2, seed=0), 0, 9, num_workers=1, transform=_fail_oddly)
+    with batches, pytest.raises(RuntimeError, match="_Odd: this and that"):
+        next(batches)
+
+
+class _Kinds:
+    """A source of features of many kinds, empty ones too."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, row):
+        return {
+            "image": np.full((3, 5, 3), row, np.uint8),
+            "none": np.zeros((0, 4), np.float32),
+            "flag": np.array([row % 2 == 0, True]),
+            "half": np.float16(row),
+            "id": np.int32(row),
+        }
+
+
+def test_whatever_a_batch_holds_comes_through():
+    read = _TrainReader(_Kinds(), Sampler(4, 2, seed=0), 0, slice(None), None, None, None)
+    readers = Readers(read, 1, 1)
+    try:
+        for number in range(3):
+            for name, array in readers(number).items():
+                assert array.dtype == read(number)[name].dtype
+                np.testing.assert_array_equal(array, read(number)[name])
+    finally:
+        readers.close()
+
+
+def test_without_memory_that_two_processes_see_batches_travel_by_value(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    here, there = multiprocessing.Pipe()
+    _send(here, {"image": np.arange(6)})
+    error, described = there.recv()
+    assert error is None
+    np.testing.assert_array_equal(_received(there, described)["image"], np.arange(6))

@@ -112,3 +112,10 @@ def test_steps_choose_the_same_examples_however_candidates_lie_on_devices(
     )
     assert np.isfinite(theirs).sum() > 30
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_hosts_see_the_same_parts_of_photos_and_the_same_copies(tmp_path, data_dir):
+    for name, layout in {"one": ("jit", 1, 1), "two": ("pmap", 2, 2)}.items():
+        for process in launch(tmp_path / name, data_dir, *layout, variant="photos"):
+            finish(process)
+    assert_same(tmp_path / "two", tmp_path / "one", runs=("student",))

@@ -47,7 +47,7 @@ def refused(config: dict, workdir: pathlib.Path) -> str:
 
 ONE_RUN = {
     "key": ("dat", {}, ["config.dat is not a key", "allowed: active, backend, claims,", "did you mean 'data'?"]),
-    "key of a part": ("data.splits", 1, ["config.data.splits is not a key", "allowed: also, classes, dir"]),
+    "key of a part": ("data.splits", 1, ["config.data.splits is not a key", "allowed: also, classes, crop_pct, dir"]),
     "run key": ("runs.student.batchsize", 1, ["config.runs.student.batchsize", "did you mean 'batch_size'?"]),
     "recipe": ("recipe", "distil", ["config.recipe='distil'", "did you mean 'distill'?"]),
     "flip": ("view.flip", "yes", ["config.view.flip='yes' must be True or False"]),

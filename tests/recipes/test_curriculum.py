@@ -1,5 +1,6 @@
 """Curricula as runs of a config: they merge with one another, and go on in any stage."""
 
+import math
 import shutil
 
 import jax
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 import small_configs
 
+from configs.curriculum import efficienttrain_imagenet
 from effjax import models
 from effjax.errors import UserError
 from effjax.recipes import schema
+from effjax.recipes.build.planning import lengths, make_run_schedule, make_view
+from effjax.recipes.build.views import view_of
 from effjax.recipes.train.costs import _flops, cost_table
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.runs import TrainingExperiment
@@ -157,7 +161,7 @@ def test_seeds_train_together(tmp_path, data_dir):
         ({"plans": {"image_size": [[0, 20], [0.5, 28]]}}, r"runs.run.plans.image_size: .*kernel"),  # an MLP
         ({"plans": {"magnitude": [[0, 1.0]]}}, r"view.operations=0: nothing has a magnitude"),
         ({"reduction": "loader"}, r"reduction='loader' decodes .*data.on_device_mib=0"),
-        ({"reduction": "crop"}, r"reduction='crop'; allowed: frequency, loader, resize"),
+        ({"reduction": "crop"}, r"reduction='crop'; allowed: early, frequency, loader, resize"),
         ({"pacing": {"kind": "linear"}}, r"pacing.by is missing"),
         ({"pacing": schema.paced("linear", run="rum").to_dict()}, r"pacing.run='rum'.*did you mean 'run'"),
         ({"pacing": schema.paced("liner", order="random").to_dict()}, r"pacing.kind='liner'"),
@@ -169,3 +173,32 @@ def test_bad_curricula_are_refused(tmp_path, data_dir, change, message):
     config["runs"]["run"].update(change)
     with pytest.raises(UserError, match=message):
         TrainingExperiment(config, tmp_path)
+
+
+@pytest.mark.parametrize("variant", ["", "baseline", "plus"])
+def test_imagenets_settings_are_those_that_are_published(variant):
+    config = efficienttrain_imagenet.get_config(variant).to_dict()
+    schema.check(config)
+    view, run = config["view"], config["runs"]["resnet50"]
+    assert (view["crop_from"], view["crop"], view["interpolation"], config["data"]["crop_pct"]) == (
+        *("photo", 0.08, "bicubic"),
+        0.875,
+    )
+    assert make_view("run", view_of(view), run).early == (variant == "plus")
+    total, _, _ = lengths(run, 1_268_356)
+    rate = make_run_schedule(run, total)
+    epoch = total / run["epochs"]
+    if variant == "plus":
+        assert run["ema"] == 0
+        assert run["epochs"] == pytest.approx(200 * (0.2 * (224 / 96) ** 2 + 0.4 * (224 / 160) ** 2 + 0.4))
+        assert float(rate(20 * epoch)) == pytest.approx(4e-3, rel=1e-2)  # 20 epochs of 96 pixels
+        switch = 0.2 * 200 * (224 / 96) ** 2 * epoch
+        before, after = float(rate(switch - 50)), float(rate(switch + 50))
+        expected = [
+            2e-3 * (1 + math.cos(math.pi * (0.2 - 0.1 * (size / 224) ** 2) / (1 - 0.1 * (size / 224) ** 2)))
+            for size in (96, 160)
+        ]
+        np.testing.assert_allclose([before, after], expected, rtol=1e-2)
+    else:
+        assert float(rate(20 * epoch)) == pytest.approx(4e-3, rel=1e-3)
+        assert run["ema"] == 0.9999

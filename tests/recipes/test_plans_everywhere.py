@@ -30,6 +30,7 @@ PLANS = {
     "candidates": (2, 1),
     "smoothing": (1.0, 0.0),
     "tokens": (0.25, 1.0),
+    "accumulate": (1, 2),
 }
 WAYS = ("alone", "pmap", "stream", "loader", "together", "together pmap", "folds")
 

@@ -144,6 +144,17 @@ def test_a_schedule_waits_until_it_begins():
         make_schedule("linear", 4.0, 100, begin=1.0)
 
 
+def test_warm_ups_by_stage():
+    schedule = make_schedule("linear", 1.0, 10, warmups=((0.0, 0.2), (0.5, 0.8)))
+    one, other = (make_schedule("linear", 1.0, 10, warmup=share) for share in (0.2, 0.8))
+    assert [float(schedule(t)) for t in range(11)] == [float((one if t < 5 else other)(t)) for t in range(11)]
+    for wrong in (((0.1, 0.2),), ((0.0, 0.2), (0.0, 0.3)), ((0.0, 0.2), (1.0, 0.3))):
+        with pytest.raises(UserError, match=r"schedule.warmups=.*from 0 on, rising"):
+            make_schedule("linear", 1.0, 10, warmups=wrong)
+    with pytest.raises(UserError, match=r"schedule.warmup=1.0"):
+        make_schedule("linear", 1.0, 10, warmups=((0.0, 1.0),))
+
+
 def test_a_restarted_optimiser_forgets_all_but_its_schedule():
     params = {"student": {"kernel": np.ones(2, np.float32)}}
     rate = make_schedule("linear", 1.0, 10)

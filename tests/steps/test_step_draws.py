@@ -51,6 +51,14 @@ def test_seed_step_and_id_all_matter(drawn):
     assert largest_difference(gradient(drawn, {**BATCH, "id": BATCH["id"] + 1}), reference) > 1e-3
 
 
+def test_copies_of_an_example_are_drawn_apart(drawn):
+    same = {name: np.repeat(array[:1], 8, axis=0) for name, array in BATCH.items()}
+    copies = {**same, "copy": np.arange(8, dtype=np.int32)}
+    assert largest_difference(gradient(drawn, copies), gradient(drawn, same)) > 1e-3
+    order = {name: array[::-1] for name, array in copies.items()}
+    assert_close(gradient(drawn, order), gradient(drawn, copies))
+
+
 def test_without_draws_the_step_does_not_matter():
     objective = make_objective("mlp")
     state, step = make_state(objective, GRADIENT_ONLY, BATCH), gradient_step(objective)

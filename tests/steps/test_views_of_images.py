@@ -1,5 +1,7 @@
 """From stored bytes to a network's input."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from effjax import images as ops
 from effjax.errors import UserError
-from effjax.steps import Crop, CutMix, Flip, MixUp, RandAugment, Shift, View
+from effjax.steps import Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
 KEYS = jax.random.split(jax.random.key(0), 6)
@@ -69,6 +71,23 @@ def test_the_student_sees_fewer_pixels():
         View(size=13).reduce(images)
     with pytest.raises(UserError, match=r"reduction='frequencies'.*did you mean 'frequency'"):
         View(reduction="frequencies")
+
+
+def test_images_are_reduced_before_they_are_erased_and_mixed():
+    small = View(size=4, reduction="resize", ops=(Flip(), Erase(1.0)), mean=(0.5,), std=(0.25,))
+    early = dataclasses.replace(small, early=True)
+    seen = see(early, IMAGES, KEYS)
+    assert seen.shape == (6, 4, 4, 3)
+    flipped = ops.random_flip(jax.vmap(jax.random.fold_in, (0, None))(KEYS, Flip.number), IMAGES / np.float32(255))
+    reduced = (jnp.clip(ops.resize(flipped, 4), 0, 1) - 0.5) / 0.25
+    expected = ops.random_erasing(jax.vmap(jax.random.fold_in, (0, None))(KEYS, Erase.number), reduced, probability=1.0)
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    np.testing.assert_array_equal(early.reduce(seen), seen)
+    assert see(small, IMAGES, KEYS).shape == see(early).shape == (6, 5, 5, 3)  # and not in evaluation
+    whole = dataclasses.replace(early, size=None)
+    np.testing.assert_allclose(
+        see(whole, IMAGES, KEYS), see(dataclasses.replace(small, size=None), IMAGES, KEYS), atol=1e-6
+    )
 
 
 def test_magnitude_follows_its_schedule_without_a_new_program():

@@ -38,6 +38,8 @@ def loop_problems(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _price_problems(active["prices"], find_task(config["task"]))
     if not any(run["query"] for run in config["runs"].values()):
         yield "config.runs: none has a query; the recipe active chooses by it, e.g. schema.query()"
+    if config["view"]["crop_from"] == "photo":
+        yield "config.view.crop_from='photo': labelling loops keep what they train on on the device: use 'image'"
     if config["exports"]:
         yield "config.exports: files are measured by the recipe 'compress'"
     for name, one in config["runs"].items():
@@ -77,6 +79,8 @@ def _run_problems(config: Mapping[str, Any], name: str, run: Mapping[str, Any]) 
     for part in ("teachers", "pacing", "coreset", "selection", "without_classes", "folds", "init", "rewind"):
         if run[part]:
             yield f"{key}.{part}: labelling loops have none"
+    if run["repeats"] > 1:
+        yield f"{key}.repeats={run['repeats']}: labelling loops show each example once a step"
     if "data" in run["plans"]:
         yield f"{key}.plans.data: labelling loops draw from what is labelled"
     if config["active"]["start"] == "warm":

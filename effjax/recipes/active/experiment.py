@@ -258,7 +258,7 @@ class ActiveExperiment(Experiment):
     def _identity(self, name: str, seed: int, active: Mapping[str, Any]) -> dict[str, Any]:
         said = {key: value for key, value in active.items() if key not in (*_NOT_OF_THE_LOOP, *_LATER)}
         said |= beyond_defaults({key: active[key] for key in _LATER}, Active)
-        data = data_facts(self.config["data"], "label_noise", "padded", "pool")
+        data = data_facts(self.config["data"], "label_noise", "padded", "pool", "crop_pct")
         facts = identity(self.config, self.config["runs"][name], self.datasets.info, seed, active=said, data=data)
         if "query" in facts["run"]:
             facts["run"]["query"] = beyond_defaults(facts["run"]["query"], Query)

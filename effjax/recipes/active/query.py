@@ -124,7 +124,13 @@ def choose(
     channels = _channels(model, one, size, trained[0].view)
     if kind == "dropout":
         check_dropout(model, one, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
-    source = UnlabelledFolder(pool, image_size=size, channels=channels, class_names=trained[0].identity["class_names"])
+    source = UnlabelledFolder(
+        pool,
+        image_size=size,
+        channels=channels,
+        class_names=trained[0].identity["class_names"],
+        crop_pct=trained[0].identity["data"].get("crop_pct", 1.0),
+    )
     source = source.without(out)  # a sheet of images is none
     _log.info("%s: %s images", pool, f"{len(source):,}")
     options = {"backend": jit_backend(), "batch_size": batch_size, "passes": passes}

@@ -5,7 +5,7 @@ import functools
 import itertools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -132,8 +132,9 @@ def assemble(
     if total >= 2**31:
         raise UserError(f"{key}.epochs={config['epochs']}: {total:,} steps are more than 2,147,483,647: fewer epochs")
     each = config["batch_size"] // (1 if backend.axis_name is None else len(backend.devices))
-    if each % config["accumulate"]:
-        raise UserError(f"{key}.accumulate={config['accumulate']} does not divide the {each} examples of each device")
+    for name, parts in _accumulated(config):
+        if each % parts:
+            raise UserError(f"{key}.{name}={parts} does not divide the {each} examples of each device")
     axis_name = backend.axis_name if config["sync_batch_norm"] else None
     task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
     check_words(f"{key}.model", model, datasets.info)
@@ -147,6 +148,7 @@ def assemble(
         coreset=coreset,
         members=members,
         lookups=list(lookups.values()),
+        repeats=config["repeats"],
     )
     objective = Objective(
         student=model,
@@ -177,6 +179,10 @@ def assemble(
         noted = {"num_records": feed.joined.num_ids, "forgetting": config["forgetting"]}
         drawing = dataclasses.replace(drawing, **noted)
     if objective.remembers:
+        if config["repeats"] > 1:
+            raise UserError(
+                f"{key}.repeats={config['repeats']}: {key}.terms.{objective.remembers[0]} remembers one view of each"
+            )
         drawing = dataclasses.replace(drawing, classes=_classes(feed.joined))
     if objective.remembers_ids:
         drawing = dataclasses.replace(drawing, num_ids=feed.joined.num_ids)
@@ -233,6 +239,12 @@ def _check_candidates(key: str, batch_size: int, stage: Stage, feed: Feed, backe
         backend.check_batch_size(feed.drawn(dict(stage.settings)))
     except UserError as error:
         raise UserError(f"{key}.plans.candidates: with {share} there are {share * batch_size:g}: {error}") from error
+
+
+def _accumulated(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """By key, into how many parts a batch is cut, in all stages."""
+    yield "accumulate", config["accumulate"]
+    yield from (("plans.accumulate", parts) for _, parts in config["plans"].get("accumulate", ()))
 
 
 def _classes(source: JoinedSource) -> np.ndarray:

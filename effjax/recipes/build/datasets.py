@@ -15,6 +15,7 @@ from effjax.data.feeds import ResidentFeed, StreamFeed
 from effjax.data.grouping import group_classes
 from effjax.data.noise import noisy_labels
 from effjax.data.paced import Pace
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.resident import nbytes
 from effjax.data.sources import dataset_and_split, load
 from effjax.data.tables import Lookup
@@ -42,6 +43,7 @@ class Datasets:
     task: Task = CLASSIFICATION
     features: tuple[str, ...] = ()
     also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    crops: PhotoCrops | None = None
     # Parts of the training set, and what was read of each: runs share them.
     _without: dict[tuple[str, ...], Source] = dataclasses.field(default_factory=dict)
     _read: dict[int, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
@@ -77,20 +79,28 @@ class Datasets:
         coreset: Coreset | None = None,
         members: Together | None = None,
         lookups: Sequence[Lookup] = (),
+        repeats: int = 1,
     ) -> ResidentFeed | StreamFeed:
         """Training batches of this process, from the device or through the host; see :class:`effjax.data.feeds.Feed`.
 
-        With lookups they come through the host, however small the set is.
+        With lookups, and with photos of which each step cuts a part out, they come through the host, however small
+        the set is.
 
         Raises:
-          UserError: if images are to be decoded at several sizes and the set lives on the device.
+          UserError: if images are to be decoded at several sizes and the set lives on the device; if networks that
+            train together are to see parts of photos.
         """
         common: dict[str, Any] = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         common["features"] = (*self.task.features, *self.features)
-        common.update(pace=pace, coreset=coreset, members=members)
+        common.update(pace=pace, coreset=coreset, members=members, repeats=repeats)
         sources = {"train": train, **self.also}
-        if lookups or not self.on_device:
+        if self.crops and members:
+            raise UserError(
+                "config.view.crop_from='photo': networks that train together draw from a set on the device: use 'image'"
+            )
+        if lookups or self.crops or not self.on_device:
             streamed = {"num_workers": self.num_workers, "resize": resize, "lookups": tuple(lookups)}
+            streamed["crops"] = self.crops
             return StreamFeed(sources, batch_size, **common, **streamed)
         if resize:
             raise UserError(
@@ -110,6 +120,7 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
     """
     settings, task = config["data"], find_task(config["task"])
     common = {"image_size": settings["image_size"] or None, "shares": shares_of(settings), "padded": settings["padded"]}
+    common["crop_pct"] = settings["crop_pct"]
     splits = {
         role: load(settings["name"], settings[role], settings["dir"], **common)
         for role in ("train", "validation", "test")
@@ -150,7 +161,27 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         task=task,
         features=tuple(settings["features"]),
         also=also,
+        crops=_crops(config["view"], (splits["train"], *also.values()), task),
     )
+
+
+def _crops(view: Mapping[str, Any], sources: Sequence[Source], task: Task) -> PhotoCrops | None:
+    """What training sees of each photo, where parts are cut out as it is decoded.
+
+    Raises:
+      UserError: if it cannot be cut, or targets would not follow.
+    """
+    if view["crop_from"] != "photo":
+        return None
+    if task.moves:
+        raise UserError(
+            f"config.view.crop_from='photo': {next(iter(task.moves))!r} of the task {task.name!r} would not follow; "
+            "use 'image'"
+        )
+    crops = PhotoCrops(view["crop"])
+    for source in sources:
+        source.cut(0, crops)
+    return crops
 
 
 def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo, task: Task) -> UnlabelledFolder:
@@ -167,5 +198,10 @@ def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo, task: Task) 
     known = {name: labelled.features[name] for name in task.targets if name in labelled.features}
     targets = {name: spec for name, spec in known.items() if not spec.is_ragged}  # else it is said of validation
     return UnlabelledFolder(
-        settings["pool"], image_size=size, channels=channels, class_names=labelled.class_names, targets=targets
+        settings["pool"],
+        image_size=size,
+        channels=channels,
+        class_names=labelled.class_names,
+        targets=targets,
+        crop_pct=settings["crop_pct"],
     )

@@ -31,7 +31,7 @@ def identity(
       **own: what else does, of its recipe.
     """
     facts = {"seed": seed, "run": beyond_defaults(run, Run), **own}
-    facts.setdefault("data", data_facts(config["data"], "also", "label_noise", "padded"))
+    facts.setdefault("data", data_facts(config["data"], "also", "label_noise", "padded", "crop_pct"))
     if config["task"] != "classification":
         facts["task"] = config["task"]
     facts |= {"view": beyond_defaults(config["view"], View), "eval_batch_size": config["eval_batch_size"]}

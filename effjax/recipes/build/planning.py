@@ -78,13 +78,17 @@ def make_view(key: str, view: View, config: Mapping[str, Any]) -> View:
     """The experiment's view as one run has it.
 
     Raises:
-      UserError: if there is no such reduction.
+      UserError: if there is no such reduction, or teachers would see what it does.
     """
-    allowed = (*REDUCTIONS, "loader")
+    allowed, early = (*REDUCTIONS, "early", "loader"), config["reduction"] == "early"
     if config["reduction"] not in allowed:
         raise UserError(f"{key}.reduction={config['reduction']!r}; {nearest(config['reduction'], allowed)}")
+    if early and config["teachers"]:
+        raise UserError(
+            f"{key}.reduction='early': {key}.teachers would see small images, unlike in their training: use 'resize'"
+        )
     reduction = config["reduction"] if config["reduction"] in REDUCTIONS else "resize"  # where a whole image comes
-    return dataclasses.replace(view, reduction=reduction)
+    return dataclasses.replace(view, reduction=reduction, early=early)
 
 
 def lengths(config: Mapping[str, Any], num_examples: int) -> tuple[int, int, int]:
@@ -121,10 +125,17 @@ def _mean_candidates(plans: Mapping[str, Any]) -> float:
 
 def make_run_optimizer(config: Mapping[str, Any], total: int) -> optax.GradientTransformation:
     """The optimiser that a run's config describes, over ``total`` steps."""
+    options = dict(config["optimizer"])
+    rate = make_run_schedule(config, total)
+    take(options, "learning_rate", "optimizer")
+    return make_optimizer(take(options, "name", "optimizer"), rate, **options)
+
+
+def make_run_schedule(config: Mapping[str, Any], total: int) -> optax.Schedule:
+    """The learning rate that a run's config describes, over ``total`` steps."""
     options, schedule = dict(config["optimizer"]), dict(config["schedule"])
     peak = number(take(options, "learning_rate", "optimizer"), "optimizer.learning_rate")
-    rate = make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))
-    return make_optimizer(take(options, "name", "optimizer"), rate, **options)
+    return make_schedule(take(schedule, "name", "schedule"), peak, total, **_tuples(schedule))
 
 
 def scheduled_options(term: str, options: Mapping[str, Any], total: int) -> dict[str, Any]:

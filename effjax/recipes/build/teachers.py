@@ -120,6 +120,11 @@ def make_teacher(
         raise UserError(
             f"{key}.cached={source['cached']!r}: only what teachers say of classes can be stored: leave it empty"
         )
+    if source["cached"] and datasets.crops:
+        raise UserError(
+            f"{key}.cached={source['cached']!r}, but with config.view.crop_from='photo' every step sees another part "
+            "of an image, whose answers cannot be stored: leave cached empty"
+        )
     if source["cached"] and datasets.view.is_random and not datasets.view.replays:
         raise UserError(
             f"{key}.cached={source['cached']!r}, but config.view is random (shift, flip) and draws anew at every step: "

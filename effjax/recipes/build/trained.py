@@ -139,6 +139,7 @@ class TrainedRun:
         data = self.identity["data"]
         shares = SHARES if dataset else data.get("split", SHARES)
         common = {"image_size": data["image_size"] or None, "shares": shares, "padded": data.get("padded")}
+        common["crop_pct"] = data.get("crop_pct", 1.0)
         source = load(dataset or data["name"], split, data_dir, **common)
         if data.get("classes") and not dataset:
             source = group_classes(source, data["classes"])

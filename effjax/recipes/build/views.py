@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from effjax.recipes import schema
-from effjax.steps import CopyPaste, Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
+from effjax.steps import CopyPaste, Crop, CutMix, Erase, Flip, Jitter, MixUp, RandAugment, Shift, ThreeAugment, View
 
 
 def view_of(flags: Mapping[str, Any]) -> View:
@@ -14,9 +14,11 @@ def view_of(flags: Mapping[str, Any]) -> View:
     ops = (
         said["flip"] and Flip(),
         said["shift"] and Shift(said["shift"]),
-        said["crop"] and Crop(said["crop"]),
+        said["crop"] and said["crop_from"] == "image" and Crop(said["crop"]),
         said["copy_paste"] and CopyPaste(said["copy_paste"]),
-        said["operations"] and RandAugment(said["operations"], said["magnitude"]),
+        said["three_augment"] and ThreeAugment(),
+        said["operations"] and RandAugment(said["operations"], said["magnitude"], said["interpolation"]),
+        said["jitter"] and Jitter(said["jitter"]),
         said["erasing"] and Erase(said["erasing"]),
     )
     mix = (said["mixup"] and MixUp(said["mixup"]), said["cutmix"] and CutMix(said["cutmix"]))
@@ -45,8 +47,9 @@ def words_of(view: View) -> str:
         "mixup": found.get(MixUp, MixUp(0.0)).alpha,
         "cutmix": found.get(CutMix, CutMix(0.0)).alpha,
     }
+    later = {"interpolation": augment.interpolation} if augment.interpolation != "bilinear" else {}
     more = {"size": view.size, "reduction": view.reduction}
-    if dataclasses.replace(view_of({**flags, "replays": view.replays}), **more) != view:  # no flags say it
-        return repr(view)
-    words = {**flags, **more, "replays": view.replays}
+    if dataclasses.replace(view_of({**flags, **later, "replays": view.replays}), **more) != view:  # no flags say it
+        return " ".join([repr(view), *later.values()])
+    words = {**flags, **more, "replays": view.replays, **later}
     return f"View({', '.join(f'{name}={value!r}' for name, value in words.items())})"

@@ -66,7 +66,7 @@ class Measurements:
         self.names = list(experiment.config["table"]) or list(experiment.config["exports"])
         config, self.test = experiment.config["data"], experiment.datasets.test
         self.facts = {
-            **plain(data_facts(config)),
+            **plain(data_facts(config, "crop_pct")),
             "test": config["test"],
             "examples": len(self.test),
             **contents(self.test),

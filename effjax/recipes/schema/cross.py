@@ -25,6 +25,7 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name in config["data"]["also"]:
         if name == "train" or "+" in name:
             yield f"config.data.also.{name}: another dataset is neither called 'train' nor has a + in its name"
+    yield from _photo_problems(config["data"], config["view"])
     for name, run in runs.items():
         key = f"config.runs.{name}"
         yield from _seed_problems(config, run, key)
@@ -32,6 +33,12 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}.accumulate={run['accumulate']} does not divide {key}.batch_size={run['batch_size']}"
         if run["forgetting"] and not run["record"]:
             yield f"{key}.forgetting=True: nothing is noted of examples without {key}.record=True"
+        if run["batch_size"] % run["repeats"]:
+            yield f"{key}.repeats={run['repeats']} does not divide {key}.batch_size={run['batch_size']}"
+        if run["repeats"] > 1 and run["record"]:
+            yield f"{key}.repeats={run['repeats']}: {key}.record=True notes one view of an example a step"
+        if run["repeats"] > 1 and run["selection"]:
+            yield f"{key}.repeats={run['repeats']}: {key}.selection chooses among examples that come once a step"
         yield from _teacher_problems(config, run, key)
         yield from _pruning_problems(run, key)
         yield from _rewind_problems(config, run, key)
@@ -40,6 +47,21 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 yield from _difficulty_problems(config, run[part], f"{key}.{part}")
         yield from _selection_problems(config, run, f"{key}.selection")
     yield from _export_problems(config)
+
+
+def _photo_problems(data: Mapping[str, Any], view: Mapping[str, Any]) -> Iterator[str]:
+    """What of a photo cannot be seen."""
+    if data["crop_pct"] != 1 and not data["image_size"]:
+        yield f"config.data.crop_pct={data['crop_pct']}: say config.data.image_size, that images are decoded to"
+    if view["crop_from"] != "photo":
+        return
+    key = "config.view.crop_from='photo'"
+    if not view["crop"]:
+        yield f"{key}: nothing is cut with config.view.crop=0.0; 0.08 is usual"
+    if not data["image_size"]:
+        yield f"{key}: say config.data.image_size, that images are decoded to"
+    if view["replays"]:
+        yield f"{key}: each step sees another part, and no version comes again: config.view.replays must be 0"
 
 
 def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

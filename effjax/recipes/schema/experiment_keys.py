@@ -53,6 +53,12 @@ class Data:
     )
     pool: str = key("", text(), "a folder of images without labels, in the place of `train`; for the recipe `active`")
     image_size: int = key(0, whole(0, PIXELS), "that images are decoded to; 0: as stored")
+    crop_pct: float = key(
+        1.0,
+        number(0, 1, above=True),
+        "how much of the middle is decoded where nothing is cut at random; 0.875: the shorter side is resized to "
+        "`image_size` / 0.875, and the middle cut out",
+    )
     classes: Sequence[Any] = key(
         (),
         tuples((_SOME, names()), "a list of (name, (classes of the dataset, …))"),
@@ -81,8 +87,19 @@ class View:
     shift: int = key(0, whole(0, 4096), "at most so many pixels in each direction")
     flip: bool = key(False, flag(), "left and right, half of the time")
     crop: float = key(0.0, fraction(), "the smallest share of an image that a random crop keeps; 0: none")
+    crop_from: str = key(
+        "image",
+        one_of("image", "photo"),
+        "what `crop` is cut from: the decoded square, on the device, or the whole photo, as it is decoded (bicubic), "
+        "as ImageNet's recipes have it",
+    )
     operations: int = key(0, whole(0, 64), "of RandAugment, an image; 0: none")
     magnitude: float = key(9.0, number(0, 10), "of these; `plans.magnitude` of a run comes before it")
+    interpolation: str = key("bilinear", one_of("bilinear", "bicubic"), "of their warps")
+    three_augment: bool = key(False, flag(), "whether an image becomes grey, is solarised or blurred: DeiT III's")
+    jitter: float = key(
+        0.0, fraction(), "x: brightness, contrast and saturation, in random order, by factors from 1 − x to 1 + x"
+    )
     erasing: float = key(0.0, fraction(), "the probability that a box is replaced by noise")
     mixup: float = key(0.0, number(0, 1000), "the concentration of the mixing weight; 0: none")
     cutmix: float = key(0.0, number(0, 1000), "the concentration of the box's share; 0: none")

@@ -85,6 +85,10 @@ class Schedule:
         below_one(), "the share of the run after which it begins; until then it stays at its first value"
     )
     warmup: float = maybe(below_one(), "the share of what is left of the run over which it rises from 0")
+    warmups: Sequence[Any] = maybe(
+        tuples((fraction(), below_one()), "a list of (from which share of the run, warm-up)"),
+        "in the place of `warmup`: another in every stage, as EfficientTrain++ has one a size",
+    )
     end: float = maybe(number(0, LARGE), "the value at the end")
     boundaries: Sequence[float] = maybe(
         several(number(0, 1, above=True, below=True), "shares of the run, above 0 and below 1"),
@@ -275,6 +279,7 @@ _SHARE = number(0, 1, above=True)
 _PLANS = Each(
     pieces(any_of(text(), number(-LARGE, LARGE), several(text(), "texts")), "value"),
     {
+        "accumulate": pieces(whole(1, BATCH), "parts, a whole number above 0"),
         "bits": pieces(
             any_of(none(), matching(r"w[2-8]a[2-8]( live)?", "bits, `w8a8`")),
             "None or w8a8, w4a8, w4a4, …, or 'w4a4 live', with batch normalisation that goes on",
@@ -363,6 +368,11 @@ class Run:
         0, whole(0, 10_000), "0: as many as the experiment; fewer for a teacher that all seeds of its students share"
     )
     batch_size: int = key(64, whole(1, BATCH), "examples a step, over all devices")
+    repeats: int = key(
+        1,
+        whole(1, 64),
+        "how often each example of a step comes in it, augmented anew (repeated augmentation); `batch_size` counts all",
+    )
     epochs: float = key(10.0, number(0, 1e6), "how long")
     steps: int = key(0, whole(0, LONG), "if given, exactly so many instead of epochs")
     optimizer: Optimizer = part(Optimizer, "how parameters follow their gradients")
@@ -370,7 +380,12 @@ class Run:
     terms: Mapping[str, Term] = key({"ce": Term(weight=1.0)}, Each(keys_of(Term)), "name → a term of what is minimised")
     plans: Mapping[str, Any] = key({}, _PLANS, "setting → [[from which share of the run, value], …]")
     pruning: Pruning = part(Pruning, "which weights `plans.sparsity` removes")
-    reduction: str = key("frequency", one_of(*REDUCTIONS, "loader"), "how `plans.image_size` makes images smaller")
+    reduction: str = key(
+        "frequency",
+        one_of(*REDUCTIONS, "early", "loader"),
+        "how `plans.image_size` makes images smaller; `early`: as `resize`, but before erasing and mixing, "
+        "for runs without teachers",
+    )
     pacing: Pacing | None = key(
         None, keys_of(Pacing, optional=True), "easy examples first; empty: all examples from the start"
     )

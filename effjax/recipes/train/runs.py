@@ -250,7 +250,7 @@ class TrainingExperiment(Experiment):
         spec, assembled = self._teachers[name][teacher], self.runs[name]
         if not spec.cached:
             return variables
-        facts = {"params": sha, **plain(data_facts(self.config["data"], "also", "label_noise"))}
+        facts = {"params": sha, **plain(data_facts(self.config["data"], "also", "label_noise", "crop_pct"))}
         facts["without"] = list(assembled.config["without_classes"])
         facts |= contents(assembled.train)
         table = stored_answers(

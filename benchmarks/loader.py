@@ -1,0 +1,83 @@
+"""Training views of photos, in images a CPU second: effjax's loader, torchvision's, and plain loops; ratios of one run.
+
+    .venv/bin/python -m benchmarks.loader [--rounds=5]
+
+JPEGs of 500×375 pixels, of which random parts become squares: the same distribution for all. Every loader works in a
+process of its own, in turn, and CPU seconds are counted, so that threads save nobody any. Also how much faster small
+stages decode, and the CPU seconds that a reading process takes to start. Writes results/loader.md. On an idle machine.
+The others run in an environment of their own, .cache/loader_peers, made at the first start.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.curriculum_loader import write_photos
+from benchmarks.environments import environment
+from benchmarks.in_turn import ratio
+from effjax.reports.provenance import provenance
+from effjax.reports.tables import Table
+
+_ROOT = Path(__file__).parents[1]
+_SIZES = ("224", "192", "160", "128", "96")
+_PEERS = {"torchvision": "torchvision's loader", "pillow": "a loop of Pillow", "simplejpeg": "a loop of simplejpeg"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    python = environment("loader_peers", "torch", "torchvision", "simplejpeg")
+    if python is None:
+        sys.exit("error: there is nothing to compare with")
+    ours, peers = {size: [] for size in _SIZES}, {name: [] for name in _PEERS}
+    starts = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_photos(Path(folder))
+        for _ in range(rounds):
+            for size in _SIZES:
+                ours[size].append(child(sys.executable, "loader_effjax", folder, size))
+            for name in peers:
+                peers[name].append(child(python, "loader_peers", folder, "224", name))
+            starts.append(child(sys.executable, "loader_effjax", folder, "224", "start"))
+    cpu = {size: [one["cpu"] for one in several] for size, several in ours.items()}
+    rows = [("effjax", speed(cpu["224"]), "1")]
+    for name, label in _PEERS.items():
+        theirs = [one["cpu"] for one in peers[name]]
+        rows.append((label, speed(theirs), ratio(theirs, cpu["224"])))
+    stages = [(size, speed(cpu[size]), ratio(cpu["224"], cpu[size])) for size in _SIZES]
+    start = statistics.median(one["cpu"] for one in starts)
+    lines = [
+        "# Views of photos",
+        "",
+        Table(("224 pixels", "images a CPU second", "effjax is faster by"), rows).markdown(),
+        "",
+        Table(("pixels", "images a CPU second", "faster than at 224"), stages).markdown(),
+        "",
+        f"A reading process takes {start:.2f} CPU seconds until its first batch, of one photo, is there.",
+        "",
+        f"decoder: {ours['224'][0]['decoder']}; "
+        + ", ".join(f"{name} {version}" for name, version in peers["torchvision"][0]["versions"].items()),
+        "",
+        *[f"{key}: {value}" for key, value in provenance().items()],
+    ]
+    (_ROOT / "results" / "loader.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def child(python: Path | str, module: str, *arguments: str) -> dict:
+    command = [python, "-m", f"benchmarks.{module}", *arguments]
+    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def speed(seconds: list[float]) -> str:
+    return f"{1 / statistics.median(seconds):,.0f}"
+
+
+if __name__ == "__main__":
+    main()
