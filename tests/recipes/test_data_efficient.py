@@ -13,8 +13,10 @@ from effjax.errors import UserError
 from effjax.losses import cross_entropy
 from effjax.recipes import schema
 from effjax.recipes.build.planning import lengths
-from effjax.recipes.train.costs import _flops, lengths_of
+from effjax.recipes.train.costs import _flops, methods_of
 from effjax.recipes.train.difficulty import difficulty
+from effjax.recipes.train.experiment import main
+from effjax.recipes.train.report import COMPUTE_FILE
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import checkpoints, read_metrics
 from effjax.runtime.writers import METRICS_FILE
@@ -185,6 +187,15 @@ def test_feature_maps_are_smoothed_and_patches_left_out_while_networks_train(tmp
     assert spent[4] < 0.4 * 4 * 16 * each[0]
 
 
+def test_a_control_at_several_lengths_makes_the_figure_accuracy_against_compute(tmp_path, data_dir):
+    config = experiment(data_dir, whole=small(label="baseline, whole"), half=small(label="baseline, half", steps=8))
+    config.control, config.table = "half", ("whole", "half")
+    main(config.to_dict(), tmp_path / "work", tmp_path / "results.md")
+    drawn = (tmp_path / "work" / COMPUTE_FILE).read_bytes()
+    assert (tmp_path / "results.png").read_bytes() == drawn
+    assert "against compute" in (tmp_path / "results.md").read_text()
+
+
 CANDIDATES = {"candidates": [[0.0, 2]]}
 
 
@@ -249,7 +260,8 @@ def test_the_comparison_has_one_budget():
             continue
         assert run.steps * (1 + CANDIDATES / 3 * chosen) == short, name
     assert {run.num_seeds for run in config.runs.values()} == {0}  # all seeds of each are paired
-    lengths = lengths_of(config.to_dict(), "short")
-    assert sorted(lengths) == ["early", "full", "short", "short_20", "short_70"]
+    baseline, *others = methods_of(config.to_dict(), config.table, "short")
+    assert sorted(baseline) == ["early", "full", "short", "short_20", "short_70"]
+    assert [len(runs) for runs in others] == [1] * (len(config.table) - 5)
     for variant in ("solar", "tiny", "solar_tiny"):
         get_config(variant)

@@ -84,12 +84,17 @@ def compute_of(
     return {name: float(_flops(first[name], experiment)[-1] / whole) for name in names}
 
 
-def lengths_of(config: Mapping[str, Any], control: str | None) -> list[str]:
-    """The control and the runs that differ from it in nothing but their length."""
-    if control is None:
-        return []
-    runs = {name: {key: run[key] for key in run if key not in _OF_LENGTH} for name, run in config["runs"].items()}
-    return [name for name, run in runs.items() if run == runs[control]]
+def methods_of(config: Mapping[str, Any], names: Iterable[str], control: str) -> list[list[str]]:
+    """Groups of runs that differ in nothing but their length; that of the control first."""
+    groups: list[list[str]] = []
+    for name in names:
+        same = next((group for group in groups if _method(config, group[0]) == _method(config, name)), None)
+        groups.append([name]) if same is None else same.append(name)
+    return sorted(groups, key=lambda group: control not in group)
+
+
+def _method(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in config["runs"][name].items() if key not in _OF_LENGTH}
 
 
 def _saves(run: Mapping[str, Any]) -> bool:

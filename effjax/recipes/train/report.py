@@ -9,7 +9,7 @@ import numpy as np
 
 from effjax.data.base import Subset
 from effjax.recipes.train.costs import NOTE as COST_NOTE
-from effjax.recipes.train.costs import compute_of, cost_table, lengths_of
+from effjax.recipes.train.costs import compute_of, cost_table, methods_of
 from effjax.recipes.train.omitted import omitted_table
 from effjax.recipes.train.results import test_logits
 from effjax.recipes.train.runs import Finished, TrainingExperiment
@@ -75,11 +75,11 @@ def report(
     plot(folder / ACCURACIES_FILE, summary, labels, control, key)
     page = Page(title, _lead(summary, labels, control, task.watch), provenance(), main, notes, further, config)
     shown, shows = ACCURACIES_FILE, f"test {task.watch} by run"
-    lengths = [name for name in lengths_of(config, control) if name in summary]
-    if control in lengths and len(lengths) > 1:
+    methods = methods_of(config, summary, control) if control is not None and control in summary else [[]]
+    if control is not None and len(methods[0]) > 1:  # it is there at several lengths
         shown, shows = COMPUTE_FILE, f"test {task.watch} against compute"
         compute = compute_of(experiment, finished, summary, control)
-        plot_against_compute(folder / COMPUTE_FILE, compute, summary, labels, lengths, key)
+        plot_against_compute(folder / COMPUTE_FILE, compute, summary, labels, methods, key)
     page.publish(folder, folder / shown, shows, results)
     write_report(
         folder / REPORT_FILE,
