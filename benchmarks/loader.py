@@ -1,11 +1,11 @@
 """Training views of photos, in images a CPU second: effjax's loader, torchvision's, and plain loops; ratios of one run.
 
-    .venv/bin/python -m benchmarks.loader [--rounds=5]
+    .venv/bin/python -m benchmarks.loader [--rounds=5] [--python=PYTHON]
 
 JPEGs of 500×375 pixels, of which random parts become squares: the same distribution for all. Every loader works in a
 process of its own, in turn, and CPU seconds are counted, so that threads save nobody any. Also how much faster small
 stages decode, and the CPU seconds that a reading process takes to start. Writes results/loader.md. On an idle machine.
-The others run in an environment of their own, .cache/loader_peers, made at the first start.
+The others run in an environment of their own, .cache/loader_peers, made at the first start, or in that of --python.
 """
 
 import argparse
@@ -30,9 +30,11 @@ _PEERS = {"torchvision": "torchvision's loader", "pillow": "a loop of Pillow", "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    python = environment("loader_peers", "torch", "torchvision", "simplejpeg")
-    if python is None:
+    parser.add_argument("--python", default="", help="of an environment that has torch, torchvision and simplejpeg")
+    given = parser.parse_args()
+    rounds = given.rounds
+    python = given.python or environment("loader_peers", "torch", "torchvision", "simplejpeg")
+    if not python:
         sys.exit("error: there is nothing to compare with")
     ours, peers = {size: [] for size in _SIZES}, {name: [] for name in _PEERS}
     starts = []

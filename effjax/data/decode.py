@@ -4,7 +4,6 @@ import functools
 import io
 import math
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -72,7 +71,9 @@ def decode_image(
     """
     choose = part or functools.partial(centre_part, size=image_size or 0, crop_pct=crop_pct)
     if image_size is not None and channels == 3:
-        file = file if isinstance(file, bytes) else pathlib.Path(file).read_bytes()
+        if not isinstance(file, bytes):
+            with open(file, "rb") as opened:
+                file = opened.read()
         if quick := _decoded_quickly(file, image_size, choose):
             turn = _UPRIGHT.get(_noted_orientation(file)) if upright else None
             return np.asarray(_squared(*quick, image_size, turn))
@@ -137,7 +138,7 @@ def _decoded_quickly(data: bytes, size: int, choose: Parts) -> tuple[Image.Image
         return None
     seen = choose(*whole)
     times = _times(seen, size)
-    pixels = fast_jpeg.decoded(data, *whole, times)
+    pixels = fast_jpeg.decoded(data, *whole, times, math.ceil(seen.bottom) if seen.alone else None)
     if pixels is None:
         return None
     box = seen.times(1 / times)

@@ -204,10 +204,12 @@ def a_jpeg(kind: str) -> bytes:
         options["exif"] = Image.Exif()
         options["exif"][0x0112] = 6
     options["progressive"] = kind == "progressive"
+    if kind == "restarts":
+        options["restart_marker_rows"] = 1
     return encoded(photo(301, 223, "L" if kind == "grey" else "CMYK" if kind == "cmyk" else "RGB"), **options)
 
 
-KINDS = ("4:0", "4:1", "4:2", "progressive", "grey", "cmyk", "turned")
+KINDS = ("4:0", "4:1", "4:2", "restarts", "progressive", "grey", "cmyk", "turned")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -221,13 +223,27 @@ def test_the_other_decoder_gives_the_same_pixels(kind, monkeypatch):
     def views():
         yield from (decode_image(data, 3, size) for size in (200, 70, 30, 12))
         yield decode_image(data, 3, 60, crop_pct=0.8)
-        yield from (decode_image(data, 3, size, part=lambda *s: crops.part(7, *s)) for size in (224, 40, 15))
+        for id_ in range(8):
+            yield from (decode_image(data, 3, size, part=lambda *s, i=id_: crops.part(i, *s)) for size in (224, 40, 15))
 
     quick = list(views())
     assert bool(called) == (kind != "cmyk")
     monkeypatch.setattr(fast_jpeg, "simplejpeg", None)
     for one, other in zip(quick, views(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_rows_below_a_part_are_not_decoded():
+    pytest.importorskip("simplejpeg")
+    for kind, rows in {"4:0": 56, "4:1": 56, "4:2": 64, "restarts": 64, "grey": 56, "progressive": 223}.items():
+        data = a_jpeg(kind)
+        pixels = fast_jpeg.decoded(data, 301, 223, 1, bottom=50)
+        assert pixels.shape == (rows, 301, 3)
+        np.testing.assert_array_equal(pixels[:50], fast_jpeg.decoded(data, 301, 223, 1)[:50])
+    assert fast_jpeg.decoded(data, 301, 223, 1, bottom=222).shape == (223, 301, 3)
+    assert (
+        fast_jpeg.decoded(a_jpeg("4:2")[:-300], 301, 223, 1, bottom=50) is None
+    )  # for what it is worth, it is cut off
 
 
 def test_what_the_other_decoder_cannot_read_is_pillows_to_say(tmp_path):
