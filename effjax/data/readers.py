@@ -1,6 +1,5 @@
 """Processes that make batches by their number. They import what reads, not JAX or Grain, and so start soon."""
 
-import contextlib
 import mmap
 import multiprocessing
 import os
@@ -48,6 +47,7 @@ class Readers:
         self._free: queue.SimpleQueue[tuple[Connection, BaseProcess]] = queue.SimpleQueue()
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
+        self._waiting = threading.Lock()
         for _ in range(num_workers):
             ours, theirs = zip(*(context.Pipe() for _ in range(num_threads)), strict=True)
             process = context.Process(target=_serve, args=(os.getpid(), read, theirs), daemon=True)
@@ -74,8 +74,7 @@ class Readers:
             if error is None:
                 return _received(connection, described)
         except (EOFError, OSError) as gone:
-            process.join()
-            raise ReaderEnded(process.exitcode) from gone
+            raise ReaderEnded(self._exit_code(process)) from gone
         finally:
             self._free.put((connection, process))
         raise error
@@ -85,7 +84,12 @@ class Readers:
         for process in self._processes:
             process.kill()  # they do not heed SIGTERM
         for process in self._processes:
+            self._exit_code(process)
+
+    def _exit_code(self, process: BaseProcess) -> int | None:
+        with self._waiting:  # of two threads that wait at once, one would not learn how it ended
             process.join()
+            return process.exitcode
 
 
 def _serve(parent: int, read: Read, connections: Sequence[Connection]) -> None:
@@ -99,7 +103,7 @@ def _serve(parent: int, read: Read, connections: Sequence[Connection]) -> None:
 
 
 def _answer(read: Read, connection: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):  # nobody asks any more
+    try:
         while True:
             number = connection.recv()
             try:
@@ -108,6 +112,8 @@ def _answer(read: Read, connection: Connection) -> None:
                 connection.send((_sendable(error), None))
             else:
                 _send(connection, batch)
+    except (EOFError, OSError):  # nobody asks any more, or there is no memory: whoever waits must hear of it
+        os._exit(1)
 
 
 def _sendable(error: Exception) -> Exception:
