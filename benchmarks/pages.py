@@ -48,7 +48,7 @@ class Goal:
 
     def row(self) -> str:
         """A line of a table: what, the bound, what was measured, whether that is enough."""
-        measured = "" if self.measured is None else f"{self.measured:.3g}"
+        measured = "" if self.measured is None else f"{self.measured:.4g}"
         met = {True: "met", False: "**missed**", None: "not measured"}[self.is_met]
         return f"| {self.what} | {'≥' if self.at_least else '≤'} {self.bound:g} | {measured} | {met} | {self.note} |"
 
