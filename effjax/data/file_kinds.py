@@ -2,8 +2,9 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from effjax.data.base import Source
 from effjax.data.coco_layout import coco_layout
@@ -25,7 +26,7 @@ class FileKind:
     """A kind of dataset that is files.
 
     Attributes:
-      opened: a split, by ``(path, split, image_size, cache_dir, shares, padded)`` as in :func:`effjax.data.load`.
+      opened: a split, by its path, its name and how it is read.
       splits: by the path and the split that is asked for, the splits that there are; None where the files do not say
         any, and shares of them are drawn.
       unpadded: why ``config.data.padded`` has nothing to say here; empty where images have objects.
@@ -33,70 +34,76 @@ class FileKind:
       is_tfds_too: whether TFDS has a dataset of this name, so that ``name:1.*.*`` is a version of that.
     """
 
-    opened: Callable[[str, str, int | None, str | Path | None, Sequence[float], Mapping[str, int] | None], Source]
-    splits: Callable[[str, str], Sequence[str] | None]
+    opened: Callable[[str, str, "Reading"], Source]
+    splits: Callable[[str, str], Iterable[str] | None]
     unpadded: str = ""
     by_class: bool = False
     is_tfds_too: bool = False
 
 
-def _folder(path, split, image_size, cache_dir, shares, padded):
-    return FolderSource(path, split, image_size=image_size, cache_dir=cache_dir, shares=shares)
+class Reading(NamedTuple):
+    """How files are read, as :func:`effjax.data.load` is told.
 
+    Attributes:
+      image_size: of the square that each image is decoded to, in pixels; None leaves images as they are.
+      cache_dir: where to remember what has been checked, or None.
+      shares: of train, validation and test, where the files say no splits.
+      padded: by feature, how many entries fit; only where images have objects.
+    """
 
-def _coco(path, split, image_size, cache_dir, shares, padded):
-    return CocoSource(path, split, image_size=image_size, cache_dir=cache_dir, shares=shares, padded=padded)
+    image_size: int | None = None
+    cache_dir: str | Path | None = None
+    shares: Sequence[float] = SHARES
+    padded: Mapping[str, int] | None = None
 
-
-def _folder_splits(path: str, split: str) -> list[str] | None:
-    splits = folder_layout(path, split).splits
-    return None if splits is None else list(splits)
-
-
-def _coco_splits(path: str, split: str) -> list[str] | None:
-    splits = coco_layout(path).splits
-    return None if splits is None else list(splits)
+    def of_classes(self) -> dict[str, Any]:
+        """What sources of images with a class each are told."""
+        return {"image_size": self.image_size, "cache_dir": self.cache_dir, "shares": self.shares}
 
 
 def _table(kind: str) -> FileKind:
-    def opened(path, split, image_size, cache_dir, shares, padded):
-        return TableSource(f"{kind}:{path}", split, image_size=image_size, cache_dir=cache_dir, shares=shares)
-
-    def splits(path: str, split: str) -> list[str] | None:
-        found = listed_files(f"{kind}:{path}").splits
-        return None if found is None else list(found)
-
-    return FileKind(opened, splits, "a table of images has labels only", by_class=True)
+    return FileKind(
+        lambda path, split, how: TableSource(f"{kind}:{path}", split, **how.of_classes()),
+        lambda path, _: listed_files(f"{kind}:{path}").splits,
+        "a table of images has labels only",
+        by_class=True,
+    )
 
 
 def _packed(kind: str) -> FileKind:
-    def opened(path, split, image_size, cache_dir, shares, padded):
-        return PackedSource(f"{kind}:{path}", split, image_size=image_size, cache_dir=cache_dir, shares=shares)
-
-    def splits(path: str, split: str) -> list[str] | None:
-        return packed_splits(f"{kind}:{path}")
-
-    return FileKind(opened, splits, "images in shards have labels only", by_class=True)
+    return FileKind(
+        lambda path, split, how: PackedSource(f"{kind}:{path}", split, **how.of_classes()),
+        lambda path, _: packed_splits(f"{kind}:{path}"),
+        "images in shards have labels only",
+        by_class=True,
+    )
 
 
 def _questions(kind: str) -> FileKind:
-    def opened(path, split, image_size, cache_dir, shares, padded):
-        return QuestionSource(kind, path, split, image_size)
-
-    def splits(path: str, split: str) -> list[str]:
-        return list(LAYOUTS[kind].splits)
-
-    return FileKind(opened, splits, "nothing of questions differs in length")
+    return FileKind(
+        lambda path, split, how: QuestionSource(kind, path, split, how.image_size),
+        lambda path, _: LAYOUTS[kind].splits,
+        "nothing of questions differs in length",
+    )
 
 
 #: By what a dataset's name begins with.
 FILE_KINDS: Mapping[str, FileKind] = {
-    "folder": FileKind(_folder, _folder_splits, "an image folder has labels only", by_class=True),
+    "folder": FileKind(
+        lambda path, split, how: FolderSource(path, split, **how.of_classes()),
+        lambda path, split: folder_layout(path, split).splits,
+        "an image folder has labels only",
+        by_class=True,
+    ),
     "csv": _table("csv"),
     "parquet": _table("parquet"),
     "webdataset": _packed("webdataset"),
     "hf": _packed("hf"),
-    "coco": FileKind(_coco, _coco_splits, is_tfds_too=True),
+    "coco": FileKind(
+        lambda path, split, how: CocoSource(path, split, **how._asdict()),
+        lambda path, _: coco_layout(path).splits,
+        is_tfds_too=True,
+    ),
     "vqa2": _questions("vqa2"),
     "gqa": _questions("gqa"),
 }

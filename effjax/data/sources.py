@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from effjax.data.base import Source, Subset, at_crop_pct
-from effjax.data.file_kinds import file_kind, file_splits
+from effjax.data.file_kinds import Reading, file_kind, file_splits
 from effjax.data.file_source import CheckedSource
 from effjax.data.folder_layout import SHARES
 from effjax.data.tfds_source import (
@@ -73,7 +73,7 @@ def load(
         kind, path = files
         if padded and kind.unpadded:
             raise UserError(f"config.data.padded={dict(padded)}: {kind.unpadded}")
-        source = kind.opened(path, whole, image_size, data_dir, shares, padded)
+        source = kind.opened(path, whole, Reading(image_size, data_dir, shares, padded))
     else:
         source = TfdsSource(name, whole, require_prepared(name, data_dir), image_size, padded)
     if crop_pct != 1:

@@ -7,11 +7,12 @@ import ml_collections
 
 from effjax.errors import refuse
 from effjax.recipes.schema.cross import cross_problems
+from effjax.recipes.schema.example_keys import Coreset, Pacing, Selection, Weighting
 from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import keys_of, plain
 from effjax.recipes.schema.loop_keys import Active, Outliers, Query, Stream
 from effjax.recipes.schema.rules import problems
-from effjax.recipes.schema.run_keys import Coreset, Pacing, Rewind, Run, Selection, Teacher, Weighting
+from effjax.recipes.schema.run_keys import Rewind, Run, Teacher
 
 
 def experiment() -> ml_collections.ConfigDict:
@@ -68,7 +69,7 @@ def paced(kind: str, **given: Any) -> ml_collections.ConfigDict:
 
     Args:
       kind: how it grows, see :func:`effjax.curricula.pacing`.
-      **given: further keys of :class:`~effjax.recipes.schema.run_keys.Pacing`.
+      **given: further keys of :class:`~effjax.recipes.schema.example_keys.Pacing`.
     """
     return ml_collections.ConfigDict(plain(Pacing(kind=kind, **given)))
 
@@ -78,7 +79,7 @@ def coreset(share: float, **given: Any) -> ml_collections.ConfigDict:
 
     Args:
       share: how much of them is kept.
-      **given: further keys of :class:`~effjax.recipes.schema.run_keys.Coreset`.
+      **given: further keys of :class:`~effjax.recipes.schema.example_keys.Coreset`.
     """
     return ml_collections.ConfigDict(plain(Coreset(share=share, **given)))
 
@@ -88,7 +89,7 @@ def weighting(name: str, **options: Any) -> ml_collections.ConfigDict:
 
     Args:
       name: which, see :mod:`effjax.steps.weightings`.
-      **options: of it, see :class:`~effjax.recipes.schema.run_keys.Weighting`.
+      **options: of it, see :class:`~effjax.recipes.schema.example_keys.Weighting`.
     """
     return ml_collections.ConfigDict(plain(Weighting(name=name, **options)))
 
@@ -98,7 +99,7 @@ def selection(score: str, **options: Any) -> ml_collections.ConfigDict:
 
     Args:
       score: by what, see :mod:`effjax.steps.batch_selection`.
-      **options: of it, see :class:`~effjax.recipes.schema.run_keys.Selection`.
+      **options: of it, see :class:`~effjax.recipes.schema.example_keys.Selection`.
     """
     return ml_collections.ConfigDict(plain(Selection(score=score, **options)))
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effjax.errors import nearest
+from effjax.recipes.schema.example_keys import DIFFICULTIES, HELD_OUT
 from effjax.recipes.schema.fields import plain
-from effjax.recipes.schema.run_keys import DIFFICULTIES, HELD_OUT, Pruning
+from effjax.recipes.schema.run_keys import Pruning
 from effjax.steps.batch_selection import SELECTIONS, make_selection
 from effjax.steps.sparsity import Level
 

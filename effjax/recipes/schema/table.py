@@ -7,11 +7,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from effjax.recipes.schema.example_keys import Coreset, Pacing, Selection, Weighting
 from effjax.recipes.schema.experiment_keys import Experiment, Export
 from effjax.recipes.schema.fields import ABSENT, keys_of, plain
 from effjax.recipes.schema.loop_keys import Outliers, Query, Stream
 from effjax.recipes.schema.rules import Each, Either, Keys, Node
-from effjax.recipes.schema.run_keys import Coreset, Pacing, Rewind, Selection, Teacher, Weighting
+from effjax.recipes.schema.run_keys import Rewind, Teacher
 
 _HEAD = """\
 # Every key of a config

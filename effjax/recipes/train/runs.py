@@ -28,7 +28,7 @@ from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
-from effjax.recipes.schema.run_keys import HELD_OUT
+from effjax.recipes.schema.example_keys import HELD_OUT
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.foreign_teachers import ForeignTeachers
