@@ -120,7 +120,7 @@ def predictions(kind: str) -> dict:
 
     def scored() -> None:
         found = [jax.tree.map(np.asarray, several(variables, batch)) for batch in batches]
-        np.asarray(uncertainty.entropy(np.concatenate([one["probs"] for one in found], axis=1)))
+        np.asarray(uncertainty.entropy(np.concatenate([one["probs"][:, :, 0] for one in found], axis=1)))
 
     def inferred() -> None:
         for batch in batches:

@@ -18,6 +18,7 @@ from effjax.files import write_text
 #: By name: the arguments of the module. The quick ones first.
 BENCHMARKS = {
     "detection_ap": ("--results=results/detection_ap.md",),
+    "loader": (),
     "train_step": (),
     "distill": (),
     "detection": (),

@@ -19,11 +19,12 @@ from pathlib import Path
 from benchmarks.curriculum_loader import write_photos
 from benchmarks.environments import environment
 from benchmarks.in_turn import ratio
-from effjax.reports.provenance import provenance
+from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 from effjax.reports.tables import Table
 
 _ROOT = Path(__file__).parents[1]
 _SIZES = ("224", "192", "160", "128", "96")
+_GOALS = {"torchvision": (1.3, True), "pillow": (1.0, True), "simplejpeg": (1.0, True)}
 _PEERS = {"torchvision": "torchvision's loader", "pillow": "a loop of Pillow", "simplejpeg": "a loop of simplejpeg"}
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     python = given.python or environment("loader_peers", "torch", "torchvision", "simplejpeg")
     if not python:
         sys.exit("error: there is nothing to compare with")
+    load = quiet()
     ours, peers = {size: [] for size in _SIZES}, {name: [] for name in _PEERS}
     starts = []
     with tempfile.TemporaryDirectory() as folder:
@@ -47,28 +49,29 @@ def main() -> None:
                 peers[name].append(child(python, "loader_peers", folder, "224", name))
             starts.append(child(sys.executable, "loader_effjax", folder, "224", "start"))
     cpu = {size: [one["cpu"] for one in several] for size, several in ours.items()}
+    theirs = {name: [one["cpu"] for one in several] for name, several in peers.items()}
     rows = [("effjax", speed(cpu["224"]), "1")]
-    for name, label in _PEERS.items():
-        theirs = [one["cpu"] for one in peers[name]]
-        rows.append((label, speed(theirs), ratio(theirs, cpu["224"])))
+    rows += [(label, speed(theirs[name]), ratio(theirs[name], cpu["224"])) for name, label in _PEERS.items()]
     stages = [(size, speed(cpu[size]), ratio(cpu["224"], cpu[size])) for size in _SIZES]
     start = statistics.median(one["cpu"] for one in starts)
-    lines = [
-        "# Views of photos",
-        "",
-        Table(("224 pixels", "images a CPU second", "effjax is faster by"), rows).markdown(),
-        "",
-        Table(("pixels", "images a CPU second", "faster than at 224"), stages).markdown(),
-        "",
-        f"A reading process takes {start:.2f} CPU seconds until its first batch, of one photo, is there.",
-        "",
-        f"decoder: {ours['224'][0]['decoder']}; "
-        + ", ".join(f"{name} {version}" for name, version in peers["torchvision"][0]["versions"].items()),
-        "",
-        *[f"{key}: {value}" for key, value in provenance().items()],
+    goals = [
+        *(
+            Goal(f"views of photos, over {_PEERS[name]}", middle_ratio(theirs[name], cpu["224"]), *goal)
+            for name, goal in _GOALS.items()
+        ),
+        Goal("views of 160 pixels, over those of 224", middle_ratio(cpu["224"], cpu["160"]), 1.3, True),
+        Goal("a reading process starts, CPU seconds", start, 0.5),
     ]
-    (_ROOT / "results" / "loader.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    text = [
+        "# Views of photos",
+        "`python -m benchmarks.loader` wrote this.",
+        Table(("224 pixels", "images a CPU second", "effjax is faster by"), rows).markdown(),
+        Table(("pixels", "images a CPU second", "faster than at 224"), stages).markdown(),
+        f"A reading process takes {start:.2f} CPU seconds until its first batch, of one photo, is there.",
+    ]
+    versions = [f"{name} {version}" for name, version in peers["torchvision"][0]["versions"].items()]
+    write_page(RESULTS / "loader.md", text, load, goals, f"decoder {ours['224'][0]['decoder']}; {', '.join(versions)}")
+    print((RESULTS / "loader.md").read_text())
 
 
 def child(python: Path | str, module: str, *arguments: str) -> dict:

@@ -63,13 +63,14 @@ class Detector(nn.Module):
         self.backbone, self.case, channels = Backbone(case), case, case.channels
         width_at = dict(zip(self.backbone.strides, self.backbone.widths, strict=True))
         self.own = [stride for stride in case.strides if stride in width_at]
+        self.used = [stride for stride in self.backbone.strides if stride >= case.strides[0]]
         coarser = case.strides[len(self.own) :]
 
         def convolution(stride: int) -> nn.Sequential:
             conv = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
             return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
-        self.laterals = nn.ModuleList(nn.Conv2d(width_at[stride], channels, 1) for stride in self.own)
+        self.laterals = nn.ModuleList(nn.Conv2d(width_at[stride], channels, 1) for stride in self.used)
         self.smooth = nn.ModuleList(convolution(1) for _ in self.own)
         self.coarser = nn.ModuleList(convolution(2) for _ in coarser)
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in range(case.convs))
@@ -84,10 +85,11 @@ class Detector(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits ``[B, P, K]``, boxes ``[B, P, 4]``, places ``[P, 4]``."""
         found = self.backbone(images)
-        maps = [side(found[stride]) for side, stride in zip(self.laterals, self.own, strict=True)]
+        maps = [side(found[stride]) for side, stride in zip(self.laterals, self.used, strict=True)]
         for fine in range(len(maps) - 2, -1, -1):
             maps[fine] = maps[fine] + F.interpolate(maps[fine + 1], scale_factor=2, mode="nearest")
-        levels = [smooth(x) for smooth, x in zip(self.smooth, maps, strict=True)]
+        at = dict(zip(self.used, maps, strict=True))
+        levels = [smooth(at[stride]) for smooth, stride in zip(self.smooth, self.own, strict=True)]
         for coarser in self.coarser:
             levels.append(coarser(levels[-1]))
         logits, boxes, places = [], [], []
