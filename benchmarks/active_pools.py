@@ -11,6 +11,16 @@ def k_center() -> dict[str, np.ndarray]:
     return {"features": _draw().normal(size=(20_000, 512)).astype(np.float32)}
 
 
+def k_center_of_200k() -> dict[str, np.ndarray]:
+    """Features ``[200000, 512]``."""
+    return {"features": _draw().standard_normal((200_000, 512), np.float32)}
+
+
+def k_center_of_a_million() -> dict[str, np.ndarray]:
+    """Features ``[1000000, 512]``, two gigabytes."""
+    return {"features": _draw().standard_normal((1_000_000, 512), np.float32)}
+
+
 def badge() -> dict[str, np.ndarray]:
     """Probabilities ``[5000, 10]`` and features ``[5000, 512]``."""
     return {"probs": _predictions(5000)[0], "features": _draw().normal(size=(5000, 512)).astype(np.float32)}
@@ -26,7 +36,14 @@ def bald() -> dict[str, np.ndarray]:
     return {"probs": _predictions(20, 50_000)}
 
 
-POOLS = {"k_center": k_center, "badge": badge, "batch_bald": batch_bald, "bald": bald}
+POOLS = {
+    "k_center": k_center,
+    "k_center_of_200k": k_center_of_200k,
+    "k_center_of_a_million": k_center_of_a_million,
+    "badge": badge,
+    "batch_bald": batch_bald,
+    "bald": bald,
+}
 
 
 def _draw() -> np.random.Generator:

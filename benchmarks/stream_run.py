@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.watched_backend import WatchedBackend
-from effjax import models
+from effjax import allocator, models
 from effjax.curricula import stages
 from effjax.data.feeds import StreamFeed
 from effjax.data.photo_crops import PhotoCrops
@@ -52,6 +52,7 @@ class PinnedFeed(StreamFeed):
 
 def main(_) -> None:
     os.sched_setaffinity(0, {0})
+    allocator.keep_freed_memory()  # as the launchers do
     logging.getLogger("absl").setLevel(logging.WARNING)
     source = load(f"folder:{_FOLDER.value}", "train", image_size=SIZE)
     feed = PinnedFeed({"train": source}, BATCH, crops=PhotoCrops(), num_workers=1)
