@@ -119,6 +119,7 @@ def is_pattern(value: Any) -> bool:
 
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "activation": _one_of(tuple(ACTIVATIONS)),
+    "apart": _that(lambda v: isinstance(v, bool), "True or False"),
     "axis_name": _that(lambda v: v is None or isinstance(v, str | Parts), "None, the name of a mapped axis, or Parts"),
     "backbone": _that(lambda v: isinstance(v, str), "the name of a model"),
     "blocks": _that(_is_size, _SIZE),
