@@ -151,6 +151,10 @@ class Job:
         """The network as it is in the last stage, and so whenever it is used afterwards, at its images' own size."""
         return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
 
+    def place(self, state: PyTree) -> PyTree:
+        """Lays a state, or some of its fields by name, on the devices."""
+        return self.backend.place(state, self.layout)
+
     def begin(self, state: TrainState) -> TrainState:
         """The state before the first step, of one network or of several, where its parameters were trained before."""
         pruning = self.objective.pruning

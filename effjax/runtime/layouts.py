@@ -23,9 +23,9 @@ class Layout:
     """Rules for the arrays of a state, by their paths, as ``params/student/conv1/kernel``.
 
     What is trained lies at ``params/…``, its moving average at ``ema/…``, what the optimiser keeps at ``opt_state/…``
-    and what teachers read at ``frozen/<teacher>/…``. With the last three in parts, every device has all that it
-    computes with, and updates its own part (ZeRO); with all of them, parameters are put together layer by layer where
-    they are needed (FSDP).
+    and what teachers read at ``frozen/<teacher>/…``. With the average and the optimiser's in parts, every device has
+    all that it computes with, and updates its own part (ZeRO); with what is trained, too, parameters are put together
+    where they are needed (FSDP).
 
     Attributes:
       rules: regular expressions for whole paths, each with an axis of the array, :data:`LONGEST`, or None for an array

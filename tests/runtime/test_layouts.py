@@ -79,10 +79,20 @@ def test_pmap_has_no_layouts():
         pmap_backend().check_layout(Layout(((".*", "longest"),)), STATE)
 
 
+def run_on(devices: int, script: str) -> None:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    tests = REPOSITORY / "tests"
+    path = os.pathsep.join(map(str, (REPOSITORY, tests, tests / "runtime")))
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path, "XLA_FLAGS": flags}
+    command = [sys.executable, tests / "runtime" / script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_on_eight_devices():
     """One collective a step where each normalises alone; arrays in parts, and the same numbers, where rules say so."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": flags}
-    script = REPOSITORY / "tests" / "runtime" / "eight_devices.py"
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on(8, "eight_devices.py")
+
+
+def test_members_keep_their_best_in_parts():
+    run_on(2, "members_in_parts.py")
