@@ -9,6 +9,7 @@ minutes. Writes results/stream.md.
 
 import argparse
 import json
+import operator
 import os
 import statistics
 import subprocess
@@ -38,15 +39,20 @@ def main() -> None:
             times = child(folder, model, width, steps, rounds)
             slower = [max(pair) for pair in zip(times["read"], times["compute"], strict=True)]
             share = statistics.median(least / whole for least, whole in zip(slower, times["fit"], strict=True))
-            rows.append((limit, model, *(rate(times[name]) for name in ("read", "compute", "fit")), f"{share:.3f}"))
+            rates = (rate(times[name]) for name in ("read", "compute", "beside", "fit"))
+            of_beside = statistics.median(map(operator.truediv, times["beside"], times["fit"]))
+            rows.append((limit, model, *rates, f"{share:.3f}", f"{of_beside:.3f}" if limit == "the device" else ""))
             goals.append(Goal(f"fit over the slower of readers and device, where it is {limit}", share, 0.95, True))
             read += times["read"]
-    head = ("slower", "network", "readers alone", "device alone", "fit", "fit / the slower")
+    head = ("slower", "network", "reader alone", "device alone", "device beside a reader", "fit")
+    head += ("fit / the slower", "fit / device beside a reader")
     each = _BATCH / statistics.median(read)
     text = [
         "# Training on a stream of photos",
         "`python -m benchmarks.stream` wrote this. Images a second at 224 pixels; one core trains, another reads.",
         Table(head, rows).markdown(),
+        "Beside a reader, the device trains on one batch again and again while the reader reads as many for nobody: "
+        "what it loses then, two cores of one machine take from one another.",
         f"One core reads {each:,.0f} photos a second. A host of N cores that read feeds N times as many: eight "
         f"accelerators that each train on 3,000 a second want {8 * 3000 / each:.0f} of them, or photos stored smaller.",
     ]

@@ -7,12 +7,14 @@ they take nothing from one another. Photos are cut as ImageNet's recipes cut the
 batch, when the reader has started, to the last step's metrics.
 """
 
+import itertools
 import json
 import logging
 import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -68,13 +70,14 @@ def main(_) -> None:
             pass
         return time.perf_counter()
 
-    compute, times = device(job, state), {"fit": [], "read": [], "compute": []}
+    compute, times = device(job, state), {"fit": [], "read": [], "compute": [], "beside": []}
     run()
     for _ in range(_ROUNDS.value):
         for name, timed in {"fit": run, "read": read}.items():
             ended = timed()
             times[name].append((ended - PinnedFeed.begun) / (_STEPS.value - 1))
-        times["compute"].append(compute())
+        times["compute"].append(compute(None))
+        times["beside"].append(compute(feed.blocks({}, 0, 0, _STEPS.value + 1, 1)))
     print(json.dumps(times))
 
 
@@ -89,14 +92,16 @@ def job_of(feed: StreamFeed):
 
 
 def device(job: Job, state):
-    """Seconds a step, on one batch that is there."""
+    """What measures seconds a step on one batch that is there, alone or while the reader reads as much for nobody."""
     backend, example = job.backend, job.feed.block_example(1)
     inputs = backend.shard(example, axis=1)
     program = job.compile(job.plan[0], state, {}, inputs)
 
-    def seconds() -> float:
+    def seconds(blocks: Iterator[object] | None) -> float:
+        blocks = blocks or itertools.repeat(None)
+        next(blocks)  # the reader has started
         now, start = backend.replicate(state), time.perf_counter()
-        for _ in range(_STEPS.value):
+        for _, _ in zip(range(_STEPS.value), blocks, strict=False):
             now, metrics = program(now, {}, inputs)
             jax.block_until_ready(metrics)
         return (time.perf_counter() - start) / _STEPS.value
