@@ -113,6 +113,12 @@ def k_center_of_a_million(bench: Bench) -> Lines:
     return [alone(what, medians([bench.ours(row, rounds=2)], "effjax"), bench.memory(bench.ours, row), 25)]
 
 
+def typiclust(bench: Bench) -> Lines:
+    what = "TypiClust, 100 of 100,000 × 512, 500 clusters"
+    ours = medians([bench.ours("typiclust", rounds=2)], "effjax")
+    return [alone(what, ours, bench.memory(bench.ours, "typiclust"), 29)]
+
+
 def badge(bench: Bench) -> Lines:
     what = "BADGE, 50 of 5,000 × 512 × 10 classes"
     runs, peers = bench.in_turn("badge", rounds=3)
@@ -188,6 +194,7 @@ ROWS: Mapping[str, Callable[[Bench], Lines]] = {
     "k_center": k_center,
     "k_center_of_200k": k_center_of_200k,
     "k_center_of_a_million": k_center_of_a_million,
+    "typiclust": typiclust,
     "badge": badge,
     "batch_bald": batch_bald,
     "bald": bald,
