@@ -6,7 +6,7 @@
 
 Makes .venv-active with the peers in it if it is not there. Every library is timed in a process of its own, effjax and
 a peer in turn; numpy, and what effjax is compared with itself in, is timed in turn within effjax's process. Compiling
-is left out. About ten minutes on two idle CPU cores, half of them for scikit-activeml's core-set and for baal's
+is left out. A quarter of an hour on two idle CPU cores, a third of it for scikit-activeml's core-set and for baal's
 BatchBALD, which is stopped.
 """
 
@@ -101,6 +101,24 @@ def k_center(bench: Bench) -> Lines:
     return lines
 
 
+def k_center_of_200k(bench: Bench) -> Lines:
+    what, run = "k-center, 1,000 of 200,000 × 512", bench.ours("k_center_of_200k", rounds=2)
+    times, found = run["seconds"], run["found"]
+    same = same_picks(found["effjax/picks"], found["numpy/picks"])
+    return [compared(what, times["effjax"], "numpy, incremental", times["numpy"], 0.12, same)]
+
+
+def k_center_of_a_million(bench: Bench) -> Lines:
+    what, row = "k-center, 1,000 of 1,000,000 × 512, one core", "k_center_of_a_million"
+    return [alone(what, medians([bench.ours(row, rounds=2)], "effjax"), bench.memory(bench.ours, row), 25)]
+
+
+def typiclust(bench: Bench) -> Lines:
+    what = "TypiClust, 100 of 100,000 × 512, 500 clusters"
+    ours = medians([bench.ours("typiclust", rounds=2)], "effjax")
+    return [alone(what, ours, bench.memory(bench.ours, "typiclust"), 29)]
+
+
 def badge(bench: Bench) -> Lines:
     what = "BADGE, 50 of 5,000 × 512 × 10 classes"
     runs, peers = bench.in_turn("badge", rounds=3)
@@ -174,6 +192,9 @@ def dropout(bench: Bench) -> Lines:
 
 ROWS: Mapping[str, Callable[[Bench], Lines]] = {
     "k_center": k_center,
+    "k_center_of_200k": k_center_of_200k,
+    "k_center_of_a_million": k_center_of_a_million,
+    "typiclust": typiclust,
     "badge": badge,
     "batch_bald": batch_bald,
     "bald": bald,

@@ -10,17 +10,16 @@ EfficientTrain's plan in turn with all steps at 224, all programs being there.
 import json
 import tempfile
 import time
-from collections.abc import Mapping
 
 import jax
 import numpy as np
 from absl import app, flags
 
 from benchmarks.effjax_step import RandomFeed
+from benchmarks.watched_backend import WatchedBackend
 from effjax import models
 from effjax.curricula import efficienttrain, stages
 from effjax.runtime import Job, fit
-from effjax.runtime.backends import JitBackend
 from effjax.runtime.programs import Programs
 from effjax.steps import Objective, RandAugment, View, init_state, make_optimizer, make_term
 
@@ -29,18 +28,6 @@ _OPERATIONS = flags.DEFINE_integer("operations", 0, "how many of RandAugment's o
 _FIRST = flags.DEFINE_integer("first", 80, "steps of the run that switches while it compiles; 0 leaves it out")
 _PAIRS = flags.DEFINE_integer("pairs", 3, "runs of each plan")
 FULL, CLASSES = 224, 10
-
-
-class WatchedBackend(JitBackend):
-    """Notes when the metrics of the last block that has been waited for were there."""
-
-    finished = 0.0
-
-    def fetch(self, tree):
-        fetched = super().fetch(tree)
-        if isinstance(tree, Mapping):  # otherwise a whole state, fetched on the way into a stage
-            self.finished = time.perf_counter()
-        return fetched
 
 
 class WatchedFeed(RandomFeed):

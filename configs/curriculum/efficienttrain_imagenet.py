@@ -32,6 +32,7 @@ def get_config(variant: str = ""):
     config.view.update(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, crop=0.08, crop_from="photo")
     config.view.update(operations=2, interpolation="bicubic", erasing=0.25, mixup=0.8, cutmix=1.0)
     run = schema.run(label="ResNet-50", model={"name": "resnet50"}, batch_size=4096, epochs=EPOCHS, ema=0.9999)
+    run.model.dtype, run.sync_batch_norm = "bfloat16", False  # a device normalises its own, as published
     run.optimizer.update(name="adamw", learning_rate=4e-3, weight_decay=0.05)
     run.schedule.update(name="cosine", warmup=WARMUP / EPOCHS, end=1e-6)
     run.terms.ce = {"weight": 1.0, "label_smoothing": 0.1}

@@ -37,6 +37,7 @@ def get_config(variant: str = ""):
     config.view.update(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, crop=0.08, crop_from="photo")
 
     student = schema.run(label=f"{student_name} alone", model={"name": student_name}, batch_size=512)
+    student.model.dtype, student.sync_batch_norm = "bfloat16", False  # a device normalises its own, as published
     student.epochs, student.evaluations = float(EPOCHS), 20
     student.optimizer = {"name": "sgd", "learning_rate": 0.2, "momentum": 0.9, "weight_decay": 1e-4}
     student.optimizer.decay_mask = ".*"

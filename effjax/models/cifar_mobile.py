@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from effjax.models.depthwise import depthwise_conv
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 # Of each stage: expansion, channels before the width, blocks, stride of the first.
@@ -27,7 +28,7 @@ class CifarMobileNetV2(nn.Module):
     Attributes:
       num_classes: K.
       width: multiplies the channels, but for those of the last convolution, 1280; rounded down.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``stage7``, ``last``
         (before pooling), ``penultimate``.
@@ -41,7 +42,7 @@ class CifarMobileNetV2(nn.Module):
 
     num_classes: int
     width: float = 0.5
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -76,7 +77,7 @@ class CifarShuffleNetV1(nn.Module):
 
     Attributes:
       num_classes: K.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
@@ -88,7 +89,7 @@ class CifarShuffleNetV1(nn.Module):
     """
 
     num_classes: int
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -120,7 +121,7 @@ class CifarShuffleNetV2(nn.Module):
 
     Attributes:
       num_classes: K.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``last`` (before pooling),
         ``penultimate``.
@@ -133,7 +134,7 @@ class CifarShuffleNetV2(nn.Module):
     """
 
     num_classes: int
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

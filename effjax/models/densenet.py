@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 
@@ -20,7 +21,7 @@ class DenseNet(nn.Module):
       growth: channels that a layer adds (the paper's k).
       dropout: the probability of dropping after each convolution but the first. The paper's 0.2 is for
         training without data augmentation; with augmentation it has none: set 0.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``block1``, … (the concatenated features), ``transition1``, …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
@@ -33,7 +34,7 @@ class DenseNet(nn.Module):
     depth: int = 100
     growth: int = 12
     dropout: float = 0.2
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -70,7 +71,7 @@ class ImageNetDenseNet(nn.Module):
       depths: layers of each block, of two convolutions each.
       growth: channels that a layer adds (the paper's k).
       dropout: the probability of dropping after each convolution but the first.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``block1``, … (the concatenated features), ``transition1``, …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
@@ -83,7 +84,7 @@ class ImageNetDenseNet(nn.Module):
     depths: tuple[int, ...]
     growth: int = 32
     dropout: float = 0.0
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

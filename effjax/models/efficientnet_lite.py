@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
-from effjax.models.normalised import Activation, BatchNorm
+from effjax.models.normalised import Across, Activation, BatchNorm
 from effjax.models.taps import Outputs, Taps
 
 #: Of each stage: blocks, kernel, stride, expansion, channels, before scaling.
@@ -36,7 +36,7 @@ class EfficientNetLite(nn.Module):
       width_factor: multiplies the channels of the stages (rounded to multiples of 8).
       depth_factor: multiplies the blocks of the stages but the first and the last (rounded up).
       dropout: the probability of dropping a feature before the classifier.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``head`` (before
         pooling), ``penultimate``.
@@ -52,7 +52,7 @@ class EfficientNetLite(nn.Module):
     width_factor: float
     depth_factor: float
     dropout: float = 0.2
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -155,7 +155,7 @@ def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name
 
 
 def _batch_norm(
-    name: str, activation: Activation | None = None, *, train: bool, dtype: jnp.dtype, axis_name: str | None
+    name: str, activation: Activation | None = None, *, train: bool, dtype: jnp.dtype, axis_name: Across
 ) -> BatchNorm:
     """Batch normalisation with the original's settings: ε 1e-3, a new batch weighs 0.01."""
     given = {"momentum": 0.99, "epsilon": 1e-3, "dtype": dtype, "axis_name": axis_name, "name": name}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from effjax import boxes
 from effjax.errors import UserError
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field
-from effjax.models.normalised import BatchNorm
+from effjax.models.normalised import Across, BatchNorm
 from effjax.models.taps import Outputs
 
 _RARE = 0.01  # what a class is given at first, at each place: nearly all of them are background
@@ -54,7 +54,7 @@ class Fcos(nn.Module):
     width: float = 1.0
     stem: str | None = None
     dtype: jnp.dtype = jnp.float32
-    axis_name: str | None = None
+    axis_name: Across = None
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -92,7 +92,7 @@ class FcosHead(nn.Module):
     strides: tuple[int, ...]
     channels: int
     convs: int
-    axis_name: str | None
+    axis_name: Across
     dtype: jnp.dtype
 
     @nn.compact

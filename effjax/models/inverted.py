@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
-from effjax.models.normalised import BatchNorm
+from effjax.models.normalised import Across, BatchNorm
 from effjax.models.taps import Outputs, Taps
 
 _FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -77,7 +77,7 @@ class InvertedNet(nn.Module):
     Attributes:
       num_classes: K.
       dropout: the probability of dropping a feature before the classifier.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``head`` (before
         pooling), ``penultimate``.
@@ -90,7 +90,7 @@ class InvertedNet(nn.Module):
 
     num_classes: int
     dropout: float = 0.2
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.grouped import grouped_conv
-from effjax.models.normalised import Activation, BatchNorm
+from effjax.models.normalised import Across, Activation, BatchNorm
 from effjax.models.taps import Outputs, Taps
 
 
@@ -74,7 +74,7 @@ def batch_norm(
     *,
     train: bool,
     dtype: jnp.dtype,
-    axis_name: str | None,
+    axis_name: Across,
 ) -> BatchNorm:
     """Batch normalisation with the settings of He et al. and PyTorch (ε 1e-5; a new batch weighs 0.1).
 

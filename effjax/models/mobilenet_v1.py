@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from effjax.models.cifar_mobile import PaddedDepthwise
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 # Of each stage: channels, blocks, stride of the first.
@@ -21,7 +22,7 @@ class MobileNetV1(nn.Module):
     Attributes:
       num_classes: K.
       width: multiplies the channels; rounded down.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1/preact`` (its last block before the ReLU),
         ``stage1`` (its last block), …, ``penultimate``.
@@ -35,7 +36,7 @@ class MobileNetV1(nn.Module):
 
     num_classes: int
     width: float = 1.0
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

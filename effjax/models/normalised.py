@@ -1,5 +1,6 @@
 """Batch normalisation, the shortcut that is added to it and the activation that follows, as one operation."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,29 @@ from effjax.models.loops import added, mapped
 Activation = Callable[[jax.Array], jax.Array]
 
 
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Equal parts of a batch, one after the other, each normalised by its own statistics.
+
+    What several devices do that each normalise their own examples, where one program sees the batch of all of them:
+    no statistics travel between devices. Running statistics are the mean of the parts'.
+
+    Attributes:
+      number: of parts; a batch that it does not divide, as one of which only shapes are asked for, is one part.
+    """
+
+    number: int
+
+    def cut(self, x: jax.Array) -> jax.Array:
+        """A batch ``[B, ...]`` as ``[parts, B / parts, ...]``."""
+        number = self.number if x.shape[0] % self.number == 0 else 1
+        return x.reshape(number, -1, *x.shape[1:])
+
+
+#: Over what a batch's statistics are averaged: a mapped axis, each of these parts alone, or all that is there.
+Across = str | Parts | None
+
+
 class BatchNorm(nn.BatchNorm):
     """Flax's, which may add a shortcut and apply an activation.
 
@@ -19,9 +43,11 @@ class BatchNorm(nn.BatchNorm):
     CPU (:mod:`effjax.models.loops`) and a few fused passes elsewhere.
 
     Attributes:
+      axis_name: a mapped axis over which the batch's statistics are averaged, or the parts that have their own.
       activation: applied at the end, element by element, or None.
     """
 
+    axis_name: Across = None  # pyright: ignore[reportIncompatibleVariableOverride]
     activation: Activation | None = None
 
     @nn.compact
@@ -36,8 +62,11 @@ class BatchNorm(nn.BatchNorm):
         bias = self.param("bias", nn.initializers.zeros, size, jnp.float32)
         axis = None if self.is_initializing() else self.axis_name
         dtype = x.dtype if self.dtype is None else self.dtype
-        given = (self.activation, self.epsilon, axis, dtype)
-        y, of_batch = batch_normalised(x, scale, bias, shortcut, *given)  # pyright: ignore[reportGeneralTypeIssues]
+        if isinstance(axis, Parts):
+            y, of_batch = _in_parts(axis, x, scale, bias, shortcut, self.activation, self.epsilon, dtype)
+        else:
+            given = (self.activation, self.epsilon, axis, dtype)
+            y, of_batch = batch_normalised(x, scale, bias, shortcut, *given)  # pyright: ignore[reportGeneralTypeIssues]
         if not self.is_initializing():
             for running, new in zip((mean, variance), of_batch, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * jax.lax.stop_gradient(new)
@@ -119,6 +148,15 @@ def _backward(activation, epsilon, axis_name, dtype, saved, gradients):
 
 
 batch_normalised.defvjp(_forward, _backward)
+
+
+def _in_parts(parts, x, scale, bias, shortcut, activation, epsilon, dtype):
+    def of_part(x, shortcut):
+        return batch_normalised(x, scale, bias, shortcut, activation, epsilon, None, dtype)
+
+    cut = parts.cut(x), None if shortcut is None else parts.cut(shortcut)
+    y, statistics = jax.vmap(of_part)(*cut)  # pyright: ignore[reportGeneralTypeIssues]
+    return y.reshape(x.shape), jax.tree.map(lambda array: array.mean(0), statistics)
 
 
 def _float32(x: jax.Array) -> jax.Array:

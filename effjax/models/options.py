@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from effjax.errors import UserError, nearest, shown
 from effjax.models.mlp import ACTIVATIONS
+from effjax.models.normalised import Parts
 from effjax.models.questions import READERS
 from effjax.models.resnet import SHORTCUTS, STEMS
 
@@ -118,7 +119,8 @@ def is_pattern(value: Any) -> bool:
 
 _CHECKS: dict[str, Callable[[str, Any, Any], Any]] = {
     "activation": _one_of(tuple(ACTIVATIONS)),
-    "axis_name": _that(lambda v: v is None or isinstance(v, str), "None or the name of a mapped axis"),
+    "apart": _that(lambda v: isinstance(v, bool), "True or False"),
+    "axis_name": _that(lambda v: v is None or isinstance(v, str | Parts), "None, the name of a mapped axis, or Parts"),
     "backbone": _that(lambda v: isinstance(v, str), "the name of a model"),
     "blocks": _that(_is_size, _SIZE),
     "depth": _that(_is_densenet_depth, "6n + 4: 10, 16, 22, …, 40, …, 100, …"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from effjax.models.inverted import excitation
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 
@@ -27,7 +28,7 @@ class RegNet(nn.Module):
       squeezes: whether there is squeeze-and-excitation (RegNetY), to a quarter of what a block reads.
       nearest: whether widths are rounded to the nearest multiple of the group's, as in the paper and in timm; in
         torchvision never less by more than a tenth.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
@@ -44,7 +45,7 @@ class RegNet(nn.Module):
     group_width: int
     squeezes: bool
     nearest: bool
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

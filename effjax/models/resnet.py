@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 STEMS = ("cifar", "halving", "imagenet")
@@ -31,7 +32,7 @@ class ResNet(nn.Module):
         with zeros, no parameters; or "projection", option B, a 1×1 convolution with batch normalisation.
       width: multiplies all channels.
       stem_channels: of the stem, where it has others than the first stage; None: it has those.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1/preact`` (its last block before the ReLU),
         ``stage1`` (its last block), …, ``penultimate``.
@@ -50,7 +51,7 @@ class ResNet(nn.Module):
     bottleneck: bool = False
     width: float = 1.0
     stem_channels: int | None = None
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

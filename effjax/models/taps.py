@@ -47,6 +47,15 @@ class Taps:
         if any(re.fullmatch(pattern, path) for pattern in self._patterns):
             self._kept[path] = activation
 
+    def exchange(self, kept: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Puts other activations in the place of those that are kept, and returns these."""
+        self._kept, before = kept, self._kept
+        return before
+
+    def add(self, kept: dict[str, jax.Array]) -> None:
+        """Keeps more activations, that another recorder was asked for."""
+        self._kept |= kept
+
     def collect(self) -> dict[str, jax.Array]:
         """Returns the kept activations; raises UserError if a pattern matched none of the paths."""
         for pattern in self._patterns:

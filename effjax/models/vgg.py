@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, head_field, max_pool_2x2, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 _CHANNELS = (64, 128, 256, 512, 512)
@@ -18,7 +19,7 @@ class CifarVgg(nn.Module):
     Attributes:
       num_classes: K.
       depths: convolutions of each of the five blocks.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``block1`` to ``block5``, before they are pooled, ``block1/preact`` to ``block5/preact``,
         before the last ReLU, and ``penultimate``.
@@ -32,7 +33,7 @@ class CifarVgg(nn.Module):
 
     num_classes: int
     depths: tuple[int, ...]
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -69,7 +70,7 @@ class Vgg(nn.Module):
       depths: convolutions of each of the five blocks.
       normalized: whether batch normalisation follows each convolution.
       dropout: the probability of dropping after each dense layer but the last.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``block1`` to ``block5``, before they are pooled, and ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
@@ -83,7 +84,7 @@ class Vgg(nn.Module):
     depths: tuple[int, ...]
     normalized: bool
     dropout: float = 0.5
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

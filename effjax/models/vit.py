@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError
-from effjax.models.layers import check_inputs, head_field, predict
+from effjax.models.layers import Classifier, check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
 from effjax.models.tokens import Attention, TokenMlp, cut_into_patches, skip, some_tokens, token_init
 
@@ -82,6 +82,12 @@ class Vit(nn.Module):
                 maps[f"stride{self.patch}"] = x[:, len(tokens) :].reshape(batch, height, width, dim)
                 taps.keep(f"block{i}", maps[f"stride{self.patch}"])
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, : len(tokens)]).reshape(batch, -1)
+        return self._ended(maps, x, taps, train, dropout_keys)
+
+    def _ended(
+        self, maps: dict[str, jax.Array], x: jax.Array, taps: Taps, train: bool, dropout_keys: jax.Array | None
+    ) -> Outputs:
+        """What is predicted from the tokens ``[B, tokens · dim]``."""
         return predict(self, maps, x, taps, token_init, train, dropout_keys)
 
     def _tokens(self) -> tuple[str, ...]:
@@ -110,11 +116,33 @@ class Deit(Vit):
 class DistilledDeit(Deit):
     """DeiT with its distillation token: the classifier reads both tokens, ``[B, 2 · dim]``.
 
-    The original has a classifier for each and answers with the mean of their logits: that is one linear layer.
+    The original has a classifier for each and answers with the mean of their logits: that is one linear layer. To train
+    it as DeiT is trained, where labels teach the one and a teacher the other, they must be apart.
+
+    Attributes:
+      apart: whether each token has a classifier of its own. In training the logits are then those of the class token,
+        and the tap ``distillation_logits`` is those of the other; in evaluation the logits are the mean.
     """
+
+    apart: bool = False
 
     def _tokens(self) -> tuple[str, ...]:
         return "class", "distillation"
+
+    def _ended(
+        self, maps: dict[str, jax.Array], x: jax.Array, taps: Taps, train: bool, dropout_keys: jax.Array | None
+    ) -> Outputs:
+        if not self.apart:
+            return super()._ended(maps, x, taps, train, dropout_keys)
+        if self.head is not None:
+            raise UserError("model option apart=True: the two classifiers are the head; allowed: head=None")
+        taps.keep("penultimate", x)
+        of_class, of_teacher = (
+            Classifier(self.num_classes, kernel_init=token_init, name=name)({"penultimate": token})
+            for name, token in (("classifier", x[:, : self.dim]), ("distillation_classifier", x[:, self.dim :]))
+        )
+        taps.keep("distillation_logits", of_teacher)
+        return Outputs(of_class if train else (of_class + of_teacher) / 2, taps.collect())
 
 
 class _Block(nn.Module):

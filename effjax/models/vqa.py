@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.questions import PADDING, MapHead, PatchGrid, QuestionEncoder
 from effjax.models.taps import Outputs, Taps
 
@@ -60,7 +61,7 @@ class VqaAttention(nn.Module):
     hidden: int = 128
     dropout: float = 0.3
     dtype: jnp.dtype = jnp.float32
-    axis_name: str | None = None
+    axis_name: Across = None
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, conv_no_bias, head_field, predict
+from effjax.models.normalised import Across
 from effjax.models.taps import Outputs, Taps
 
 
@@ -22,7 +23,7 @@ class WideResNet(nn.Module):
       depth: d, 6n + 4.
       widen: k.
       dropout: the probability of dropping between a block's convolutions.
-      axis_name: a mapped axis over which batch statistics are averaged.
+      axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
       taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), ``stage1/preact`` (the same
         as what follows normalises it, before its ReLU), …, ``penultimate``.
@@ -37,7 +38,7 @@ class WideResNet(nn.Module):
     depth: int
     widen: int
     dropout: float = 0.0
-    axis_name: str | None = None
+    axis_name: Across = None
     dtype: jnp.dtype = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

@@ -2,11 +2,13 @@
 
 Both keep the state whole on every device, never stacked, and cut the batch over them. They differ in how the step sees
 it: under ``jit`` it sees the global batch and the compiler cuts it; under ``pmap`` it sees one device's part and
-averages over the named axis itself.
+averages over the named axis itself. Under ``jit`` a :class:`~effjax.runtime.layouts.Layout` may have the devices share
+a state's arrays.
 """
 
 import abc
 import collections
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from effjax.errors import UserError, check_known
 from effjax.runtime.hosts import barrier
+from effjax.runtime.layouts import WHOLE, Layout
 from effjax.typing import Device, PyTree
 
 AXIS = "batch"
@@ -33,10 +36,12 @@ class Backend(abc.ABC):
 
     Attributes:
       axis_name: what a step must average over by itself, or None.
+      devices_seen: over how many devices the batch is laid that a step sees.
       devices: all devices of the run, those of other processes included.
     """
 
     axis_name: str | None
+    devices_seen: int
 
     def __init__(self, devices: Sequence[Device] | None = None):
         self.devices = list(jax.devices() if devices is None else devices)
@@ -59,16 +64,35 @@ class Backend(abc.ABC):
             fitting = f"{above}" if below <= 0 else f"{below} or {above}"
             raise UserError(f"batch_size={batch_size} is not a multiple of the {count} devices; use {fitting}")
 
+    def check_layout(self, layout: Layout, state: PyTree) -> None:
+        """Refuses a layout that does not fit a state, arrays or shapes.
+
+        Raises:
+          UserError: saying what does not fit.
+        """
+        layout.check(state, len(self.devices))
+
     def replicate(self, tree: PyTree) -> PyTree:
         """Puts every array whole on every device. Copies: what comes in stays valid when the result is donated."""
-        return jax.tree.map(self._replicate, tree)
+        return self.place(tree, WHOLE)
 
-    def _replicate(self, array: Any) -> jax.Array:
-        host = np.array(array)  # a fresh copy, since on CPU a device array may share the host's memory
-        return jax.make_array_from_process_local_data(self._replicated, host, host.shape)
+    def place(self, state: PyTree, layout: Layout) -> PyTree:
+        """Lays a state on the devices; every process gives all of it. Copies, as :meth:`replicate` does."""
+
+        def put(array: Any, sharding: jax.NamedSharding) -> jax.Array:
+            host = np.array(array)  # a fresh copy, since on CPU a device array may share the host's memory
+            if sharding.is_fully_replicated:
+                return jax.make_array_from_process_local_data(sharding, host, host.shape)
+            return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index].copy())
+
+        return jax.tree.map(put, state, layout.shardings(state, self.mesh))
+
+    def whole(self, tree: PyTree) -> PyTree:
+        """The arrays of a placed state, whole on every device."""
+        return tree
 
     def fetch(self, tree: PyTree) -> PyTree:
-        """Copies replicated arrays to the host, as numpy."""
+        """Copies arrays to the host, as numpy; what lies on the devices in parts is put together."""
         local = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
         for array in jax.tree.leaves(local):
             if isinstance(array, jax.Array):
@@ -109,17 +133,26 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def compile(
-        self, function: Callable, state: PyTree, resident: PyTree, inputs: PyTree, *, axis: int, donate: bool
+        self,
+        function: Callable,
+        state: PyTree,
+        resident: PyTree,
+        inputs: PyTree,
+        *,
+        axis: int,
+        donate: bool,
+        layout: Layout = WHOLE,
     ) -> Callable:
         """Compiles ``function`` ahead of its first call.
 
         Args:
           function: pure, ``(state, resident, inputs) -> (state, metrics)``, or to metrics alone.
-          state: replicated arrays or their shapes.
+          state: arrays or their shapes.
           resident: replicated arrays or their shapes.
           inputs: placed by :meth:`shard`.
           axis: the axis of the inputs that examples lie along.
           donate: whether the state's memory may be reused for the result.
+          layout: how the state lies on the devices that the function takes and, where it is reused, returns.
 
         Returns:
           The compiled function.
@@ -131,6 +164,10 @@ class JitBackend(Backend):
 
     axis_name = None
 
+    @property
+    def devices_seen(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return len(self.devices)
+
     def _sharding(self, axis: int) -> jax.NamedSharding:
         return jax.NamedSharding(self.mesh, jax.P(*([None] * axis), AXIS))
 
@@ -141,11 +178,28 @@ class JitBackend(Backend):
     def spread(self, batch: PyTree) -> PyTree:
         return jax.lax.with_sharding_constraint(batch, self._sharding(0)) if len(self.devices) > 1 else batch
 
-    def compile(self, function, state, resident, inputs, *, axis, donate):
+    def whole(self, tree: PyTree) -> PyTree:
+        return tree if all(x.is_fully_replicated for x in jax.tree.leaves(tree)) else self._put_together(tree)
+
+    @functools.cached_property
+    def _put_together(self) -> Callable:
+        return jax.jit(lambda tree: tree, out_shardings=self._replicated)
+
+    def fetch(self, tree: PyTree) -> PyTree:
+        return super().fetch(jax.tree.map(self._whole_on_host, tree))
+
+    def _whole_on_host(self, array: Any) -> Any:
+        """One at a time, so that no device ever holds more than one of them whole."""
+        if not isinstance(array, jax.Array) or array.is_fully_replicated:
+            return array
+        return np.array(array if array.is_fully_addressable else self._put_together(array).addressable_data(0))
+
+    def compile(self, function, state, resident, inputs, *, axis, donate, layout=WHOLE):
+        laid = layout.shardings(state, self.mesh)
         jitted = jax.jit(
             function,
-            in_shardings=(self._replicated, self._replicated, self._sharding(axis)),
-            out_shardings=self._replicated,
+            in_shardings=(laid, self._replicated, self._sharding(axis)),
+            out_shardings=self._replicated if layout == WHOLE else (laid, self._replicated),
             donate_argnums=(0,) if donate else (),
         )
         return self._compiled(jitted.lower(*_shapes((state, resident, inputs))))
@@ -155,6 +209,11 @@ class PmapBackend(Backend):
     """``jax.pmap``: the step sees one device's part of the batch and averages over the axis."""
 
     axis_name = AXIS
+    devices_seen = 1
+
+    def check_layout(self, layout: Layout, state: PyTree) -> None:
+        if layout != WHOLE:
+            raise UserError("sharding: backend='pmap' keeps every array whole on every device; allowed: backend='jit'")
 
     def shard(self, inputs: PyTree, *, axis: int) -> PyTree:
         sharding = jax.NamedSharding(self.mesh, jax.P(AXIS))
@@ -167,7 +226,7 @@ class PmapBackend(Backend):
 
         return jax.tree.map(place, inputs)
 
-    def compile(self, function, state, resident, inputs, *, axis, donate):
+    def compile(self, function, state, resident, inputs, *, axis, donate, layout=WHOLE):
         mapped = jax.pmap(
             function,
             axis_name=AXIS,

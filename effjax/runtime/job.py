@@ -13,6 +13,7 @@ from effjax.curricula import Stage
 from effjax.errors import UserError
 from effjax.runtime.backends import Backend
 from effjax.runtime.evaluators import Evaluator
+from effjax.runtime.layouts import WHOLE, Layout
 from effjax.runtime.programs import Programs, block_length
 from effjax.steps import (
     Network,
@@ -93,6 +94,7 @@ class Job:
       members: the networks that train in one program; None is one alone.
       patience: the run ends after so many evaluations without a better one, of every member; 0 goes on to the end.
       shapes_at: from a stage to the state's shapes in it; None where they are always those at the start.
+      layout: how the state lies on the devices.
       steps_per_dispatch: an upper limit for the steps in one dispatch; None leaves the choice to the backend.
       programs: the compiled programs.
     """
@@ -114,6 +116,7 @@ class Job:
     members: Together | None = None
     patience: int = 0
     shapes_at: Callable[[Stage], TrainState] | None = None
+    layout: Layout = WHOLE
     steps_per_dispatch: int | None = None
     programs: Programs = dataclasses.field(default_factory=Programs)
     _checked: list[bool] = dataclasses.field(default_factory=list)
@@ -147,6 +150,10 @@ class Job:
     def network_at_end(self) -> Network:
         """The network as it is in the last stage, and so whenever it is used afterwards, at its images' own size."""
         return dataclasses.replace(self.objective_at(self.plan[-1]).network, view=self.objective.view)
+
+    def place(self, state: PyTree) -> PyTree:
+        """Lays a state, or some of its fields by name, on the devices."""
+        return self.backend.place(state, self.layout)
 
     def begin(self, state: TrainState) -> TrainState:
         """The state before the first step, of one network or of several, where its parameters were trained before."""
@@ -212,6 +219,7 @@ class Job:
         for stage in self.plan:
             objective = self.objective_at(stage)
             shapes = self.shapes_at(stage) if self.shapes_at else state
+            self.backend.check_layout(self.layout, shapes.replace(frozen=frozen))
             with_teachers = shapes.replace(frozen={name: frozen[name] for name in objective.teachers})
             batch = self.feed.example(dict(stage.settings))
             if self.members:
@@ -241,6 +249,7 @@ class Job:
             ema_decay=self.ema_decay,
             record=self.record,
             spread=self.backend.spread,
+            devices=self.backend.devices_seen,
         )
 
     def _loss_of_one(self, stage: Stage) -> Callable:
@@ -282,7 +291,8 @@ class Job:
         _, unroll = self.block_at(stage, state)
         step = self.step_at(stage, unroll_members=self._unrolled[self.program_key(stage)])
         block = make_block(step, unroll=unroll)
-        return self.backend.compile(block, state, resident, inputs, axis=self.example_axis, donate=True)
+        options: dict[str, Any] = {"axis": self.example_axis, "layout": self.layout}
+        return self.backend.compile(block, state, resident, inputs, donate=True, **options)
 
 
 def _together(step: Callable, unroll: bool) -> Callable:

@@ -169,7 +169,7 @@ class _Loop:
         job = self.job
         self.resident = job.backend.replicate(dict(job.feed.resident))
         first = stage_at(job.plan, self.step)
-        self.state = job.backend.replicate(self.host_state.replace(frozen={}))
+        self.state = job.place(self.host_state.replace(frozen={}))
         self._prepare(first)
         with StopSignal() as stop:
             for index in range(first, len(job.plan)):
@@ -186,7 +186,7 @@ class _Loop:
         ready = job.programs.get(job.program_key(stage))
         if self.step == stage.start and index:
             self._enter(stage, job.plan[index - 1])
-        self.state = self.state.replace(frozen=job.backend.replicate(self._teachers(stage)))
+        self.state = self.state.replace(**job.place({"frozen": self._teachers(stage)}))
         _log.info(
             "%s: stage %d/%d, steps %d-%d: %s; %d step(s) a dispatch%s; waited %.2f s for its program",
             *(self.label, index + 1, len(job.plan), stage.start, stage.stop, dict(stage.settings), length),
@@ -237,7 +237,7 @@ class _Loop:
         """What a stage changes of the state; after a resume at just this step too."""
         state = self.job.enter(self._fetch(), stage, before, self._shapes(stage))
         if state is not None:
-            self.state = self.job.backend.replicate(jax.tree.map(np.asarray, state))
+            self.state = self.job.place(jax.tree.map(np.asarray, state))
 
     def _prepare_evaluation(self, stage: Stage) -> None:
         job, settings = self.job, self.job.evaluated_at(stage)
@@ -324,7 +324,7 @@ class _Loop:
         """Measures the network on the validation set; returns whether a checkpoint should keep it as the best."""
         job, settings = self.job, self.job.evaluated_at(stage)
         job.programs.get(("evaluation", settings))
-        variables = self.state.eval_variables
+        variables = job.backend.whole(self.state.eval_variables)
         values = job.evaluator(variables, settings)
         self.clock.mark(self.step)
         self.writer.scalars(self.step, {f"validation/{name}": np.mean(value) for name, value in values.items()})
@@ -356,7 +356,8 @@ def _chosen(improved: np.ndarray, new: PyTree, old: PyTree) -> PyTree:
     """By member, the new or the old."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        chosen = jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        return jax.device_put(chosen, old.sharding)  # which the programs have been compiled for
 
     return jax.tree.map(choose, new, old)
 

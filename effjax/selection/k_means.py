@@ -6,16 +6,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from effjax.selection.plus_plus import nearer, plus_plus
 from effjax.selection.pools import bucket, padded
-from effjax.selection.products import centred, distances_to, product
+from effjax.selection.products import centred, product
 from effjax.typing import Array
 
 _ROUNDS = 25  # at most; the clusters need not be exact
+_STILL = 1000  # of so many examples one may still move
 _SLOTS = 64  # for clusters: as many more of them, at most, cost less than compiling for each number
 
 
 def k_means(key: jax.Array, features: Array, num_clusters: int) -> jax.Array:
-    """Lloyd's k-means from a k-means++ start.
+    """Lloyd's k-means from a k-means++ start, until no more than one example in a thousand changes its cluster.
 
     Args:
       key: a PRNG key.
@@ -51,15 +53,15 @@ def _k_means(key: jax.Array, features: jax.Array, count: int, num_clusters: int,
         counts = jax.ops.segment_sum(jnp.ones(len(features)), state.cluster, slots)[:, None]
         centres = jnp.where(counts > 0, sums / jnp.maximum(counts, 1.0), state.centres)
         cluster = assign(centres)
-        return _State(state.round + 1, centres, cluster, (cluster != state.cluster).any())
+        return _State(state.round + 1, centres, cluster, (cluster != state.cluster).sum() > count // _STILL)
 
-    centres = _seeds(key, features, squares, there, slots)
+    centres = _seeds(key, _Points(features, squares), there, slots, num_clusters)
     start = _State(jnp.zeros((), jnp.int32), centres, assign(centres), jnp.ones((), bool))
     return jax.lax.while_loop(lambda state: state.moves & (state.round < _ROUNDS), lloyd, start).cluster
 
 
 class _State(NamedTuple):
-    """Of Lloyd's algorithm: ``moves`` says whether the last round has changed a cluster."""
+    """Of Lloyd's algorithm: ``moves`` says whether the last round has changed enough for another."""
 
     round: jax.Array
     centres: jax.Array
@@ -67,15 +69,28 @@ class _State(NamedTuple):
     moves: jax.Array
 
 
-def _seeds(key: jax.Array, features: jax.Array, squares: jax.Array, there: jax.Array, slots: int) -> jax.Array:
-    """Centres ``[slots, D]``, each drawn by its squared distance to those before it."""
+class _Points(NamedTuple):
+    """Features ``[N, D]`` and their squared lengths ``[N]``."""
 
-    def seed(nearest: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        weights = jnp.where(there, jnp.log(jnp.maximum(nearest, 1e-30)), -jnp.inf)
-        centre = features[jnp.argmax(weights + jax.random.gumbel(key, nearest.shape))]
-        return jnp.minimum(nearest, distances_to(centre, features, squares)), centre
+    features: jax.Array
+    squares: jax.Array
 
-    _, first = seed(jnp.ones(len(features)), jax.random.fold_in(key, 0))  # all alike
-    keys = jax.random.split(jax.random.fold_in(key, 1), slots - 1)
-    rest = jax.lax.scan(seed, distances_to(first, features, squares), keys)[1]
-    return jnp.concatenate([first[None], rest])
+    def at(self, positions: jax.Array) -> "_Points":
+        return _Points(self.features[positions], self.squares[positions])
+
+    def apart(self, others: "_Points") -> jax.Array:
+        """Squared distances ``[N, P]`` to others."""
+        return jnp.maximum(
+            self.squares[:, None] - 2.0 * product(self.features, others.features.T) + others.squares, 0.0
+        )
+
+    def nearer(self, nearest: jax.Array, picked: "_Points", alive: jax.Array) -> jax.Array:
+        """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
+        return nearer(self, nearest, picked, alive)
+
+
+def _seeds(key: jax.Array, pool: _Points, there: jax.Array, slots: int, wanted: int) -> jax.Array:
+    """Centres ``[slots, D]``, of which so many are drawn, each by its squared distance to those before it."""
+    first = jnp.argmax(jnp.where(there, jax.random.gumbel(jax.random.fold_in(key, 0), there.shape), -jnp.inf))
+    nearest = jnp.where(there, jnp.inf, -1.0)
+    return pool.features[plus_plus(jax.random.fold_in(key, 1), pool, nearest, first, slots, wanted)]

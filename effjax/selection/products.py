@@ -20,11 +20,6 @@ _WIDEST = 40  # in bits: of larger and smaller numbers squares, sums of squares 
 product = partial(jnp.matmul, precision=EXACT)
 
 
-def distances_to(point: jax.Array, features: jax.Array, squares: jax.Array) -> jax.Array:
-    """Squared distances ``[N]`` of ``features`` ``[N, D]``, whose squared lengths are known, to a point ``[D]``."""
-    return jnp.maximum(squares - 2.0 * product(features, point) + product(point, point), 0.0)
-
-
 def in_range(*arrays: Any) -> tuple[Any, ...]:
     """Scales arrays alike where float32 cannot hold their squares, so that products and distances keep their order.
 

@@ -1,5 +1,6 @@
 """A network with all that lies between a stored example and its predictions."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models import Outputs
+from effjax.models.remat import computed_anew
 from effjax.steps.views import View
 from effjax.typing import Batch, PyTree
 
@@ -31,12 +33,15 @@ class Network:
       view: how stored images become its input.
       inputs: the features of a batch that it reads, in the order of its call.
       through: pure functions from its parameters to those that it computes with, in order: masks, roundings.
+      remat: of which modules what they compute is computed anew for the gradient, see
+        :func:`~effjax.models.remat.computed_anew`; empty: of none.
     """
 
     module: nn.Module
     view: View = dataclasses.field(default_factory=View)
     inputs: tuple[str, ...] = ("image",)
     through: tuple[Callable[[PyTree], PyTree], ...] = ()
+    remat: str = ""
 
     def tapped(self, taps: tuple[str, ...]) -> "Network":
         """The network, which also returns these activations."""
@@ -54,7 +59,9 @@ class Network:
     def __call__(self, variables: PyTree, seen: Batch, **options: Any) -> Any:
         """Applies the module to a batch that :meth:`View.see` made; options are those of flax's ``apply``."""
         params = functools.reduce(lambda params, change: change(params), self.through, variables["params"])
-        return self.module.apply({**variables, "params": params}, *self.reads(seen), **options)
+        anew = computed_anew(self.remat) if self.remat and options.get("train") else contextlib.nullcontext()
+        with anew:
+            return self.module.apply({**variables, "params": params}, *self.reads(seen), **options)
 
     def predict(self, variables: PyTree, batch: Batch) -> Outputs:
         """What is predicted of a batch as it is stored: running statistics, no dropout, no augmentation.

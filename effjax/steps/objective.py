@@ -116,6 +116,7 @@ class Objective:
       smoothing: from the global step to the standard deviation, in pixels, of what blurs the student's feature maps in
         training; None: nothing does.
       accumulate: into how many parts a batch is cut, in the place of what :func:`make_train_step` is told; None: that.
+      remat: what of the student is computed anew for the gradient, see :class:`~effjax.steps.Network`.
     """
 
     student: nn.Module
@@ -132,6 +133,7 @@ class Objective:
     selection: BatchSelection | None = None
     smoothing: Callable[[jax.Array], jax.Array] | None = None
     accumulate: int | None = None
+    remat: str = ""
 
     def __post_init__(self):
         if not self.terms:
@@ -347,7 +349,7 @@ class Objective:
     @property
     def network(self) -> Network:
         """The student, with what it is shown."""
-        return Network(self.student, self.view, self.inputs, self.through)
+        return Network(self.student, self.view, self.inputs, self.through, self.remat)
 
     @property
     def _tapped(self) -> Network:

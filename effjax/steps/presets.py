@@ -104,6 +104,12 @@ _PAPER = {
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
     # Yang et al. 2023, https://arxiv.org/abs/2303.13005; https://github.com/yzd-v/cls_KD (ImageNet).
     "nkd": {"ce": {"weight": 1.0}, "nkd": {"weight": 1.0, "temperature": 1.0, "gamma": 1.5}},
+    # Touvron et al. 2021, https://arxiv.org/abs/2012.12877, eq. 3 and table 9: half each, the labels smoothed. The
+    # student has a distillation token: `deit_*_distilled` with `apart`.
+    "deit": {
+        "ce": {"weight": 0.5, "label_smoothing": 0.1},
+        "hard_label": {"weight": 0.5, "student_tap": "distillation_logits"},
+    },
     # Sun et al. 2024, https://arxiv.org/abs/2403.01427; https://github.com/sunshangquan/logit-standardization-KD,
     # README.md (--base-temp 2 --kd-weight 9; for some pairs it takes 3); the labels weigh as in mdistiller.
     "standardized": {
@@ -185,8 +191,8 @@ def published(convention: str, method: str) -> Terms:
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd`` or ``standardized``, as far as the
-        convention has it.
+        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``, ``deit`` or ``standardized``, as far
+        as the convention has it.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

@@ -37,11 +37,12 @@ def soft_target(
     temperature: Scheduled = 4.0,
     standardize: bool = False,
     teacher: str | tuple = "teacher",
+    student_tap: str = "",
 ) -> Term:
     """Hinton's soft targets: ``T² · KL(teacher ‖ student)`` at temperature T, a number or a schedule.
 
     Several teachers are one: their probabilities at T are averaged. With ``standardize``, logits are compared without
-    their mean and scale.
+    their mean and scale. ``student_tap`` names other logits of the student than those that it predicts with.
     """
     scaled = losses.standardize_logits if standardize else jnp.asarray
     names = (teacher,) if isinstance(teacher, str) else tuple(teacher)
@@ -50,9 +51,9 @@ def soft_target(
         t = _value(temperature, inputs.step)
         logits = [scaled(inputs.teachers[name].logits) for name in names]
         target = logits[0] if len(logits) == 1 else losses.ensemble_logits(jnp.stack(logits), t)
-        return losses.soft_target_kl(scaled(inputs.student.logits), target, temperature=t)
+        return losses.soft_target_kl(scaled(_logits(inputs, student_tap)), target, temperature=t)
 
-    return Term(loss, weight, teachers=names)
+    return Term(loss, weight, teachers=names, student_taps=(student_tap,) if student_tap else ())
 
 
 def decoupled(
@@ -118,13 +119,17 @@ def logit_mse(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
     return Term(loss, weight, teachers=(teacher,))
 
 
-def hard_label(*, weight: Scheduled = 1.0, teacher: str = "teacher") -> Term:
-    """DeiT's hard-label distillation: cross-entropy with the class that the teacher decides for."""
+def hard_label(*, weight: Scheduled = 1.0, teacher: str = "teacher", student_tap: str = "") -> Term:
+    """DeiT's hard-label distillation: cross-entropy with the class that the teacher decides for.
+
+    ``student_tap`` names the logits that learn from it, where they are not those that the student predicts with: of a
+    network with a distillation token, ``distillation_logits``.
+    """
 
     def loss(inputs: TermInputs):
-        return losses.hard_label(inputs.student.logits, inputs.teachers[teacher].logits)
+        return losses.hard_label(_logits(inputs, student_tap), inputs.teachers[teacher].logits)
 
-    return Term(loss, weight, teachers=(teacher,))
+    return Term(loss, weight, teachers=(teacher,), student_taps=(student_tap,) if student_tap else ())
 
 
 def multi_level(
@@ -264,6 +269,14 @@ def _is_names(value: Any) -> bool:
 
 def _value(scheduled: Scheduled, step: jax.Array) -> Any:
     return scheduled(step) if callable(scheduled) else scheduled
+
+
+def _logits(inputs: TermInputs, tap: str) -> jax.Array:
+    """The student's logits, or those at one of its taps."""
+    if not tap:
+        return inputs.student.logits
+    check_known(tap, inputs.student.taps, f"student_tap={tap!r}")  # a pattern names no single activation
+    return inputs.student.taps[tap]
 
 
 def _feature(batch: Mapping[str, jax.Array], name: str) -> jax.Array:

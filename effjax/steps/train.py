@@ -32,6 +32,7 @@ def make_train_step(
     ema_decay: float | None = None,
     record: bool = False,
     spread: Callable[[PyTree], PyTree] = lambda batch: batch,
+    devices: int = 1,
 ) -> Step:
     """Builds the pure step ``(state, batch) -> (state, metrics)``; the caller jits or pmaps it.
 
@@ -44,6 +45,7 @@ def make_train_step(
       ema_decay: the decay of the parameters' moving average per step; None keeps none.
       record: whether ``state.records`` notes what becomes of each example.
       spread: lays a batch that the step has chosen over the devices, where one program sees all of it.
+      devices: over how many the batch is laid that the step sees; each accumulates over the examples that it has.
 
     Returns:
       The step; where it selects, the batch that it is given are the candidates. Its metrics are sums and counts over
@@ -82,7 +84,9 @@ def make_train_step(
             return loss, (_batch_metrics(objective, values, seen), outcome, (model_state, seen.memory))
 
         carried = state.model_state, state.memory
-        grads, metrics, outcome, (model_state, memory) = _gradients(loss_and_metrics, chosen, carried, batch, parts)
+        grads, metrics, outcome, (model_state, memory) = _gradients(
+            loss_and_metrics, chosen, carried, batch, parts, devices
+        )
         records = state.records
         if outcome:
             noted = (batch["id"], *outcome)
@@ -118,16 +122,22 @@ def make_train_step(
     return step
 
 
-def _gradients(loss_and_metrics, chosen, carried, batch, accumulate):
+def _gradients(loss_and_metrics, chosen, carried, batch, accumulate, devices):
     """Returns the gradient of the batch's mean loss, the summed metrics, the outcomes, and what is carried along."""
     value_and_grad = jax.value_and_grad(loss_and_metrics, has_aux=True)
     if accumulate == 1:
         (_, (metrics, outcome, carried)), grads = value_and_grad(chosen, carried, batch)
         return grads, dict(metrics), outcome, carried
     size = batch["id"].shape[0]
-    if size % accumulate:
-        raise UserError(f"accumulate={accumulate} does not divide the batch of {size} examples on each device")
-    parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+    if size % (accumulate * devices):
+        size = f"{size // devices} examples on each device"
+        raise UserError(f"accumulate={accumulate} does not divide the batch of {size}")
+
+    def swapped(x, first, second):
+        """A batch cut into ``first`` times ``second``, the other way round: what lies on a device stays there."""
+        return x.reshape(first, second, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+
+    parts = jax.tree.map(lambda x: swapped(x, devices, accumulate).reshape(accumulate, -1, *x.shape[1:]), batch)
 
     def body(carry, part):
         grads, carried = carry
@@ -139,7 +149,7 @@ def _gradients(loss_and_metrics, chosen, carried, batch, accumulate):
     unroll = jax.default_backend() == "cpu"
     (grads, carried), (metrics, outcome) = jax.lax.scan(body, (zeros, carried), parts, unroll=unroll)
     metrics = jax.tree.map(lambda x: x.sum(0), dict(metrics))
-    return grads, metrics, jax.tree.map(lambda x: x.reshape(-1), outcome), carried
+    return grads, metrics, jax.tree.map(lambda x: swapped(x.reshape(-1), accumulate, devices), outcome), carried
 
 
 def _batch_metrics(objective: Objective, values: Mapping[str, jax.Array], seen: TermInputs) -> dict[str, Mean]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from effjax.models import loops
-from effjax.models.normalised import BatchNorm
+from effjax.models.normalised import BatchNorm, Parts
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +108,27 @@ def test_over_devices_it_is_of_the_whole_batch(fused):
     assert_alike(jax.tree.map(lambda a: a[1], news), new)
     assert_alike(jax.tree.map(lambda a: a.sum(0), found[0]), gradients[0], 1e-4)
     assert_alike([a.reshape(x.shape) for a in found[1:]], list(gradients[1:]), 1e-4)
+
+
+@pytest.mark.parametrize("with_shortcut", [False, True])
+def test_parts_of_a_batch_are_each_normalised_alone(with_shortcut):
+    x, shortcut, weights, params, stats = drawn((6, 4, 4, 3))
+    shortcut = shortcut if with_shortcut else None
+    found = outcome(Fused(nn.relu, axis_name=Parts(2)), params, stats, x, shortcut, weights)
+    cut = [(array[:3], array[3:]) for array in (x, shortcut, weights) if array is not None]
+    given = [(one[0], one[1] if with_shortcut else None, one[-1]) for one in zip(*cut, strict=True)]
+    (one, other) = (outcome(Plain(nn.relu), params, stats, *part) for part in given)
+    assert_alike(found[0][1][0], jnp.concatenate([one[0][1][0], other[0][1][0]]))
+    assert_alike(found[0][1][1], jax.tree.map(lambda a, b: (a + b) / 2, one[0][1][1], other[0][1][1]))
+    assert_alike(found[1][0], jax.tree.map(jnp.add, one[1][0], other[1][0]), 1e-4)
+    for mine, first, second in zip(found[1][1:], one[1][1:], other[1][1:], strict=True):
+        assert_alike(mine, jnp.concatenate([first, second]))
+
+
+def test_a_batch_that_parts_do_not_divide_is_one():
+    given = drawn((5, 4, 4, 3))
+    x, shortcut, weights, params, stats = given
+    assert_alike(*(outcome(Fused(nn.relu, axis_name=a), params, stats, x, shortcut, weights) for a in (Parts(2), None)))
 
 
 def test_members_are_each_what_they_are_alone():

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from jax.scipy.special import erf
 from effjax import models
 from effjax.errors import UserError
 from effjax.models.tokens import some_tokens
+from effjax.models.vit import DistilledDeit
 
 # What runs once is not worth optimising.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -37,6 +39,47 @@ def test_deits_have_the_published_parameters(name, exact):
     params = jax.eval_shape(models.create(name, 1000).init, jax.random.key(0), images)["params"]
     assert models.count_params(params) == exact
     assert params["position_table"].shape == (14, 14, params["class_token"].shape[0])
+
+
+DISTILLED = {"dim": 12, "blocks": 1, "heads": 3, "patch": 4, "drop_path": 0.0}
+
+
+def distilled(**options):
+    return DistilledDeit(3, **DISTILLED, **options)
+
+
+def test_a_distillation_token_has_a_classifier_of_its_own_in_training():
+    module, merged = distilled(apart=True, taps=("penultimate", "distillation_logits")), distilled()
+    variables = larger(models.init(module, jax.random.key(0), IMAGES.shape[1:]))
+    training, evaluation = (module.apply(variables, IMAGES, train=train) for train in (True, False))
+    own, taught = (variables["params"][name] for name in ("classifier", "distillation_classifier"))
+    token, other = jnp.split(training.taps["penultimate"], 2, axis=-1)
+    np.testing.assert_allclose(training.logits, token @ own["kernel"] + own["bias"], atol=1e-5)
+    expected = other @ taught["kernel"] + taught["bias"]
+    np.testing.assert_allclose(training.taps["distillation_logits"], expected, atol=1e-5)
+    # In evaluation it is the network of one classifier, as others' weights are read.
+    params = dict(variables["params"])
+    del params["distillation_classifier"]
+    kernel = jnp.concatenate([own["kernel"], taught["kernel"]]) / 2
+    params["classifier"] = {"kernel": kernel, "bias": (own["bias"] + taught["bias"]) / 2}
+    one = merged.apply({"params": params}, IMAGES).logits
+    np.testing.assert_allclose(evaluation.logits, one, atol=1e-5)
+    with pytest.raises(UserError, match="apart=True: the two classifiers are the head"):
+        models.init(module.clone(head=nn.Dense(2)), jax.random.key(0), IMAGES.shape[1:])
+
+
+def test_the_distilled_deit_has_the_published_parameters():
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    module = models.create("deit_tiny_distilled", 1000, apart=True)
+    assert models.count_params(jax.eval_shape(module.init, jax.random.key(0), images)["params"]) == 5_910_800
+
+
+def test_it_is_deployed_as_it_evaluates():
+    module = distilled(apart=True)
+    variables = larger(models.init(module, jax.random.key(0), IMAGES.shape[1:]))
+    graph = models.deploy(module, variables, IMAGES.shape[1:])
+    found = graph.apply(graph.fold(variables), IMAGES).logits
+    np.testing.assert_allclose(found, module.apply(variables, IMAGES).logits, atol=1e-4)
 
 
 def test_flops_of_deit_small_are_the_known_4_6_giga_multiply_adds():

@@ -62,15 +62,20 @@ def one_device(tmp_path_factory, data_dir):
     return workdir
 
 
+#: What devices hold in parts: of parameters and of what the optimiser keeps.
+_RULES = """((".*classifier.*", None), ("(params|opt_state)/.*kernel", -1))"""
+IN_PARTS = ("devices", *(f"--config.runs.{run}.sharding={_RULES}" for run in RUNS))
+
+
 # Every layout once before the kill and once after it: there it trains the last two runs from their start.
 @pytest.mark.parametrize(
     ("first", "then"),
     [
         (("jit", 1, 1), ("pmap", 1, 4)),
         (("pmap", 1, 4), ("jit", 2, 2)),
-        (("jit", 2, 2), ("pmap", 2, 2)),
-        (("pmap", 2, 2), ("jit", 1, 4)),
-        (("jit", 1, 4), ("jit", 1, 1)),
+        (("jit", 2, 2, *IN_PARTS), ("pmap", 2, 2)),
+        (("pmap", 2, 2), ("jit", 1, 4, *IN_PARTS)),
+        (("jit", 1, 4, *IN_PARTS), ("jit", 1, 1)),
     ],
 )
 def test_a_run_goes_on_elsewhere_and_ends_the_same(one_device, tmp_path, data_dir, first, then):

@@ -19,6 +19,7 @@ SOURCE = """
 import flax.linen as nn
 import jax
 import numpy as np
+from flax import nnx
 
 
 class Net(nn.Module):
@@ -40,6 +41,26 @@ def whole():
 
 def nothing():
     return 3
+
+
+class Nnx(nnx.Module):
+    def __init__(self, rngs):
+        self.norm = nnx.BatchNorm(1, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.last = nnx.Linear(784, 10, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.drop(self.norm(x)).reshape(len(x), -1))
+
+
+def modern():
+    return Nnx(nnx.Rngs(5))
+
+
+def cached():
+    module = Nnx(nnx.Rngs(5))
+    module.seen = nnx.Cache(np.zeros(3))
+    return module
 """
 SHAPE = (28, 28, 1)
 
@@ -117,17 +138,28 @@ def make():
     return module, module.init(jax.random.key(0), np.zeros((1, 4, 4, 3)), deterministic=True)
 
 
+def test_a_module_of_flax_nnx(source):
+    module, variables = own_teacher("teacher", f"{source}:modern", "", SHAPE)
+    images = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
+    params = variables["params"]["last"]
+    expected = images.reshape(2, -1) / np.sqrt(1 + 1e-5) @ params["kernel"] + params["bias"]
+    np.testing.assert_allclose(module.apply(variables, images).logits, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UserError, match=r"teacher.function=.*:cached': a flax.nnx module holds Cache; allowed: Param"):
+        own_teacher("teacher", f"{source}:cached", "", SHAPE)
+
+
 def test_a_function_of_an_importable_module():
     module, variables = own_teacher("teacher", f"{__name__}:make", "", (4, 4, 3))
     assert module.apply(variables, np.zeros((5, 4, 4, 3), np.float32)).logits.shape == (5, 2)
 
 
-def test_a_run_learns_from_it(source, tmp_path, data_dir):
+@pytest.mark.parametrize("function", ["whole", "modern"])
+def test_a_run_learns_from_it(function, source, tmp_path, data_dir):
     config = small_configs.plain()
     config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
     config.eval_batch_size = 32
     config.runs = {"distilled": config.runs.distilled}
-    config.runs.distilled.teachers.teacher = schema.teacher_of_function(f"{source}:whole", mean=(0.5,), std=(0.5,))
+    config.runs.distilled.teachers.teacher = schema.teacher_of_function(f"{source}:{function}", mean=(0.5,), std=(0.5,))
     (done,) = TrainingExperiment(config.to_dict(), tmp_path / "work").train()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.variables()))
     config.runs.distilled.teachers.teacher.std = ()

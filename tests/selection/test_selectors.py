@@ -9,6 +9,7 @@ import pytest
 
 from effjax import selection
 from effjax.errors import UserError
+from effjax.selection.k_means import k_means
 
 N, D, C, M = 40, 6, 3, 4
 RNG = np.random.default_rng(0)
@@ -233,3 +234,14 @@ def test_dataset_map_by_hand():
     assert selection.rank_outliers(mapped, by="confidence_variability").tolist() == [2, 1, 0]
     with pytest.raises(UserError, match="did you mean 'correctness'"):
         selection.rank_outliers(mapped, by="correctnes")
+
+
+@pytest.mark.parametrize("clusters", [1, 7, 70])
+def test_every_cluster_that_is_wanted_begins_somewhere_else(clusters):
+    features = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)
+    found = np.asarray(k_means(jax.random.key(0), features, clusters))
+    assert len(np.unique(found)) == clusters  # also where there is room for fewer examples than programs have centres
+    if clusters == 70:
+        return
+    centres = np.stack([features[found == c].mean(0) for c in range(clusters)])
+    np.testing.assert_array_equal(((features[:, None] - centres) ** 2).sum(-1).argmin(-1), found)

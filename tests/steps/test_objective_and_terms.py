@@ -1,13 +1,16 @@
 """Objectives, terms by name, and the stage's share of both."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from toy import linear_teacher, make_batch, make_objective, make_state
 
 from effjax import models
 from effjax.errors import UserError
+from effjax.models import Outputs
 from effjax.steps import Objective, make_optimizer, make_term
+from effjax.steps.objective import TermInputs
 
 BATCH = make_batch()
 
@@ -96,3 +99,16 @@ def test_label_smoothing_reaches_the_loss():
     state = make_state(plain, make_optimizer("sgd", 0.1), BATCH)
     values = [o.evaluate(state.params, {}, {}, BATCH, state.seed, state.step)[1][0]["ce"] for o in (plain, smooth)]
     assert np.abs(values[0] - values[1]).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["hard_label", "soft_target"])
+def test_other_logits_of_the_student_may_learn_from_the_teacher(name):
+    term = make_term(name, student_tap="aside")
+    own, other = jnp.array([[3.0, 0.0, 0.0]]), jnp.array([[0.0, 0.0, 0.0]])
+    taught = Outputs(jnp.array([[0.0, 2.0, 0.0]]), {})
+    seen = TermInputs(Outputs(own, {"aside": other}), {"teacher": taught}, {}, None, jnp.int32(0))
+    assert term.student_taps == ("aside",)
+    expected = make_term(name).loss(seen._replace(student=Outputs(other, {})))
+    np.testing.assert_array_equal(term.loss(seen), expected)
+    with pytest.raises(UserError, match="student_tap='asde'"):
+        make_term(name, student_tap="asde").loss(seen)

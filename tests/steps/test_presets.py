@@ -7,7 +7,7 @@ from effjax.steps import TERMS, make_schedule, make_term
 from effjax.steps.presets import published
 
 METHODS = {
-    "paper": ("kd", "hint", "attention", "relational", "dkd", "review", "dist", "nkd", "ctkd", "standardized"),
+    "paper": ("kd", "hint", "attention", "relational", "dkd", "review", "dist", "nkd", "ctkd", "deit", "standardized"),
     "repdistiller": (
         "kd",
         "hint",

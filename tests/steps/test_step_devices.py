@@ -1,5 +1,7 @@
 """One step over several devices, simulated by a mapped axis, equals the step on the global batch."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -8,7 +10,18 @@ from toy import CLASSES, assert_close, largest_difference, make_batch, make_obje
 
 from effjax import models
 from effjax.metrics import Mean
-from effjax.steps import Flip, Network, Shift, View, make_eval_step, make_optimizer, make_predict, make_train_step
+from effjax.models.normalised import Parts
+from effjax.steps import (
+    Flip,
+    Network,
+    Shift,
+    View,
+    init_records,
+    make_eval_step,
+    make_optimizer,
+    make_predict,
+    make_train_step,
+)
 from effjax.tasks import CLASSIFICATION
 
 BATCH = make_batch()
@@ -61,6 +74,21 @@ def test_batch_statistics_over_devices_make_the_global_step():
     )
     images = alone.view.see(BATCH)["image"]
     assert largest_difference(apply(images)[:4], apply(images[:4])) > 1e-2
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_one_program_may_normalise_and_accumulate_as_several_devices_do(accumulate):
+    alone, parts = make_objective("resnet8"), make_objective("resnet8", axis_name=Parts(2))
+    alone, parts = (dataclasses.replace(one, outcome=CLASSIFICATION.outcome) for one in (alone, parts))
+    state = make_state(alone, OPTIMIZER, BATCH).replace(records=init_records(1000))
+    options = {"accumulate": accumulate, "record": True}
+    expected, metrics = over(make_train_step(alone, OPTIMIZER, axis_name=AXIS, **options), 2)(state, shards(BATCH, 2))
+    actual, summed = quick_jit(make_train_step(parts, OPTIMIZER, devices=2, **options))(state, BATCH)
+    assert_close(actual, expected, atol=1e-5)
+    assert_close(summed, metrics, atol=1e-4)
+    # The control: of one device it is another step.
+    other, _ = quick_jit(make_train_step(alone, OPTIMIZER, **options))(state, BATCH)
+    assert largest_difference(other.model_state, expected.model_state) > 1e-3
 
 
 def test_the_step_runs_under_pmap():

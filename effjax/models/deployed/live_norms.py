@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from effjax.models.deployed.graph import Graph, Node
+from effjax.models.normalised import Across, Parts
 from effjax.typing import PyTree
 
 #: By layer, the mean and the variance of what it makes, ``[O]`` each.
@@ -82,7 +83,7 @@ def begun(totals: Statistics) -> tuple[PyTree, Statistics]:
 
 
 def normalised(
-    value: Array, norm: Mapping[str, Array], running: Mapping[str, Array], axis_name: str | None
+    value: Array, norm: Mapping[str, Array], running: Mapping[str, Array], axis_name: Across
 ) -> tuple[Array, dict[str, Array]]:
     """What a layer makes, normalised by its own statistics in the batch, and the running ones after it.
 
@@ -90,11 +91,14 @@ def normalised(
       value: ``[B, ..., O]``.
       norm: ``scale`` and ``bias``, ``[O]``.
       running: ``mean`` and ``var``, ``[O]``.
-      axis_name: a mapped axis over which statistics are averaged, or None.
+      axis_name: a mapped axis over which statistics are averaged, or the parts that have their own, or None.
 
     Returns:
       ``value``'s shape; and the running ``mean`` and ``var``, through which no gradient passes.
     """
+    if isinstance(axis_name, Parts):
+        made, after = jax.vmap(lambda part: normalised(part, norm, running, None))(axis_name.cut(value))
+        return made.reshape(value.shape), jax.tree.map(lambda one: one.mean(0), after)
     axes = tuple(range(value.ndim - 1))
     mean, squares = value.mean(axes), jnp.square(value).mean(axes)
     if axis_name is not None:

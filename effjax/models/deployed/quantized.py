@@ -16,6 +16,7 @@ from effjax.models.deployed import operations as ops
 from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights, of_each
 from effjax.models.deployed.live_norms import Statistics
 from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, is_sum, keeps_codes, place
+from effjax.models.normalised import Across
 from effjax.quantization import Grid, Histogram
 from effjax.quantization.exact import unfused
 from effjax.typing import PyTree
@@ -144,7 +145,7 @@ class QuantizedGraph:
         return self._simulate(params, zero_points, images, {})
 
     def simulate_live(
-        self, params: PyTree, zero_points: PyTree, running: Statistics, images: Array, axis_name: str | None = None
+        self, params: PyTree, zero_points: PyTree, running: Statistics, images: Array, axis_name: Across = None
     ) -> tuple[PyTree, Statistics]:
         """The same in training, where normalisation goes on.
 

@@ -20,6 +20,7 @@ from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.tables import Lookup
 from effjax.errors import UserError
+from effjax.models.normalised import Parts
 from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.drawing import Drawing, together, together_shapes
@@ -36,6 +37,7 @@ from effjax.recipes.build.planning import (
 )
 from effjax.recipes.build.teachers import TeacherSpec
 from effjax.runtime import Backend, Job
+from effjax.runtime.layouts import Layout
 from effjax.steps import (
     Objective,
     Together,
@@ -135,8 +137,8 @@ def assemble(
     for name, parts in _accumulated(config):
         if each % parts:
             raise UserError(f"{key}.{name}={parts} does not divide the {each} examples of each device")
-    axis_name = backend.axis_name if config["sync_batch_norm"] else None
-    task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, axis_name, datasets.task)
+    across = backend.axis_name if config["sync_batch_norm"] else _alone(backend)
+    task, model = datasets.task, make_model(config["model"], datasets.info.num_classes, across, datasets.task)
     check_words(f"{key}.model", model, datasets.info)
     frozen, lookups = _what_teachers_read(key, config, taught, train, datasets)
     pace, coreset = make_pace(config["pacing"], total), make_coreset(config["coreset"])
@@ -166,6 +168,7 @@ def assemble(
         pruning=Pruning(**config["pruning"]) if "sparsity" in config["plans"] else None,
         weighting=make_weighting(**config["weighting"]) if config["weighting"] else None,
         selection=_selection(config["selection"]),
+        remat=config["remat"],
     )
     subject = Subject(objective, train[0]["image"].shape)
     plan, objective = make_plan(key, config["plans"], total, granule, subject)
@@ -208,6 +211,7 @@ def assemble(
         members=members,
         patience=config["patience"],
         shapes_at=drawing.shapes_at if _is_reshaped(plan) else None,
+        layout=Layout(tuple((pattern, axis) for pattern, axis in config["sharding"])),
         steps_per_dispatch=config["steps_per_dispatch"] or None,
     )
     _check_transitions(key, job)
@@ -218,6 +222,11 @@ def assemble(
     predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, coreset, lookups)
+
+
+def _alone(backend: Backend) -> Parts | None:
+    """What has each device normalise its own examples: nothing, where a step sees no others."""
+    return Parts(backend.devices_seen) if backend.devices_seen > 1 else None
 
 
 def _selection(config: Mapping[str, Any]) -> BatchSelection | None:

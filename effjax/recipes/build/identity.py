@@ -11,7 +11,7 @@ from effjax.recipes.schema.experiment_keys import Data, View
 from effjax.recipes.schema.run_keys import Run
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.
-_RUNTIME_KEYS = ("label", "keep", "num_seeds")
+_RUNTIME_KEYS = ("label", "keep", "num_seeds", "remat", "sharding")
 #: Keys that others read from a checkpoint, said even where they are the default.
 _ALWAYS = ("model", "mean", "std")
 #: What of ``config.data`` says which examples there are; of what came later, only what is not the default.

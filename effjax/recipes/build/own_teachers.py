@@ -14,9 +14,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import safetensors
 import safetensors.numpy
+from flax import nnx
 
 from effjax.errors import UserError, nearest, shown
 from effjax.models.foreign.state_dicts import missing_file
+from effjax.models.nnx_module import NnxModule, nnx_variables
 from effjax.models.own import Own
 from effjax.typing import PyTree
 
@@ -29,7 +31,7 @@ def own_teacher(key: str, named: str, file: str, image_shape: tuple[int, int, in
     Args:
       key: of the config, for errors.
       named: ``package.module:function`` or ``path/file.py:function``; it takes nothing, and returns a flax.linen
-        module, or one and its variables.
+        module, or one and its variables, or a flax.nnx module.
       file: of the variables: arrays by paths such as ``params/Dense_0/kernel`` in a ``.npz`` or ``.safetensors``, or
         flax's ``.msgpack``, or a folder that Orbax wrote; empty: the function gives them.
       image_shape: ``(H, W, C)``, of what the network is shown.
@@ -43,8 +45,14 @@ def own_teacher(key: str, named: str, file: str, image_shape: tuple[int, int, in
     where = f"{key}.function={named!r}"
     made = _function(where, named)()
     module, variables = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if isinstance(module, nnx.Module):
+        try:
+            module, variables = _as_linen(module)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
     if not isinstance(module, nn.Module):
-        raise UserError(f"{where} returns {shown(module)}; allowed: a flax.linen module, or (module, variables)")
+        allowed = "a flax.linen module, (module, variables), or a flax.nnx module"
+        raise UserError(f"{where} returns {shown(module)}; allowed: {allowed}")
     if file:
         variables = _read(Path(file))
     if not isinstance(variables, Mapping):
@@ -56,6 +64,11 @@ def own_teacher(key: str, named: str, file: str, image_shape: tuple[int, int, in
         raise UserError(f"{where}: its network returns {shown(logits)} of one image; allowed: logits [B, K]")
     _compare(f"{key}.file={file!r}" if file else where, variables, shapes)
     return Own(module, logits.shape[-1]), jax.tree.map(np.asarray, dict(variables))
+
+
+def _as_linen(module: nnx.Module) -> tuple[nn.Module, PyTree]:
+    variables = nnx_variables(module)  # its own, whatever becomes of it
+    return NnxModule(lambda _: module), jax.tree.map(np.asarray, variables)
 
 
 def _init(module: nn.Module, images: jax.Array) -> tuple[PyTree, Any]:

@@ -329,7 +329,25 @@ class Run:
     teachers: Mapping[str, Teacher] = key({}, Each(keys_of(Teacher)), "name → a teacher")
     accumulate: int = key(1, whole(1, BATCH), "parts that a batch is computed in, one after the other")
     ema: float = key(0.0, below_one(), "the decay of a moving average of the parameters, which is evaluated; 0: none")
-    sync_batch_norm: bool = key(True, flag(), "whether batch normalisation sees the batch of all devices")
+    sync_batch_norm: bool = key(
+        True,
+        flag(),
+        "whether batch normalisation sees the batch of all devices; else each device normalises its own",
+    )
+    remat: str = key(
+        "",
+        pattern(),
+        "parts of the network that are computed anew for the gradient, e.g. `.*block[0-9]+`; empty: none",
+    )
+    sharding: tuple = key(
+        (),
+        tuples(
+            (pattern(), any_of(whole(-9, 9), one_of("longest"), none())),
+            "a list of (regular expression of the path of an array, its axis, 'longest' or None)",
+        ),
+        "which arrays of the state devices hold in parts, e.g. `(('params/.*|opt_state/.*', 'longest'),)`; "
+        "with backend `jit`",
+    )
     evaluations: int = key(10, whole(1, LONG), "on the validation split, over the run")
     patience: int = key(0, whole(0, LONG), "the run ends after so many evaluations without a better; 0: it does not")
     record: bool = key(False, flag(), "whether it is noted what becomes of each training example")

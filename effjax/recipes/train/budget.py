@@ -71,7 +71,7 @@ def _seconds_at(assembled: Any, size: int) -> float:
     state = resize_state(state, spec(state).replace(params=params, model_state=model_state))
     length, _ = job.block_at(stage, state)
     blocks = job.feed.blocks(dict(stage.settings), 0, 0, (_BLOCKS + 1) * length, length)
-    state, resident = job.backend.replicate(state), job.backend.replicate(dict(job.feed.resident))
+    state, resident = job.place(state), job.backend.replicate(dict(job.feed.resident))
     program, taken = None, []
     for inputs in blocks:
         placed = job.backend.shard(inputs, axis=1)

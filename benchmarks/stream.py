@@ -1,0 +1,75 @@
+"""Whether a run on a stream is as fast as the slower of its readers and its device; what a host of so many cores feeds.
+
+    python -m benchmarks.stream [--rounds=3]
+
+JPEGs of 500×375 pixels, cut as ImageNet's recipes cut them. The run trains on one core of this machine and is read for
+on another, once by a network that waits for its photos and once by one that photos wait for. Two idle cores; five
+minutes. Writes results/stream.md.
+"""
+
+import argparse
+import json
+import operator
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.curriculum_loader import write_photos
+from benchmarks.pages import RESULTS, Goal, quiet, write_page
+from effjax.reports.tables import Table
+
+_ROOT = Path(__file__).parents[1]
+_CASES = {"the readers": ("mlp", "8", "200"), "the device": ("resnet18", "0.125", "80")}
+_BATCH = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds, load = parser.parse_args().rounds, quiet()
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("error: two cores are needed, one that trains and one that reads")
+    rows, goals, read = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        write_photos(Path(folder))
+        for limit, (model, width, steps) in _CASES.items():
+            times = child(folder, model, width, steps, rounds)
+            slower = [max(pair) for pair in zip(times["read"], times["compute"], strict=True)]
+            share = statistics.median(least / whole for least, whole in zip(slower, times["fit"], strict=True))
+            rates = (rate(times[name]) for name in ("read", "compute", "beside", "fit"))
+            of_beside = statistics.median(map(operator.truediv, times["beside"], times["fit"]))
+            rows.append((limit, model, *rates, f"{share:.3f}", f"{of_beside:.3f}" if limit == "the device" else ""))
+            goals.append(Goal(f"fit over the slower of readers and device, where it is {limit}", share, 0.95, True))
+            read += times["read"]
+    head = ("slower", "network", "reader alone", "device alone", "device beside a reader", "fit")
+    head += ("fit / the slower", "fit / device beside a reader")
+    each = _BATCH / statistics.median(read)
+    text = [
+        "# Training on a stream of photos",
+        "`python -m benchmarks.stream` wrote this. Images a second at 224 pixels; one core trains, another reads.",
+        Table(head, rows).markdown(),
+        "Beside a reader, the device trains on one batch again and again while the reader reads as many for nobody: "
+        "what it loses then, two cores of one machine take from one another.",
+        f"One core reads {each:,.0f} photos a second. A host of N cores that read feeds N times as many: eight "
+        f"accelerators that each train on 3,000 a second want {8 * 3000 / each:.0f} of them, or photos stored smaller.",
+    ]
+    write_page(RESULTS / "stream.md", text, load, goals)
+    print((RESULTS / "stream.md").read_text())
+
+
+def child(folder: str, model: str, width: str, steps: str, rounds: int) -> dict[str, list[float]]:
+    given = {"folder": folder, "model": model, "width": width, "steps": steps, "rounds": rounds}
+    command = [sys.executable, "-m", "benchmarks.stream_run", *(f"--{name}={value}" for name, value in given.items())]
+    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rate(seconds: list[float]) -> str:
+    return f"{_BATCH / statistics.median(seconds):,.0f}"
+
+
+if __name__ == "__main__":
+    main()
