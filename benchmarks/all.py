@@ -19,6 +19,7 @@ from effjax.files import write_text
 BENCHMARKS = {
     "detection_ap": ("--results=results/detection_ap.md",),
     "loader": (),
+    "stream": (),
     "train_step": (),
     "distill": (),
     "detection": (),

@@ -9,9 +9,7 @@ The others run in an environment of their own, .cache/loader_peers, made at the 
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +18,7 @@ from benchmarks.curriculum_loader import write_photos
 from benchmarks.environments import environment
 from benchmarks.in_turn import ratio
 from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
+from benchmarks.train_step import measure
 from effjax.reports.tables import Table
 
 _ROOT = Path(__file__).parents[1]
@@ -75,9 +74,7 @@ def main() -> None:
 
 
 def child(python: Path | str, module: str, *arguments: str) -> dict:
-    command = [python, "-m", f"benchmarks.{module}", *arguments]
-    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return measure([str(python), "-m", f"benchmarks.{module}", *arguments])
 
 
 def speed(seconds: list[float]) -> str:

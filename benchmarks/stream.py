@@ -8,20 +8,18 @@ minutes. Writes results/stream.md.
 """
 
 import argparse
-import json
 import operator
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.curriculum_loader import write_photos
 from benchmarks.pages import RESULTS, Goal, quiet, write_page
+from benchmarks.train_step import measure
 from effjax.reports.tables import Table
 
-_ROOT = Path(__file__).parents[1]
 _CASES = {"the readers": ("mlp", "8", "200"), "the device": ("resnet18", "0.125", "80")}
 _BATCH = 20
 
@@ -36,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder))
         for limit, (model, width, steps) in _CASES.items():
-            times = child(folder, model, width, steps, rounds)
+            given = {"folder": folder, "model": model, "width": width, "steps": steps, "rounds": rounds}
+            options = [f"--{name}={value}" for name, value in given.items()]
+            times = measure([sys.executable, "-m", "benchmarks.stream_run", *options])
             slower = [max(pair) for pair in zip(times["read"], times["compute"], strict=True)]
             share = statistics.median(least / whole for least, whole in zip(slower, times["fit"], strict=True))
             rates = (rate(times[name]) for name in ("read", "compute", "beside", "fit"))
@@ -53,18 +53,11 @@ def main() -> None:
         Table(head, rows).markdown(),
         "Beside a reader, the device trains on one batch again and again while the reader reads as many for nobody: "
         "what it loses then, two cores of one machine take from one another.",
-        f"One core reads {each:,.0f} photos a second. A host of N cores that read feeds N times as many: eight "
-        f"accelerators that each train on 3,000 a second want {8 * 3000 / each:.0f} of them, or photos stored smaller.",
+        f"One core reads {each:,.0f} photos a second. Of those that accelerators train on a second, every thousand "
+        f"want {1000 / each:.1f} cores that read; or photos stored smaller.",
     ]
     write_page(RESULTS / "stream.md", text, load, goals)
     print((RESULTS / "stream.md").read_text())
-
-
-def child(folder: str, model: str, width: str, steps: str, rounds: int) -> dict[str, list[float]]:
-    given = {"folder": folder, "model": model, "width": width, "steps": steps, "rounds": rounds}
-    command = [sys.executable, "-m", "benchmarks.stream_run", *(f"--{name}={value}" for name, value in given.items())]
-    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def rate(seconds: list[float]) -> str:

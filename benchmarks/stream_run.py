@@ -2,8 +2,8 @@
 
 python -m benchmarks.stream_run --folder=FOLDER --model=resnet18 --width=0.125 --steps=200
 
-The process that trains keeps the first core, and its one reading process the second: as an accelerator and a host do,
-they take nothing from one another. Photos are cut as ImageNet's recipes cut them, to 224 pixels. Counted from the first
+The process that trains keeps one core, and its one reading process another, in the places of an accelerator and its
+host. Photos are cut as ImageNet's recipes cut them, to 224 pixels. Counted from the first
 batch, when the reader has started, to the last step's metrics.
 """
 
@@ -35,6 +35,7 @@ _WIDTH = flags.DEFINE_float("width", 0.125, "multiplies its channels; of an mlp 
 _STEPS = flags.DEFINE_integer("steps", 200, "of a run")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "how often each is timed")
 BATCH, SIZE, CLASSES = 20, 224, 2
+_CORES = sorted(os.sched_getaffinity(0))[:2]
 
 
 class PinnedFeed(StreamFeed):
@@ -47,13 +48,13 @@ class PinnedFeed(StreamFeed):
             if number == 0:
                 for process in multiprocessing.active_children():
                     for thread in os.listdir(f"/proc/{process.pid}/task"):
-                        os.sched_setaffinity(int(thread), {1})
+                        os.sched_setaffinity(int(thread), {_CORES[1]})
                 type(self).begun = time.perf_counter()
             yield block
 
 
 def main(_) -> None:
-    os.sched_setaffinity(0, {0})
+    os.sched_setaffinity(0, {_CORES[0]})
     allocator.keep_freed_memory()  # as the launchers do
     logging.getLogger("absl").setLevel(logging.WARNING)
     source = load(f"folder:{_FOLDER.value}", "train", image_size=SIZE)
