@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
 
 from effjax.reports.active_curves import MeanCurve, column, mean_curve
-from effjax.reports.figures import colours, grid, png, wrapped
+from effjax.reports.figures import beside_legend, colours, grid, png, wrapped
 
 _CONTROL = {"color": "0.45", "linestyle": "--"}
 _OWN = "#3b6fd4"
@@ -45,7 +45,7 @@ def learning_curves(
     others = [name for name in summary if name != control]
     compared = control if control in summary else None
     rows = -(-len(others) // _MOST_COLUMNS) if compared else 0
-    heights = [_HEIGHT, _PANEL * rows] if rows else [_HEIGHT]
+    heights = [beside_legend(_HEIGHT, len(summary)), *([_PANEL * rows] if rows else [])]
     figure = plt.figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
     values = np.concatenate([column(seed["rounds"], y) for run in summary.values() for seed in run["seeds"]])
@@ -74,7 +74,7 @@ def calibration_curves(summary: Mapping[str, Any], labels: Mapping[str, str], co
       control: the run that is drawn dashed and grey, if any.
       split: ``"test"`` or ``"validation"``.
     """
-    figure, axes = grid(2, 2, _WIDTH / 2, 4.0, sharey=True)
+    figure, axes = grid(2, 2, _WIDTH / 2, beside_legend(4.0, len(summary)), sharey=True)
     panels = {f"{split}/ece": "as trained", f"{split}/ece_scaled": "with the temperature fitted on validation"}
     for axis, (key, title) in zip(axes, panels.items(), strict=True):
         _lines(axis, {name: mean_curve(run["seeds"], "labels", key) for name, run in summary.items()}, labels, control)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import PercentFormatter
 
 from effjax.files import write_whole
-from effjax.reports.figures import colours, png
+from effjax.reports.figures import beside_legend, colours, png
 
 Series = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
 
@@ -28,7 +28,7 @@ def plot_curves(path: str | Path, series: Series, panels: Mapping[str, str], lab
     figure, axes = plt.subplots(
         1,
         len(panels),
-        figsize=(5.0 * len(panels) + 2.4, max(3.8, 0.22 * len(series))),
+        figsize=(5.0 * len(panels) + 2.4, beside_legend(3.8, len(series))),
         squeeze=False,
         layout="constrained",
     )

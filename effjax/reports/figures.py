@@ -31,6 +31,11 @@ def grid(count: int, columns: int, width: float, height: float, **options):
     return figure, list(axes.flat)
 
 
+def beside_legend(height: float, lines: int) -> float:
+    """The height in inches of panels with a legend of so many small lines beside them: as high as it, at least."""
+    return max(height, 0.22 * lines)
+
+
 def colours(count: int) -> list:
     """The usual ten, or as many as are needed along a colour map."""
     return [f"C{i}" for i in range(count)] if count <= 10 else list(plt.get_cmap("turbo")(np.linspace(0, 1, count)))

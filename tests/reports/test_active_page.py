@@ -53,6 +53,22 @@ def test_every_run_has_a_panel_beside_the_control(monkeypatch):
     assert [style["label"] for _, style in dashed if "label" in style] == ["a"]
 
 
+@pytest.mark.parametrize("draw", ["learning", "calibration"])
+def test_the_legend_of_many_runs_stays_beside_its_panel(draw, monkeypatch):
+    figures = []
+    monkeypatch.setattr(active_plots, "png", figures.append)
+    found = summary([f"run {number}" for number in range(50)], 1, 2)
+    if draw == "learning":
+        learning_curves(found, {}, "run 0", "labels", "test/accuracy", TITLES)
+    else:
+        calibration_curves(found, {}, "run 0", "test")
+    (figure,) = figures
+    figure.canvas.draw()
+    beside = figure.subfigs[0] if draw == "learning" else figure
+    (legend,) = beside.legends
+    assert legend.get_window_extent().y0 >= beside.bbox.y0
+
+
 def test_the_band_of_two_seeds_does_not_flatten_the_curves(monkeypatch):
     axes = []
     monkeypatch.setattr(active_plots, "png", lambda figure: axes.extend(figure.axes))
