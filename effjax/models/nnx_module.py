@@ -77,7 +77,7 @@ def _split(module: nnx.Module) -> tuple[Any, dict[str, Any], Any]:
     return graph, dict(zip(_KINDS, states, strict=True)), rest
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _skeleton(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Any, dict[str, Any], Any]:
     with jax.ensure_compile_time_eval():  # kept, and so of no one's trace
         return _split(make(nnx.Rngs(0)))

@@ -12,6 +12,10 @@ from effjax.errors import UserError, nearest
 from effjax.models.taps import Taps
 
 
+class UnknownPart(UserError):
+    """A pattern that matches no part of a network."""
+
+
 @contextlib.contextmanager
 def computed_anew(pattern: str) -> Iterator[None]:
     """Within it, of some of the modules that are applied only what goes in is kept for the gradient.
@@ -23,7 +27,7 @@ def computed_anew(pattern: str) -> Iterator[None]:
       pattern: a regular expression for whole paths of modules, as ``stage[12]/block.*``; those of the parameters.
 
     Raises:
-      UserError: if no module that was applied has such a path.
+      UnknownPart: if no module that was applied has such a path; the network as a whole has none.
 
     References:
       Chen et al., 2016, Training Deep Nets with Sublinear Memory Cost, https://arxiv.org/abs/1604.06174
@@ -34,7 +38,7 @@ def computed_anew(pattern: str) -> Iterator[None]:
 
     def interceptor(call: Callable, args: Any, options: Any, context: Any) -> Any:
         path = "/".join(context.module.path)
-        if context.method_name != "__call__" or within:
+        if context.method_name != "__call__" or within or not path:
             return call(*args, **options)
         seen.append(path)
         if not re.fullmatch(pattern, path):
@@ -65,4 +69,7 @@ def computed_anew(pattern: str) -> Iterator[None]:
     with nn.intercept_methods(interceptor):
         yield
     if not found:
-        raise UserError(f"remat={pattern!r} matches no part of the network; {nearest(pattern, seen)}")
+        allowed = (
+            nearest(pattern, set(seen)) if seen else "it has none (networks in few bits are one graph); allowed: ''"
+        )
+        raise UnknownPart(f"remat={pattern!r} matches no part of the network; {allowed}")

@@ -96,7 +96,7 @@ def _accepted(
     """Takes candidates one after the other, each with the probability of its distance by its bound.
 
     Args:
-      own: their embeddings.
+      own: the candidates.
       positions: theirs, ``[T]``; one may have been drawn several times.
       bounds: their distances at the last pass, -1 of what may not be picked.
       chances: uniform numbers.
@@ -111,9 +111,9 @@ def _accepted(
         distances, order, taken = state
         bound, distance = jnp.maximum(bounds[number], _LEAST), jnp.maximum(distances[number], _LEAST)
         takes = (distances[number] >= 0) & (chances[number] * bound <= distance) & (taken < most)
-        nearer = jnp.where(positions == positions[number], -1.0, jnp.minimum(distances, apart[number]))
+        closer = jnp.where(positions == positions[number], -1.0, jnp.minimum(distances, apart[number]))
         order = order.at[jnp.where(takes, taken, len(order))].set(number, mode="drop")
-        return jnp.where(takes, nearer, distances), order, taken + takes
+        return jnp.where(takes, closer, distances), order, taken + takes
 
     start = (bounds, jnp.zeros(len(positions), jnp.int32), jnp.int32(0))
     _, order, taken = jax.lax.fori_loop(0, len(positions), step, start)

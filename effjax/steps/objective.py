@@ -15,6 +15,7 @@ import optax
 from effjax.errors import UserError, check_known
 from effjax.metrics import Metric
 from effjax.models import Outputs
+from effjax.models.remat import UnknownPart
 from effjax.models.smoothing import smoothed_maps
 from effjax.steps import rng
 from effjax.steps.batch_selection import BatchSelection
@@ -375,5 +376,7 @@ def blame(term: str) -> Iterator[None]:
     """Says which term an error comes from."""
     try:
         yield
+    except UnknownPart:  # of the network, whatever the term
+        raise
     except UserError as error:
         raise UserError(f"terms.{term}: {error}") from error

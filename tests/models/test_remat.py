@@ -11,9 +11,10 @@ from effjax.steps import Network
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
 
 
-def seen_by(name, remat="", **options):
+def seen_by(name, remat="", keep=1.0, **options):
     """What the gradient keeps, in bytes, and what comes out: predictions, taps, statistics, gradients."""
     module = models.create(name, 3, **options)
+    module = models.Narrow(module, keep, 4) if keep < 1 else module
     variables = models.init(module, jax.random.key(0), (16, 16, 3))
     network = Network(module, remat=remat)
     keys = jax.random.split(jax.random.key(1), len(IMAGES))
@@ -42,6 +43,8 @@ def seen_by(name, remat="", **options):
         ("resnet8", "stage.", 0.7, {"width": 0.25, "taps": ("stem", "stage2/block1", "stage3/preact", "penultimate")}),
         ("vit", "block[0-9]", 0.3, {"dim": 16, "heads": 2, "blocks": 3, "patch": 4, "taps": ("block2",)}),
         ("scnn", "conv.*", 1.1, {"width": 0.125}),
+        ("resnet8", "stage./block.", 0.7, {"keep": 0.5, "taps": ("stage2/block1",)}),
+        ("fcos", "backbone/stage./block.", 0.9, {"backbone": "resnet8", "strides": (4,), "channels": 8, "convs": 1}),
     ],
 )
 def test_less_is_kept_and_nothing_changes(name, pattern, share, options):

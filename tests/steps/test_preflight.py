@@ -84,6 +84,13 @@ def test_shapes_serve_for_arrays(trainable):
     check_terms_act(objective, shapes_of(state), shapes_of(BATCH))
 
 
+def test_a_part_of_the_network_that_is_not_there_is_no_terms_fault():
+    objective = dataclasses.replace(make_objective("resnet8", terms=("ce", "soft_target")), remat="stage1/blok1")
+    said = r"^remat='stage1/blok1' matches no part of the network; allowed: .*stage1/block1"
+    with pytest.raises(UserError, match=said):
+        check(objective)
+
+
 @pytest.mark.parametrize("model", ["mlp", "resnet8"])
 def test_an_axis_of_devices_needs_no_devices_here(model):
     terms = {"ce": make_term("ce"), "mute": Term(silent)}
