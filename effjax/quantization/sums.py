@@ -59,25 +59,28 @@ def integer_conv(
     *,
     strides: tuple[int, int] = (1, 1),
     padding: Padding = "SAME",
+    dilation: tuple[int, int] = (1, 1),
 ) -> jax.Array:
     """A convolution of codes, padded with zeros: ``Σ (q_x − z_x) · q_w + b_q``.
 
     It is a sum of products over the kernel's taps: float32 would not hold the sums, and XLA's own convolution of
-    int32 does not come to an end on CPU where it is depthwise.
+    int32 does not come to an end on CPU where it is depthwise. How many groups of channels there are follows from the
+    shapes: each output reads as many channels as the kernel has inputs.
 
     Args:
       codes: of the inputs, ``[B, H, W, C]``.
       zero_point: of the inputs, ``[]``.
-      kernel: codes of the weights, ``[h, w, C, O]``; of a depthwise convolution ``[h, w, 1, C]``.
+      kernel: codes of the weights, ``[h, w, C / groups, O]``; of a depthwise convolution ``[h, w, 1, C]``.
       bias: ``[O]``, see :func:`quantize_bias`.
       strides: down and to the right.
       padding: ``"SAME"``, ``"VALID"``, or what is added above and below, left and right.
+      dilation: how far the kernel's taps are apart, down and to the right.
 
     Returns:
       Sums, int32 ``[B, H', W', O]``; what does not fit int32 wraps around.
 
     Raises:
-      UserError: if the kernel is neither for all the channels nor for one each.
+      UserError: if the channels, or the outputs, do not fall into equal groups.
 
     Example:
       >>> codes = jnp.array([[3, 5], [4, 9]]).reshape(1, 2, 2, 1)
@@ -87,10 +90,11 @@ def integer_conv(
     """
     x, kernel = shifted(codes, zero_point), jnp.asarray(kernel, jnp.int32)
     (height, width, inputs, outputs), channels = kernel.shape, x.shape[-1]
-    is_depthwise = inputs == 1 and outputs == channels
-    if inputs != channels and not is_depthwise:
-        raise UserError(f"kernel of shape {kernel.shape}: for {channels} channels, all or one each must go in")
-    sides, size = x.shape[1:3], (height, width)
+    groups = channels // inputs
+    if not groups or inputs * groups != channels or outputs % groups:
+        raise UserError(f"kernel of shape {kernel.shape}: {channels} channels do not fall into groups of its inputs")
+    sides = x.shape[1:3]
+    size = tuple((taps - 1) * apart + 1 for taps, apart in zip((height, width), dilation, strict=True))
     pads = jax.lax.padtype_to_pads(sides, size, strides, padding) if isinstance(padding, str) else padding
     rows, columns = (
         (side + sum(pad) - taps) // stride + 1
@@ -99,12 +103,22 @@ def integer_conv(
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     total = jnp.broadcast_to(jnp.asarray(bias, jnp.int32), (len(x), rows, columns, outputs))
     for i, j in itertools.product(range(height), range(width)):
-        tap = padded[:, _every(i, rows, strides[0]), _every(j, columns, strides[1])]
-        if is_depthwise:
-            total += tap * kernel[i, j, 0]
-        else:
-            total += jnp.matmul(tap, kernel[i, j], preferred_element_type=jnp.int32)
+        down, right = _every(i * dilation[0], rows, strides[0]), _every(j * dilation[1], columns, strides[1])
+        total += _products(padded[:, down, right], kernel[i, j], groups)
     return total
+
+
+def _products(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
+    """``[B, H, W, C]`` by ``[C / groups, O]``, each group of channels by its own outputs."""
+    if groups == kernel.shape[-1] == x.shape[-1]:
+        return x * kernel[0]
+    if groups == 1:
+        return jnp.matmul(x, kernel, preferred_element_type=jnp.int32)
+    inputs, outputs = kernel.shape
+    by_group = x.reshape(*x.shape[:3], groups, inputs)
+    kernels = kernel.reshape(inputs, groups, outputs // groups)
+    found = jnp.einsum("bhwgi,igo->bhwgo", by_group, kernels, preferred_element_type=jnp.int32)
+    return found.reshape(*x.shape[:3], outputs)
 
 
 def shifted(codes: Array, zero_point: Array) -> jax.Array:

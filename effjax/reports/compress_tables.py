@@ -125,6 +125,32 @@ FROM_TEACHERS = (
 )
 
 
+def from_elsewhere(teachers: Summary) -> Table | None:
+    """A row a teacher that is no run, and so has no file; None without any.
+
+    Args:
+      teachers: by what they are called, ``params``, ``mflops`` and ``seeds``.
+    """
+    rows = [
+        (
+            name,
+            f"{teacher['params']:,}",
+            f"{teacher['mflops'] / 2:.2f}",
+            f"{100 * teacher['seeds'][0]['test/accuracy']:.2f} %",
+            f"{teacher['seeds'][0]['test/ece']:.4f}",
+        )
+        for name, teacher in teachers.items()
+    ]
+    return Table(("teacher", "parameters", "M multiply-adds", "test acc.", "ECE"), rows) if rows else None
+
+
+#: How :func:`from_elsewhere` is to be read, for a note.
+FROM_ELSEWHERE = (
+    "Teachers from elsewhere, as they answer in JAX at their own size and scale: they are not trained here, and "
+    "nothing is exported of them. The same for all seeds."
+)
+
+
 def verdicts(summary: Summary) -> dict[str, tuple[Estimate, float, str]]:
     """Of each file that has a control, the difference of accuracies, its corrected p-value, and it in a word.
 

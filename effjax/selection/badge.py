@@ -10,7 +10,7 @@ import numpy as np
 
 from effjax.numerics import check_finite, check_probs
 from effjax.selection.checks import check_count
-from effjax.selection.plus_plus import nearer, plus_plus
+from effjax.selection.plus_plus import nearer, plus_plus, without
 from effjax.selection.pools import bucket, padded
 from effjax.selection.products import in_range, product
 from effjax.selection.ties import highest_one, lots
@@ -74,6 +74,10 @@ class _Gradients(NamedTuple):
     def nearer(self, nearest: jax.Array, picked: "_Gradients", alive: jax.Array) -> jax.Array:
         """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
         return nearer(self, nearest, picked, alive)
+
+    def without(self, nearest: jax.Array, positions: jax.Array) -> jax.Array:
+        """Distances ``[N]``, -1 of those at some positions."""
+        return without(nearest, positions)
 
 
 @partial(jax.jit, static_argnames="k")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from effjax.selection.plus_plus import nearer, plus_plus
+from effjax.selection.plus_plus import nearer, plus_plus, without
 from effjax.selection.pools import bucket, padded
 from effjax.selection.products import centred, product
 from effjax.typing import Array
@@ -87,6 +87,10 @@ class _Points(NamedTuple):
     def nearer(self, nearest: jax.Array, picked: "_Points", alive: jax.Array) -> jax.Array:
         """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
         return nearer(self, nearest, picked, alive)
+
+    def without(self, nearest: jax.Array, positions: jax.Array) -> jax.Array:
+        """Distances ``[N]``, -1 of those at some positions."""
+        return without(nearest, positions)
 
 
 def _seeds(key: jax.Array, pool: _Points, there: jax.Array, slots: int, wanted: int) -> jax.Array:

@@ -4,19 +4,21 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 CHUNK = 64  # picks whose distances are in memory at a time
+_NOBODY = np.iinfo(np.int32).max
 
 
 class Pool(Protocol):
     """Examples with distances between them."""
 
-    def at(self, positions: jax.Array, /) -> Any:
-        """Some of the examples, ``[P]``."""
-        ...
-
     def nearer(self, nearest: jax.Array, picked: Any, alive: jax.Array, /) -> jax.Array:
         """Squared distances ``[N]`` to the nearest pick, with those of ``picked`` ``[P]`` that are alive."""
+        ...
+
+    def without(self, nearest: jax.Array, positions: jax.Array, /) -> jax.Array:
+        """Distances ``[N]``, -1 of those at some positions ``[P]``; positions beyond all are nobody's."""
         ...
 
 
@@ -36,32 +38,34 @@ class Picked(NamedTuple):
     passes: jax.Array
 
 
-def first_picked(pool: Pool, nearest: jax.Array, first: jax.Array, k: int) -> Picked:
+def first_picked(pool: Pool, nearest: jax.Array, position: jax.Array, example: Any, k: int) -> Picked:
     """Begins with one pick.
 
     Args:
       pool: the pool.
       nearest: infinite, and -1 of what may not be picked.
-      first: its position.
+      position: of the pick, ``[1]``.
+      example: the pick itself, ``[1]``.
       k: how many picks there will be.
     """
     # Not by `taken`: a loop that XLA on CPU knows to run once is computed wrongly there (jaxlib 0.10).
-    nearest = pool.nearer(nearest, pool.at(first[None]), jnp.ones(1, bool)).at[first].set(-1.0)
-    return Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(first), jnp.int32(1), jnp.int32(0))
+    nearest = pool.without(pool.nearer(nearest, example, jnp.ones(1, bool)), position)
+    return Picked(nearest, jnp.zeros(k, jnp.int32).at[0].set(position[0]), jnp.int32(1), jnp.int32(0))
 
 
-def taken(pool: Pool, picked: Picked, positions: jax.Array, count: jax.Array) -> Picked:
-    """One pass: the first ``count`` of some positions ``[M]`` are picked."""
+def taken(pool: Pool, picked: Picked, positions: jax.Array, examples: Any, count: jax.Array) -> Picked:
+    """One pass: the first ``count`` of some examples ``[M]`` are picked, whose positions are given too."""
     numbers = jnp.arange(len(positions))
 
     def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         nearest, start = state
         here = start + jnp.arange(CHUNK)
-        return pool.nearer(nearest, pool.at(positions[here]), here < count), start + CHUNK
+        some = jax.tree.map(lambda array: array[here], examples)
+        return pool.nearer(nearest, some, here < count), start + CHUNK
 
     nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
     alive = numbers < count
-    nearest = nearest.at[jnp.where(alive, positions, len(nearest))].set(-1.0, mode="drop")
+    nearest = pool.without(nearest, jnp.where(alive, positions, _NOBODY))
     places = jnp.where(alive, picked.number + numbers, len(picked.picks))
     picks = picked.picks.at[places].set(positions.astype(jnp.int32), mode="drop")
     return Picked(nearest, picks, picked.number + count, picked.passes + 1)

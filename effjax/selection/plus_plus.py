@@ -22,6 +22,10 @@ _GROUP = 1024  # examples that are drawn from once their group is drawn: float32
 class Points(Pool, Protocol):
     """Examples with distances between any two."""
 
+    def at(self, positions: jax.Array, /) -> Any:
+        """Some of the examples, ``[P]``."""
+        ...
+
     def apart(self, others: Any, /) -> jax.Array:
         """Squared distances ``[N, P]`` to others."""
         ...
@@ -41,6 +45,11 @@ def nearer(points: Any, nearest: jax.Array, picked: Any, alive: jax.Array) -> ja
         return jnp.minimum(nearest, jnp.where(alive, type(points)(*rows).apart(picked), jnp.inf).min(-1))
 
     return by_rows(of_rows, nearest, *points)
+
+
+def without(nearest: jax.Array, positions: jax.Array) -> jax.Array:
+    """Distances ``[N]``, -1 of those at some positions; positions beyond all are nobody's."""
+    return nearest.at[positions].set(-1.0, mode="drop")
 
 
 def plus_plus(
@@ -69,9 +78,9 @@ def plus_plus(
         own = jax.random.fold_in(key, picked.passes)
         some, chances = _draws(own, picked.nearest, candidates)
         order, accepted = _accepted(pool.at(some), some, picked.nearest[some], chances, wanted - picked.number)
-        return taken(pool, picked, some[order], accepted)
+        return taken(pool, picked, some[order], pool.at(some[order]), accepted)
 
-    start = first_picked(pool, nearest, first, k)
+    start = first_picked(pool, nearest, first[None], pool.at(first[None]), k)
     return jax.lax.while_loop(lambda picked: picked.number < wanted, passed, start).picks
 
 

@@ -1,5 +1,6 @@
 """Networks in few bits: what is computed with integers here is what onnxruntime executes."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +15,22 @@ from effjax.models.deployed.points import place
 ROWS = 40
 
 
+class WithHoles(nn.Module):
+    """A convolution of two groups whose taps are apart."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.relu(nn.Conv(8, (3, 3))(images))
+        x = nn.relu(nn.Conv(12, (3, 3), strides=2, kernel_dilation=2, feature_group_count=2)(x))
+        return models.Outputs(nn.Dense(5)(x.mean((1, 2))), {})
+
+
 def quantized(case, bits="w8a8", calibration="mse"):
-    module, variables, shape = made(case)
+    if case == "with holes":
+        module, shape = WithHoles(), (11, 10, 3)
+        variables = drawn(module, shape)
+    else:
+        module, variables, shape = made(case)
     graph = models.deploy(module, variables, shape)
     images = np.random.default_rng(1).normal(size=(ROWS, *shape)).astype(np.float32)
     folded = jax.jit(graph.fold)(variables)
@@ -27,7 +42,7 @@ def quantized(case, bits="w8a8", calibration="mse"):
     "case",
     [
         *("mlp", "mlp silu", "scnn", "scnn of odd sides", "resnet8", "resnet8 projected", "resnet18", "densenet"),
-        *("mobilenet_v2", "mobilenet_v3_small"),
+        *("mobilenet_v2", "mobilenet_v3_small", "resnext50_32x4d", "with holes"),
     ],
 )
 def test_integers_are_what_onnxruntime_executes(case):

@@ -81,40 +81,53 @@ def test_sums_are_fused_as_onnxruntime_fuses_them(tie):
     assert np.rint((a * ratio_a + fixed) + b * ratio_b) != expected
 
 
-def by_loops(x, zero_point, kernel, bias, strides, padding):
+def by_loops(x, zero_point, kernel, bias, strides, padding, dilation):
     """A convolution in int64, one output after another."""
     x = np.pad(x.astype(np.int64) - zero_point, ((0, 0), *padding, (0, 0)))
     height, width, inputs, outputs = kernel.shape
-    rows, columns = ((x.shape[1 + i] - kernel.shape[i]) // strides[i] + 1 for i in range(2))
+    reach = [(side - 1) * apart + 1 for side, apart in zip((height, width), dilation, strict=True)]
+    rows, columns = ((x.shape[1 + i] - reach[i]) // strides[i] + 1 for i in range(2))
+    in_group = outputs // (x.shape[-1] // inputs)
     total = np.zeros((len(x), rows, columns, outputs), np.int64)
     for b, r, c, o in itertools.product(*(range(side) for side in total.shape)):
-        patch = x[b, r * strides[0] : r * strides[0] + height, c * strides[1] : c * strides[1] + width]
-        total[b, r, c, o] = (patch[..., o : o + 1] if inputs == 1 else patch).ravel() @ kernel[..., o].ravel() + bias[o]
+        down = slice(r * strides[0], r * strides[0] + reach[0], dilation[0])
+        right = slice(c * strides[1], c * strides[1] + reach[1], dilation[1])
+        first = o // in_group * inputs
+        patch = x[b, down, right, first : first + inputs]
+        total[b, r, c, o] = patch.ravel() @ kernel[..., o].ravel() + bias[o]
     return total
 
 
-@pytest.mark.parametrize("shape", [(3, 2, 4, 5), (2, 3, 1, 4)])
+GROUPED = [(3, 2, 2, 4), (2, 2, 2, 6), (2, 2, 1, 8)]  # two groups, of two or three outputs; four with two each
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 4, 5), (2, 3, 1, 4), *GROUPED])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
 @pytest.mark.parametrize(("strides", "padding"), [((1, 1), ((1, 0), (2, 1))), ((2, 3), ((0, 1), (0, 0)))])
-def test_convolutions_equal_loops_where_float32_does_not_hold_the_sum(shape, strides, padding):
+def test_convolutions_equal_loops_where_float32_does_not_hold_the_sum(shape, strides, padding, dilation):
     x, kernel = RNG.integers(0, 256, (2, 7, 8, 4)), RNG.integers(-127, 128, shape).astype(np.int64)
     bias = RNG.integers(-(2**29), 2**29, shape[-1])
-    total = quantization.integer_conv(x, 131, kernel, bias, strides=strides, padding=padding)
+    layer = partial(quantization.integer_conv, strides=strides, padding=padding, dilation=dilation)
+    total = layer(x, 131, kernel, bias)
     assert total.dtype == jnp.int32
-    np.testing.assert_array_equal(total, by_loops(x, 131, kernel, bias, strides, padding))
+    np.testing.assert_array_equal(total, by_loops(x, 131, kernel, bias, strides, padding, dilation))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
-def test_padding_by_name_is_that_of_the_float_convolution(padding, stride):
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 2)])
+def test_padding_by_name_is_that_of_the_float_convolution(padding, stride, dilation):
     x, kernel = RNG.integers(0, 256, (1, 6, 7, 2)), RNG.integers(-9, 10, (3, 2, 2, 3))
     expected = jax.lax.conv_general_dilated(
         x.astype(np.float32),
         kernel.astype(np.float32),
         (stride, stride),
         padding,
+        rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    total = quantization.integer_conv(x, 0, kernel, np.zeros(3, int), strides=(stride, stride), padding=padding)
+    layer = partial(quantization.integer_conv, strides=(stride, stride), padding=padding, dilation=dilation)
+    total = layer(x, 0, kernel, np.zeros(3, int))
     np.testing.assert_array_equal(total, expected)
 
 
@@ -169,8 +182,9 @@ def test_jit_and_vmap_change_nothing():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(UserError, match="for 4 channels"):
-        quantization.integer_conv(np.zeros((1, 3, 3, 4), int), 0, np.zeros((1, 1, 2, 4), int), np.zeros(4, int))
+    for shape in ((1, 1, 3, 4), (1, 1, 2, 5), (1, 1, 8, 4)):
+        with pytest.raises(UserError, match="4 channels do not fall into groups"):
+            quantization.integer_conv(np.zeros((1, 3, 3, 4), int), 0, np.zeros(shape, int), np.zeros(shape[-1], int))
     wide = Grid(jnp.float32(1), jnp.int32(0), 9, False)
     with pytest.raises(UserError, match="at most 8"):
         quantization.integer_add(np.zeros(1, int), np.zeros(1, int), wide, wide, wide)

@@ -100,6 +100,25 @@ def test_what_is_written(done):
     assert "Beside the controls" in page
 
 
+def test_a_teacher_from_elsewhere_has_its_row(done, tmp_path, data_dir):
+    folder = str(done[0] / "work" / "teacher" / "seed_0")
+    config = small_configs.compress()
+    config.data.dir, config.num_seeds = str(data_dir), 1
+    config.runs.few.teachers.teacher = schema.teacher_of_checkpoint(folder, step="last")
+    for name in ("teacher", "student"):
+        del config.runs[name]
+    config.exports = {"trained": schema.export("few")}
+    config.table = ("trained",)
+    compress.main(config.to_dict(), tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    (row,) = [line for line in table.splitlines() if line.startswith(f"| {folder} |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == ["12,730", "0.01"]  # 784 · 16 + 16 · 10 multiply-adds
+    (taught,) = done[1]["teacher"]["seeds"]  # the same network, as its file answers
+    assert cells[3] == f"{100 * taught['accuracy']:.2f} %"
+    assert "Teachers from elsewhere" in table
+
+
 def test_what_is_done_is_not_done_again(again, data_dir, monkeypatch):
     workdir, summary = again
 

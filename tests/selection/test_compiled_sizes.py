@@ -6,7 +6,8 @@ import pytest
 from compilations import count_compilations
 
 from effjax import selection
-from effjax.selection.pools import bucket, padded
+from effjax.selection import pools
+from effjax.selection.pools import bucket, by_rows, padded
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(300, 5)).astype(np.float32)
@@ -40,6 +41,27 @@ def test_sizes_grow_by_an_eighth_at_most():
     assert bucket(256) == 256
     assert all(bucket(n, 256) % 256 == 0 for n in range(1, 9000, 7))
     assert padded(np.ones((2, 9)), axis=1, fill=5).tolist() == [[1.0] * 9 + [5.0] * 7] * 2
+
+
+def test_a_pool_is_in_memory_once_more_and_not_twice(monkeypatch):
+    made, aligned = [], pools._aligned
+    monkeypatch.setattr(pools, "_aligned", lambda *given: made.append(aligned(*given)) or made[-1])
+    longer = padded(FEATURES[1:])
+    np.testing.assert_array_equal(longer, np.pad(FEATURES[1:], ((0, 320 - 299), (0, 0))))
+    assert [longer.unsafe_buffer_pointer()] == [one.ctypes.data for one in made]
+
+
+@pytest.mark.parametrize("rows", [320, 304, 24, 25])
+def test_some_rows_at_a_time_are_all_of_them(rows, monkeypatch):
+    features, weights = RNG.normal(size=(rows, 6)).astype(np.float32), RNG.normal(size=rows).astype(np.float32)
+
+    def function(weights, features):
+        return weights + (features**2).sum(-1)
+
+    monkeypatch.setattr(pools, "_CACHED", 32 * 7 * 4)
+    program = jax.jit(lambda *arrays: by_rows(function, *arrays))
+    np.testing.assert_allclose(program(weights, features), function(weights, features), rtol=1e-6)
+    assert ("stablehlo.while" in program.lower(weights, features).as_text()) == (rows > 32)
 
 
 def test_inside_a_program_the_same():

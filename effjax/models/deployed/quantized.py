@@ -228,9 +228,6 @@ class QuantizedGraph:
 
         Returns:
           The outputs, float32.
-
-        Raises:
-          UserError: if a layer has no integer arithmetic: a convolution with holes, or in several groups.
         """
         grids, fused = codes.grids, self.placement.fused
         values: dict[int, Array] = {0: grids[0].quantize(images) if 0 in grids else images}
@@ -340,10 +337,12 @@ def _programs(quantized: QuantizedGraph) -> tuple[Any, Any, Any]:
 def _layer(node: Node, codes: LayerCodes, x: Array, grid: Grid, target: Grid | None) -> Array:
     operation = node.operation
     if isinstance(operation, ops.Conv):
-        if operation.dilation != (1, 1):
-            raise UserError(f"{node.name}: a convolution with holes has no integer arithmetic here")
         total = quantization.integer_conv(
-            x, grid.zero_point, codes.kernel, codes.bias, strides=operation.strides, padding=operation.padding
+            x,
+            *(grid.zero_point, codes.kernel, codes.bias),
+            strides=operation.strides,
+            padding=operation.padding,
+            dilation=operation.dilation,
         )
     else:
         total = quantization.integer_dense(x, grid.zero_point, codes.kernel, codes.bias)

@@ -48,8 +48,9 @@ def main(
         if only:
             return {}
         summary = Measurements(experiment, finished).summary()  # after all training: the test split has no part in it
+        teachers = experiment.foreign.rows(experiment.seeds)
         write_json(experiment.workdir / SUMMARY_FILE, summary)
-        report(experiment, summary, results)
+        report(experiment, summary, teachers, results)
         return summary
 
 

@@ -15,12 +15,18 @@ from effjax.reports.provenance import provenance
 TRADEOFFS_FILE = "tradeoffs.png"
 
 
-def report(experiment: TrainingExperiment, summary: Mapping[str, Any], results: str | Path | None) -> None:
+def report(
+    experiment: TrainingExperiment,
+    summary: Mapping[str, Any],
+    teachers: Mapping[str, Any],
+    results: str | Path | None,
+) -> None:
     """Writes the table, the plot and the page of an experiment, and prints the table.
 
     Args:
       experiment: the experiment.
       summary: by export, in the order of the table, as :func:`effjax.recipes.compress.experiment.main` returns it.
+      teachers: those that are no runs, by what they are called, with ``params``, ``mflops`` and ``seeds``.
       results: a Markdown file for the table, its plot beside it; None or empty for none.
     """
     config, folder = experiment.config, experiment.workdir
@@ -29,6 +35,7 @@ def report(experiment: TrainingExperiment, summary: Mapping[str, Any], results: 
     compared = (
         (compress_tables.comparisons(summary, labels), compress_tables.COMPARED),
         (compress_tables.from_teachers(summary, labels), compress_tables.FROM_TEACHERS),
+        (compress_tables.from_elsewhere(teachers), compress_tables.FROM_ELSEWHERE),
     )
     further = [(table, note) for table, note in compared if table is not None]
     plot_tradeoffs(folder / TRADEOFFS_FILE, summary, labels)
