@@ -21,13 +21,13 @@ class Replay:
     A step decodes a share of its examples, which go into a buffer of the last ``batches`` steps; the others are drawn
     from the buffer, each uniformly. So an example is shown ``times`` times on average, as it was the first time: its
     crop and whatever the view does to it are those of the step that decoded it. What mixes examples with one another,
-    and dropout, are drawn anew. The buffer begins empty with each stage of the plan.
+    and dropout, are drawn anew. The buffer begins empty wherever a plan goes on to another value.
 
     A step is a function of (seed, step): of the buffer only pixels are kept, and a run that goes on decodes again
-    what lies in it, to the same bits. Three things differ from the code below, and none of them changes what is
-    expected of an example: there a run that goes on begins with an empty buffer; a draw there brings a 32nd of a batch
-    at once, and here one example; and here an example comes from the same place of an earlier batch, so that each
-    process replays what it has decoded, however many there are.
+    what lies in it, to the same bits; that of the code below begins with an empty buffer. Two more things differ from
+    that code, and change nothing of what is expected of an example: a draw there brings a 32nd of a batch at once, and
+    here one example; and here an example comes from the same place of an earlier batch, so that each process replays
+    what it has decoded, however many there are.
 
     Attributes:
       times: how often an example is shown, on average; a step decodes one in so many of its examples.
@@ -36,7 +36,7 @@ class Replay:
 
     References:
       Wang et al., `EfficientTrain++: Generalized Curriculum Learning for Efficient Visual Backbone Training
-      <https://arxiv.org/abs/2405.08768>`_, 2024, sec. 5; `engine_buffer.py
+      <https://arxiv.org/abs/2405.08768>`_, 2024; `engine_buffer.py
       <https://github.com/LeapLabTHU/EfficientTrain/blob/main/engine_buffer.py>`_.
     """
 
