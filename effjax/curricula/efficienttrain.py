@@ -1,7 +1,7 @@
 """EfficientTrain: small images and weak augmentation first, the full size and strength last, as plans."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from effjax.curricula.plans import Plan
 from effjax.errors import UserError, check_known
@@ -13,6 +13,14 @@ _PLUS_SIZES: Mapping[str, tuple[int, ...]] = {
     "swin": (96,) * 2 + (160,) * 4 + (224,) * 4,
     "deit": (96,) * 2 + (160,) * 4 + (192,) * 2 + (224,) * 2,
     "convnext": (160,) * 6 + (224,) * 4,
+}
+
+# Of its code where images are decoded too slowly: by kind of network, how often an example is shown at the smallest
+# sizes, and of how many steps a buffer keeps them.
+_PLUS_REPLAYS: Mapping[str, tuple[tuple[int, int], ...]] = {
+    "resnet": ((4, 1920), (2, 256)),
+    "swin": ((2, 1024),),
+    "deit": ((4, 1920), (2, 256)),
 }
 
 
@@ -83,6 +91,35 @@ def efficienttrain_plus(
         Plan("image_size", [(starts[i], sizes[i]) for i in changes]),
         Plan("magnitude", [(start, float(stage)) for stage, start in enumerate(starts)]),
     )
+
+
+def efficienttrain_replay(kind: str = "resnet") -> Plan[Hashable]:
+    """EfficientTrain++'s replay buffer: of its smallest images, few of a step are decoded, the others shown again.
+
+    For machines whose processors decode fewer images than its accelerator trains on. It goes with
+    :func:`efficienttrain_plus` of the same kind, has as many steps, and takes memory: 1,920 steps of 1,024 images that
+    are decoded at 96 pixels are 51 GiB, which may be divided by more processes.
+
+    Args:
+      kind: of network: ``"resnet"``, ``"swin"`` or ``"deit"``.
+
+    Returns:
+      The plan ``replay``: by size, how often an example is shown, and of how many steps the buffer keeps them; 1 from
+      the size on at which all are decoded.
+
+    Raises:
+      UserError: if there is no such kind.
+
+    Example:
+      >>> [value for _, value in efficienttrain_replay("swin").pieces]
+      [(2, 1024), 1]
+
+    References:
+      `_ET_pp_wReplay_main_res50.py <https://github.com/LeapLabTHU/EfficientTrain>`_ and the others beside it.
+    """
+    check_known(kind, _PLUS_REPLAYS, f"kind={kind!r}")
+    starts = [start for start, _ in efficienttrain_plus(kind)[0].pieces]
+    return Plan("replay", list(zip(starts, (*_PLUS_REPLAYS[kind], 1), strict=False)))
 
 
 def relative_cost(image_size: Plan[int], seconds: Mapping[int, float] | None = None) -> float:

@@ -74,8 +74,11 @@ class Source(Protocol):
     def cut(self, row: int, crops: PhotoCrops) -> Example:
         """The example of a row, its image a random part of its photo, as large as the source decodes them.
 
+        Boxes follow; those that are lost are left out.
+
         Raises:
-          UserError: if its images are no photos that can be cut, or what is known of places in them would not follow.
+          UserError: if its images are no photos that can be cut, what is known of places in them would not follow, or
+            there is no room for all boxes of the photo.
         """
         ...
 

@@ -1,5 +1,6 @@
 """A folder of images with boxes in COCO's JSON, every file of which is read once first."""
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -7,15 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from effjax.data.base import DatasetInfo, Example, Source, cannot_cut, no_column, resized
-from effjax.data.checked_files import read_files
+from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
+from effjax.data.checked_files import FileFacts, read_files
 from effjax.data.coco_files import Annotated, read_coco
 from effjax.data.coco_images import check_images, path_of
 from effjax.data.coco_layout import CocoLayout, CocoPart, coco_layout
-from effjax.data.decode import decode_image
+from effjax.data.decode import Parts, decode_image
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.image_files import why_unreadable
 from effjax.data.objects import Objects
+from effjax.data.photo_boxes import SeenPart
 from effjax.data.photo_crops import PhotoCrops
 from effjax.data.stratified import part_rows
 from effjax.data.tfds_features import NO_CLASS
@@ -82,6 +84,7 @@ class CocoSource:
             raise UserError(f"{name}: the split {split} has no image: see config.data.split, or add images")
         self.paths, self.digests = [paths[row] for row in rows], digests[rows]
         self._whole, self._sizes, self._upright = objects.taken(rows), sizes[rows], upright[rows]
+        self._turns = np.array([_turn(*one) for one in zip(checked, paths, upright, strict=True)])[rows]
         self._seen = self._whole.in_squares(self._sizes) if image_size else self._whole
         self._image_size = image_size
         self._room = self._room_of(padded or {}, name)
@@ -105,7 +108,16 @@ class CocoSource:
         return {**self._objects_of(row), "image": self._pixels(row), "id": np.asarray(row, np.int32)}
 
     def cut(self, row: int, crops: PhotoCrops) -> Example:
-        raise cannot_cut(self, "has boxes, which would not follow")
+        _check_room(self._room, self._whole, self._fullest, self.paths, "image, of which parts may show all")
+        seen = SeenPart(crops, row)
+        example = {"image": self._pixels(row, seen), "id": np.asarray(row, np.int32)}
+        boxes, labels, crowd = self._whole.of(row)
+        boxes, kept = seen.moved(boxes, int(self._turns[row]))
+        return {**self._padded(boxes[kept], labels[kept], crowd[kept]), **example}
+
+    @functools.cached_property
+    def _fullest(self) -> int:
+        return int(self._whole.counts.argmax())
 
     def at_size(self, image_size: int) -> Source:
         other = resized(self, image_size)
@@ -127,6 +139,11 @@ class CocoSource:
         check_known(group, (_GROUP,), f"{self.info.name} has no group {group!r}")
         return self._seen.counts
 
+    @property
+    def box_names(self) -> list[str]:
+        """The features that are boxes in the image, of those that are read."""
+        return [] if self._room is None else [f"{_GROUP}/bbox"]
+
     def boxes_digest(self) -> bytes:
         """A name for what the annotations say."""
         arrays = b"".join(np.ascontiguousarray(array).tobytes() for array in self._whole)
@@ -134,16 +151,18 @@ class CocoSource:
 
     def _objects_of(self, row: int) -> dict[str, np.ndarray]:
         """The features of an example but its image; none where nobody has said how many fit."""
+        return self._padded(*self._seen.of(row))
+
+    def _padded(self, boxes: np.ndarray, labels: np.ndarray, crowd: np.ndarray) -> dict[str, np.ndarray]:
         if self._room is None:
             return {}
-        boxes, labels, crowd = self._seen.of(row)
         values = (boxes, labels, crowd, np.ones(len(boxes), bool))
         return {name: self.info.features[name].padded(value) for name, value in zip(_FEATURES, values, strict=True)}
 
-    def _pixels(self, row: int) -> np.ndarray:
+    def _pixels(self, row: int, part: Parts | None = None) -> np.ndarray:
         path = os.path.join(self.root, self.paths[row])
         try:
-            return decode_image(path, self._channels, self._image_size, upright=bool(self._upright[row]))
+            return decode_image(path, self._channels, self._image_size, upright=bool(self._upright[row]), part=part)
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
             why = why_unreadable(path, error)
             raise UserError(
@@ -154,13 +173,22 @@ class CocoSource:
         for key in padded:
             if key != _GROUP:
                 raise UserError(f"config.data.padded.{key}: {name} has no such feature; {nearest(key, (_GROUP,))}")
-        room, fullest = padded.get(_GROUP), int(self._seen.counts.argmax())
-        if room is not None and (count := int(self._seen.counts[fullest])) > room:
-            raise UserError(
-                f"config.data.padded.{_GROUP}={room}: {self.paths[fullest]} has {count} boxes: make room for those of "
-                "the fullest image"
-            )
+        room = padded.get(_GROUP)
+        _check_room(room, self._seen, int(self._seen.counts.argmax()), self.paths, "image")
         return room
+
+
+def _check_room(room: int | None, objects: Objects, fullest: int, paths: Sequence[str], what: str) -> None:
+    if room is not None and (count := len(objects.of(fullest)[0])) > room:
+        raise UserError(
+            f"config.data.padded.{_GROUP}={room}: {paths[fullest]} has {count} boxes: make room for those of the "
+            f"fullest {what}"
+        )
+
+
+def _turn(facts: FileFacts, path: str, upright: bool) -> int:
+    """How a decoded picture is turned afterwards, by EXIF's number. TIFFs Pillow turns by itself, as it loads them."""
+    return facts.orientation if upright and not path.lower().endswith((".tif", ".tiff")) else 1
 
 
 def _part(layout: CocoLayout, split: str) -> tuple[CocoPart, str]:

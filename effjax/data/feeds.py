@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -13,11 +13,13 @@ from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.photo_crops import PhotoCrops
 from effjax.data.pipeline import local_batch_size, stack, train_batches
+from effjax.data.replay import AGAIN, Replay, replayed
 from effjax.data.resident import as_arrays
 from effjax.data.sampler import AnySampler, RepeatedSampler, RowSampler, Sampler
 from effjax.data.tables import Lookup
 from effjax.errors import UserError, check_known, nearest
 from effjax.steps import Together
+from effjax.steps.objective import DRAWN_AT
 
 Batch = Mapping[str, np.ndarray]
 Settings = Mapping[str, Hashable]
@@ -41,6 +43,7 @@ class Feed:
       coreset: which part of the examples is drawn from, or None: all of them.
       members: the networks for which it draws at once; None for one.
       repeats: how often each example of a step comes in it; which of these it is, goes along as ``copy``.
+      emptied: the steps at which what a plan's ``replay`` shows again is forgotten, in order, the first is 0.
     """
 
     sources: Mapping[str, Source]
@@ -52,6 +55,7 @@ class Feed:
     coreset: Coreset | None = None
     members: Together | None = None
     repeats: int = 1
+    emptied: tuple[int, ...] = (0,)
 
     def __post_init__(self):
         for name, source in self.sources.items():
@@ -93,9 +97,19 @@ class Feed:
         """The examples of a step over all processes, those included that it does not choose to train on."""
         return round(self.batch_size * cast(float, settings.get("candidates", 1)))
 
+    def decoded(self, settings: Settings) -> int:
+        """Those of them that a step decodes; the others it shows again."""
+        replay = self.replay(settings)
+        return self.drawn(settings) // (replay.times if replay else 1)
+
+    def replay(self, settings: Settings) -> Replay | None:
+        """How a stage shows examples again; None where every one is decoded."""
+        value = settings.get("replay", 1)
+        return Replay(*cast("tuple[int, int]", value), self.emptied) if value != 1 else None
+
     def sampler(self, settings: Settings, seed: int, member: int = 0) -> AnySampler:
-        """What one network draws, over all processes."""
-        size = self.drawn(settings)
+        """What one network draws, over all processes; of what is shown again, what is decoded."""
+        size = self.decoded(settings)
         rows = self.rows(settings)
         if self.members and self.members.kind == "folds":
             rows = rows[fold_of(self.joined.ids()[rows], self.members.count) != member]
@@ -237,7 +251,11 @@ class StreamFeed(Feed):
         for lookup in self.lookups:
             known.update(lookup.example())
         batch = stack([known] * self.local_size(settings))
-        return self._chosen(batch if self._copies is None else {**batch, "copy": self._copies})
+        if self._copies is not None:
+            batch["copy"] = self._copies
+        if self.replay(settings):
+            batch |= {name: np.zeros(self.local_size(settings), np.int32) for name in (DRAWN_AT, AGAIN)}
+        return self._chosen(batch)
 
     def block_example(self, length: int, settings: Settings = {}) -> Batch:  # noqa: B006
         """What :meth:`blocks` yields, for its shapes."""
@@ -247,27 +265,37 @@ class StreamFeed(Feed):
         self, settings: Settings, seeds: int | Sequence[int], start: int, stop: int, length: int
     ) -> Generator[Batch, None, None]:
         """Yields ``{"image": uint8 [length, B, H, W, C], "label": …, "id": …}`` for every ``length`` steps."""
+        replay, seed, count = self.replay(settings), cast(int, seeds), self.decoded(settings)
         with train_batches(
             self.source(settings),
-            self.sampler(settings, cast(int, seeds)),  # of one network
-            start,
+            self.sampler(settings, seed),  # of one network
+            replay.oldest(start) if replay else start,
             stop,
             num_workers=self.num_workers,
             num_threads=self.num_threads,
             process_index=self.process_index,
             process_count=self.process_count,
             transform=_LookUp(self.lookups) if self.lookups else None,
-            crops=self.crops and dataclasses.replace(self.crops, seed=cast(int, seeds)),
+            crops=self.crops and dataclasses.replace(self.crops, seed=seed),
             copies=self._copies,
         ) as batches:
+            shown: Iterator[Batch] = batches
+            if replay:
+                size = local_batch_size(count, self.process_count)
+                mine = slice(self.process_index * size, (self.process_index + 1) * size)
+                fresh = ({name: batch[name] for name in self._features} for batch in batches)
+                shown = replayed(fresh, replay, seed, start, stop, count, mine)
             for _ in range(start, stop, length):
-                several = [self._chosen(next(batches)) for _ in range(length)]
+                several = [self._chosen(next(shown)) for _ in range(length)]
                 yield {key: _stacked([batch[key] for batch in several]) for key in several[0]}
 
+    @property
+    def _features(self) -> tuple[str, ...]:
+        return (*self.features, *(name for lookup in self.lookups for name in lookup.names()))
+
     def _chosen(self, batch: Batch) -> Batch:
-        looked_up = [name for lookup in self.lookups for name in lookup.names()]
-        copies = () if self._copies is None else ("copy",)
-        return {key: batch[key] for key in (*self.features, *looked_up, *copies)}
+        also = (name for name in (AGAIN, DRAWN_AT) if name in batch)
+        return {key: batch[key] for key in (*self._features, *also)}
 
 
 @dataclasses.dataclass(frozen=True)

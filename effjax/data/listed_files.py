@@ -4,11 +4,12 @@ import csv
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from effjax.data.folder_layout import usual_name
+from effjax.data.image_parquet import holds_images
 from effjax.errors import UserError, nearest
 from effjax.files import home_expanded
 
@@ -115,17 +116,23 @@ def _read_parquet(file: pathlib.Path) -> dict[str, list[str]]:
 
     try:
         opened = parquet.ParquetFile(file)
-        wanted = [name for name in opened.schema_arrow.names if name.lower() in (*_PATHS, *_LABELS, *_SPLITS)]
+        schema = opened.schema_arrow
+        known = [name for name in schema.names if name.lower() in (*_PATHS, *_LABELS, *_SPLITS)]
+        wanted = [name for name in known if _is_text(schema.field(name).type)]
         table = opened.read(columns=wanted)
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
-    found = {}
-    for name in wanted:
-        kind = table.schema.field(name).type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_integer(kind)):
-            continue
-        found[name] = ["" if value is None else str(value) for value in table[name].to_pylist()]
-    return found or {name: [] for name in opened.schema_arrow.names}
+    inside = [name for name in known if name.lower() in _PATHS and holds_images(schema.field(name).type)]
+    if inside and not any(name.lower() in _PATHS for name in wanted):
+        raise ValueError(f"its column {inside[0]!r} has the images themselves: say hf:{file.parent}")
+    found = {name: ["" if value is None else str(value) for value in table[name].to_pylist()] for name in wanted}
+    return found or {name: [] for name in schema.names}
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
 
 
 def _column(columns: Mapping[str, list[str]], known: Sequence[str], what: str, file: pathlib.Path) -> list[str]:

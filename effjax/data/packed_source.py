@@ -1,4 +1,4 @@
-"""Images inside larger files, WebDataset's shards or a saved Arrow dataset, each of which is read once first."""
+"""Images inside larger files, WebDataset's shards, parquet or saved Arrow datasets, each read whole once first."""
 
 import functools
 import hashlib
@@ -17,8 +17,10 @@ from effjax.data.decode import GREY_MODES, decode_image, orientation_of
 from effjax.data.file_source import CheckedSource
 from effjax.data.folder_layout import PARTS, SHARES, WHOLE, usual_name
 from effjax.data.image_files import why_unreadable
+from effjax.data.image_parquet import ParquetColumns
 from effjax.data.listed_files import ordered
-from effjax.data.saved_arrow import ArrowColumns, saved_splits, saved_table
+from effjax.data.parquet_splits import parquet_splits
+from effjax.data.saved_arrow import ArrowColumns, is_saved, saved_splits, saved_table
 from effjax.data.web_shards import Member, members_of, web_shards
 from effjax.errors import UserError, nearest
 
@@ -93,6 +95,26 @@ class SavedImages:
         return self._columns.image(row)
 
 
+class ParquetImages:
+    """The images of parquet files, see :mod:`effjax.data.image_parquet`."""
+
+    files: Sequence[pathlib.Path]
+    names: Sequence[str]
+    labels: Sequence[str]
+    classes: Sequence[str] | None
+
+    def __init__(self, files: Sequence[pathlib.Path], beside: Sequence[pathlib.Path] = ()):
+        self._columns = ParquetColumns(files, beside)
+        self.files, self.classes = self._columns.files, self._columns.classes
+        self.names = self._columns.names()
+        self.labels, wrong = self._columns.labels()
+        _refuse([f"{name} has {what}" for name, what in zip(self.names, wrong, strict=True) if what])
+
+    def image(self, row: int) -> bytes:
+        """The bytes of an image file."""
+        return self._columns.image(row)
+
+
 Openers = Mapping[str, Callable[[], Packed]]
 
 
@@ -100,12 +122,15 @@ def _web(path: str) -> Openers:
     return {split: functools.partial(WebImages, files) for split, files in web_shards(path).items()}
 
 
-def _saved(path: str) -> Openers:
+def _hub(path: str) -> Openers:
+    if not is_saved(path) and (found := parquet_splits(path)):
+        firsts = [files[0] for files in found.values()]
+        return {split: functools.partial(ParquetImages, files, firsts) for split, files in found.items()}
     return {split: functools.partial(SavedImages, folder) for split, folder in saved_splits(path).items()}
 
 
 #: By what a dataset's name begins with: what opens each of its splits.
-KINDS: dict[str, Callable[[str], Openers]] = {"webdataset": _web, "hf": _saved}
+KINDS: dict[str, Callable[[str], Openers]] = {"webdataset": _web, "hf": _hub}
 
 
 def packed_splits(name: str) -> list[str] | None:

@@ -53,6 +53,7 @@ class PhotoCrops:
       step: the global step.
       copy: which of its views in a step, where an example has several.
       first_id: what is added to the ids of a source that is one of several.
+      box_least: a box is lost if less than this share of its area is in the part, or no area at all.
 
     References:
       Szegedy et al., `Going deeper with convolutions <https://arxiv.org/abs/1409.4842>`_, 2015, sec. 6.
@@ -63,6 +64,7 @@ class PhotoCrops:
     step: int = 0
     copy: int = 0
     first_id: int = 0
+    box_least: float = 0.1
 
     def of_step(self, step: int, copy: int = 0) -> Self:
         """Those of another step."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,11 @@ class SavedTable(NamedTuple):
     classes: tuple[str, ...] | None
 
 
+def is_saved(root: str | pathlib.Path) -> bool:
+    """Whether ``save_to_disk`` wrote a folder."""
+    return any((home_expanded(root) / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
 def saved_splits(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
     """The folder of each split that ``DatasetDict.save_to_disk`` wrote; of a single ``Dataset``, its own under ``""``.
 
@@ -43,7 +49,10 @@ def saved_splits(root: str | pathlib.Path) -> dict[str, pathlib.Path]:
         return {usual_name(str(name)): root / str(name) for name in names}
     if (root / "state.json").is_file():
         return {"": root}
-    raise UserError(f"hf:{root}: no dataset saved there with save_to_disk (no dataset_dict.json, no state.json)")
+    raise UserError(
+        f"hf:{root}: no parquet files there, and no dataset saved there with save_to_disk (no dataset_dict.json, no "
+        "state.json)"
+    )
 
 
 def saved_table(folder: pathlib.Path) -> SavedTable:
@@ -54,15 +63,31 @@ def saved_table(folder: pathlib.Path) -> SavedTable:
     """
     features = _json(folder / "dataset_info.json").get("features") or {}
     files = tuple(folder / str(one["filename"]) for one in _json(folder / "state.json").get("_data_files", []))
+    return SavedTable(files, *image_and_label(features, folder))
+
+
+def image_and_label(features: Mapping[str, Any], where: pathlib.Path) -> tuple[str, str, tuple[str, ...] | None]:
+    """Which columns are the images and their classes.
+
+    Args:
+      features: by column, what the library notes of it.
+      where: for messages.
+
+    Returns:
+      The column of images, that of classes, and the classes' names where they are said.
+
+    Raises:
+      UserError: if there is no column of images, or several, or none of classes.
+    """
     kinds = {name: kind.get("_type") for name, kind in features.items() if isinstance(kind, dict)}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
     labels += [name for name in ("label", "labels", "class", "target") if name in kinds and name not in labels]
     if len(images) != 1 or not labels:
         what = f"{len(images)} columns of images" if len(images) != 1 else "no column of classes"
-        raise UserError(f"{folder}: {what} among {', '.join(features) or 'none'}; keep one Image and one ClassLabel")
+        raise UserError(f"{where}: {what} among {', '.join(features) or 'none'}; keep one Image and one ClassLabel")
     names = features[labels[0]].get("names")
-    return SavedTable(files, images[0], labels[0], tuple(map(str, names)) if names else None)
+    return images[0], labels[0], tuple(map(str, names)) if names else None
 
 
 class ArrowColumns:

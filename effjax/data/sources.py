@@ -39,10 +39,10 @@ def load(
       name: one of ``builders.NAMES``; any other TFDS name, ``name[/config][:version]``, that is prepared in
         ``data_dir`` as array_record; or ``folder:/path/to/root`` for ``root/split/class/*.jpg`` or, divided into
         splits here, ``root/class/*.jpg``; ``csv:/path`` or ``parquet:/path`` for a table of paths and classes, see
-        :func:`effjax.data.listed_files.listed_files`; ``webdataset:/path`` for tar files, ``hf:/path`` for what Hugging
-        Face's ``save_to_disk`` wrote; ``coco:/path`` for images with boxes in COCO's JSON, see
-        :func:`effjax.data.coco_layout.coco_layout`; or ``vqa2:/path`` and ``gqa:/path`` for the official files of
-        these.
+        :func:`effjax.data.listed_files.listed_files`; ``webdataset:/path`` for tar files, ``hf:/path`` for a dataset
+        of Hugging Face's hub, as parquet files or as ``save_to_disk`` wrote it; ``coco:/path`` for images with boxes in
+        COCO's JSON, see :func:`effjax.data.coco_layout.coco_layout`; or ``vqa2:/path`` and ``gqa:/path`` for the
+        official files of these.
       split: a split's name, or a part of one as ``train[:80%]`` or ``train[100:200]``. Ids are those of the whole
         split either way. Of a folder, a part is a random sample of every class, since its files lie by class; of
         other datasets, it is a stretch of the records.

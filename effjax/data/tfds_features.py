@@ -1,6 +1,7 @@
 """What of a TFDS record can be stacked into a batch: numbers of one shape, and numbers of any length once padded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,13 +102,32 @@ def in_centre_square(
       size: (height, width) of the image.
 
     Returns:
-      The record of the square: of a group of differing length, without the entries whose box is lost.
+      As :func:`with_moved_boxes`.
+    """
+    height, width = size
+    return with_moved_boxes(record, boxes, functools.partial(boxes_in_square, height=height, width=width))
+
+
+def with_moved_boxes(
+    record: Mapping[str, Any],
+    boxes: Sequence[StoredFeature],
+    move: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Any]:
+    """Moves the boxes of a record to a part of its image.
+
+    Args:
+      record: with the features that are or hold the boxes.
+      boxes: those of its features that are boxes, padded or of a fixed number.
+      move: from boxes ``[n, 4]`` to these in the part, and which of them are left.
+
+    Returns:
+      The record of the part: of a group of differing length, without the entries whose box is lost.
     """
     found = dict(record)
     for top in {box.path[0] for box in boxes}:
         value, kept = found[top], None
         for box in (box for box in boxes if box.path[0] == top):
-            moved, left = boxes_in_square(np.reshape(_at(value, box.path[1:]), (-1, 4)), *size)
+            moved, left = move(np.reshape(_at(value, box.path[1:]), (-1, 4)))
             if box.spec.padding is None:
                 moved = moved.reshape(np.shape(_at(value, box.path[1:])))
             else:

@@ -11,11 +11,19 @@ import numpy as np
 
 from effjax.command import as_called_here
 from effjax.data import builders
-from effjax.data.base import DatasetInfo, Example, Source, cannot_cut, no_column, resized
-from effjax.data.decode import Parts, decode_image, stored_size
+from effjax.data.base import DatasetInfo, Example, Source, no_column, resized
+from effjax.data.decode import decode_image, stored_size
+from effjax.data.photo_boxes import SeenPart
 from effjax.data.photo_crops import PhotoCrops
 from effjax.data.prepared_files import open_prepared
-from effjax.data.tfds_features import StoredFeature, class_names_of, in_centre_square, names_of, stored_features
+from effjax.data.tfds_features import (
+    StoredFeature,
+    class_names_of,
+    in_centre_square,
+    names_of,
+    stored_features,
+    with_moved_boxes,
+)
 from effjax.errors import UserError, check_known, nearest
 from effjax.files import damaged, home_expanded
 from effjax.specs import Spec
@@ -205,17 +213,19 @@ class TfdsSource:
         return self._example(row)
 
     def cut(self, row: int, crops: PhotoCrops) -> Example:
-        if self.box_names:
-            raise cannot_cut(self, f"has boxes, {self.box_names[0]!r}, which would not follow")
-        return self._example(row, functools.partial(crops.part, int(row)))
+        return self._example(row, SeenPart(crops, int(row)))
 
-    def _example(self, row: int, part: Parts | None = None) -> Example:
-        record = self._record(row)
-        numbers = {name: self._value(name, record, row) for name, f in self._numeric.items() if not f.spec.is_ragged}
+    def _example(self, row: int, part: SeenPart | None = None) -> Example:
+        record = self._record(row, is_whole=part is not None)
         # Not turned, as nobody else's decoder of such datasets turns it: boxes and published numbers are of that.
         image = decode_image(
             *(record["image"], self._channels, self._image_size), upright=False, part=part, crop_pct=self._crop_pct
         )
+        if part is not None:
+            for name in self.box_names:
+                self._value(name, record, row)  # of all, or a run might end late, with a part that shows so many
+            record = with_moved_boxes(record, [self._numeric[name] for name in self.box_names], part.moved)
+        numbers = {name: self._value(name, record, row) for name, f in self._numeric.items() if not f.spec.is_ragged}
         return {**numbers, "image": image, "id": np.asarray(row, np.int32)}
 
     def at_size(self, image_size: int) -> Source:
@@ -283,13 +293,20 @@ class TfdsSource:
                 "room for those of the fullest example"
             ) from error
 
-    def _record(self, row: int, read: Callable[[bytes], Any] | None = None) -> Mapping[str, Any]:
-        """Raises ``UserError`` if the record is damaged: records have checksums."""
+    def _record(
+        self, row: int, read: Callable[[bytes], Any] | None = None, *, is_whole: bool = False
+    ) -> Mapping[str, Any]:
+        """A record, its boxes those of the whole image or of what is decoded of it.
+
+        Raises:
+          UserError: if it is damaged: records have checksums.
+        """
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         try:
             if stored := self._records[row]:
-                return self._as_seen((read or self._deserialize)(stored))
+                record = (read or self._deserialize)(stored)
+                return record if is_whole else self._as_seen(record)
             error: Exception = ValueError("the record is empty")  # so is every one of a file that was cut off
         except UserError:
             raise

@@ -28,6 +28,7 @@ from effjax.typing import Batch, PyTree
 Outcome = Callable[[PyTree, Batch], tuple[jax.Array, jax.Array]]
 
 #: The feature of a batch that says what each example counts for, ``[B]``, where a step has chosen them.
+DRAWN_AT = "drawn_at"  # in a batch: the step whose view each example is shown in, where that is not the step itself
 WEIGHT = "example_weight"
 #: What the state calls its own, so that no term can be called so.
 _NAMES = {"student": "parameters have", "weighting": "memory has", "selection": "memory has"}
@@ -272,6 +273,8 @@ class Objective:
         copies = batch.get("copy")
         keys, batch = self._shown(batch, seed, step)
         if self.view.mixes:
+            if DRAWN_AT in batch:  # what is shown again is mixed anew
+                keys, _ = self.view.draw(seed, step, batch["id"], copies)
             labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
             images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), batch["image"], labels)
             batch = {**batch, "image": images, "label": labels}
@@ -338,7 +341,10 @@ class Objective:
 
     def _shown(self, batch: Batch, seed: jax.Array, step: jax.Array) -> tuple[Any, Batch]:
         """A stored batch as training sees it at a step, before anything is mixed, and the keys of its examples."""
-        keys, version = self.view.draw(seed, step, batch["id"], batch.get("copy"))
+        if DRAWN_AT in batch:  # by a replay buffer: as it was the first time
+            keys, version = self.view.draw(seed, batch[DRAWN_AT], batch["id"])
+        else:
+            keys, version = self.view.draw(seed, step, batch["id"], batch.get("copy"))
         if version is not None:
             batch = {**batch, "version": version}
         return keys, self.view.see(batch, keys, step)

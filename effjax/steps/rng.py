@@ -3,20 +3,23 @@
 import zlib
 
 import jax
+import jax.numpy as jnp
 
 
 def purpose_key(seed: jax.Array | int, step: jax.Array | int, purpose: str) -> jax.Array:
-    """Returns the key of one purpose (``"dropout"``, ``"augment"``, …) at one step.
+    """Returns the key of one purpose (``"dropout"``, ``"augment"``, …) at one step, or one each at several, ``[B]``.
 
     Nothing is split off and carried along, so a resumed run draws what the uninterrupted one would have drawn.
     """
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode())), step)
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, step) if jnp.ndim(step) else jax.random.fold_in(key, step)
 
 
 def example_keys(key: jax.Array, ids: jax.Array, copies: jax.Array | None = None) -> jax.Array:
     """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands.
 
-    Where an example comes several times in a batch, ``copies`` ``[B]`` tells these apart.
+    The key is one of all, or of each, ``[B]``. Where an example comes several times in a batch, ``copies`` ``[B]``
+    tells these apart.
     """
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None if key.ndim == 0 else 0, 0))(key, ids)
     return keys if copies is None else jax.vmap(jax.random.fold_in)(keys, copies)

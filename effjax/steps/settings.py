@@ -193,6 +193,21 @@ def _candidates_problem(value: Value, subject: Subject) -> str | None:
     return None
 
 
+def _replay_problem(value: Value, _: Subject) -> str | None:
+    if value == 1 and not isinstance(value, bool):
+        return None
+    if not is_replay(value):
+        return f"{value!r} must be 1, or (how often an example is shown, of how many steps the buffer keeps them)"
+    return None
+
+
+def is_replay(value: Value) -> bool:
+    """Whether a value of a plan says how often an example is shown, and how many steps a buffer keeps."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return all(isinstance(one, int) and not isinstance(one, bool) for one in value) and value[0] > 1 and value[1] > 0
+
+
 def _smoothed(objective: Objective, sigma: optax.Schedule) -> Objective:
     return dataclasses.replace(objective, smoothing=sigma)
 
@@ -276,6 +291,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "data": Setting("feed", keeps_best=False),
     "candidates": Setting("program", apply=_from_candidates, check=_candidates_problem),
+    "replay": Setting("program", check=_replay_problem),  # a batch has one more field
     "bits": Setting(
         "program",
         apply=with_bits,

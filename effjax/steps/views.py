@@ -100,7 +100,10 @@ class View:
     def draw(
         self, seed: jax.Array, step: jax.Array, ids: jax.Array, copies: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array | None]:
-        """The augmentation of a batch: keys ``[B]`` and, where versions are replayed, the versions ``[B]``."""
+        """The augmentation of a batch: keys ``[B]`` and, where versions are replayed, the versions ``[B]``.
+
+        The step is one, or each example's, ``[B]``.
+        """
         if not self.replays:
             return rng.example_keys(rng.purpose_key(seed, step, "augment"), ids, copies), None
         keys = rng.example_keys(rng.purpose_key(seed, step, "version"), ids, copies)

@@ -12,6 +12,7 @@ from effjax.curricula import (
     compute_progress,
     efficienttrain,
     efficienttrain_plus,
+    efficienttrain_replay,
     epochs_for_compute,
     for_budget,
     relative_cost,
@@ -143,3 +144,19 @@ def test_a_budget_is_met_with_measured_times():
         for_budget(0.8, overhead, final_size=112)
     with pytest.raises(UserError, match="cannot be met"):
         for_budget(math.nan, overhead)
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "batches"),
+    [
+        ("resnet", [4] * 2 + [2] * 4 + [1] * 4, [1920] * 2 + [256] * 4 + [0] * 4),
+        ("deit", [4] * 2 + [2] * 4 + [1] * 4, [1920] * 2 + [256] * 4 + [0] * 4),
+        ("swin", [2] * 2 + [1] * 8, [1024] * 2 + [0] * 8),
+    ],
+)
+def test_the_replay_buffers_are_those_of_the_published_scripts(kind, times, batches):
+    plan, magnitude = efficienttrain_replay(kind), efficienttrain_plus(kind)[1]
+    found = [plan(start + 1e-9) for start, _ in magnitude.pieces]
+    assert found == [1 if often == 1 else (often, steps) for often, steps in zip(times, batches, strict=True)]
+    with pytest.raises(UserError, match="kind='convnext'; allowed: deit, resnet, swin"):
+        efficienttrain_replay("convnext")

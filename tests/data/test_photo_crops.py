@@ -295,9 +295,6 @@ def test_what_would_not_follow_is_refused(tmp_path, data_dir):
     source = load("digits", "validation", data_dir, image_size=28)
     assert source.cut(3, PhotoCrops(0.5))["image"].shape == (28, 28, 1)
     write_plain(tmp_path)
-    boxes = load(f"coco:{tmp_path}", "all", image_size=28)
-    with pytest.raises(UserError, match=r"crop_from='photo': .coco:.* has boxes, which would not follow: use .image."):
-        boxes.cut(0, PhotoCrops())
     with pytest.raises(
         UserError, match=r"config.data.crop_pct=0.5: what coco:.* knows of places .* not follow: say 1.0"
     ):

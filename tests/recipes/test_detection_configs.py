@@ -13,6 +13,7 @@ from PIL import Image
 from processes import REPOSITORY
 from safetensors.numpy import save_file
 
+from effjax.data.photo_crops import PhotoCrops
 from effjax.data.prepare import prepare
 from effjax.data.sources import dataset_and_split
 from effjax.errors import UserError
@@ -98,13 +99,17 @@ def test_full_size_as_shapes(name, classes, variant, coco, voc, tmp_path):
     assert len(jax.tree.leaves(variables["params"])) > 200
 
 
-@pytest.mark.parametrize("name", ["coco", "voc"])
-def test_two_real_steps_of_a_small_one(name, coco, voc, tmp_path):
+@pytest.mark.parametrize(("name", "crop_from"), [("coco", "image"), ("coco", "photo"), ("voc", "image")])
+def test_two_real_steps_of_a_small_one(name, crop_from, coco, voc, tmp_path):
     config = config_of(name, "", coco, voc)
+    if crop_from == "photo":
+        config.view.update(crop=0.3, crop_from="photo")
     run, config.data.image_size, config.eval_batch_size = config.runs.fcos, 64, 2
     run.steps, run.batch_size, run.evaluations = 2, 2, 1
     run.model.update(backbone="resnet18", width=0.125, channels=8, convs=1)
     (done,) = TrainingExperiment(config.to_dict(), tmp_path).train()
+    if crop_from == "photo":
+        assert done.assembled.job.feed.crops == PhotoCrops(0.3, box_least=0.25)
     lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 2
     assert all(np.isfinite(line["train/loss"]) for line in lines if "train/loss" in line)

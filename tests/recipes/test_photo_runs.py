@@ -1,15 +1,19 @@
 """Runs that see random parts of photos: they go on with the same bits, and what cannot be is refused before."""
 
+import dataclasses
 import shutil
 
 import jax
 import numpy as np
 import pytest
 import skimage.data
+from data.coco_files_here import write_plain
 from PIL import Image
 
+from effjax.data.base import Subset
 from effjax.data.feeds import StreamFeed
 from effjax.data.photo_crops import PhotoCrops
+from effjax.data.sources import load
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.datasets import _crops
@@ -104,6 +108,24 @@ def test_what_cannot_be_is_refused(photos, tmp_path, change, message):
     assert not list(tmp_path.rglob("*/*"))  # nothing is written
 
 
-def test_targets_that_would_not_follow_are_refused():
-    with pytest.raises(UserError, match=r"crop_from=.photo.: .objects/bbox. of the task .detection. would not follow"):
-        _crops({"crop": 0.08, "crop_from": "photo"}, (), find_task("detection"))
+def test_targets_that_would_not_follow_are_refused(photos, tmp_path):
+    view, task, folder = (
+        {"crop": 0.08, "crop_from": "photo"},
+        find_task("detection"),
+        load(f"folder:{photos}", "train", image_size=9),
+    )
+    with pytest.raises(
+        UserError, match=r"'objects/bbox' of the task 'detection' would not follow in 'folder:/.*'; use 'i"
+    ):
+        _crops(view, (folder,), task)
+    write_plain(tmp_path)
+    boxes = load(f"coco:{tmp_path}", "all", image_size=16, padded={"objects": 3})
+    assert _crops(view, (boxes,), task) == PhotoCrops(0.08, box_least=0.25)
+    points = dataclasses.replace(task, moves={**task.moves, "objects/label": "points"})
+    with pytest.raises(UserError, match="'objects/label' of the task 'detection' would not follow in 'coco:/"):
+        _crops(view, (Subset(boxes, [1]),), points)
+    boxes = load(f"coco:{tmp_path}", "all", image_size=16, padded={"objects": 2})  # as many as its centre squares show
+    with pytest.raises(
+        UserError, match=r"padded.objects=2: b.png has 3 boxes: make room for those of the fullest image, of"
+    ):
+        _crops(view, (boxes,), task)

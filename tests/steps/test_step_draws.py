@@ -14,7 +14,7 @@ from toy import (
     make_state,
 )
 
-from effjax.steps import Flip, Shift, View
+from effjax.steps import Flip, MixUp, Shift, View
 from effjax.steps.rng import example_keys, purpose_key
 
 BATCH = make_batch()
@@ -80,3 +80,26 @@ def test_keys_are_the_same_in_every_process():
     crc = 0x9289EFC9  # CRC-32 of "dropout"
     expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), crc), 11)
     np.testing.assert_array_equal(jax.random.key_data(key), jax.random.key_data(expected))
+
+
+def test_what_is_shown_again_is_seen_as_by_the_step_that_drew_it():
+    objective = make_objective("mlp", view=View(ops=(Shift(2), Flip())))
+    seed, steps = jnp.uint32(3), np.array([4, 9, 9, 2, 7, 4, 0, 9], np.int32)
+    _, again = objective._shown({**BATCH, "drawn_at": steps, "copy": np.arange(8, dtype=np.int32)}, seed, jnp.int32(9))
+    for place, step in enumerate(steps):
+        _, first = objective._shown(BATCH, seed, jnp.int32(step))
+        np.testing.assert_array_equal(again["image"][place], first["image"][place])
+    several = example_keys(purpose_key(seed, steps, "augment"), BATCH["id"])
+    alone = [example_keys(purpose_key(seed, step, "augment"), BATCH["id"])[i] for i, step in enumerate(steps)]
+    np.testing.assert_array_equal(jax.random.key_data(several), jax.random.key_data(jnp.stack(alone)))
+
+
+def test_what_is_shown_again_is_mixed_anew_and_has_a_dropout_of_its_own():
+    for model, view in (("mlp", View(mix=(MixUp(0.8),))), ("mlp_dropout", None)):
+        objective = make_objective(model, view=view)
+        drawn = make_state(objective, GRADIENT_ONLY, BATCH), gradient_step(objective)
+        again = {**BATCH, "drawn_at": np.zeros(8, np.int32), "copy": np.zeros(8, np.int32)}
+        steps = [gradient(drawn, again, step=jnp.int32(step)) for step in (5, 6)]
+        assert largest_difference(*steps) > 1e-3
+        other = gradient(drawn, {**again, "copy": np.arange(8, dtype=np.int32)}, step=jnp.int32(5))
+        assert largest_difference(steps[0], other) > 1e-3

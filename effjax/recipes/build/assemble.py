@@ -15,7 +15,7 @@ import numpy as np
 from effjax.curricula import Stage
 from effjax.data.base import Source
 from effjax.data.coreset import Coreset
-from effjax.data.feeds import Feed
+from effjax.data.feeds import Feed, ResidentFeed, StreamFeed
 from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.tables import Lookup
@@ -27,6 +27,7 @@ from effjax.recipes.build.drawing import Drawing, together, together_shapes
 from effjax.recipes.build.evaluation import make_evaluator, predictor
 from effjax.recipes.build.networks import check_words, make_model
 from effjax.recipes.build.planning import (
+    beginnings,
     lengths,
     make_coreset,
     make_pace,
@@ -175,6 +176,8 @@ def assemble(
     for stage in plan:
         feed.rows(dict(stage.settings))  # an unknown source is said now
         _check_candidates(key, config["batch_size"], stage, feed, backend)
+    if replays := any(feed.replay(dict(stage.settings)) for stage in plan):
+        feed = _replaying(key, config, feed, plan, beginnings(config["plans"], total, granule))
     drawing = Drawing(objective, make_run_optimizer(config, total), feed, frozen, members, config["ema"] > 0)
     if config["record"]:
         if task.outcome is None:
@@ -182,10 +185,9 @@ def assemble(
         noted = {"num_records": feed.joined.num_ids, "forgetting": config["forgetting"]}
         drawing = dataclasses.replace(drawing, **noted)
     if objective.remembers:
-        if config["repeats"] > 1:
-            raise UserError(
-                f"{key}.repeats={config['repeats']}: {key}.terms.{objective.remembers[0]} remembers one view of each"
-            )
+        if config["repeats"] > 1 or replays:
+            what = "plans.replay" if replays else f"repeats={config['repeats']}"
+            raise UserError(f"{key}.{what}: {key}.terms.{objective.remembers[0]} remembers one view of each")
         drawing = dataclasses.replace(drawing, classes=_classes(feed.joined))
     if objective.remembers_ids:
         drawing = dataclasses.replace(drawing, num_ids=feed.joined.num_ids)
@@ -248,6 +250,35 @@ def _check_candidates(key: str, batch_size: int, stage: Stage, feed: Feed, backe
         backend.check_batch_size(feed.drawn(dict(stage.settings)))
     except UserError as error:
         raise UserError(f"{key}.plans.candidates: with {share} there are {share * batch_size:g}: {error}") from error
+
+
+def _replaying(
+    key: str, config: Mapping[str, Any], feed: ResidentFeed | StreamFeed, plan: Sequence[Stage], emptied: Sequence[int]
+) -> StreamFeed:
+    """The feed of a run in which examples are shown again, which are forgotten where the plan goes on.
+
+    Raises:
+      UserError: if nothing is decoded that could be kept, or the batch is not divided.
+    """
+    if not isinstance(feed, StreamFeed):
+        raise UserError(
+            f"{key}.plans.replay: this set is small and kept on the device whole, where nothing is decoded: leave it "
+            "out, or set config.data.on_device_mib=0"
+        )
+    for stage in plan:
+        replay = feed.replay(dict(stage.settings))
+        parts = replay.times * feed.process_count if replay else 1
+        if config["batch_size"] % parts:
+            of = f" on {feed.process_count} processes" if feed.process_count > 1 else ""
+            raise UserError(
+                f"{key}.plans.replay: {parts // feed.process_count} times{of} do not divide {key}.batch_size="
+                f"{config['batch_size']}"
+            )
+        if replay:
+            size = sum(array.nbytes for array in feed.example(dict(stage.settings)).values()) // replay.times
+            room = size * min(replay.batches, stage.num_steps) / 2**20
+            _log.info("%s.plans.replay: from step %d on up to %.1f MiB in each process", key, stage.start, room)
+    return dataclasses.replace(feed, emptied=tuple(emptied))
 
 
 def _accumulated(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

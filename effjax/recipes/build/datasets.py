@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from effjax.data.base import DatasetInfo, Source, Subset
+from effjax.data.base import DatasetInfo, Source, Subset, stored
 from effjax.data.cached import cached
 from effjax.data.coreset import Coreset
 from effjax.data.feeds import ResidentFeed, StreamFeed
@@ -21,7 +21,7 @@ from effjax.data.sources import dataset_and_split, load
 from effjax.data.tables import Lookup
 from effjax.data.unlabelled_folder import UnlabelledFolder
 from effjax.errors import UserError, check_known
-from effjax.images.targets import Boxes
+from effjax.images.targets import KINDS, Boxes
 from effjax.recipes.build.data_checks import check_data
 from effjax.recipes.build.folders import shares_of
 from effjax.recipes.build.views import view_of
@@ -173,13 +173,17 @@ def _crops(view: Mapping[str, Any], sources: Sequence[Source], task: Task) -> Ph
     """
     if view["crop_from"] != "photo":
         return None
-    if task.moves:
-        raise UserError(
-            f"config.view.crop_from='photo': {next(iter(task.moves))!r} of the task {task.name!r} would not follow; "
-            "use 'image'"
-        )
-    crops = PhotoCrops(view["crop"])
+    kinds = {name: KINDS[kind] if isinstance(kind, str) else kind for name, kind in task.moves.items()}
+    least = [kind.least for kind in kinds.values() if isinstance(kind, Boxes)]
+    crops = PhotoCrops(view["crop"], box_least=max(least)) if least else PhotoCrops(view["crop"])
     for source in sources:
+        followed = getattr(stored(source), "box_names", ())
+        for name, kind in kinds.items():
+            if not isinstance(kind, Boxes) or name not in followed:
+                raise UserError(
+                    f"config.view.crop_from='photo': {name!r} of the task {task.name!r} would not follow in "
+                    f"{source.info.name!r}; use 'image'"
+                )
         source.cut(0, crops)
     return crops
 

@@ -59,6 +59,12 @@ def make_plan(
         raise UserError(f"{key}.plans: {error}") from error
 
 
+def beginnings(plans: Mapping[str, Any], total: int, granule: int) -> tuple[int, ...]:
+    """The steps from which on anything in a run's plans has another value than before, and 0."""
+    cut = (stages(total, {name: pieces}, multiple_of=granule) for name, pieces in plans.items())
+    return tuple(sorted({0, *(stage.start for stages_ in cut for stage in stages_)}))
+
+
 def _read(key: str, name: str, pieces: Iterable[Sequence[Any]], subject: Subject) -> tuple[Setting, list[Any]]:
     """A setting, and what the values of its plan stand for."""
     try:

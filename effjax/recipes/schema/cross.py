@@ -40,6 +40,7 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}.repeats={run['repeats']}: {key}.record=True notes one view of an example a step"
         if run["repeats"] > 1 and run["selection"]:
             yield f"{key}.repeats={run['repeats']}: {key}.selection chooses among examples that come once a step"
+        yield from _replay_problems(run, key)
         yield from _teacher_problems(config, run, key)
         yield from _pruning_problems(run, key)
         yield from _rewind_problems(config, run, key)
@@ -160,6 +161,18 @@ def _ticket_problems(masks: Mapping[str, Any], run: Mapping[str, Any], key: str)
     )
     if last and first and (first.ramp or first.sparsity != last.sparsity):
         yield f"{key} ends at a sparsity of {last.sparsity:g}: let plans.sparsity begin with it"
+
+
+def _replay_problems(run: Mapping[str, Any], key: str) -> Iterator[str]:
+    if "replay" not in run["plans"]:
+        return
+    again = f"and {key}.plans.replay shows some of them several times"
+    if run["repeats"] > 1:
+        yield f"{key}.repeats={run['repeats']}: a step shows each of its examples so often, {again}"
+    if run["record"]:
+        yield f"{key}.record=True notes each example of a step, {again}"
+    if run["selection"]:
+        yield f"{key}.selection chooses among examples that come once a step, {again}"
 
 
 def _selection_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: str) -> Iterator[str]:

@@ -35,6 +35,7 @@ from effjax.recipes.schema.rules import (
 )
 from effjax.steps.narrowing import MEASURES, is_channels
 from effjax.steps.pruning import RENEWALS
+from effjax.steps.settings import is_replay
 from effjax.steps.sparsity import RAMP, RAMP_PATTERN
 from effjax.steps.structures import STRUCTURES, is_structure
 from effjax.steps.views import REDUCTIONS
@@ -219,6 +220,11 @@ _PLANS = Each(
         "sparsity": pieces(
             any_of(below_one(), matching(RAMP_PATTERN, f"a ramp to one, `{RAMP} 0.9`")),
             f"the share of weights that are removed, from 0 to below 1, or a ramp to it, `{RAMP} 0.9`",
+        ),
+        "replay": pieces(
+            any_of(whole(1, 1), Rule("", is_replay)),
+            "1, or how often an example is shown while it is in a buffer, and of how many steps the buffer keeps what "
+            "was decoded, `(4, 1920)`",
         ),
         "smoothing": pieces(number(0, 100), "the standard deviation of what blurs feature maps, in pixels; 0: nothing"),
         "terms": pieces(names(), "names of terms"),

@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from effjax import models
+from effjax.data.feeds import Feed
 from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports.tables import Table
@@ -25,6 +26,8 @@ _OF_LENGTH = (
     "checkpoint_every",
     "log_every",
 )
+
+_HEADERS = ("run", "steps", "compute", "seconds", "over control", "reach it", "compute to reach", "seconds to reach")
 
 NOTE = (
     "Compute: forward FLOPs of all training images at the sizes that the student saw, over the control's; of "
@@ -71,8 +74,13 @@ def cost_table(
                 f"{np.mean(times) / base:.2f}" if reached else "",
             )
         )
-    headers = ("run", "steps", "compute", "seconds", "over control", "reach it", "compute to reach", "seconds to reach")
-    return Table(headers, rows)
+    if any("replay" in run["plans"] for run in experiment.config["runs"].values()):
+        rows = [
+            (*row, f"{_decoded(finished[name, experiment.seeds_of(name)[0]]):,}")
+            for row, name in zip(rows, labels, strict=True)
+        ]
+        return Table((*_HEADERS, "images decoded"), rows)
+    return Table(_HEADERS, rows)
 
 
 def compute_of(
@@ -99,7 +107,7 @@ def _method(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _saves(run: Mapping[str, Any]) -> bool:
     """Whether a run is there to save compute: by smaller images, some of their patches, or fewer or chosen examples."""
-    return bool({"image_size", "candidates", "tokens"} & set(run["plans"])) or bool(run["coreset"])
+    return bool({"image_size", "candidates", "tokens", "replay"} & set(run["plans"])) or bool(run["coreset"])
 
 
 def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
@@ -118,6 +126,12 @@ def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
         each = models.flops(model, shape, training=training) * job.batch_size * (1 + looked)
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
+
+
+def _decoded(run: FinishedRun) -> int:
+    """How many training images were decoded, and not shown again from a replay buffer."""
+    job = run.assembled.job
+    return sum(stage.num_steps * cast(Feed, job.feed).decoded(dict(stage.settings)) for stage in job.plan)
 
 
 def _curve(run: FinishedRun) -> Sequence[tuple[int, float]]:
