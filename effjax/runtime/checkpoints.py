@@ -20,7 +20,8 @@ import orbax.checkpoint as ocp
 from effjax.errors import UserError
 from effjax.files import StorageError, storage, storage_fault, storage_message
 from effjax.pruning.paths import path_name
-from effjax.runtime.digests import holds, is_intact, sealed
+from effjax.runtime.checkpoint_parts import DamagedCheckpoint, read_item, read_meta, there_and_now
+from effjax.runtime.digests import sealed
 from effjax.runtime.hosts import is_primary
 from effjax.runtime.preservation import NewestAndTheirBest
 from effjax.runtime.stragglers import ignore_save_threads, ignore_stragglers
@@ -41,21 +42,6 @@ class Restored:
     step: int
     state: TrainState
     meta: Mapping[str, Any]
-
-
-class DamagedCheckpoint(StorageError):
-    """A part of a checkpoint that cannot be read, or is not what was written.
-
-    Attributes:
-      reason: what is wrong, without what to do.
-    """
-
-    def __init__(self, part: Path, reason: object):
-        text = " ".join(str(reason).split())[:200]
-        self.reason = f"{part.name}: {text}"
-        super().__init__(
-            f"{part} is damaged ({text}): remove the folder {part.parent} and run the training's command again"
-        )
 
 
 class Checkpoints:
@@ -194,9 +180,10 @@ def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, A
 
     Raises:
       DamagedCheckpoint: if it cannot be read, or is not what was written.
+      UserError: if it is what was written, and holds other arrays than the template.
     """
-    model = _read_item(directory, step, "model", notes, _model_item(template))
-    training = _read_item(directory, step, "training", notes, _training_item(template))
+    model = read_item(directory, step, "model", notes, _model_item(template))
+    training = read_item(directory, step, "training", notes, _training_item(template))
     state = template.replace(
         step=training["step"],
         seed=training["seed"],
@@ -213,45 +200,6 @@ def read(directory: Path, step: int, template: TrainState, notes: Mapping[str, A
         memory=training.get("memory", ()),
     )
     return Restored(step, state, notes)
-
-
-def read_meta(directory: str | Path, step: int) -> Mapping[str, Any]:
-    """Reads the notes beside a checkpoint: ``identity`` (config and stages), ``best`` and more.
-
-    Raises:
-      DamagedCheckpoint: if they cannot be read, or are not what was written.
-    """
-    part = Path(directory).absolute() / str(step) / "meta"
-    with _reading(part), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        notes = reader.restore(part)
-    if not isinstance(notes, Mapping) or not isinstance(notes.get("identity"), Mapping) or not is_intact(notes):
-        raise DamagedCheckpoint(part, "the notes are not those that were written")
-    return notes
-
-
-def _read_item(
-    directory: str | Path, step: int, name: str, notes: Mapping[str, Any], template: PyTree | None = None
-) -> Mapping[str, PyTree]:
-    """Reads the arrays of a checkpoint's part; without a template, as they were written."""
-    part = Path(directory).absolute() / str(step) / name
-    with _reading(part), ocp.StandardCheckpointer() as reader:
-        item = reader.restore(part, None if template is None else _host(template))
-        item = jax.tree.map(np.asarray, item)
-    if not holds(notes, name, item):
-        raise DamagedCheckpoint(part, "its numbers are not those that were written")
-    return item
-
-
-@contextlib.contextmanager
-def _reading(part: Path) -> Iterator[None]:
-    """Reports whatever Orbax and tensorstore say of a damaged file."""
-    ignore_stragglers()
-    try:
-        yield
-    except Exception as error:
-        if fault := storage_fault(error):
-            raise StorageError(storage_message(fault, part)) from error
-        raise DamagedCheckpoint(part, error) from error
 
 
 def read_variables(
@@ -271,7 +219,7 @@ def read_variables(
     Raises:
       DamagedCheckpoint: if they cannot be read, or are not what was written.
     """
-    model = _read_item(directory, step, "model", read_meta(directory, step))
+    model = read_item(directory, step, "model", read_meta(directory, step))
     params = model["ema"] or model["params"]
     if masks := model.get("masks"):
         params = masked_student(params, masks)
@@ -285,7 +233,7 @@ def read_masks(directory: str | Path, step: int) -> PyTree:
     Raises:
       DamagedCheckpoint: if it cannot be read, or is not what was written.
     """
-    return _read_item(directory, step, "model", read_meta(directory, step))["masks"]
+    return read_item(directory, step, "model", read_meta(directory, step))["masks"]
 
 
 def read_records(directory: str | Path, step: int) -> Mapping[str, np.ndarray]:
@@ -303,7 +251,7 @@ def read_training(directory: str | Path, step: int) -> Mapping[str, PyTree]:
     Raises:
       DamagedCheckpoint: if it cannot be read, or is not what was written.
     """
-    return _read_item(directory, step, "training", read_meta(directory, step))
+    return read_item(directory, step, "training", read_meta(directory, step))
 
 
 def steps(directory: str | Path) -> list[int]:
@@ -355,10 +303,8 @@ def check_identity(expected: Mapping[str, Any], found: Mapping[str, Any], direct
     ours, theirs = _flat(expected), _flat(found)
     differing = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
     if differing:
-        what = "; ".join(f"{k}: {theirs.get(k, 'absent')} there, {ours.get(k, 'absent')} now" for k in differing[:6])
-        more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
         raise UserError(
-            f"the checkpoints in {directory} are of another run ({what}{more}); "
+            f"the checkpoints in {directory} are of another run ({there_and_now(differing, theirs, ours)}); "
             "give another --workdir, or remove that folder to start anew"
         )
 
@@ -388,10 +334,6 @@ def _one_best(notes: Mapping[str, Any]) -> int | None:
 
 def _steps_in(directory: Path) -> list[int]:
     return sorted(ocp.utils.checkpoint_steps(directory)) if directory.is_dir() else []
-
-
-def _host(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -79,10 +79,13 @@ def page_of(workdir):
     return (workdir / "report.html").read_text()
 
 
-def test_a_finished_experiment(whole, tmp_path):
+def test_a_finished_experiment(whole, tmp_path, monkeypatch):
     config, workdir, datasets, summary = whole
-    results = tmp_path / "results" / "active.md"
+    results, read = tmp_path / "results" / "active.md", []
+    ledger = LoopFolder.ledger
+    monkeypatch.setattr(LoopFolder, "ledger", lambda folder: read.append(folder) or ledger(folder))
     active_report.report(reported(config, workdir, datasets), summary, results, final=True)
+    assert len(read) == len(set(read)) == 4  # long ones are read once
     page = page_of(workdir)
     assert "http" not in page
     assert page.count('src="data:image/png;base64,') == page.count("<img")

@@ -191,6 +191,28 @@ def test_another_identity_is_refused_even_if_the_state_would_not_fit(two_checkpo
         restore(two_checkpoints, other, optimizer=optax.sgd(0.1), ema=False)
 
 
+def test_arrays_of_other_code_are_not_damage(two_checkpoints, tmp_path):
+    """As where a model of one's own has been changed, under the same name: nothing is removed, what differs is said."""
+    copy = tmp_path / "copy"
+    shutil.copytree(two_checkpoints, copy)
+    for options, said in (
+        ({"width": 4}, "ema/student/dense/kernel: float32[5, 3] there, float32[4, 3] now"),
+        ({"optimizer": optax.sgd(0.1)}, "there, absent now"),
+    ):
+        with pytest.raises(UserError, match="is whole, but its arrays are not those of this code") as error:
+            restore(copy, **options)
+        assert said in str(error.value)
+        assert "damaged" not in str(error.value)
+        assert "\n" not in str(error.value)
+        assert stored.steps(copy) == [3, 6]
+    shutil.rmtree(copy / "6" / "model")  # the newest is damaged, too
+    with pytest.raises(
+        UserError, match=r"copy/3/model is whole, .* params/student/dense/kernel: float32\[5, 3\] there"
+    ):
+        restore(copy, width=4)
+    assert restore(copy).step == 3
+
+
 def test_variables_for_evaluation_are_the_average_where_one_is_kept(tmp_path):
     save(tmp_path / "ema", 4)
     save(tmp_path / "plain", 4, ema=False)

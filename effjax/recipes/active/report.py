@@ -1,5 +1,6 @@
 """What an active-learning experiment ends with, or shows while its loops wait: a table, curves, one page for people."""
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from effjax.recipes.active import sections
 from effjax.recipes.active.comparison import Comparison
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.kinds import formats
+from effjax.recipes.active.sections import LedgerOf
 from effjax.recipes.active.shown import words_of
 from effjax.recipes.active.watch import watched_table
 from effjax.recipes.build.datasets import Datasets
@@ -84,14 +86,23 @@ def report(
     task, levels = datasets.task, config["active"].get("levels", ())
     compared = Comparison(measured, labels, control, config["claims"], levels, split, task)
     further = compared.further()
-    if experiment.watched:
-        further.append(_watched(config, workdir, measured, experiment.watched, labels, control))
-    so_far = "" if final else _so_far(config, workdir, summary)
-    whole = _with_all_labels(config, summary)
-    notes = [*_notes(compared), *_ceilings(whole, summary, f"{split}/{task.watch}")]
     folders = {
         name: [LoopFolder.of(workdir, name, seed["seed"]) for seed in run["seeds"]] for name, run in measured.items()
     }
+    ledger_of = functools.cache(LoopFolder.ledger)  # several parts look at all of them, and they are long
+    if experiment.watched:
+        ledgers = {
+            name: [
+                (seed["seed"], ledger)
+                for seed, folder in zip(measured[name]["seeds"], several, strict=True)
+                if (ledger := ledger_of(folder))
+            ]
+            for name, several in folders.items()
+        }
+        further.append(_watched(config, ledgers, experiment.watched, labels, control))
+    so_far = "" if final else _so_far(config, workdir, summary)
+    whole = _with_all_labels(config, summary)
+    notes = [*_notes(compared), *_ceilings(whole, summary, f"{split}/{task.watch}")]
     firsts = {labels[name]: several[0] for name, several in folders.items()}
     whole_folders = {label: LoopFolder.of(workdir, name, config["seed"]) for name, label in whole.items()}
     maps, image_of = sections.dataset_maps({**firsts, **whole_folders}), sections.images_by_id(datasets.train)
@@ -99,7 +110,7 @@ def report(
     class_names = datasets.info.class_names
     answers = task.answers(class_names)
     asked_by = {labels[name]: formats(config["runs"][name]["query"], answers) for name in measured}
-    pictures = _pictures(compared, folders, firsts, maps, datasets)
+    pictures = _pictures(compared, folders, ledger_of, firsts, maps, datasets)
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
     page = Page(title, compared.lead(), provenance(), compared.results(), notes, further, config)
@@ -111,7 +122,7 @@ def report(
         split=split,
         watch=task.watch,
         pictures=pictures,
-        asked=sections.asked(firsts, image_of, name_of, asked_by),
+        asked=sections.asked(firsts, ledger_of, image_of, name_of, asked_by),
         looks=looks(labels) if looks else {},
         extremes={name: sections.extremes(found, image_of, name_of, class_names) for name, found in maps.items()},
     )
@@ -158,17 +169,9 @@ def _control(config: Mapping[str, Any]) -> str | None:
     return config["control"] or next(at_random, None)
 
 
-def _watched(config, workdir: Path, measured, watched, labels, control: str | None) -> tuple[tables.Table, str]:
+def _watched(config, ledgers, watched, labels, control: str | None) -> tuple[tables.Table, str]:
     """Whether the loops chase the examples that are watched."""
     ids, share = watched
-    ledgers = {
-        name: [
-            (seed["seed"], ledger)
-            for seed in run["seeds"]
-            if (ledger := LoopFolder.of(workdir, name, seed["seed"]).ledger())
-        ]
-        for name, run in measured.items()
-    }
     note = (
         f"Of the pool, {100 * share:.1f} % are {' or '.join(config['active']['watch'])}: their share of what was asked "
         "after the first round, which is random."
@@ -202,14 +205,14 @@ def _so_far(config, workdir: Path, summary: Mapping[str, Any]) -> str:
     return said + (f" Waiting for people: {'; '.join(waiting)}." if waiting else "")
 
 
-def _pictures(compared: Comparison, folders, firsts, maps, datasets: Datasets) -> Pictures:
+def _pictures(compared: Comparison, folders, ledger_of: LedgerOf, firsts, maps, datasets: Datasets) -> Pictures:
     task, measured, labels, control = compared.task, compared.measured, compared.labels, compared.control
     split = compared.split
     watched = f"{split}/{task.watch}"
     named = {"labels": "images", "items": task.counted, "cost": "seconds"} if task.counted else {}
     titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watch}"}
     ledgers = {
-        labels[name]: [ledger for folder in several if (ledger := folder.ledger()) and ledger.labels()]
+        labels[name]: [ledger for folder in several if (ledger := ledger_of(folder)) and ledger.labels()]
         for name, several in folders.items()
     }
     counts = {

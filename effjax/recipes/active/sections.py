@@ -16,6 +16,8 @@ from effjax.reports.active import PHOTO_SIDE, AskedExample, AskedRound, Captione
 from effjax.reports.drawn_boxes import TRUE, Marks, drawn_boxes
 from effjax.tasks import AnswerFormat
 
+LedgerOf = Callable[[LoopFolder], Ledger | None]
+
 _EXTREMES = 12  # examples shown of either end of a dataset map
 _WAITING = "waiting"
 
@@ -30,6 +32,7 @@ def images_by_id(source: Source) -> Callable[[int], np.ndarray]:
 
 def asked(
     folders: Mapping[str, LoopFolder],
+    ledger_of: LedgerOf,
     image_of: Callable[[int], np.ndarray],
     name_of: Callable[[int], str],
     formats: Mapping[str, Mapping[str, AnswerFormat]],
@@ -38,11 +41,12 @@ def asked(
 
     Args:
       folders: by run, a loop's.
+      ledger_of: reads a folder's ledger.
       image_of: see :func:`images_by_id`.
       name_of: from global id to what is said of an image besides its label; may be empty.
       formats: by run and kind of question, what an answer says, and where.
     """
-    ledgers = {name: ledger for name, folder in folders.items() if (ledger := folder.ledger()) and ledger.entries}
+    ledgers = {name: ledger for name, folder in folders.items() if (ledger := ledger_of(folder)) and ledger.entries}
     if not ledgers:
         return {}
     image = image_of(next(iter(ledgers.values())).entries[0].id)
