@@ -52,6 +52,9 @@ METHODS = {  # run -> label, convention, method
     "ctkd": ("CTKD", "paper", "ctkd"),
     "kd_standardized": ("KD, standardised logits", "paper", "standardized"),
     "dkd_standardized": ("DKD, standardised logits", "mdistiller", "dkd"),
+    "sdd_kd": ("SD-KD", "paper", "sdd_kd"),
+    "sdd_dkd": ("SD-DKD", "paper", "sdd_dkd"),
+    "sdd_nkd": ("SD-NKD", "paper", "sdd_nkd"),
 }
 BETA = {  # of DKD, where it is not 8: mdistiller, configs/cifar100/dkd/; resnet110_resnet20 as resnet110_resnet32
     **dict.fromkeys(("resnet56_resnet20", "resnet110_resnet32", "resnet110_resnet20"), 2.0),
@@ -104,6 +107,10 @@ def get_config(variant: str = ""):
             options.update(_taps(term, teacher_name, student_name))
         runs[name] = schema.distilled(student, label, terms, taught)
     runs["dkd"].terms.dkd.beta = BETA.get(pair, 8.0)
+    for name in ("sdd_kd", "sdd_dkd", "sdd_nkd"):
+        coarse = PAIRS[pair] in ALIKE or (name, pair) == ("sdd_nkd", "resnet50_vgg8")
+        runs[name].terms[name].finest = 2 if coarse else 4
+    runs["sdd_dkd"].terms.sdd_dkd.beta = runs["sdd_nkd"].terms.sdd_nkd.gamma = BETA.get(pair, 8.0)
     runs["reviewkd"].terms.review.weight.peak = REVIEW.get(pair, 5.0)
     temperature, weight = STANDARDIZED.get(pair, (2.0, 9.0))
     runs["kd_standardized"].terms.soft_target.update(temperature=temperature, weight=weight)

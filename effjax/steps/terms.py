@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term
+from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term, scale_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -177,6 +177,9 @@ TERMS: dict[str, Callable[..., Term]] = {
     "nkd": normalized,
     "hard_label": hard_label,
     "mlkd": multi_level,
+    "sdd_kd": scale_terms.of_soft_targets,
+    "sdd_dkd": scale_terms.of_decoupled,
+    "sdd_nkd": scale_terms.of_normalized,
     "ctkd": learnt_terms.curriculum_temperature,
     "ofa": learnt_terms.one_for_all,
     "dist": correlation,

@@ -17,7 +17,7 @@ from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.published import Own
 
-TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd")
+TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd", "sdd_kd")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,17 @@ def test_the_settings_are_those_that_are_published():
         assert config.num_seeds == (3 if pair in {f"{t}_{s}" for t, s in cifar100.UNLIKE} else 5)
     betas = {pair: cifar100.get_config(pair).runs.dkd.terms.dkd.beta for pair in cifar100.PAIRS}
     assert (betas["resnet56_resnet20"], betas["vgg13_vgg8"], betas["resnet32x4_resnet8x4"]) == (2.0, 6.0, 8.0)
+
+
+def test_scales_are_as_many_as_in_their_scripts():
+    """teacher_*.sh: --M [1,2] is finest = 2, [1,2,4] is 4."""
+    scales = {("vgg13_vgg8", "sdd_kd"): 2, ("resnet32x4_resnet8x4", "sdd_nkd"): 2, ("resnet50_vgg8", "sdd_dkd"): 4}
+    scales |= {("resnet50_vgg8", "sdd_nkd"): 2, ("vgg13_mobilenet_v2", "sdd_kd"): 4}
+    for (pair, name), finest in scales.items():
+        assert cifar100.get_config(pair).runs[name].terms[name].finest == finest
+    runs = cifar100.get_config("vgg13_mobilenet_v2").runs
+    assert (runs.sdd_dkd.terms.sdd_dkd.beta, runs.sdd_nkd.terms.sdd_nkd.gamma) == (6.0, 6.0)
+    assert (runs.sdd_kd.terms.ce.weight, runs.sdd_kd.terms.sdd_kd.weight) == (0.1, 0.9)
 
 
 def test_standardised_logits_weigh_as_their_code_has_them():
@@ -152,7 +163,7 @@ def test_imagenets_pairs_as_shapes(variant, teacher, prepared, tmp_path):
     config.backend, config.eval_batch_size, config.table, config.control = "jit", 4, (), ""
     config.runs = {"teacher": schema.run(model={"name": teacher}, batch_size=4), "together": together}
     job = TrainingExperiment(config.to_dict(), tmp_path).runs["together"].job
-    assert set(job.objective.terms) == {"ce", "soft_target", "attention", "crd", "review", "dkd", "dist", "nkd"}
+    assert set(job.objective.terms) == set(terms) >= {"attention", "sdd_kd", "sdd_dkd", "sdd_nkd"}
     assert job.feed.example()["image"].shape == (4, 224, 224, 3)
 
 
@@ -164,5 +175,7 @@ def test_imagenets_settings_are_those_that_are_published():
         assert [round(share * 100) for share in run.schedule.boundaries] == [30, 60, 90]
     assert config.runs.reviewkd.terms.review.weight.peak == 8.0
     assert (config.runs.dkd.terms.dkd.beta, imagenet.get_config().runs.dkd.terms.dkd.beta) == (2.0, 0.5)
+    sdd = config.runs.sdd_nkd.terms.sdd_nkd
+    assert (sdd.gamma, sdd.temperature, sdd.finest) == (2.0, 1.0, 4)
     assert config.runs.kd_standardized.terms.soft_target.standardize
     assert {run.steps for run in imagenet.get_config("tiny").runs.values()} == {2}

@@ -145,6 +145,10 @@ class Term:
     variance: float = maybe(number(0, LARGE, above=True), "of VID: what variances begin at")
     most_channels: int = maybe(whole(1, 65536), "of ReviewKD: that layers are fused with, at most")
     regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
+    finest: int = maybe(whole(2, 4), "of SDD: into how many rows and columns the finest scale cuts an image, 2 or 4")
+    complementary: float = maybe(
+        _FACTOR, "of SDD: what parts count for of which the teacher is right and not of the whole, or the reverse"
+    )
     student_tap: str = maybe(text(), "an activation of the student")
     teacher_tap: str = maybe(text(), "an activation of the teacher")
     student_taps: Sequence[str] = maybe(names(), "several")
