@@ -9,7 +9,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term, scale_terms
+from effjax.steps import detection_terms, exit_term, feature_terms, learnt_terms, review_term, scale_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -181,7 +181,7 @@ TERMS: dict[str, Callable[..., Term]] = {
     "sdd_dkd": scale_terms.of_decoupled,
     "sdd_nkd": scale_terms.of_normalized,
     "ctkd": learnt_terms.curriculum_temperature,
-    "ofa": learnt_terms.one_for_all,
+    "ofa": exit_term.one_for_all,
     "dist": correlation,
     "logit_mse": logit_mse,
     "hint": feature_terms.hint,

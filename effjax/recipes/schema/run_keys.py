@@ -139,6 +139,10 @@ class Term:
         Either(number(0, LARGE), keys_of(Scheduled)), "of CTKD: how strongly the temperature works against the student"
     )
     power: float = maybe(number(0, LARGE, above=True), "of OFA: how far the label is raised over the other classes")
+    exits: str = maybe(_SOME, "of OFA: `linear`, or the published ones, `convolutions` or `attention`")
+    channels: int = maybe(
+        whole(0, 65536), "of OFA's convolutions: of their last map; 0: as many as the wider penultimate features have"
+    )
     dim: int = maybe(whole(1, 65536), "of CC and CRD: of the embeddings")
     negatives: int = maybe(whole(1, LONG), "of CRD: the other examples that each is told from")
     momentum: float = maybe(fraction(), "of CRD: the share of the memory that stays when an example is seen")
