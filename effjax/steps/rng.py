@@ -13,6 +13,11 @@ def purpose_key(seed: jax.Array | int, step: jax.Array | int, purpose: str) -> j
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode())), step)
 
 
+def seed_of_view(seed: jax.Array | int, name: str) -> jax.Array:
+    """Returns the seed that a further view of a run draws by, ``[]``: in it nothing is drawn as in the others."""
+    return jax.random.bits(purpose_key(seed, 0, f"view {name}"), (), jax.numpy.uint32)
+
+
 def example_keys(key: jax.Array, ids: jax.Array, copies: jax.Array | None = None) -> jax.Array:
     """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands.
 

@@ -116,6 +116,7 @@ class Term:
     OPEN: ClassVar[bool] = True
 
     kind: str = maybe(text(), "one of `steps.TERMS`; left out, the term's own name")
+    view: str = maybe(text(), "which of `config.views` it looks at; left out, `config.view`")
     weight: float | Scheduled = maybe(Either(_FACTOR, keys_of(Scheduled)), "in the sum")
     temperature: float | Scheduled = maybe(_POSITIVE, "of soft targets, DKD, DIST and the contrastive term")
     threshold: float | Scheduled = maybe(_POSITIVE, "of self-paced learning: the loss below which an example counts")
