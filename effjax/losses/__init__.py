@@ -1,6 +1,7 @@
 """Losses: pure functions from arrays to one value per example, never reduced.
 
-Of ``dist`` and ``class_correlation`` there is one for the batch.
+Of ``dist`` and ``class_correlation`` there is one for the batch; ``region_logits`` and ``region_weights`` are of parts
+of images, of which losses are then taken.
 
 ``where=`` leaves examples out: they give 0 and no gradient, and the others are as if they were not there.
 The losses that compare the examples of a batch (``dist``, ``relational_*``, ``similarity_preserving``,
@@ -27,6 +28,7 @@ from effjax.losses.normalized import normalized_kd
 from effjax.losses.probabilistic import probabilistic_transfer
 from effjax.losses.relational import relational_angle, relational_distance
 from effjax.losses.reversal import reversed_gradient
+from effjax.losses.scales import region_logits, region_weights
 from effjax.losses.selectivity import neuron_selectivity
 from effjax.losses.self_paced import self_paced_weights
 from effjax.losses.similarity import similarity_preserving
@@ -58,6 +60,8 @@ __all__ = [
     "of_other_classes",
     "probabilistic_transfer",
     "quality_focal",
+    "region_logits",
+    "region_weights",
     "relational_angle",
     "relational_distance",
     "reversed_gradient",

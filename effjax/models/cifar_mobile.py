@@ -66,7 +66,7 @@ class CifarMobileNetV2(nn.Module):
             maps[f"stride{reduced}"] = x
         x = norm("last_norm", nn.relu)(conv(max(1280, int(1280 * self.width)), 1, name="last_conv")(x))
         taps.keep("last", x)
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys, places=x)
 
 
 class CifarShuffleNetV1(nn.Module):
@@ -110,7 +110,7 @@ class CifarShuffleNetV1(nn.Module):
             x = _Stage(place, (2, *(1,) * (depth - 1)), name=f"stage{number}")(x, taps)
             taps.keep(f"stage{number}", x)
             maps[f"stride{2**number}"] = x
-        return predict(self, maps, x.mean((1, 2)), taps, _PYTORCHS, train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, _PYTORCHS, train, dropout_keys, places=x)
 
 
 class CifarShuffleNetV2(nn.Module):
@@ -155,7 +155,7 @@ class CifarShuffleNetV2(nn.Module):
             maps[f"stride{2**number}"] = x
         x = norm("last_norm", nn.relu)(conv(1024, name="last_conv")(x))
         taps.keep("last", x)
-        return predict(self, maps, x.mean((1, 2)), taps, _PYTORCHS, train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, _PYTORCHS, train, dropout_keys, places=x)
 
 
 def shuffled(x: jax.Array, groups: int) -> jax.Array:

@@ -60,7 +60,7 @@ class DenseNet(nn.Module):
                 x = nn.avg_pool(x, (2, 2), (2, 2))
                 taps.keep(f"transition{i}", x)
         maps["stride4"] = x = norm("head_norm", nn.relu)(x)
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 class ImageNetDenseNet(nn.Module):
@@ -109,7 +109,7 @@ class ImageNetDenseNet(nn.Module):
                 x = nn.avg_pool(x, (2, 2), (2, 2))
                 taps.keep(f"transition{i}", x)
         maps[f"stride{2 ** (i + 1)}"] = x = norm("head_norm", nn.relu)(x)
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 class _Block(nn.Module):

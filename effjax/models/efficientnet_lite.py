@@ -79,7 +79,7 @@ class EfficientNetLite(nn.Module):
         x = norm("head_norm", nn.relu6)(conv(1280, 1, name="head_conv")(x))
         taps.keep("head", x)
         features = Dropout(self.dropout, name="dropout")(x.mean((1, 2)), dropout_keys)
-        return predict(self, maps, features, taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, features, taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 class LargeEfficientNetLite(EfficientNetLite):

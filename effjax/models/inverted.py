@@ -126,11 +126,12 @@ class InvertedNet(nn.Module):
             maps[f"stride{reduced}"] = x
         x = norm(name="head_norm", activation=active)(conv(layout.last, 1, name="head_conv")(x))
         taps.keep("head", x)
+        places = None if layout.hidden else x
         x = x.mean((1, 2))
         if layout.hidden:
             x = active(nn.Dense(layout.hidden, dtype=self.dtype, name="hidden")(x))
         x = Dropout(self.dropout, name="dropout")(x, dropout_keys)
-        return predict(self, maps, x, taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x, taps, nn.initializers.lecun_normal(), train, dropout_keys, places)
 
 
 class _Stage(nn.Module):

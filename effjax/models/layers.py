@@ -160,8 +160,13 @@ def predict(
     kernel_init: Callable,
     train: bool,
     dropout_keys: jax.Array | None,
+    places: jax.Array | None = None,
 ) -> Outputs:
     """Ends a model: its head, or a linear classifier, predicts from what the backbone has found.
+
+    Where the penultimate features are a map's average, the tap ``class_maps`` is what the classifier says of each of
+    its places, ``[B, h, w, K]``: averaged they are the logits, averaged over a part of the image those of this part.
+    Its name alone asks for it.
 
     Args:
       model: it has the fields ``num_classes`` and ``head``.
@@ -171,13 +176,20 @@ def predict(
       kernel_init: of the classifier.
       train: as the model was called.
       dropout_keys: as the model was called.
+      places: the map ``[B, h, w, D]`` whose average the classifier reads; None where it reads something else.
 
     Returns:
       The outputs.
+
+    References:
+      Zhou et al, 2016, Learning Deep Features for Discriminative Localization (class activation maps),
+      https://arxiv.org/abs/1512.04150
     """
     taps.keep("penultimate", penultimate)
     head = model.head
     if head is None:
-        head = Classifier(model.num_classes, kernel_init=kernel_init, name="classifier")
+        head = classifier = Classifier(model.num_classes, kernel_init=kernel_init, name="classifier")
+        if places is not None:
+            taps.offer("class_maps", lambda: classifier({"penultimate": places}))
     preds = head({**maps, "penultimate": penultimate}, train=train, dropout_keys=dropout_keys)
     return Outputs(preds, taps.collect())

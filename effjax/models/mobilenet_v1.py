@@ -57,7 +57,7 @@ class MobileNetV1(nn.Module):
             taps.keep(f"stage{number}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 class _Stage(nn.Module):

@@ -69,7 +69,7 @@ class RegNet(nn.Module):
             taps.keep(f"stage{i}", x)
             maps[f"stride{2 ** (i + 1)}"] = x
             read = width
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 def stage_widths(

@@ -83,7 +83,7 @@ class ResNet(nn.Module):
             taps.keep(f"stage{i}", x)
             reduced *= stride
             maps[f"stride{reduced}"] = x
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
     def _aggregated(self) -> tuple[int, float]:
         """Of the 3×3 convolution in a bottleneck: groups, and how many times as wide it is."""

@@ -74,7 +74,7 @@ class Swin(nn.Module):
             taps.keep(f"stage{i}", x)
             maps[f"stride{self.patch * 2 ** (i - 1)}"] = x
         maps[f"stride{self.patch * 2 ** (i - 1)}"] = x = norm(name="norm")(x)
-        return predict(self, maps, x.mean((1, 2)), taps, token_init, train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, token_init, train, dropout_keys, places=x)
 
     def _window(self, images: jax.Array) -> Window:
         """The grid of the last stage."""

@@ -7,6 +7,7 @@ non-linearity, never after it), and lets a path that matches nothing go unnotice
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -47,6 +48,12 @@ class Taps:
         if any(re.fullmatch(pattern, path) for pattern in self._patterns):
             self._kept[path] = activation
 
+    def offer(self, path: str, activation: Callable[[], jax.Array]) -> None:
+        """Keeps an activation that only its very name asks for: no pattern does, and nobody else has it computed."""
+        self._seen.append(path)
+        if path in self._patterns:
+            self._kept[path] = activation()
+
     def exchange(self, kept: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """Puts other activations in the place of those that are kept, and returns these."""
         self._kept, before = kept, self._kept
@@ -75,7 +82,8 @@ def tap_paths(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[str
       image_shape: ``(H, W, C)``.
 
     Returns:
-      Paths such as ``"stage1/block2"``; the last is ``"penultimate"``, the features that the classifier reads.
+      Paths such as ``"stage1/block2"``; the last is ``"penultimate"``, the features that the classifier reads. Those
+      that are computed for who asks by name alone, such as ``class_maps``, are not among them.
     """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     with_all = module.clone(taps=(".*",))

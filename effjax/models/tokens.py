@@ -43,19 +43,21 @@ class Attention(nn.Module):
 
     heads: int
     dtype: jnp.dtype
+    qkv_bias: bool = True
+    init: nn.initializers.Initializer = dense_init
 
     @nn.compact
     def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
         """Maps tokens ``[..., T, D]`` to ``[..., T, D]``; ``bias`` ``[..., heads, T, T]`` is added to the scores."""
         size = x.shape[-1] // self.heads
-        qkv = nn.Dense(3 * x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="qkv")(x)
+        qkv = nn.Dense(3 * x.shape[-1], self.qkv_bias, dtype=self.dtype, kernel_init=self.init, name="qkv")(x)
         query, key, value = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, self.heads, size), -3, 0)
         scores = jnp.einsum("...qhd,...khd->...hqk", query * size**-0.5, key, preferred_element_type=jnp.float32)
         if bias is not None:
             scores = scores + bias
         weights = jax.nn.softmax(scores).astype(self.dtype)
         x = jnp.einsum("...hqk,...khd->...qhd", weights, value).reshape(x.shape)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="out")(x)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.init, name="out")(x)
 
 
 class TokenMlp(nn.Module):
@@ -63,14 +65,15 @@ class TokenMlp(nn.Module):
 
     ratio: float
     dtype: jnp.dtype
+    init: nn.initializers.Initializer = dense_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps each token ``[..., C]`` to another, ``[..., C]``."""
         hidden = round(self.ratio * x.shape[-1])
-        y = nn.Dense(hidden, dtype=self.dtype, kernel_init=dense_init, name="dense1")(x)
+        y = nn.Dense(hidden, dtype=self.dtype, kernel_init=self.init, name="dense1")(x)
         y = nn.gelu(y, approximate=False)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=dense_init, name="dense2")(y)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.init, name="dense2")(y)
 
 
 def some_tokens(tokens: jax.Array, share: float, keys: jax.Array) -> jax.Array:

@@ -57,7 +57,7 @@ class CifarVgg(nn.Module):
             maps[f"stride{2 ** min(block - 1, _POOLED)}"] = x
             if block <= _POOLED:
                 x = max_pool_2x2(x)
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.normal(0.01), train, dropout_keys, places=x)
 
 
 class Vgg(nn.Module):

@@ -32,7 +32,8 @@ class Vit(nn.Module):
         first (stochastic depth).
       dtype: what is computed in; parameters and logits are float32.
       taps: paths to return: ``stem`` (the patches with their positions), ``block1``, … as maps ``[B, h, w, dim]``
-        without the class token, and ``penultimate``, the class token after the last normalisation.
+        without the class token, and ``penultimate``, the class token after the last normalisation. By its name alone
+        ``block1/tokens``, …, all tokens ``[B, T, dim]``, the class token first.
       head: what predicts; see :func:`effjax.models.create`.
       token_share: of the patches, those that each example keeps while training, drawn at random (PatchDropout). With
         fewer than all there are no maps, and no taps of blocks.
@@ -81,6 +82,7 @@ class Vit(nn.Module):
             if whole:
                 maps[f"stride{self.patch}"] = x[:, len(tokens) :].reshape(batch, height, width, dim)
                 taps.keep(f"block{i}", maps[f"stride{self.patch}"])
+                taps.offer(f"block{i}/tokens", lambda x=x: x)
         x = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x[:, : len(tokens)]).reshape(batch, -1)
         return self._ended(maps, x, taps, train, dropout_keys)
 

@@ -65,7 +65,7 @@ class WideResNet(nn.Module):
         x = norm("last_norm")(x)
         taps.keep("stage3/preact", x)
         x = nn.relu(x)
-        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys)
+        return predict(self, maps, x.mean((1, 2)), taps, nn.initializers.lecun_normal(), train, dropout_keys, places=x)
 
 
 class _Stage(nn.Module):

@@ -92,8 +92,8 @@ def _check_arrays(expected: PyTree, found: PyTree, part: Path) -> None:
     if differing:
         said = there_and_now(differing, theirs, ours)
         raise UserError(
-            f"{part} is whole, but its arrays are not those of this code ({said}): go on with the code that wrote it, or "
-            "give another --workdir"
+            f"{part} is whole, but its arrays are not those of this code ({said}): go on with the code that wrote it, "
+            "or give another --workdir"
         )
 
 

@@ -133,47 +133,6 @@ def curriculum_temperature(
     return Term(loss, weight, (teacher,), init=lambda key, inputs: {"temperature": jnp.float32(1.0)})
 
 
-def one_for_all(
-    *,
-    weight: Scheduled = 1.0,
-    student_taps: tuple[str, ...] = (),
-    power: float = 1.0,
-    temperature: Scheduled = 1.0,
-    teacher: str = "teacher",
-) -> Term:
-    """OFA: a teacher of another architecture, convolutions for attention or the other way, by its answers alone.
-
-    The student's logits, and those that a linear layer makes of each of ``student_taps``, averaged over places, are
-    compared with the teacher's; the published exits have further layers of the student's kind.
-    """
-
-    def loss(inputs: TermInputs):
-        t = temperature(inputs.step) if callable(temperature) else temperature
-        taught, labels = inputs.teachers[teacher].logits, inputs.batch["label"]
-        if labels.ndim != 1:
-            raise UserError("the label's target is raised, and mixed images have several: no mixup, no cutmix")
-        layer, exits = nn.Dense(taught.shape[-1]), [inputs.student.logits]
-        for number, tap in enumerate(student_taps, start=1):
-            own = inputs.params[f"exit{number}"]
-            exits.append(cast(jax.Array, layer.apply({"params": own}, _pooled(tap_of(inputs.student, tap)))))
-        options = {"power": power, "temperature": t}
-        return sum(losses.adaptive_target(logits, taught, labels, **options) for logits in exits)
-
-    def init(key: jax.Array, inputs: TermInputs) -> PyTree:
-        layer, drawn = nn.Dense(inputs.teachers[teacher].logits.shape[-1], kernel_init=_INIT), {}
-        for number, tap in enumerate(student_taps, start=1):
-            channels = tap_of(inputs.student, tap).shape[-1]
-            drawn[f"exit{number}"] = layer.init(jax.random.fold_in(key, number), jnp.zeros((1, channels)))["params"]
-        return drawn
-
-    return Term(loss, weight, (teacher,), tuple(student_taps), (), init)
-
-
-def _pooled(x: jax.Array) -> jax.Array:
-    """Activations ``[B, ..., C]`` averaged over places, ``[B, C]``."""
-    return x.reshape(len(x), -1, x.shape[-1]).mean(1)
-
-
 def crd(
     *,
     weight: Scheduled = 1.0,

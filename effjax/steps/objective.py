@@ -39,7 +39,7 @@ class TermInputs(NamedTuple):
 
     Attributes:
       student: the student's outputs on this batch.
-      teachers: by name, the outputs of the teachers that the terms of this stage need, on the very same view.
+      teachers: by name, the outputs of the teachers that the terms of this view need, on the very same view.
       batch: the batch itself: ``label`` ``[B]``, ``id`` ``[B]``, …
       params: the term's own trainable parameters, if it has any.
       step: the global step, traced: weights and temperatures may be schedules of it.
@@ -82,6 +82,7 @@ class Term:
       init: draws the term's own parameters, from a key and from :class:`TermInputs` that hold shapes for arrays.
       remember: makes what the term remembers of examples from step to step, from a key, such :class:`TermInputs`, and
         the classes of the training set by global id, ``[M]``, −1 where an id is no example's. It lies in the state.
+      view: the name of the view of the batch that it looks at; empty: the first, that predictions are measured on.
     """
 
     loss: Callable[[TermInputs], Any]
@@ -91,6 +92,7 @@ class Term:
     teacher_taps: tuple[str, ...] = ()
     init: Callable[[jax.Array, TermInputs], PyTree] | None = None
     remember: Callable[[jax.Array, TermInputs, np.ndarray], PyTree] | None = None
+    view: str = ""
 
     def weight_at(self, step: jax.Array) -> jax.typing.ArrayLike:
         """The weight at a step."""
@@ -106,6 +108,8 @@ class Objective:
       terms: the terms by name. Their order does not matter.
       teachers: the teachers by name.
       view: how stored images become the networks' input.
+      views: further ones by name, in which training sees the same examples once more, drawn apart, for terms that name
+        them. The student answers to one after the other, the first of all.
       trainable: a regular expression; parameters whose path it fully matches are trained, all others stay as they are.
       inputs: the features of a batch that the student reads, in the order of its call.
       metrics: what is measured of the student's predictions, by name: a task's.
@@ -125,6 +129,7 @@ class Objective:
     terms: Mapping[str, Term]
     teachers: Mapping[str, Teacher] = dataclasses.field(default_factory=dict)
     view: View = dataclasses.field(default_factory=View)
+    views: Mapping[str, View] = dataclasses.field(default_factory=dict)
     trainable: str = ".*"
     inputs: tuple[str, ...] = ("image",)
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
@@ -146,6 +151,14 @@ class Objective:
         for name, term in self.terms.items():
             for teacher in term.teachers:
                 check_known(teacher, self.teachers, f"terms.{name}: no teacher {teacher!r}")
+            if term.view:
+                check_known(term.view, self.views, f"terms.{name}: no view {term.view!r}")
+                for teacher in term.teachers:
+                    if getattr(self.teachers[teacher], "is_stored", False):
+                        raise UserError(
+                            f"terms.{name}.view={term.view!r}: the answers of the teacher {teacher!r} are stored, and "
+                            "are about the first view alone; let it run beside the student"
+                        )
 
     def restrict(self, terms: Collection[str]) -> "Objective":
         """The objective with only these terms, and only the teachers that they need.
@@ -242,11 +255,12 @@ class Objective:
         return made
 
     def _shapes(self, variables: PyTree, batch: PyTree, frozen: Mapping[str, PyTree]) -> TermInputs:
-        """What the terms will look at, as shapes."""
+        """What the terms, all of one view, will look at, as shapes."""
+        (view,) = {term.view for term in self.terms.values()}
 
         def forward(variables, batch, frozen):
             seen = self.view.see(batch)
-            return self._tapped(variables, seen), self._ask(frozen, seen)
+            return self._tapped(view)(variables, seen), self._ask(frozen, seen, view)
 
         # A device's part of the batch is all that exists while shapes are looked at, so no axis is bound.
         student, teachers = jax.eval_shape(forward, variables, batch, {name: frozen[name] for name in self.teachers})
@@ -270,26 +284,16 @@ class Objective:
           ``(loss, (values, seen, model_state))``: the weighted sum of the terms' batch means ``[]``; each term's
           unweighted values ``[B]`` by name; what the terms looked at; the student's new running statistics.
         """
-        copies = batch.get("copy")
-        keys, batch = self._shown(batch, seed, step)
-        if self.view.mixes:
-            if DRAWN_AT in batch:  # what is shown again is mixed anew
-                keys, _ = self.view.draw(seed, step, batch["id"], copies)
-            labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
-            images, labels = self.view.mixed(keys, rng.purpose_key(seed, step, "mix"), batch["image"], labels)
-            batch = {**batch, "image": images, "label": labels}
-        with self._smoothed(step):
-            student, model_state = self._tapped(
-                {"params": params["student"], **model_state},
-                batch,
-                train=True,
-                dropout_keys=rng.example_keys(rng.purpose_key(seed, step, "dropout"), batch["id"], copies),
-                mutable=list(model_state),
-            )
-        seen = TermInputs(student, self._ask(frozen, batch), batch, None, step, axis_name, seed)
+        given = frozen, batch, seed, step, axis_name
+        seen, model_state = self._look("", params, model_state, *given, train=True)
+        looks = {"": seen}
+        for name in self.further:
+            looks[name], model_state = self._look(name, params, model_state, *given, train=True)
+        batch = seen.batch
         values, remembered = {}, dict(memory) if memory else {}
         for name, term in self.terms.items():
-            value = term.loss(seen._replace(params=params.get(name), memory=remembered.get(name)))
+            own = looks[term.view]._replace(params=params.get(name), memory=remembered.get(name))
+            value = term.loss(own)
             if term.remember is not None:
                 value, remembered[name] = value
             values[name] = jnp.broadcast_to(value, batch["id"].shape)
@@ -331,23 +335,60 @@ class Objective:
           The weighted sum of the terms ``[B]``, and the student's predictions ``[B, ...]``.
         """
         some = self.restrict([name for name, term in self.terms.items() if term.remember is None])
-        _, batch = self._shown(batch, seed, step)
-        with self._smoothed(step):
-            student = some._tapped({"params": params["student"], **model_state}, batch, train=False)
-        seen = TermInputs(student, some._ask(frozen, batch), batch, None, step, axis_name, seed)
-        values = {name: term.loss(seen._replace(params=params.get(name))) for name, term in some.terms.items()}
+        given = params, model_state, frozen, batch, seed, step, axis_name
+        looks = {name: some._look(name, *given, train=False)[0] for name in ("", *some.further)}
+        values = {
+            name: term.loss(looks[term.view]._replace(params=params.get(name))) for name, term in some.terms.items()
+        }
         values = {name: jnp.broadcast_to(value, batch["id"].shape) for name, value in values.items()}
-        return some.total(values, step), student.preds
+        return some.total(values, step), looks[""].student.preds
 
-    def _shown(self, batch: Batch, seed: jax.Array, step: jax.Array) -> tuple[Any, Batch]:
-        """A stored batch as training sees it at a step, before anything is mixed, and the keys of its examples."""
+    @property
+    def further(self) -> list[str]:
+        """The views besides the first that terms look at."""
+        return sorted({term.view for term in self.terms.values() if term.view})
+
+    def _look(
+        self,
+        name: str,
+        params: PyTree,
+        model_state: PyTree,
+        frozen: PyTree,
+        batch: Batch,
+        seed: jax.Array,
+        step: jax.Array,
+        axis_name: str | None,
+        *,
+        train: bool,
+    ) -> tuple[TermInputs, PyTree]:
+        """What terms see of a stored batch in one of the views, and the student's statistics after it.
+
+        In training examples may be mixed and units dropped, and statistics move; else they are as augmented alone.
+        """
+        view, drawn = (self.views[name], rng.seed_of_view(seed, name)) if name else (self.view, seed)
+        copies = batch.get("copy")
         if DRAWN_AT in batch:  # by a replay buffer: as it was the first time
-            keys, version = self.view.draw(seed, batch[DRAWN_AT], batch["id"])
+            keys, version = view.draw(drawn, batch[DRAWN_AT], batch["id"])
         else:
-            keys, version = self.view.draw(seed, step, batch["id"], batch.get("copy"))
+            keys, version = view.draw(drawn, step, batch["id"], copies)
         if version is not None:
             batch = {**batch, "version": version}
-        return keys, self.view.see(batch, keys, step)
+        batch = view.see(batch, keys, step)
+        student, variables = self._tapped(name), {"params": params["student"], **model_state}
+        if train and view.mixes:
+            if DRAWN_AT in batch:  # what is shown again is mixed anew
+                keys, _ = view.draw(drawn, step, batch["id"], copies)
+            labels = jax.nn.one_hot(batch["label"], self.student.num_classes)
+            images, labels = view.mixed(keys, rng.purpose_key(drawn, step, "mix"), batch["image"], labels)
+            batch = {**batch, "image": images, "label": labels}
+        with self._smoothed(step):
+            if train:
+                dropout = rng.example_keys(rng.purpose_key(drawn, step, "dropout"), batch["id"], copies)
+                options = {"dropout_keys": dropout, "mutable": list(model_state)}
+                outputs, model_state = student(variables, batch, train=True, **options)
+            else:
+                outputs = student(variables, batch, train=False)
+        return TermInputs(outputs, self._ask(frozen, batch, name), batch, None, step, axis_name, seed), model_state
 
     def _smoothed(self, step: jax.Array) -> contextlib.AbstractContextManager[Any]:
         """Within it, the student's feature maps are as blurred as they are at a step."""
@@ -358,16 +399,19 @@ class Objective:
         """The student, with what it is shown."""
         return Network(self.student, self.view, self.inputs, self.through, self.remat)
 
-    @property
-    def _tapped(self) -> Network:
-        """The student, which returns the activations that the terms look at."""
-        return self.network.tapped(_union(term.student_taps for term in self.terms.values()))
+    def _tapped(self, view: str) -> Network:
+        """The student in one of the views, which returns the activations that the terms look at there."""
+        network = dataclasses.replace(self.network, view=self.views[view]) if view else self.network
+        return network.tapped(_union(term.student_taps for term in self.terms.values() if term.view == view))
 
-    def _ask(self, frozen: PyTree, seen: Batch) -> dict[str, Outputs]:
-        """The teachers' outputs."""
+    def _ask(self, frozen: PyTree, seen: Batch, view: str) -> dict[str, Outputs]:
+        """The teachers' outputs in one of the views; in further ones of those alone that its terms need."""
         answers = {}
         for name, teacher in self.teachers.items():
-            taps = _union(term.teacher_taps for term in self.terms.values() if name in term.teachers)
+            terms = [term for term in self.terms.values() if name in term.teachers and term.view == view]
+            if view and not terms:
+                continue
+            taps = _union(term.teacher_taps for term in terms)
             asked = teacher.with_taps(taps) if taps else teacher
             answers[name] = asked(frozen[name], seen)
         return answers

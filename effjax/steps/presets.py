@@ -19,6 +19,11 @@ crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T�
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
 review       CE + 5 ReviewKD            mdistiller: the same       –
 dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
+mlkd         0.1 CE of both views,      –                          –
+             0.9 MLKD, T = 4
+sdd_kd       0.1 CE + 0.9 SD-KD, T = 4  –                          –
+sdd_dkd      CE + SD-DKD, T = 4         –                          –
+sdd_nkd      CE + SD-NKD, T = 4, γ = 8  –                          –
 ===========  =========================  =========================  ==========================
 
 Numbers are those for CIFAR-100, torchdistill's for ImageNet. Which activations are compared depends on the networks:
@@ -71,6 +76,50 @@ _CTKD = {
     },
 }
 
+# Wei et al. 2024, https://arxiv.org/abs/2403.13512; https://github.com/shicaiwei123/SDD-CVPR2024: engine/cfg.py, and
+# distillers/KD.py, SDD_DKD.py and SDD_nkd.py of its mdistiller; teacher_*.sh: --M [1,2], here finest = 2, for the pairs
+# of resnet32x4 and resnet8x4 and of vgg13 and vgg8, [1,2,4] for unlike networks. Weights that rise do so over the
+# first 20 of 240 epochs. NKD's other classes weigh what DKD's do: there it is one and the same key.
+_SDD = {
+    "sdd_kd": {
+        "ce": {"weight": 0.1},
+        "sdd_kd": {"weight": 0.9, "temperature": 4.0, "finest": 4, "complementary": 2.0},
+    },
+    "sdd_dkd": {
+        "ce": {"weight": 1.0},
+        "sdd_dkd": {**_DKD["dkd"], "finest": 4, "complementary": 2.0},
+    },
+    "sdd_nkd": {
+        "ce": {"weight": 1.0},
+        "sdd_nkd": {
+            "weight": _DKD["dkd"]["weight"],
+            "temperature": 4.0,
+            "gamma": 8.0,
+            "finest": 4,
+            "complementary": 2.0,
+        },
+    },
+}
+
+
+def _multi_level(ce: float, weight: float, temperature: float, **standardize: Any) -> Terms:
+    """MLKD as its code has it, https://github.com/Jin-Ying/Multi-Level-Logit-Distillation, distillers/KD_ours.py.
+
+    That takes means before it leaves out the examples and classes of which the teacher is more than usually sure: so
+    these terms of the weak view count half, and nothing is left out. Of the strong view's temperatures two are taken of
+    the weak view, and its correlations are computed but not added.
+    """
+    soft = {"kind": "soft_target", "weight": weight, **standardize}
+    return {
+        "ce": {"weight": ce},
+        "ce_strong": {"kind": "ce", "weight": ce, "view": "strong"},
+        "mlkd": {"weight": weight / 2, "temperature": temperature, **standardize},
+        **{f"soft_target_{t:g}": {**soft, "temperature": t} for t in (2.0, 6.0)},
+        **{f"soft_target_strong_{t:g}": {**soft, "temperature": t, "view": "strong"} for t in (3.0, 5.0)},
+        "soft_target_strong": {**soft, "temperature": temperature, "view": "strong"},
+    }
+
+
 _PAPER = {
     # Hinton et al. 2015, https://arxiv.org/abs/1503.02531: T = 20 in sec. 3 (MNIST, where no weight is given), half the
     # weight on the labels in sec. 4 (speech). There is no code.
@@ -104,6 +153,11 @@ _PAPER = {
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
     # Yang et al. 2023, https://arxiv.org/abs/2303.13005; https://github.com/yzd-v/cls_KD (ImageNet).
     "nkd": {"ce": {"weight": 1.0}, "nkd": {"weight": 1.0, "temperature": 1.0, "gamma": 1.5}},
+    **_SDD,
+    # Jin et al. 2023 (CVPR, Multi-Level Logit Distillation), engine/cfg.py; for config.views.strong.
+    "mlkd": _multi_level(0.1, 0.9, 4.0),
+    # As "standardized": tools/train.py --logit-stand, of the soft targets alone.
+    "mlkd_standardized": _multi_level(0.1, 9.0, 2.0, standardize=True),
     # Touvron et al. 2021, https://arxiv.org/abs/2012.12877, eq. 3 and table 9: half each, the labels smoothed. The
     # student has a distillation token: `deit_*_distilled` with `apart`.
     "deit": {
@@ -191,8 +245,9 @@ def published(convention: str, method: str) -> Terms:
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``, ``deit`` or ``standardized``, as far
-        as the convention has it.
+        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``, ``deit``, ``standardized``,
+        ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or ``mlkd_standardized``, as far as the convention has it; the
+        last two have terms of a second view, ``strong``, which ``config.views`` describes.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

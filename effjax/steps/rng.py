@@ -15,6 +15,11 @@ def purpose_key(seed: jax.Array | int, step: jax.Array | int, purpose: str) -> j
     return jax.vmap(jax.random.fold_in, (None, 0))(key, step) if jnp.ndim(step) else jax.random.fold_in(key, step)
 
 
+def seed_of_view(seed: jax.Array | int, name: str) -> jax.Array:
+    """Returns the seed that a further view of a run draws by, ``[]``: in it nothing is drawn as in the others."""
+    return jax.random.bits(purpose_key(seed, 0, f"view {name}"), (), jax.numpy.uint32)
+
+
 def example_keys(key: jax.Array, ids: jax.Array, copies: jax.Array | None = None) -> jax.Array:
     """Returns one key an example, ``[B]``, from its global id: the same wherever in the batch the example stands.
 

@@ -24,6 +24,7 @@ from effjax.steps.pruning import Pruning
 from effjax.steps.resolution import resize_state
 from effjax.steps.sparsity import RAMP, Level, Sparsity
 from effjax.steps.state import TrainState
+from effjax.steps.views import View
 
 Value = Any
 Values = Iterable[tuple[str, Hashable]]
@@ -136,7 +137,13 @@ def _restarted(state: TrainState, entry: Entry) -> TrainState:
 
 
 def _sized(objective: Objective, size: int) -> Objective:
-    return dataclasses.replace(objective, view=dataclasses.replace(objective.view, size=size))
+    return _with_views(objective, lambda view: dataclasses.replace(view, size=size))
+
+
+def _with_views(objective: Objective, change: Callable[[View], View]) -> Objective:
+    """The objective with all its views changed."""
+    further = {name: change(view) for name, view in objective.views.items()}
+    return dataclasses.replace(objective, view=change(objective.view), views=further)
 
 
 def _resized(state: TrainState, entry: Entry) -> TrainState:
@@ -171,11 +178,11 @@ def _channels_problem(value: Value, subject: Subject) -> str | None:
 
 
 def _magnified(objective: Objective, magnitude: optax.Schedule) -> Objective:
-    return dataclasses.replace(objective, view=objective.view.at_magnitude(magnitude))
+    return _with_views(objective, lambda view: view.at_magnitude(magnitude))
 
 
 def _magnitude_problem(_: Value, subject: Subject) -> str | None:
-    if subject.objective.view.has_magnitude:
+    if any(view.has_magnitude for view in (subject.objective.view, *subject.objective.views.values())):
         return None
     return "config.view.operations=0: nothing has a magnitude; 2 is usual"
 

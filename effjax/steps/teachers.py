@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 import flax.linen as nn
 import jax
@@ -82,6 +82,7 @@ class CachedTeacher:
     """
 
     num_classes: int
+    is_stored: ClassVar[bool] = True  # so it answers for the view that it was asked in, and for no other
 
     def with_taps(self, taps: tuple[str, ...]) -> Teacher:
         raise UserError(f"the teacher is cached: only its logits are stored, not its activations {', '.join(taps)}")

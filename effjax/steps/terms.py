@@ -1,5 +1,6 @@
 """The terms an objective can be made of, by name. One more term is one function and one registry line."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, feature_terms, learnt_terms, review_term
+from effjax.steps import detection_terms, exit_term, feature_terms, learnt_terms, review_term, scale_terms
 from effjax.steps.objective import Term, TermInputs, blame
 
 Scheduled = float | optax.Schedule
@@ -141,8 +142,9 @@ def multi_level(
 ) -> Term:
     """MLKD: soft targets, which examples are alike and which classes, each at T, 2, 3, 5 and 6, summed.
 
-    Of one view of each image. The published method adds a strongly augmented view and leaves out examples and classes
-    that the teacher is sure of. With ``standardize``, soft targets are of logits without their mean and scale.
+    Of one view of each image; with the second, strongly augmented one, the published objective is several terms:
+    :func:`effjax.steps.presets.published`. With ``standardize``, soft targets are of logits without their mean and
+    scale.
     """
     scaled = losses.standardize_logits if standardize else jnp.asarray
 
@@ -177,8 +179,11 @@ TERMS: dict[str, Callable[..., Term]] = {
     "nkd": normalized,
     "hard_label": hard_label,
     "mlkd": multi_level,
+    "sdd_kd": scale_terms.of_soft_targets,
+    "sdd_dkd": scale_terms.of_decoupled,
+    "sdd_nkd": scale_terms.of_normalized,
     "ctkd": learnt_terms.curriculum_temperature,
-    "ofa": learnt_terms.one_for_all,
+    "ofa": exit_term.one_for_all,
     "dist": correlation,
     "logit_mse": logit_mse,
     "hint": feature_terms.hint,
@@ -204,12 +209,13 @@ TERMS: dict[str, Callable[..., Term]] = {
 OF_SEVERAL_TEACHERS = ("soft_target",)
 
 
-def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
+def make_term(name: str, *, kind: str = "", view: str = "", **options: Any) -> Term:
     """Makes the term ``name``.
 
     Args:
       name: what the term is called; without ``kind``, one of ``TERMS``.
       kind: one of ``TERMS``, for a term of another name: two soft targets with two teachers, say.
+      view: which of the further views it looks at; empty: the first.
       **options: the term's own.
 
     Raises:
@@ -220,12 +226,15 @@ def make_term(name: str, *, kind: str = "", **options: Any) -> Term:
     allowed = TERMS[kind].__kwdefaults__ or {}
     for option, value in options.items():
         if option not in allowed:
-            raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind'])}")
+            raise UserError(f"terms.{name}: no option {option!r}; {nearest(option, [*allowed, 'kind', 'view'])}")
         several = kind in OF_SEVERAL_TEACHERS
         _check_type(f"terms.{name}.{option}", value, allowed[option], scheduled=option in _SCHEDULED, several=several)
         _check_range(f"terms.{name}.{option}", option, value)
+    if not isinstance(view, str):
+        raise UserError(f"terms.{name}.view={view!r} must be a name")
     with blame(name):
-        return TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        made = TERMS[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    return dataclasses.replace(made, view=view) if view else made
 
 
 def _check_type(key: str, value: Any, default: Any, *, scheduled: bool, several: bool) -> None:

@@ -135,6 +135,8 @@ def test_taps_are_maps_of_the_patches_and_the_class_token():
     logits, taps = quick_jit(module.apply)(variables, IMAGES)
     assert set(taps) == {"stem", "block1", "block2", "penultimate"} == set(models.tap_paths(module, (8, 12, 1)))
     assert {taps[name].shape for name in ("stem", "block1", "block2")} == {(4, 2, 3, 12)}
+    tokens = quick_jit(build(taps=("block1/tokens",))[0].apply)(variables, IMAGES).taps["block1/tokens"]
+    np.testing.assert_allclose(tokens[:, 1:].reshape(4, 2, 3, 12), taps["block1"], atol=1e-6)
     p = variables["params"]
     last = dense(IMAGES[0, 4:8, 8:12].reshape(-1), p["embed"])
     np.testing.assert_allclose(taps["stem"][0, 1, 2], last + p["position_table"][1, 2], atol=1e-5)

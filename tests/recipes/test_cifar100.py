@@ -17,7 +17,7 @@ from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.published import Own
 
-TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd")
+TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd", "sdd_kd")
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,38 @@ def test_the_settings_are_those_that_are_published():
         assert run.optimizer.learning_rate == (0.01 if "net_v" in student else 0.05)
         assert (run.optimizer.weight_decay, run.optimizer.decay_mask) == (5e-4, ".*")
         assert [round(share * 240) for share in run.schedule.boundaries] == [150, 180, 210]
-        assert all(other.optimizer == run.optimizer for name, other in config.runs.items() if name != "teacher")
+        apart = ("teacher", "mlkd", "mlkd_standardized")
+        assert all(other.optimizer == run.optimizer for name, other in config.runs.items() if name not in apart)
         assert config.runs.teacher.optimizer.learning_rate == 0.05
         assert (config.view.shift, config.view.flip) == (4, True)
         assert config.num_seeds == (3 if pair in {f"{t}_{s}" for t, s in cifar100.UNLIKE} else 5)
     betas = {pair: cifar100.get_config(pair).runs.dkd.terms.dkd.beta for pair in cifar100.PAIRS}
     assert (betas["resnet56_resnet20"], betas["vgg13_vgg8"], betas["resnet32x4_resnet8x4"]) == (2.0, 6.0, 8.0)
+
+
+def test_multi_level_distillation_trains_as_its_code_does():
+    """configs/cifar100/mlkd/ of logit-standardization-KD, and the weights in the names of its logs."""
+    said = {"resnet56_resnet20": (480, 0.025, 9), "vgg13_vgg8": (480, 0.01, 6), "vgg13_mobilenet_v2": (480, 0.01, 6)}
+    said["resnet32x4_shufflenet_v2"] = (960, 0.01, 6)
+    for pair, (epochs, rate, weight) in said.items():
+        for name, own in (("mlkd", 0.9), ("mlkd_standardized", weight)):
+            run = cifar100.get_config(pair).runs[name]
+            assert (run.epochs, run.optimizer.learning_rate, run.batch_size) == (epochs, rate, 64)
+            assert [round(share * epochs) for share in run.schedule.boundaries] == [150, 180, 210]
+            assert (run.terms.ce_strong.weight, run.terms.ce_strong.view) == (0.1, "strong")
+            assert run.terms.mlkd.weight == pytest.approx(own / 2)
+            assert run.terms.soft_target_strong.weight == pytest.approx(own)
+
+
+def test_scales_are_as_many_as_in_their_scripts():
+    """teacher_*.sh: --M [1,2] is finest = 2, [1,2,4] is 4."""
+    scales = {("vgg13_vgg8", "sdd_kd"): 2, ("resnet32x4_resnet8x4", "sdd_nkd"): 2, ("resnet50_vgg8", "sdd_dkd"): 4}
+    scales |= {("resnet50_vgg8", "sdd_nkd"): 2, ("vgg13_mobilenet_v2", "sdd_kd"): 4}
+    for (pair, name), finest in scales.items():
+        assert cifar100.get_config(pair).runs[name].terms[name].finest == finest
+    runs = cifar100.get_config("vgg13_mobilenet_v2").runs
+    assert (runs.sdd_dkd.terms.sdd_dkd.beta, runs.sdd_nkd.terms.sdd_nkd.gamma) == (6.0, 6.0)
+    assert (runs.sdd_kd.terms.ce.weight, runs.sdd_kd.terms.sdd_kd.weight) == (0.1, 0.9)
 
 
 def test_standardised_logits_weigh_as_their_code_has_them():
@@ -107,6 +133,7 @@ def test_no_such_pair():
 
 def test_two_real_steps_of_all_methods_at_once(prepared, tmp_path):
     config = config_of("resnet32x4_resnet8x4,tiny", prepared)
+    config.views.strong = {"erasing": 1.0}  # compiles faster than RandAugment
     terms = {}
     for name, run in config.runs.items():
         run.model = {"name": "resnet8", "width": 0.25}  # compiles faster; the taps are the same
@@ -152,17 +179,23 @@ def test_imagenets_pairs_as_shapes(variant, teacher, prepared, tmp_path):
     config.backend, config.eval_batch_size, config.table, config.control = "jit", 4, (), ""
     config.runs = {"teacher": schema.run(model={"name": teacher}, batch_size=4), "together": together}
     job = TrainingExperiment(config.to_dict(), tmp_path).runs["together"].job
-    assert set(job.objective.terms) == {"ce", "soft_target", "attention", "crd", "review", "dkd", "dist", "nkd"}
+    assert set(job.objective.terms) == set(terms) >= {"attention", "sdd_kd", "sdd_dkd", "sdd_nkd"}
     assert job.feed.example()["image"].shape == (4, 224, 224, 3)
 
 
 def test_imagenets_settings_are_those_that_are_published():
     config = imagenet.get_config("r50_mv1")
+    mlkd = config.runs.mlkd
+    del config.runs["mlkd"]
+    assert (mlkd.optimizer.learning_rate, mlkd.batch_size, mlkd.terms.mlkd.temperature) == (0.1, 512, 1.0)
+    assert (mlkd.terms.ce_strong.weight, mlkd.terms.mlkd.weight) == (0.5, pytest.approx(0.25))
     for name, run in config.runs.items():
         assert run.optimizer.learning_rate / run.batch_size == pytest.approx(0.1 / 256)
         assert (run.batch_size == 256) == (name in ("crd", "reviewkd"))
         assert [round(share * 100) for share in run.schedule.boundaries] == [30, 60, 90]
     assert config.runs.reviewkd.terms.review.weight.peak == 8.0
     assert (config.runs.dkd.terms.dkd.beta, imagenet.get_config().runs.dkd.terms.dkd.beta) == (2.0, 0.5)
+    sdd = config.runs.sdd_nkd.terms.sdd_nkd
+    assert (sdd.gamma, sdd.temperature, sdd.finest) == (2.0, 1.0, 4)
     assert config.runs.kd_standardized.terms.soft_target.standardize
     assert {run.steps for run in imagenet.get_config("tiny").runs.values()} == {2}

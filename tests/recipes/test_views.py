@@ -1,4 +1,4 @@
-"""A config's flags still say what they said before views were made of operations."""
+"""A config's flags still say what they said before views were made of operations; further views."""
 
 from pathlib import Path
 
@@ -6,8 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_configs
 
+from effjax.errors import UserError
 from effjax.recipes.build.views import view_of, words_of
+from effjax.recipes.schema.cross import cross_problems
+from effjax.recipes.train.runs import TrainingExperiment
 from effjax.steps import Crop, CutMix, Erase, Flip, MixUp, RandAugment, Shift, View
 
 # Recorded of these flags, images and keys before there were operations.
@@ -64,3 +68,57 @@ def test_stored_answers_are_found_by_the_words_that_they_were_stored_by():
     # What no flags say is told apart.
     others = [View(ops=(Shift(2), Flip())), View(ops=(Flip(), Shift(2))), View(moves={"boxes": "boxes"}), View()]
     assert len({words_of(view) for view in others}) == 4
+
+
+def with_strong(data_dir):
+    config = small_configs.plain()
+    config.data.update(train="train[:64]", validation="validation[:32]", test="test[:32]", dir=str(data_dir))
+    config.eval_batch_size = 32
+    config.view.update(mean=(0.5,), std=(0.25,), shift=2, replays=2)
+    config.views.strong = {"shift": 0, "erasing": 1.0}
+    config.runs.distilled.terms.strong = {"kind": "soft_target", "view": "strong"}
+    return config
+
+
+def test_a_further_view_is_the_first_with_what_differs(data_dir, tmp_path):
+    experiment = TrainingExperiment(with_strong(data_dir).to_dict(), tmp_path)
+    objective = experiment.runs["distilled"].job.objective
+    assert objective.view.ops == (Shift(2),)
+    assert objective.views["strong"] == View(mean=(0.5,), std=(0.25,), ops=(Erase(1.0),))
+    assert objective.terms["strong"].view == "strong"
+    # A run that stopped goes on with the very same views alone.
+    *_, done = experiment.train(["distilled"])
+    assert done.last.identity["views"] == {"strong": {"shift": 0, "erasing": 1.0}}
+    other = with_strong(data_dir)
+    other.views.strong.erasing = 0.5
+    with pytest.raises(UserError, match=r"views\.strong\.erasing"):
+        list(TrainingExperiment(other.to_dict(), tmp_path).train(["distilled"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.views.strong.update(shft=1), r"config\.views\.strong\.shft is not a key; .*'shift'"),
+        (lambda c: c.views.strong.update(replays=1), r"config\.views\.strong\.replays is not a key"),
+        (lambda c: c.views.strong.update(shift=-1), r"config\.views\.strong\.shift=-1 must be a whole number"),
+        (lambda c: c.runs.distilled.terms.strong.update(view="strng"), r"terms\.strong: no view 'strng'"),
+        (
+            lambda c: c.runs.distilled.teachers.teacher.update(cached="float16"),
+            r"terms\.strong\.view='strong': the answers of the teacher 'teacher' are stored",
+        ),
+    ],
+)
+def test_further_views_that_cannot_be(data_dir, tmp_path, change, message):
+    config = with_strong(data_dir)
+    change(config)
+    with pytest.raises(UserError, match=message):
+        TrainingExperiment(config.to_dict(), tmp_path)
+
+
+def test_a_further_view_cuts_no_other_part_of_a_photo():
+    config = small_configs.plain().to_dict()
+    config["view"].update(crop=0.08, crop_from="photo")
+    config["data"]["image_size"], config["views"] = 24, {"strong": {"crop": 0.5}}
+    assert list(cross_problems(config)) == [
+        "config.views.strong.crop=0.5: photos are cut once, as they are decoded, for all views"
+    ]

@@ -31,6 +31,8 @@ def test_every_pair_and_method_of_the_config_is_known():
         ("vgg13_vgg8", "mlkd_standardized", 75.22, "lskd"),
         ("resnet110_resnet20", "dkd", 71.06, "lskd"),
         ("resnet56_resnet20", "reviewkd", 71.89, "reviewkd"),
+        ("resnet50_vgg8", "sdd_dkd", 75.86, "sdd"),
+        ("wrn_40_2_shufflenet_v1", "sdd_nkd", 76.81, "sdd"),
     ],
 )
 def test_numbers_are_those_of_their_source(pair, method, accuracy, source):
@@ -52,7 +54,7 @@ def test_a_table_says_means_intervals_and_what_is_still_to_come():
     assert rows["mine"] == ("–", "–", "50.00", "", "1 of 1", "240 of 240")
     assert rows["AT"] == ("70.55", "repdistiller", "", "", "", "")
     assert table.rows[-1][0] == "mine"
-    assert [line.split(":")[0] for line in sources(["resnet50_vgg8"])] == ["repdistiller"]
+    assert [line.split(":")[0] for line in sources(["resnet50_vgg8"])] == ["repdistiller", "sdd"]
 
 
 def test_an_unknown_pair_is_refused():

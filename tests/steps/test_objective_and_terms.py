@@ -71,7 +71,7 @@ def test_no_term_at_all_is_refused():
         (
             "ce",
             {"temperature": 2},
-            r"terms\.ce: no option 'temperature'; allowed: kind, label_smoothing, target, weight",
+            r"terms\.ce: no option 'temperature'; allowed: kind, label_smoothing, target, view, weight",
         ),
     ],
 )

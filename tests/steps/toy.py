@@ -46,7 +46,7 @@ def teacher_matrix(batch, classes=CLASSES, seed=0):
     return np.random.default_rng(seed).normal(0, 0.3, (pixels, classes)).astype(np.float32)
 
 
-def make_objective(model="mlp", terms=("ce",), *, axis_name=None, view=None, trainable=".*", **options):
+def make_objective(model="mlp", terms=("ce",), *, axis_name=None, view=None, views=None, trainable=".*", **options):
     name, defaults = MODELS[model]
     if axis_name is not None:
         options["axis_name"] = axis_name
@@ -56,6 +56,7 @@ def make_objective(model="mlp", terms=("ce",), *, axis_name=None, view=None, tra
         terms=terms,
         teachers={"teacher": linear_teacher} if any(term.teachers for term in terms.values()) else {},
         view=view or View(),
+        views=views or {},
         trainable=trainable,
         metrics=CLASSIFICATION.metrics,
         outcome=CLASSIFICATION.outcome,

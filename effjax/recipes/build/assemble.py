@@ -163,6 +163,7 @@ def assemble(
             teacher: one.in_step(datasets.info.num_classes, lookups.get(teacher)) for teacher, one in taught.items()
         },
         view=make_view(key, datasets.view, config),
+        views={name: make_view(key, view, config) for name, view in datasets.views.items()},
         inputs=task.inputs,
         metrics=task.metrics,
         outcome=task.outcome,

@@ -44,6 +44,7 @@ class Datasets:
     features: tuple[str, ...] = ()
     also: Mapping[str, Source] = dataclasses.field(default_factory=dict)
     crops: PhotoCrops | None = None
+    views: Mapping[str, View] = dataclasses.field(default_factory=dict)
     # Parts of the training set, and what was read of each: runs share them.
     _without: dict[tuple[str, ...], Source] = dataclasses.field(default_factory=dict)
     _read: dict[int, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
@@ -155,6 +156,10 @@ def open_datasets(config: Mapping[str, Any]) -> Datasets:
         validation=cached(splits["validation"], most),
         test=cached(splits["test"], most),
         view=view,
+        views={
+            name: dataclasses.replace(view_of({**config["view"], "replays": 0, **further}), moves=task.moves)
+            for name, further in config["views"].items()
+        },
         on_device=on_device,
         on_device_mib=settings["on_device_mib"],
         num_workers=settings["num_workers"],

@@ -34,6 +34,8 @@ def identity(
     facts.setdefault("data", data_facts(config["data"], "also", "label_noise", "padded", "crop_pct"))
     if config["task"] != "classification":
         facts["task"] = config["task"]
+    if config["views"]:
+        facts["views"] = config["views"]
     facts |= {"view": beyond_defaults(config["view"], View), "eval_batch_size": config["eval_batch_size"]}
     return plain({**facts, "num_classes": info.num_classes, "class_names": info.class_names})
 

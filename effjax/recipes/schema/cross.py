@@ -27,6 +27,9 @@ def cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if name == "train" or "+" in name:
             yield f"config.data.also.{name}: another dataset is neither called 'train' nor has a + in its name"
     yield from _photo_problems(config["data"], config["view"])
+    for name, view in config["views"].items():
+        if config["view"]["crop_from"] == "photo" and "crop" in view:
+            yield f"config.views.{name}.crop={view['crop']}: photos are cut once, as they are decoded, for all views"
     for name, run in runs.items():
         key = f"config.runs.{name}"
         yield from _seed_problems(config, run, key)

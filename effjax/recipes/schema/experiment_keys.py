@@ -111,6 +111,16 @@ class View:
     replays: int = key(0, whole(0, 2**16), "0: augmented anew at every step; R: each example has R versions")
 
 
+#: Of a further view: what of the first it changes. Scale, and what is cut out as photos are decoded, are the same.
+_FURTHER = dataclasses.replace(
+    keys_of(View),
+    nodes={
+        name: node for name, node in keys_of(View).nodes.items() if name not in ("mean", "std", "crop_from", "replays")
+    },
+    needs=(),
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export:
     """A file that a trained run becomes, one for each of its seeds, and what it is compared with."""
@@ -163,6 +173,11 @@ class Experiment:
     backend: str = key("jit", one_of("jit", "pmap"), "how the program is cut over devices")
     data: Data = part(Data, "the examples")
     view: View = part(View, "how they are seen")
+    views: Mapping[str, Mapping[str, Any]] = key(
+        {},
+        Each(_FURTHER),
+        "name → keys of `view` that differ where training sees the same examples once more, for terms that name it",
+    )
     eval_batch_size: int = key(512, whole(1, BATCH), "examples an evaluation step, over all devices")
     teacher_cache: str = key("", text(), "where teachers' answers are kept; empty: in the workdir")
     active: Active = part(Active, "only looked at by the recipe `active`")

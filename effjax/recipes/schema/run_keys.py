@@ -117,6 +117,7 @@ class Term:
     OPEN: ClassVar[bool] = True
 
     kind: str = maybe(text(), "one of `steps.TERMS`; left out, the term's own name")
+    view: str = maybe(text(), "which of `config.views` it looks at; left out, `config.view`")
     weight: float | Scheduled = maybe(Either(_FACTOR, keys_of(Scheduled)), "in the sum")
     temperature: float | Scheduled = maybe(_POSITIVE, "of soft targets, DKD, DIST and the contrastive term")
     threshold: float | Scheduled = maybe(_POSITIVE, "of self-paced learning: the loss below which an example counts")
@@ -140,12 +141,20 @@ class Term:
         Either(number(0, LARGE), keys_of(Scheduled)), "of CTKD: how strongly the temperature works against the student"
     )
     power: float = maybe(number(0, LARGE, above=True), "of OFA: how far the label is raised over the other classes")
+    exits: str = maybe(_SOME, "of OFA: `linear`, or the published ones, `convolutions` or `attention`")
+    channels: int = maybe(
+        whole(0, 65536), "of OFA's convolutions: of their last map; 0: as many as the wider penultimate features have"
+    )
     dim: int = maybe(whole(1, 65536), "of CC and CRD: of the embeddings")
     negatives: int = maybe(whole(1, LONG), "of CRD: the other examples that each is told from")
     momentum: float = maybe(fraction(), "of CRD: the share of the memory that stays when an example is seen")
     variance: float = maybe(number(0, LARGE, above=True), "of VID: what variances begin at")
     most_channels: int = maybe(whole(1, 65536), "of ReviewKD: that layers are fused with, at most")
     regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
+    finest: int = maybe(whole(2, 4), "of SDD: into how many rows and columns the finest scale cuts an image, 2 or 4")
+    complementary: float = maybe(
+        _FACTOR, "of SDD: what parts count for of which the teacher is right and not of the whole, or the reverse"
+    )
     student_tap: str = maybe(text(), "an activation of the student")
     teacher_tap: str = maybe(text(), "an activation of the teacher")
     student_taps: Sequence[str] = maybe(names(), "several")

@@ -123,7 +123,8 @@ def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
         selection, candidates = job.objective.selection, stage.get("candidates", 1)
         # Backward costs twice as much as forward, so that to look at a candidate costs a third of training on it.
         looked = candidates / 3 if selection is not None and selection.asks and candidates > 1 else 0.0
-        each = models.flops(model, shape, training=training) * job.batch_size * (1 + looked)
+        views = 1 + len(job.objective_at(stage).further)
+        each = models.flops(model, shape, training=training) * job.batch_size * (1 + looked) * views
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 
