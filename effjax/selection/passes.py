@@ -1,12 +1,19 @@
 """Passes over a pool, each of which takes in many picks: the distances to the nearest of them."""
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-CHUNK = 64  # picks whose distances are in memory at a time
+CHUNK = 64  # labelled examples whose distances are in memory at a time
+_SIZES = (
+    128,
+    64,
+    32,
+    16,
+)  # how many picks are taken in together: many at once are cheaper each, and some are left over
 _NOBODY = np.iinfo(np.int32).max
 
 
@@ -57,13 +64,19 @@ def taken(pool: Pool, picked: Picked, positions: jax.Array, examples: Any, count
     """One pass: the first ``count`` of some examples ``[M]`` are picked, whose positions are given too."""
     numbers = jnp.arange(len(positions))
 
-    def chunk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def chunk(state: tuple[jax.Array, jax.Array], size: int) -> tuple[jax.Array, jax.Array]:
         nearest, start = state
-        here = start + jnp.arange(CHUNK)
+        here = start + jnp.arange(size)
         some = jax.tree.map(lambda array: array[here], examples)
-        return pool.nearer(nearest, some, here < count), start + CHUNK
+        return pool.nearer(nearest, some, here < count), start + size
 
-    nearest, _ = jax.lax.while_loop(lambda state: state[1] < count, chunk, (picked.nearest, jnp.int32(0)))
+    state = picked.nearest, jnp.int32(0)
+    for size in _SIZES:
+        enough = 0 if size == _SIZES[-1] else 3 * size // 4  # fewer are cheaper in smaller parts
+        state = jax.lax.while_loop(
+            lambda state, enough=enough: count - state[1] > enough, partial(chunk, size=size), state
+        )
+    nearest, _ = state
     alive = numbers < count
     nearest = pool.without(nearest, jnp.where(alive, positions, _NOBODY))
     places = jnp.where(alive, picked.number + numbers, len(picked.picks))

@@ -5,7 +5,7 @@ from effjax.steps.evaluate import make_eval_step, make_predict
 from effjax.steps.masks import path_mask
 from effjax.steps.members import Together, ensemble_apply, member_of, over_members, stack_members
 from effjax.steps.network import Network
-from effjax.steps.objective import Objective, Term, TermInputs
+from effjax.steps.objective import Objective
 from effjax.steps.operations import (
     CopyPaste,
     Crop,
@@ -29,6 +29,7 @@ from effjax.steps.settings import SETTINGS, Setting
 from effjax.steps.sparsity import Level, Sparsity
 from effjax.steps.state import TrainState, init_state
 from effjax.steps.teachers import CachedTeacher, NetworkTeacher, StreamedTeacher, pack_answers
+from effjax.steps.term import Term, TermInputs
 from effjax.steps.terms import OF_SEVERAL_TEACHERS, TERMS, make_term
 from effjax.steps.train import make_train_step
 from effjax.steps.views import View

@@ -9,7 +9,7 @@ import optax
 
 from effjax import boxes, losses
 from effjax.errors import check_known
-from effjax.steps.objective import Term, TermInputs
+from effjax.steps.term import Term, TermInputs
 
 Scheduled = float | optax.Schedule
 

@@ -12,7 +12,7 @@ from effjax import losses
 from effjax.errors import UserError, check_known
 from effjax.steps.exits import HEADS, AttentionExit, ConvolutionalExit, LinearExit, split_tokens
 from effjax.steps.feature_terms import tap_of
-from effjax.steps.objective import Term, TermInputs
+from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule

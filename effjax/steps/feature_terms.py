@@ -11,8 +11,8 @@ import optax
 from effjax import losses
 from effjax.errors import UserError, check_known
 from effjax.models import Outputs
-from effjax.steps.objective import Term, TermInputs
 from effjax.steps.regressors import NONLINEARITIES, make_normalized_regressor, make_regressor
+from effjax.steps.term import Term, TermInputs
 
 Scheduled = float | optax.Schedule
 

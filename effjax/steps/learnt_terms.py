@@ -15,7 +15,7 @@ from effjax.losses.pooling import averaged
 from effjax.numerics import unit
 from effjax.steps import rng
 from effjax.steps.feature_terms import tap_of
-from effjax.steps.objective import Term, TermInputs
+from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule

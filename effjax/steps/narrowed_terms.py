@@ -8,8 +8,8 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models.deployed.channels import OuterArray
 from effjax.pruning.paths import by_path, tree_of
-from effjax.steps.objective import Term
 from effjax.steps.state import TrainState
+from effjax.steps.term import Term
 from effjax.typing import PyTree
 
 

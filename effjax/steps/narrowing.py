@@ -16,8 +16,8 @@ from effjax.models.narrow import groups_of, shapes_of
 from effjax.pruning import ChannelGroup, channel_counts, channel_importance, most_important, remove_channels
 from effjax.pruning.paths import by_path, tree_of
 from effjax.steps.narrowed_terms import check_terms, readers_of, with_identities
-from effjax.steps.objective import Term
 from effjax.steps.state import TrainState
+from effjax.steps.term import Term
 from effjax.typing import PyTree
 
 #: What channels may be chosen by in a run; see :func:`effjax.pruning.channel_importance`.

@@ -11,8 +11,8 @@ import optax
 from effjax import losses
 from effjax.errors import UserError
 from effjax.steps.feature_terms import tap_of
-from effjax.steps.objective import Term, TermInputs
 from effjax.steps.regressors import BatchScaled
+from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule

@@ -10,7 +10,7 @@ import optax
 from effjax import losses
 from effjax.errors import UserError
 from effjax.steps.feature_terms import tap_of
-from effjax.steps.objective import Term, TermInputs
+from effjax.steps.term import Term, TermInputs
 
 Scheduled = float | optax.Schedule
 

@@ -18,12 +18,13 @@ from effjax.steps.batch_selection import BatchSelection
 from effjax.steps.bits import bits_problem, quantize_state, with_bits
 from effjax.steps.narrowing import MEASURES, Channels, narrow_state
 from effjax.steps.network import Network
-from effjax.steps.objective import Objective, Term
+from effjax.steps.objective import Objective
 from effjax.steps.optimizers import restart
 from effjax.steps.pruning import Pruning
 from effjax.steps.resolution import resize_state
 from effjax.steps.sparsity import RAMP, Level, Sparsity
 from effjax.steps.state import TrainState
+from effjax.steps.term import Term
 from effjax.steps.views import View
 
 Value = Any

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps.network import float32
-from effjax.steps.objective import Batch, Teacher
+from effjax.steps.objective import Batch
+from effjax.steps.term import Teacher
 from effjax.steps.views import View
 from effjax.typing import PyTree
 

@@ -11,7 +11,8 @@ import optax
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
 from effjax.steps import detection_terms, exit_term, feature_terms, learnt_terms, review_term, scale_terms
-from effjax.steps.objective import Term, TermInputs, blame
+from effjax.steps.objective import blame
+from effjax.steps.term import Term, TermInputs
 
 Scheduled = float | optax.Schedule
 

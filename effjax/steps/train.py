@@ -12,11 +12,12 @@ from effjax.metrics import Mean
 from effjax.pruning import sparsity_of
 from effjax.steps.batch_selection import BatchSelection
 from effjax.steps.masks import path_mask, split
-from effjax.steps.objective import WEIGHT, Batch, Objective, TermInputs
+from effjax.steps.objective import WEIGHT, Batch, Objective
 from effjax.steps.pruned import kept_gradients, renew_masks, through_masks
 from effjax.steps.records import update_records
 from effjax.steps.selected import selected
 from effjax.steps.state import TrainState
+from effjax.steps.term import TermInputs
 from effjax.typing import PyTree
 
 Metrics = Mapping[str, Mean]

@@ -10,7 +10,7 @@ from effjax import losses
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import make_term
-from effjax.steps.objective import TermInputs
+from effjax.steps.term import TermInputs
 
 RNG = np.random.default_rng(5)
 STUDENT, TEACHER = RNG.normal(0, 3, (2, 9, 6))

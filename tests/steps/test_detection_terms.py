@@ -14,7 +14,7 @@ from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import Objective, init_state, make_term, make_train_step
 from effjax.steps.detection_terms import _near_centers
-from effjax.steps.objective import TermInputs
+from effjax.steps.term import TermInputs
 from effjax.tasks import DETECTION
 
 TERMS = ("quality_focal", "box_giou")

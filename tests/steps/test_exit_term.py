@@ -11,7 +11,7 @@ from effjax import losses, models
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import CachedTeacher, NetworkTeacher, Objective, init_state, make_optimizer, make_term
-from effjax.steps.objective import TermInputs
+from effjax.steps.term import TermInputs
 
 RNG = np.random.default_rng(2)
 CLASSES, BATCH = 3, 4

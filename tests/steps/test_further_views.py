@@ -23,8 +23,8 @@ from effjax import models
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import CachedTeacher, CutMix, Flip, Objective, RandAugment, Shift, View, make_term, presets, rng
-from effjax.steps.objective import TermInputs
 from effjax.steps.settings import apply_settings
+from effjax.steps.term import TermInputs
 
 BATCH = make_batch()
 WEAK, STRONG = View(ops=(Flip(),)), View(ops=(Flip(), Shift(3)))

@@ -10,7 +10,7 @@ from effjax import models
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import Objective, make_optimizer, make_term
-from effjax.steps.objective import TermInputs
+from effjax.steps.term import TermInputs
 
 BATCH = make_batch()
 

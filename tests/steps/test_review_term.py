@@ -10,8 +10,8 @@ import pytest
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import make_term
-from effjax.steps.objective import TermInputs
 from effjax.steps.review_term import nearest
+from effjax.steps.term import TermInputs
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "losses" / "goldens" / "review.npz"))
 TAPS = {"student_taps": ("0", "1", "2"), "teacher_taps": ("0", "1", "2")}

@@ -85,10 +85,16 @@ def test_keys_are_the_same_in_every_process():
 def test_what_is_shown_again_is_seen_as_by_the_step_that_drew_it():
     objective = make_objective("mlp", view=View(ops=(Shift(2), Flip())))
     seed, steps = jnp.uint32(3), np.array([4, 9, 9, 2, 7, 4, 0, 9], np.int32)
-    _, again = objective._shown({**BATCH, "drawn_at": steps, "copy": np.arange(8, dtype=np.int32)}, seed, jnp.int32(9))
+    state = make_state(objective, GRADIENT_ONLY, BATCH)
+
+    @jax.jit
+    def shown(batch, step):
+        _, (_, seen, _) = objective.evaluate(state.params, state.model_state, {}, batch, seed, step)
+        return seen.batch["image"]
+
+    again = shown({**BATCH, "drawn_at": steps, "copy": np.arange(8, dtype=np.int32)}, jnp.int32(9))
     for place, step in enumerate(steps):
-        _, first = objective._shown(BATCH, seed, jnp.int32(step))
-        np.testing.assert_array_equal(again["image"][place], first["image"][place])
+        np.testing.assert_array_equal(again[place], shown(BATCH, jnp.int32(step))[place])
     several = example_keys(purpose_key(seed, steps, "augment"), BATCH["id"])
     alone = [example_keys(purpose_key(seed, step, "augment"), BATCH["id"])[i] for i, step in enumerate(steps)]
     np.testing.assert_array_equal(jax.random.key_data(several), jax.random.key_data(jnp.stack(alone)))

@@ -26,7 +26,7 @@ from effjax.steps import (
     View,
     resize_table,
 )
-from effjax.steps.objective import Teacher
+from effjax.steps.term import Teacher
 from effjax.typing import PyTree
 
 

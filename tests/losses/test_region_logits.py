@@ -10,7 +10,7 @@ from effjax import losses, models
 from effjax.errors import UserError
 from effjax.models import Outputs
 from effjax.steps import make_term
-from effjax.steps.objective import TermInputs
+from effjax.steps.term import TermInputs
 
 RNG = np.random.default_rng(3)
 LABELS = np.array([0, 2, 4, 1, 1, 3], np.int32)
