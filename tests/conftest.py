@@ -14,6 +14,7 @@ from effjax.data.base import DatasetInfo, labelled_images
 from effjax.data.prepare import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[1]
+_TESTS = _REPOSITORY / "tests"
 _CACHE = str(_REPOSITORY / ".cache" / "xla")
 _MEMORY = pathlib.Path("/dev/shm")
 _WHOLE = "EFFJAX_WHOLE_SUITE"
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(config, items):
     """Of the whole suite, what takes long and has a shorter relative is left to the nightly run; see tests/slow.py."""
     if not os.environ.get(_WHOLE):
         return
-    names = set((_REPOSITORY / "tests" / "slow.txt").read_text().splitlines())
+    names = set((_TESTS / "slow.txt").read_text().splitlines())
     left_out = [item for item in items if item.nodeid in names]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item.nodeid not in names]
@@ -41,6 +42,8 @@ def pytest_configure(config):
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("--slow")
     if not hasattr(config, "workerinput"):  # workers are told by it what the first process knows
         os.environ[_WHOLE] = "1" if whole else ""
+    # What processes of tests import must not depend on the shell that the tests were started from.
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (_REPOSITORY, _TESTS)))
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = flags if HASTE in flags else f"{HASTE} {flags}".strip()
     jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _CACHE))

@@ -18,7 +18,6 @@ from effjax.data.readers import Readers, _received, _send
 from effjax.data.sampler import Sampler
 from effjax.errors import UserError
 
-_TESTS = pathlib.Path(__file__).parents[1]
 _READ = """
 import multiprocessing, sys, time
 from conftest import ArraySource
@@ -49,7 +48,7 @@ def _wait(condition, seconds: float = 30) -> bool:
 def _start(tmp_path, then: str) -> tuple[subprocess.Popen, list[int]]:
     script = tmp_path / "read.py"
     script.write_text(_READ.format(then=then))
-    environment = {**os.environ, "PYTHONPATH": f"{_TESTS}:{_TESTS.parent}", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, str(script)], env=environment, **pipes)
     return process, [int(pid) for pid in process.stdout.readline().split()]

@@ -82,8 +82,7 @@ def test_pmap_has_no_layouts():
 def run_on(devices: int, script: str) -> None:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     tests = REPOSITORY / "tests"
-    path = os.pathsep.join(map(str, (REPOSITORY, tests, tests / "runtime")))
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path, "XLA_FLAGS": flags}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     command = [sys.executable, tests / "runtime" / script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
