@@ -14,11 +14,16 @@ As published all 50,000 images are trained on and the last epoch is what is repo
 of what is trained on, tells nothing, and chooses nothing; columns "best" do not count. ``PAIR,honest`` keeps a tenth
 apart. ``launch.published`` prints the published accuracies beside those of a workdir.
 
+``PAIR,theirs`` is taught by the networks that RepDistiller's authors publish, in place of one of one's own: its script
+scripts/fetch_pretrained_teachers.sh brings them into save/models/, where they are looked for.
+
 Cost, an estimate that nobody has measured: a run has 187,500 steps, so about 1 to 3 hours on one recent GPU, more with
 ResNet-50 as the teacher; a pair with all methods about 160 GPU hours with 3 seeds (of unlike networks), 240 with 5.
 Expected: the published table within a point. Not run by us: there is no table of ours. Variant ``tiny`` (or
 ``PAIR,tiny``): two steps a run, no result.
 """
+
+from collections.abc import Sequence
 
 from effjax.recipes import schema
 from effjax.steps import presets
@@ -30,6 +35,7 @@ MODELS = {  # RepDistiller's networks, by our names
     "resnet50": {"name": "resnet50", "stem": "cifar"},
     "mobilenet_v2": {"name": "mobilenet_v2_cifar"},
 }
+TRAINED = "save/models/{}_vanilla/ckpt_epoch_240.pth"  # as RepDistiller's script puts them
 ALIKE = (("wrn_40_2", "wrn_16_2"), ("wrn_40_2", "wrn_40_1"), ("resnet56", "resnet20"), ("resnet110", "resnet20"))
 ALIKE += (("resnet110", "resnet32"), ("resnet32x4", "resnet8x4"), ("vgg13", "vgg8"))
 UNLIKE = (("vgg13", "mobilenet_v2"), ("resnet50", "mobilenet_v2"), ("resnet50", "vgg8"))
@@ -92,7 +98,8 @@ DKD_STANDARDIZED = {
 
 
 def get_config(variant: str = ""):
-    pair, honest, tiny = read(variant)
+    pair, words = read(variant)
+    honest, tiny, theirs = (word in words for word in ("honest", "tiny", "theirs"))
     teacher_name, student_name = PAIRS[pair]
     config = schema.experiment()
     config.title = f"{teacher_name} teaches {student_name}, on CIFAR-100"
@@ -110,6 +117,9 @@ def get_config(variant: str = ""):
     teacher.num_seeds = 1
     student = _run(f"student alone: {student_name}", student_name)
     runs, taught = {"teacher": teacher, "student": student}, schema.teacher_of_run("teacher", seeds=(0,))
+    if theirs:
+        del runs["teacher"]
+        taught = _trained(teacher_name, mean=config.view.mean, std=config.view.std)
     for name, (label, convention, method) in METHODS.items():
         terms = presets.published(convention, method)
         for term, options in terms.items():
@@ -138,7 +148,7 @@ def get_config(variant: str = ""):
     options = {"temperature": temperature, "alpha": weight, "beta": weight * beta, "standardize": True}
     runs["dkd_standardized"].terms.dkd.update(options)
     config.runs.update(runs)
-    config.table, config.control, config.reference = tuple(runs), "student", "teacher"
+    config.table, config.control, config.reference = tuple(runs), "student", "" if theirs else "teacher"
     config.claims = tuple((f"{label} beats no teacher", name, "student") for name, (label, *_) in METHODS.items())
     if tiny:
         config.eval_batch_size = 4
@@ -147,13 +157,20 @@ def get_config(variant: str = ""):
     return config
 
 
-def read(variant: str) -> tuple[str, bool, bool]:
-    """The pair of a variant, and whether it is ``honest`` and ``tiny``."""
+def read(variant: str) -> tuple[str, list[str]]:
+    """The pair of a variant, and all of its words."""
     words = [word for word in variant.split(",") if word]
     for word in words:
-        schema.check_variant(word, (*PAIRS, "honest", "tiny"))
+        schema.check_variant(word, (*PAIRS, "honest", "theirs", "tiny"))
     pairs = [word for word in words if word in PAIRS] or ["resnet32x4_resnet8x4"]
-    return pairs[0], "honest" in words, "tiny" in words
+    return pairs[0], words
+
+
+def _trained(name: str, **scale: Sequence[float]):
+    """A teacher that RepDistiller's authors have trained."""
+    options = dict(MODELS[name])
+    file = TRAINED.format("ResNet50" if name == "resnet50" else name)
+    return schema.teacher_of_weights(options.pop("name"), file=file, options=options, **scale)
 
 
 def _run(label: str, name: str):

@@ -44,7 +44,8 @@ def get_config(variant: str = ""):
     student.optimizer = {"name": "sgd", "learning_rate": 0.2, "momentum": 0.9, "weight_decay": 1e-4}
     student.optimizer.decay_mask = ".*"
     student.schedule = {"name": "step", "boundaries": tuple(epoch / EPOCHS for epoch in (30, 60, 90)), "factor": 0.1}
-    runs, taught = {"student": student}, schema.teacher_of_weights(teacher, file=file)
+    scale = {"mean": config.view.mean, "std": config.view.std}  # torchvision's
+    runs, taught = {"student": student}, schema.teacher_of_weights(teacher, file=file, **scale)
     for name, (label, terms) in _methods(maps(student_name), review, beta, finest).items():
         run = runs[name] = schema.distilled(student, label, terms, taught)
         if name in ("crd", "reviewkd"):

@@ -51,14 +51,23 @@ class Checkpoints:
       directory: where they lie; made if it is not there.
       identity: what makes the run what it is (config, stages), JSON-like. A checkpoint of another is refused.
       keep: how many of the newest to keep, besides the best on validation, as the newest note it.
+      comparable: from an identity, of this version or an earlier one, to what of it is compared.
 
     Raises:
       StorageError: if the directory cannot be written.
     """
 
-    def __init__(self, directory: str | Path, identity: Mapping[str, Any], *, keep: int = 2):
+    def __init__(
+        self,
+        directory: str | Path,
+        identity: Mapping[str, Any],
+        *,
+        keep: int = 2,
+        comparable: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ):
         self.directory = Path(directory).absolute()
         self.identity = dict(identity)
+        self._comparable = comparable
         self._best_of: dict[int, int | None] = {}
         ignore_save_threads()
         ignore_stragglers()
@@ -113,7 +122,8 @@ class Checkpoints:
             try:
                 notes = read_meta(self.directory, step)
                 # Before the arrays: those of another run would not fit, and look like damage.
-                check_identity(self.identity, notes["identity"], self.directory)
+                ours, theirs = map(self._comparable, (self.identity, notes["identity"]))
+                check_identity(ours, theirs, self.directory)
                 restored = read(self.directory, step, template(step), notes)
             except DamagedCheckpoint as error:
                 _log.warning("checkpoint %d in %s is damaged and left out: %s", step, self.directory, error.reason)

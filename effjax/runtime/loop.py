@@ -65,6 +65,7 @@ def fit(
     frozen: Mapping[str, Callable[[], PyTree]] | None = None,
     keep: int = 2,
     label: str = "train",
+    comparable: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> Fitted:
     """Trains to the end of the plan, or goes on from where an earlier process was stopped.
 
@@ -76,6 +77,7 @@ def fit(
       frozen: by teacher, a function that computes what it reads, on the host; not called for a run that is done.
       keep: how many of the newest checkpoints to keep, besides the best.
       label: what the progress line calls the run.
+      comparable: from an identity, of this version or an earlier one, to what of it is compared.
 
     Returns:
       The end of the run.
@@ -86,7 +88,8 @@ def fit(
       Interrupted: after SIGTERM or SIGINT, once the state is saved.
     """
     stages = [{"start": s.start, "stop": s.stop, **dict(s.settings)} for s in job.plan]
-    checkpoints = Checkpoints(Path(workdir) / "checkpoints", {**identity, "stages": _jsonable(stages)}, keep=keep)
+    identity = {**identity, "stages": _jsonable(stages)}
+    checkpoints = Checkpoints(Path(workdir) / "checkpoints", identity, keep=keep, comparable=comparable)
     try:
         return _Loop(job, state, checkpoints, Path(workdir), frozen or {}, label).run()
     finally:

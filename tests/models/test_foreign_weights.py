@@ -84,6 +84,36 @@ def test_networks_of_comparisons_on_cifar_have_the_originals_logits(name, tmp_pa
     assert error < 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize(
+    ("theirs", "name", "options", "classes"),
+    [
+        ("resnet56_projection", "resnet56", {"shortcut": "projection"}, 100),
+        ("resnet50_cifar", "resnet50", {"stem": "cifar"}, 100),
+        ("resnet20_pad", "resnet20", {}, 10),
+    ],
+)
+def test_networks_with_options_have_the_originals_logits(theirs, name, options, classes, tmp_path):
+    """RepDistiller's teachers, and a network for CIFAR-10 whose shortcuts have no parameters."""
+    goldens = dict(np.load(GOLDENS / "cifar_resnets.npz"))
+    state = resnet_state(goldens, theirs)
+    safetensors.numpy.save_file({f"module.{key}": array for key, array in state.items()}, tmp_path / "w.safetensors")
+    weights = load_foreign(name, tmp_path / "w.safetensors", options=options)
+    assert weights.num_classes == classes
+    assert weights.input.size == 32
+    found = quick_jit(models.create(name, classes, **options).apply)(weights.variables, images(2, 32, 32, 3)).logits
+    expected = goldens[f"{theirs}/logits"]
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_options_that_a_file_does_not_have_are_told_by_its_keys(tmp_path):
+    state = resnet_state(dict(np.load(GOLDENS / "cifar_resnets.npz")), "resnet56_projection")
+    safetensors.numpy.save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"surplus \(layer2.0.downsample.0.weight, .* other options \(.*shortcut"):
+        load_foreign("resnet56", tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"model 'resnet56' has no option 'shortcuts'.*shortcut"):
+        load_foreign("resnet56", tmp_path / "w.safetensors", options={"shortcuts": "projection"})
+
+
 def photo(pixels, size):
     """The middle square of a photo, as the original evaluation crops it, in [0, 1]."""
     image = Image.fromarray(pixels)

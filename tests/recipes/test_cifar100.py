@@ -5,18 +5,24 @@ import json
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from data.fabricated import checked, cifar
+from models.goldens.random_weights import random_weights
+from processes import REPOSITORY
 
 from configs.distill import cifar100, imagenet
+from effjax import models
 from effjax.data.builders import official
 from effjax.data.prepare import prepare
 from effjax.errors import UserError
 from effjax.recipes import schema
+from effjax.recipes.build.teachers import make_teacher
 from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.published import Own
 
+GOLDENS = REPOSITORY / "tests" / "models" / "goldens"
 TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd", "sdd_kd")
 
 
@@ -181,6 +187,46 @@ def test_imagenets_pairs_as_shapes(variant, teacher, prepared, tmp_path):
     job = TrainingExperiment(config.to_dict(), tmp_path).runs["together"].job
     assert set(job.objective.terms) == set(terms) >= {"attention", "sdd_kd", "sdd_dkd", "sdd_nkd"}
     assert job.feed.example()["image"].shape == (4, 224, 224, 3)
+
+
+def weights_of(goldens, name, file, classes=None):
+    """A file of random weights, as the original's; of so many classes where they are said."""
+    rows = [row.split() for row in np.load(GOLDENS / goldens)[f"{name}/shapes"]]
+    shapes = {key: tuple(map(int, shape)) for key, *shape in rows}
+    if classes:
+        shapes |= {key: (classes, *shape[1:]) for key, shape in shapes.items() if key.startswith("fc.")}
+    safetensors.numpy.save_file(random_weights(shapes), file)
+
+
+@pytest.mark.parametrize(("variant", "teacher"), [("r34_r18", "resnet34"), ("r50_mv1", "resnet50")])
+def test_imagenets_teachers_are_read_as_the_config_stands(variant, teacher, prepared, tmp_path):
+    config = imagenet.get_config(variant)
+    config.data.update(name="cifar100", dir=str(prepared), train="train", validation="train", test="test")
+    config.runs, config.table, config.control = {"kd": config.runs.kd}, (), ""
+    config.backend, config.eval_batch_size, config.runs.kd.batch_size, config.data.num_workers = "jit", 4, 4, 0
+    with pytest.raises(UserError, match=f"weights/{teacher}-.*pth"):  # what is to be put there is said
+        TrainingExperiment(config.to_dict(), tmp_path / "without")
+    weights_of("zoo.npz", f"torchvision/{teacher}", tmp_path / "w.safetensors", classes=100)
+    config.runs.kd.teachers.teacher.file = str(tmp_path / "w.safetensors")
+    assert TrainingExperiment(config.to_dict(), tmp_path / "with").names == ["kd"]
+
+
+def test_the_authors_own_teachers(prepared, tmp_path):
+    for pair, (teacher, _) in cifar100.PAIRS.items():
+        config = cifar100.get_config(f"{pair},theirs")
+        source = config.runs.kd.teachers.teacher
+        assert "teacher" not in config.runs
+        assert source.file.lower() == f"save/models/{teacher}_vanilla/ckpt_epoch_240.pth"
+        assert {"name": source.weights, **source.options} == cifar100.MODELS[teacher]
+    config = config_of("resnet56_resnet20,theirs,tiny", prepared, "kd")
+    weights_of("cifar_resnets.npz", "resnet56_projection", tmp_path / "w.safetensors")
+    source = config.runs.kd.teachers.teacher
+    source.file = str(tmp_path / "w.safetensors")
+    datasets = TrainingExperiment(config.to_dict(), tmp_path / "work").datasets
+    spec = make_teacher("config.teacher", source.to_dict(), None, datasets, (32, 32, 3))
+    found = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), spec.load(None))
+    assert found == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), spec.shapes)
+    assert models.count_params(spec.shapes["params"]) == 861_620  # RepDistiller's
 
 
 def test_imagenets_settings_are_those_that_are_published():

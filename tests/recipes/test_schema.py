@@ -1,11 +1,14 @@
 """The classes of the schema: configs, the page of keys and a run's identity are made from them."""
 
+import importlib
+
 import ml_collections
+import pytest
 from processes import REPOSITORY
 
 from effjax.recipes import config as by_its_old_name
 from effjax.recipes import schema
-from effjax.recipes.build.identity import beyond_defaults
+from effjax.recipes.build.identity import as_of_today, beyond_defaults
 from effjax.recipes.schema import table
 from effjax.recipes.schema.experiment_keys import View
 from effjax.recipes.schema.run_keys import Run
@@ -73,6 +76,33 @@ def test_a_run_is_what_it_says_beyond_the_defaults():
     assert beyond_defaults(run, Run) == {"model": {"name": "mlp"}, "batch_size": 32}
     view = schema.experiment().view.to_dict()
     assert beyond_defaults({**view, "flip": True}, View) == {"mean": (0.0,), "std": (1.0,), "flip": True}
+
+
+def test_what_an_earlier_version_wrote_of_the_parts_of_a_run_is_the_same_run():
+    """Keys that came later, also of what a run is made of: of its teachers, its schedule, what it leaves out."""
+    facts = {"seed": 3, "run": everything().runs.all.to_dict(), "view": {"mean": [0.1]}, "active": {"initial": 7}}
+    facts["run"]["coreset"] = schema.coreset(0.5, part="random").to_dict()
+    today = as_of_today(facts)
+    teachers, written = today["run"]["teachers"], as_of_today(facts)
+    for teacher in written["run"]["teachers"].values():
+        for later in ("function", "options", "part", "cached"):
+            assert not teacher.pop(later)
+    del written["run"]["coreset"]["balanced"], written["run"]["optimizer"]["learning_rate"]
+    assert written != today
+    assert as_of_today(written) == today
+    other = {**facts, "run": {**facts["run"], "teachers": {**teachers, "run": {**teachers["run"], "cached": "top5"}}}}
+    assert as_of_today(other) != today
+    assert as_of_today({"seed": 3}) == {"seed": 3}  # of whatever else keeps checkpoints
+
+
+CONFIGS = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / "configs").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_config_is_right_as_it_stands(path):
+    module = importlib.import_module(str(path.with_suffix("")).replace("/", "."))
+    if hasattr(module, "get_config"):
+        schema.check(module.get_config().to_dict())
 
 
 def test_configs_of_before_find_the_schema_by_its_old_name():

@@ -93,7 +93,8 @@ def test_a_file_does_not_tell_the_scale_of_its_images(tmp_path, data_dir):
     config = small_configs.plain()
     config.data.dir = str(data_dir)
     path = str(tmp_path / "w.safetensors")
-    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="layer5", file=path)
+    scale = {"mean": (0.5,), "std": (0.5,)}
+    config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="layer5", file=path, **scale)
     with pytest.raises(UserError, match=r"w\.safetensors has no state dict 'layer5'; it has no parts"):
         TrainingExperiment(config.to_dict(), tmp_path / "work")
     config.runs.distilled.teachers.teacher = schema.teacher_of_weights("resnet18", part="ema")

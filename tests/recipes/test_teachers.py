@@ -11,8 +11,9 @@ import small_configs
 from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.hashes import params_sha256
+from effjax.recipes.build.identity import identity
 from effjax.recipes.build.teachers import class_groups, expand
-from effjax.recipes.train import experiment, foreign_teachers
+from effjax.recipes.train import experiment, foreign_teachers, runs
 from effjax.recipes.train.foreign_teachers import TEACHERS_FILE
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime.checkpoints import read_variables
@@ -243,3 +244,23 @@ def test_a_teacher_that_only_guesses_is_warned_of(tmp_path, data_dir, caplog, mo
     (warned,) = caplog.messages
     assert warned.startswith(f"config.runs.student.teachers.teacher ({folder}) gets ")
     assert "the most frequent class alone" in warned
+
+
+def test_a_run_with_a_teacher_goes_on_where_a_version_without_some_of_its_keys_stopped(tmp_path, data_dir, monkeypatch):
+    def earlier(*args, **own):
+        facts = identity(*args, **own)
+        for teacher in facts["run"].get("teachers", {}).values():
+            del teacher["function"], teacher["part"], teacher["options"]
+        return facts
+
+    config = small(data_dir)
+    config.runs.teacher = config.runs.student
+    del config.runs["student"]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "identity", earlier)
+        before = train(config, tmp_path)
+    after = train(config, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, *(kernels(done["distilled", 0]) for done in (before, after)))
+    config.runs.distilled.teachers.teacher.step = "best"
+    with pytest.raises(UserError, match=r"of another run \(run\.teachers\.teacher\.step"):
+        train(config, tmp_path)

@@ -5,7 +5,7 @@
 >>> logits = module.apply(weights.variables, (pixels / 255 - weights.input.mean) / weights.input.std).logits
 """
 
-from effjax.models.foreign.load import KNOWN, Foreign, InputSpec, load_foreign
+from effjax.models.foreign.load import KNOWN, Foreign, InputSpec, input_spec, load_foreign
 from effjax.models.foreign.packages import PACKAGES, imagenet_classes
 from effjax.models.foreign.pth import read_pth
 from effjax.models.foreign.safetensors_files import read_safetensors
@@ -16,6 +16,7 @@ __all__ = [
     "Foreign",
     "InputSpec",
     "imagenet_classes",
+    "input_spec",
     "load_foreign",
     "read_pth",
     "read_safetensors",

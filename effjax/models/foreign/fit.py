@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
@@ -19,6 +19,7 @@ from effjax.models.foreign.state_dicts import AVERAGES
 _log = logging.getLogger("effjax")
 
 _BIAS = ("params", "classifier", "bias")
+_NOT_OF_SHAPE = ("axis_name", "dtype", "taps")  # options that every network has
 _TABLE = "position_table"  # a grid that follows the image's size
 
 Place = tuple[str, ...]  # of an array among our variables
@@ -44,7 +45,7 @@ class _Reading(NamedTuple):
     hits: int
 
 
-def fit(name: str, state: State, file: Path, side: int, *, needs_head: bool) -> Fitted:
+def fit(name: str, state: State, file: Path, side: int, *, options: Mapping[str, Any], needs_head: bool) -> Fitted:
     """Lays a state dict out as the variables of a model.
 
     Args:
@@ -52,6 +53,7 @@ def fit(name: str, state: State, file: Path, side: int, *, needs_head: bool) -> 
       state: arrays by PyTorch's names; those of the network may be under a prefix, beside others that are left out.
       file: where they are from, for what is said.
       side: of the images that the model's shapes are for; a position table has the file's own grid.
+      options: of the model.
       needs_head: whether a classifier has to be there; else one that is missing, or has several layers, is left out.
 
     Returns:
@@ -60,7 +62,7 @@ def fit(name: str, state: State, file: Path, side: int, *, needs_head: bool) -> 
     Raises:
       UserError: if they are those of another network, or of several that fit alike.
     """
-    shapes = _shapes(name, side)
+    shapes = _shapes(name, side, options)
     reading = max((_read(scheme, shapes, state) for scheme in schemes_of(name)), key=lambda reading: reading.hits)
     _say(name, file, reading)
     bias = reading.state.get(reading.sources[_BIAS].keys[0])
@@ -79,9 +81,9 @@ def fit(name: str, state: State, file: Path, side: int, *, needs_head: bool) -> 
     return Fitted(flax.traverse_util.unflatten_dict({p: np.array(laid[p], np.float32) for p in shapes}), classes)
 
 
-def _shapes(name: str, side: int) -> Shapes:
+def _shapes(name: str, side: int, options: Mapping[str, Any]) -> Shapes:
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    tree = jax.eval_shape(registry.create(name, 1).init, jax.random.key(0), images)
+    tree = jax.eval_shape(registry.create(name, 1, **options).init, jax.random.key(0), images)
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {tuple(jax.tree_util.keystr((part,), simple=True) for part in path): leaf.shape for path, leaf in leaves}
 
@@ -168,7 +170,9 @@ def _check(
     }
     found = [f"{len(keys)} {problem} ({_first(keys)})" for problem, keys in problems.items() if keys]
     if found:
-        raise UserError(f"{file}: not the weights of {name}: {'; '.join(found)}; is it another model?")
+        own = [option for option in registry.options(name) if option not in _NOT_OF_SHAPE]
+        other = f", or one with other options ({', '.join(own)})" if own else ""
+        raise UserError(f"{file}: not the weights of {name}: {'; '.join(found)}; is it another model{other}?")
 
 
 def _first(keys: Sequence[str], count: int = 5) -> str:

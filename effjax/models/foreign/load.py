@@ -1,9 +1,11 @@
 """Foreign weights, as variables of our models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from effjax.errors import check_known
+from effjax.models import registry
 from effjax.models.foreign.fit import fit
 from effjax.models.foreign.packages import imagenet_classes, package_weights
 from effjax.models.foreign.pth import read_pth
@@ -53,11 +55,16 @@ _ON_IMAGENET = (
     *("regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf"),
     *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf"),
     *("timm_regnet_x_400mf", "timm_regnet_y_800mf", "timm_regnet_y_8gf"),
-    *("vgg11", "vgg16", "vgg16_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
+    *("vgg11", "vgg16", "vgg16_bn", "densenet121"),
+    *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
     *("convnext_atto", "convnext_tiny", "convnext_small", "vit_b_16", "swin_tiny", "tf_efficientnet_b0"),
     *("deit_tiny", "deit_small", "deit_base", "deit_tiny_distilled", "deit_small_distilled"),
 )
-_ON_CIFAR = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2", "vgg8", "vgg13")
+_ON_CIFAR = (
+    *("resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "resnet8x4", "resnet32x4"),
+    *("wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2", "vgg8", "vgg13"),
+    *("mobilenet_v2_cifar", "shufflenet_v1", "shufflenet_v2"),
+)
 _OF_127 = InputSpec((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255), 224)
 _INPUTS = (
     dict.fromkeys(_ON_IMAGENET, _IMAGENET)
@@ -71,7 +78,13 @@ _INPUTS = (
 KNOWN = tuple(_INPUTS)
 
 
-def load_foreign(name: str, path: str | Path | None = None, *, needs_head: bool = True) -> Foreign:
+def load_foreign(
+    name: str,
+    path: str | Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    needs_head: bool = True,
+) -> Foreign:
     """Loads PyTorch weights, without PyTorch and without running code from the file.
 
     Args:
@@ -79,6 +92,8 @@ def load_foreign(name: str, path: str | Path | None = None, *, needs_head: bool 
       path: a file ``.pth``, ``.pt``, ``.ckpt``, ``.bin`` or ``.safetensors``; or None: the weights that the package
         ``PACKAGES[name]`` ships, trained on ImageNet. Of a checkpoint with several state dicts an average over the
         training is read, where there is one, and the log says what lies beside it; ``weights.pth#model`` reads that.
+      options: the model's, as :func:`effjax.models.create` takes them: RepDistiller's `resnet56` has
+        ``{"shortcut": "projection"}``, its ResNet50 is `resnet50` with ``{"stem": "cifar"}``.
       needs_head: whether a classifier has to be there; else one that is missing, or is no linear layer, is left out.
 
     Returns:
@@ -89,9 +104,24 @@ def load_foreign(name: str, path: str | Path | None = None, *, needs_head: bool 
       UserError: for an unknown model, a package or file that is missing or refused, or weights of another
         network: in one line, with the first names that are missing, surplus, or of the wrong shape.
     """
-    check_known(name, _INPUTS, f"no foreign weights are known for the model {name!r}")
+    spec = input_spec(name, options)
     file = package_weights(name) if path is None else Path(path)
     state = (read_safetensors if split_part(file)[0].suffix == ".safetensors" else read_pth)(file)
-    variables, classes = fit(name, state, file, _INPUTS[name].size, needs_head=needs_head)
+    variables, classes = fit(name, state, file, spec.size, options=options or {}, needs_head=needs_head)
     synsets, class_names = imagenet_classes() if path is None else (None, None)
-    return Foreign(variables, classes, _INPUTS[name], synsets, class_names)
+    return Foreign(variables, classes, spec, synsets, class_names)
+
+
+def input_spec(name: str, options: Mapping[str, Any] | None = None) -> InputSpec:
+    """The images that weights of a model are usually trained on.
+
+    Args:
+      name: of the model.
+      options: of the model.
+
+    Raises:
+      UserError: if nobody's weights are known for it.
+    """
+    check_known(name, _INPUTS, f"no foreign weights are known for the model {name!r}")
+    given = {**registry.options(name), **(options or {})}
+    return _CIFAR_100 if given.get("stem") == "cifar" else _INPUTS[name]

@@ -21,6 +21,7 @@ from effjax.errors import UserError
 from effjax.recipes.active.folder import LoopFolder
 from effjax.recipes.active.shown import is_photo, size_of
 from effjax.recipes.build.assemble import AssembledRun
+from effjax.recipes.build.identity import as_of_today
 from effjax.recipes.build.trained import TrainedRun
 from effjax.runtime import Job, fit
 from effjax.runtime.checkpoints import is_finished
@@ -146,6 +147,7 @@ class Trainer:
             identity={**self.identity, "round": round_, "labels": digest},
             keep=1,
             label=f"{self.name} {who} round {round_} ({number:,} labels)",
+            comparable=as_of_today,
         )
         return fitted.state.eval_variables
 
@@ -159,8 +161,8 @@ class Trainer:
             found = self._run(round_).identity
         except Exception:  # there is none, or whoever reads it says what is wrong with it
             return
-        ours = json.loads(json.dumps({**self.identity, "round": round_, "labels": digest}))
-        if [key for key in ours if ours[key] != found.get(key)] != ["labels"]:
+        ours, theirs = as_of_today({**self.identity, "round": round_, "labels": digest}), as_of_today(found)
+        if [key for key in ours if ours[key] != theirs.get(key)] != ["labels"]:
             return
         _log.info("%s: the labels of round %d are not those it was begun with: trained anew", self.name, round_)
         barrier(f"{folder} read")

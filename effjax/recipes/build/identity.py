@@ -8,6 +8,7 @@ from effjax.data.base import DatasetInfo
 from effjax.recipes.build.folders import drawn
 from effjax.recipes.schema import fields
 from effjax.recipes.schema.experiment_keys import Data, View
+from effjax.recipes.schema.loop_keys import Active
 from effjax.recipes.schema.run_keys import Run
 
 #: Keys that may change between a run's start and its continuation, for they do not change what is computed.
@@ -67,3 +68,16 @@ def beyond_defaults(config: Mapping[str, Any], cls: type) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Mappings and sequences as JSON has them."""
     return json.loads(json.dumps(value))
+
+
+#: Parts of an identity that are parts of a config.
+_OF_CONFIG = {"run": Run, "view": View, "active": Active}
+
+
+def as_of_today(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run the run that it is, as an earlier version wrote it or this one: with every key that there is.
+
+    Keys that came later make no run another run, of a teacher or a selection either; so two are compared in this form.
+    """
+    parts = {name: fields.keys_of(cls) for name, cls in _OF_CONFIG.items() if name in facts}
+    return plain({**facts, **{name: fields.completed(keys, facts[name]) for name, keys in parts.items()}})

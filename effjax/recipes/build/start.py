@@ -5,6 +5,7 @@ import logging
 import jax
 import numpy as np
 
+from effjax import models
 from effjax.errors import UserError
 from effjax.models import foreign
 from effjax.pruning.paths import path_name
@@ -41,7 +42,9 @@ def start_from(state: TrainState, assembled: AssembledRun, datasets: Datasets, k
     given = assembled.config["init"]
     backbone = getattr(assembled.model, "backbone", None)
     name = backbone or assembled.config["model"]["name"]
-    loaded = foreign.load_foreign(name, None if given == _SHIPPED else given, needs_head=False)
+    known = models.options(name)
+    options = {option: value for option, value in assembled.config["model"].items() if option in known}
+    loaded = foreign.load_foreign(name, None if given == _SHIPPED else given, options=options, needs_head=False)
     mean, std = loaded.input.mean, loaded.input.std
     view = datasets.view
     if given == _SHIPPED and not (np.allclose(mean, view.mean) and np.allclose(std, view.std)):

@@ -170,15 +170,10 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):
     file = f"{source['file']}#{source['part']}" if source["part"] else source["file"]
-    loaded = foreign.load_foreign(source["weights"], file or None)
-    mean, std = tuple(source["mean"]), tuple(source["std"])
-    if source["file"] and not (mean and std):
-        raise UserError(
-            f"{key}.mean and .std are missing: a file does not tell the scale of its images; {source['weights']} is "
-            f"usually trained with mean={loaded.input.mean}, std={loaded.input.std}"
-        )
-    scale = mean or loaded.input.mean, std or loaded.input.std
-    module = models.create(source["weights"], loaded.num_classes)
+    options = source.get("options", {})  # configs that a run has kept may be older than the key
+    loaded = foreign.load_foreign(source["weights"], file or None, options=options)
+    scale = tuple(source["mean"]) or loaded.input.mean, tuple(source["std"]) or loaded.input.std
+    module = models.create(source["weights"], loaded.num_classes, **options)
     groups = class_groups(f"{key}.classes", source["classes"], datasets.info, loaded.num_classes, loaded.class_names)
     repeat = 3 if channels == 1 else 1
     network = NetworkTeacher(

@@ -139,6 +139,7 @@ def teacher_of_weights(
     *,
     file: str = "",
     part: str = "",
+    options: Mapping[str, Any] | None = None,
     classes: Iterable[Any] = (),
     mean: Iterable[float] = (),
     std: Iterable[float] = (),
@@ -147,7 +148,7 @@ def teacher_of_weights(
 ) -> ml_collections.ConfigDict:
     """A teacher that another framework has trained; see :class:`~effjax.recipes.schema.run_keys.Teacher`."""
     given = {"file": file, "part": part, "classes": classes, "mean": mean, "std": std, "image_size": image_size}
-    return _teacher(weights=model, cached=cached, **given)
+    return _teacher(weights=model, options=dict(options or {}), cached=cached, **given)
 
 
 def teacher_of_function(

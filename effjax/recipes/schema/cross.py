@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effjax.errors import nearest
+from effjax.models.foreign import KNOWN, input_spec
 from effjax.recipes.schema.example_keys import DIFFICULTIES, HELD_OUT
 from effjax.recipes.schema.fields import plain
 from effjax.recipes.schema.run_keys import Pruning
@@ -113,6 +114,13 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
         if source["part"] and not (source["file"] and source["weights"]):
             said = f"it names a state dict of the file of {where}.weights, which is missing"
             yield f"{where}.part={source['part']!r}: {said}"
+        unscaled = source["file"] and not (source["mean"] and source["std"])
+        if unscaled and source["weights"] in KNOWN:
+            usual = input_spec(source["weights"])
+            yield (
+                f"{where}.mean and .std are missing: a file does not tell the scale of its images; {source['weights']} "
+                f"is usually trained with mean={usual.mean}, std={usual.std}"
+            )
         if source["function"] and not (source["mean"] and source["std"]):
             yield f"{where}.mean and .std are missing: a function does not tell the scale of its images"
         if not set(source["seeds"]) <= set(seeds):

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from effjax.recipes.schema.rules import Keys, Node
+from effjax.recipes.schema.rules import Each, Either, Keys, Node
 
 ABSENT: Any = object()  #: the value of a key that a config need not have
 
@@ -65,3 +65,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     return {} if value is None else value
+
+
+def completed(node: Node, value: Any) -> Any:
+    """A part of a config that an earlier version wrote, with the keys that came since, at their defaults.
+
+    Args:
+      node: what the part may be.
+      value: the part, plain. What is empty stays so: it says that there is none.
+    """
+    if not isinstance(value, Mapping) or not value:
+        return value
+    if isinstance(node, Either):
+        return completed(node.keys, value)
+    if isinstance(node, Each):
+        return {name: completed(node.known.get(name, node.node), one) for name, one in value.items()}
+    if not isinstance(node, Keys):
+        return value
+    known = {name: completed(node.nodes[name], one) if name in node.nodes else one for name, one in value.items()}
+    return {**_defaults(node.of), **known}
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """The plain defaults of the keys that have one."""
+    fields = dataclasses.fields(cls)
+    made = {f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory() for f in fields}
+    return {name: plain(one) for name, one in made.items() if one is not ABSENT and one is not dataclasses.MISSING}

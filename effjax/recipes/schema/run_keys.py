@@ -168,6 +168,11 @@ class Teacher:
     run: str = key("", text(), "another run of the same experiment")
     checkpoint: str = key("", text(), "an earlier run's folder, the one that holds `checkpoints/`")
     weights: str = key("", text(), "the architecture of weights that another framework has trained")
+    options: Mapping[str, Any] = key(
+        {},
+        Each(any_of(flag(), number(-LARGE, LARGE), text())),
+        "of `weights`: the architecture's own, as `options(name)` lists them, such as `{'shortcut': 'projection'}`",
+    )
     function: str = key(
         "",
         text(),

@@ -22,7 +22,7 @@ from effjax.recipes.build.early_checks import check_start
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import contents
 from effjax.recipes.build.hashes import params_sha256
-from effjax.recipes.build.identity import data_facts, identity, plain
+from effjax.recipes.build.identity import as_of_today, data_facts, identity, plain
 from effjax.recipes.build.networks import make_model, network_in
 from effjax.recipes.build.sharing import run_held
 from effjax.recipes.build.start import start_from
@@ -240,6 +240,7 @@ class TrainingExperiment(Experiment):
                 frozen=frozen,
                 keep=assembled.config["keep"],
                 label=f"{name} {which}",
+                comparable=as_of_today,
             )
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: PyTree, sha: str) -> PyTree:

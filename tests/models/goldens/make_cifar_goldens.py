@@ -1,11 +1,13 @@
-"""Writes cifar_students.npz, cifar_mobile.npz: logits of RepDistiller's networks with weights that numpy draws.
+"""Writes cifar_students.npz, cifar_mobile.npz, cifar_resnets.npz: logits of RepDistiller's networks.
 
-And mobilenet_v1.npz, those of mdistiller's MobileNet for ImageNet.
+The weights are what numpy draws. One of cifar_resnets.npz is of Yerlan Idelbayev's networks, which have the paper's
+shortcuts without parameters. And mobilenet_v1.npz, the logits of mdistiller's MobileNet for ImageNet.
 
-It needs an environment with torch, and checkouts of https://github.com/HobbitLong/RepDistiller and
-https://github.com/megvii-research/mdistiller:
+It needs an environment with torch, and checkouts of https://github.com/HobbitLong/RepDistiller,
+https://github.com/megvii-research/mdistiller and https://github.com/akamaster/pytorch_resnet_cifar10:
 
-    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller /path/to/mdistiller
+    python tests/models/goldens/make_cifar_goldens.py /path/to/RepDistiller /path/to/mdistiller \\
+        /path/to/pytorch_resnet_cifar10
 """
 
 import pathlib
@@ -18,6 +20,7 @@ from random_weights import images, random_weights
 HERE = pathlib.Path(__file__).parent
 STUDENTS = ("resnet8x4", "resnet32x4", "wrn_16_1", "wrn_16_2", "wrn_40_1", "vgg8", "vgg13")
 MOBILE = {"mobilenet_v2_cifar": "MobileNetV2", "shufflenet_v1": "ShuffleV1", "shufflenet_v2": "ShuffleV2"}
+RESNETS = {"resnet56_projection": "resnet56", "resnet50_cifar": "ResNet50"}
 
 
 def main() -> None:
@@ -27,6 +30,11 @@ def main() -> None:
     write("cifar_students.npz", {name: model_dict[name](num_classes=100) for name in STUDENTS}, images(2, 32, 32, 3))
     mobile = {name: model_dict[theirs](num_classes=100) for name, theirs in MOBILE.items()}
     write("cifar_mobile.npz", mobile, images(2, 32, 32, 3))
+    resnets = {name: model_dict[theirs](num_classes=100) for name, theirs in RESNETS.items()}
+    original: dict = {"__name__": "resnet"}
+    exec(pathlib.Path(sys.argv[3], "resnet.py").read_text(), original)
+    resnets["resnet20_pad"] = original["resnet20"]()
+    write("cifar_resnets.npz", resnets, images(2, 32, 32, 3))
     names: dict = {}
     exec(pathlib.Path(sys.argv[2], "mdistiller", "models", "imagenet", "mobilenetv1.py").read_text(), names)
     write("mobilenet_v1.npz", {"mobilenet_v1": Logits(names["MobileNetV1"]())}, images(1, 224, 224, 3))

@@ -8,12 +8,15 @@ from effjax.models.foreign.names.mobile import (
     LITE_PACKAGE,
     LITE_TIMM,
     MOBILE_TIMM,
+    MOBILENET_V1_MDISTILLER,
+    MOBILENET_V2_REPDISTILLER,
     MOBILENET_V2_TORCHVISION,
     MOBILENET_V3_TIMM,
     MOBILENET_V3_TORCHVISION,
+    SHUFFLENET_REPDISTILLER,
 )
 from effjax.models.foreign.names.plain import CIFAR_VGG, DENSENET, vgg
-from effjax.models.foreign.names.residual import REGNET_TIMM, REGNET_TORCHVISION, RESNET, WIDE_RESNET
+from effjax.models.foreign.names.residual import REGNET_TIMM, REGNET_TORCHVISION, RESNET, RESNET_CIFAR, WIDE_RESNET
 from effjax.models.foreign.names.scheme import Path, Scheme, Source
 from effjax.models.foreign.names.transformers import (
     DEIT_DISTILLED,
@@ -36,10 +39,14 @@ _SCHEMES: Mapping[str, tuple[Scheme, ...]] = {
     "densenet121": (DENSENET,),
     "efficientnet_b": (EFFICIENTNET_TORCHVISION, MOBILE_TIMM),
     "efficientnet_lite": (LITE_PACKAGE, LITE_TIMM),
+    "mobilenet_v1": (MOBILENET_V1_MDISTILLER,),
     "mobilenet_v2": (MOBILENET_V2_TORCHVISION, MOBILE_TIMM),
+    "mobilenet_v2_cifar": (MOBILENET_V2_REPDISTILLER,),
     "mobilenet_v3": (MOBILENET_V3_TORCHVISION, MOBILENET_V3_TIMM),
     "regnet_": (REGNET_TORCHVISION, REGNET_TIMM),
     "resne": (RESNET,),
+    "resnet": (RESNET, RESNET_CIFAR),
+    "shufflenet_": (SHUFFLENET_REPDISTILLER,),
     "swin_": (SWIN_TORCHVISION, SWIN_TIMM, SWIN_ORIGINAL),
     "tf_efficientnet_b": (MOBILE_TIMM,),
     "timm_efficientnet_lite": (MOBILE_TIMM,),

@@ -17,6 +17,19 @@ _TIMM = (
 )
 # Of a block that does not expand.
 _TIMM_FLAT = {"depthwise_norm": "bn1", "project_conv": "conv_pw", "project_norm": "bn2"}
+_MDISTILLER = {"depthwise_conv": 0, "depthwise_norm": 1, "pointwise_conv": 3, "pointwise_norm": 4}
+_REPDISTILLER = (
+    {"stem_conv": "conv1.0", "stem_norm": "conv1.1", "last_conv": "conv2.0", "last_norm": "conv2.1"}
+    | {"expand_conv": "conv.0", "expand_norm": "conv.1", "depthwise_conv": "conv.3", "depthwise_norm": "conv.4"}
+    | {"project_conv": "conv.6", "project_norm": "conv.7", "classifier": "classifier.0"}
+)
+_SHUFFLE = {
+    "stem_conv": "conv1",
+    "stem_norm": "bn1",
+    "last_conv": "conv2",
+    "last_norm": "bn2",
+    "classifier": "linear",
+} | {f"norm{i}": f"bn{i}" for i in range(1, 6)}
 _PARTS = ("expand", "depthwise", "squeeze", "project")  # of a block, in order
 
 
@@ -74,6 +87,28 @@ def _torchvision_efficientnet(path: Path, around: Around) -> str:
     return f"features.{stage + 1}.{block}.block.{_position(path, around)}.{leaf(path)}"
 
 
+def _mdistiller_v1(path: Path, around: Around) -> str:
+    """It numbers all layers: the stem, then blocks of two convolutions each, non-linearities too."""
+    if path[0] == "classifier":
+        return f"fc.{leaf(path)}"
+    if len(path) != 4:
+        return f"model.0.{int(path[0] == 'stem_norm')}.{leaf(path)}"
+    return f"model.{around.block + 1}.{_MDISTILLER[path[2]]}.{leaf(path)}"
+
+
+def _repdistiller_v2(path: Path, _: Around) -> str:
+    """It numbers what is in a block, non-linearities too."""
+    stage, block = place(path) if len(path) == 4 else (0, 0)
+    prefix = f"blocks.{stage}.{block}." if len(path) == 4 else ""
+    return f"{prefix}{_REPDISTILLER[path[-2]]}.{leaf(path)}"
+
+
+def _repdistiller_shuffle(path: Path, _: Around) -> str:
+    stage, block = place(path) if len(path) == 4 else (0, 0)
+    prefix = f"layer{stage + 1}.{block}." if len(path) == 4 else ""
+    return f"{prefix}{_SHUFFLE.get(path[-2], path[-2])}.{leaf(path)}"
+
+
 def _torchvision_ends(path: Path, last: int, classifier: str) -> str:
     ends = {"stem_conv": "features.0.0", "stem_norm": "features.0.1"}
     ends |= {"head_conv": f"features.{last}.0", "head_norm": f"features.{last}.1"}
@@ -99,3 +134,9 @@ MOBILENET_V2_TORCHVISION = Scheme(_torchvision_v2)
 MOBILENET_V3_TORCHVISION = Scheme(_torchvision_v3)
 #: https://github.com/pytorch/vision/blob/main/torchvision/models/efficientnet.py
 EFFICIENTNET_TORCHVISION = Scheme(_torchvision_efficientnet)
+#: https://github.com/megvii-research/mdistiller/blob/master/mdistiller/models/imagenet/mobilenetv1.py
+MOBILENET_V1_MDISTILLER = Scheme(_mdistiller_v1)
+#: https://github.com/HobbitLong/RepDistiller/blob/master/models/mobilenetv2.py
+MOBILENET_V2_REPDISTILLER = Scheme(_repdistiller_v2)
+#: https://github.com/HobbitLong/RepDistiller/blob/master/models/ShuffleNetv1.py, ShuffleNetv2.py
+SHUFFLENET_REPDISTILLER = Scheme(_repdistiller_shuffle)

@@ -1,5 +1,7 @@
 """Residual networks: ResNets and their kin, RepDistiller's wide ones, RegNets."""
 
+from collections.abc import Mapping
+
 from effjax.models.foreign.names.scheme import Around, Path, Scheme, leaf, number, place
 
 _RESNET = (
@@ -7,6 +9,8 @@ _RESNET = (
     | {"shortcut_conv": "downsample.0", "shortcut_norm": "downsample.1"}
     | {f"norm{i}": f"bn{i}" for i in (1, 2, 3)}
 )
+# As RepDistiller's ResNet50 and many networks for CIFAR have them.
+_RESNET_SHORTCUT = {"classifier": "linear", "shortcut_conv": "shortcut.0", "shortcut_norm": "shortcut.1"}
 _WIDE = {"stem_conv": "conv1", "last_norm": "bn1", "classifier": "fc", "shortcut_conv": "convShortcut"} | {
     f"norm{i}": f"bn{i}" for i in (1, 2)
 }
@@ -23,9 +27,9 @@ _REGNET_TIMM = (
 )
 
 
-def _resnet(path: Path, _: Around) -> str:
+def _resnet(path: Path, names: Mapping[str, str] = _RESNET) -> str:
     prefix = f"layer{place(path)[0] + 1}.{place(path)[1]}." if len(path) == 4 else ""
-    return f"{prefix}{_RESNET.get(path[-2], path[-2])}.{leaf(path)}"
+    return f"{prefix}{names.get(path[-2], path[-2])}.{leaf(path)}"
 
 
 def _wide_resnet(path: Path, _: Around) -> str:
@@ -46,7 +50,10 @@ def _regnet_timm(path: Path, _: Around) -> str:
 
 #: Torchvision's, which timm has too.
 #: https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
-RESNET = Scheme(_resnet)
+RESNET = Scheme(lambda path, _: _resnet(path))
+#: https://github.com/HobbitLong/RepDistiller/blob/master/models/resnetv2.py,
+#: https://github.com/akamaster/pytorch_resnet_cifar10
+RESNET_CIFAR = Scheme(lambda path, _: _resnet(path, {**_RESNET, **_RESNET_SHORTCUT}))
 #: https://github.com/HobbitLong/RepDistiller/blob/master/models/wrn.py
 WIDE_RESNET = Scheme(_wide_resnet)
 #: https://github.com/pytorch/vision/blob/main/torchvision/models/regnet.py
