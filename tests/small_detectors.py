@@ -66,6 +66,6 @@ def _kinds(config):
     asked = {"predictions": "teacher", "score": "disagreement", "aggregate": "sum", "kinds": ("tag", "correct")}
     for name, query in {"draw": {"selector": "random", "kinds": ("box",)}, "asked": {**asked, "tags": 6}}.items():
         run = _detector(query=schema.query(**query))
-        run.steps, run.evaluations = 48, 1
+        run.steps, run.evaluations, run.checkpoint_every = 48, 1, 24
         run.optimizer = {"name": "adamw", "learning_rate": 1e-2}
         config.runs[name] = run

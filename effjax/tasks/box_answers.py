@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from effjax import boxes
 from effjax.specs import Spec
 from effjax.tasks.answers import Move, parsed_json
+from effjax.tasks.overlaps import overlaps
 from effjax.tasks.tags import TagAnswers
 
 DIGITS = 6  # of a coordinate, from 0 to 1: finer than a pixel of any image
@@ -119,11 +119,11 @@ class BoxAnswers:
         sure = np.flatnonzero(found["present"].astype(bool) & (found["scores"] >= floor))
         found = {name: found[name][sure] for name in ("boxes", "scores", "classes")}
         corners = found["boxes"].astype(np.float64).round(DIGITS)
-        overlaps = np.asarray(boxes.iou(corners, corners))
+        shared = overlaps(corners, corners)
         kept: list[int] = []
         for row in range(len(sure)):
             large = (corners[row, 2:] > corners[row, :2]).all()
-            if large and not any(overlaps[row, other] > _SAME for other in kept):
+            if large and not any(shared[row, other] > _SAME for other in kept):
                 kept.append(row)
         said = [{"box": corners[row].tolist(), "class": self.classes[found["classes"][row]]} for row in kept]
         return said, [round(float(found["scores"][row]), 4) for row in kept]
@@ -162,10 +162,10 @@ class BoxAnswers:
             if not same:
                 continue
             corners = np.array([one["box"], *(other["box"] for other in same)], np.float64)
-            overlaps = np.asarray(boxes.iou(corners[:1], corners[1:]))[0]
-            if overlaps.max() >= ACCEPTED:
+            (shared,) = overlaps(corners[:1], corners[1:])
+            if shared.max() >= ACCEPTED:
                 taken.append(one)
-                left.remove(same[int(overlaps.argmax())])
+                left.remove(same[int(shared.argmax())])
         return taken + left, self.look + self.verify * len(proposed) + self.draw * len(left)
 
     def items(self, answer: Any) -> int:

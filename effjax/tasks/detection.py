@@ -16,6 +16,7 @@ from effjax.tasks.base import Task
 from effjax.tasks.box_answers import BoxAnswers
 from effjax.tasks.coco_numbers import coco_numbers
 from effjax.tasks.found_rightly import trusted_score, worth_of_tags
+from effjax.tasks.overlaps import overlaps
 from effjax.typing import Batch
 
 MOST = 100  # detections of an image that count, as for COCO
@@ -112,7 +113,7 @@ def _class_quality(found: Mapping[str, np.ndarray], targets: Mapping[str, np.nda
     for i in range(len(found["scores"])):
         valid, there = targets["objects/valid"][i].astype(bool), found["present"][i]
         labels = targets["objects/label"][i][valid]
-        overlap = np.asarray(boxes.iou(targets["objects/bbox"][i][valid], found["boxes"][i][there]))
+        overlap = overlaps(targets["objects/bbox"][i][valid], found["boxes"][i][there])
         good = found["scores"][i][there] ** 0.6 * overlap**0.4 * (labels[:, None] == found["classes"][i][there])
         np.add.at(sums, labels, good.max(-1, initial=0.0))
         np.add.at(counts, labels, 1)
