@@ -9,7 +9,8 @@ while training, without and with the teacher's stored answers; half of the chann
 too; 80 and 90 % of the weights removed, and two of four. Every file differs from its control in one thing. And the
 ResNet-20 itself in 4 bits: after training, while training, and with its own answers in floats.
 Cost: two to three hours on two CPU cores, six minutes on a large GPU. Expected: results/compress_digits.md. Variants:
-``scnn``: an S-CNN instead of the ResNet-8; ``tiny``: a smaller student, some minutes, no result.
+``scnn``: an S-CNN instead of the ResNet-8; ``after``: the student alone and in 8 and 4 bits after training, half an
+hour; ``tiny``: a smaller student, some minutes, no result.
 
 Sources: Esser et al. 2020 (https://arxiv.org/abs/1902.08153), Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878),
 Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).
@@ -20,7 +21,7 @@ from effjax.recipes import schema
 
 
 def get_config(variant: str = ""):
-    schema.check_variant(variant, ("scnn", "tiny"))
+    schema.check_variant(variant, ("scnn", "after", "tiny"))
     config = schema.experiment()
     config.recipe, config.title = "compress", "Ways to a small file, on digits"
     config.num_seeds = 1 if variant == "tiny" else 5
@@ -33,6 +34,12 @@ def get_config(variant: str = ""):
             run.epochs, run.evaluations = 1.0, 2
     taught = schema.teacher_of_run("teacher", cached="float32")
     add_small_files(config, teacher, student, 4.0, taught)
-    if variant != "scnn":
+    if variant == "after":
+        kept = ("student", "after_w8a8", "after_w4a4")
+        config.exports = {name: file for name, file in config.exports.items() if name in kept}
+        for file in config.exports.values():
+            file.teacher = ""
+        config.runs, config.table = {"student": student}, kept
+    elif variant != "scnn":
         add_teacher_in_four_bits(config, 4.0, taught)
     return config

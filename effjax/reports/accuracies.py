@@ -16,7 +16,12 @@ from effjax.reports.tables import Estimate
 
 
 def plot_accuracies(
-    path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, key: str
+    path: str | Path,
+    summary: Mapping[str, Any],
+    labels: Mapping[str, str],
+    control: str | None,
+    key: str,
+    metric: str = "",
 ) -> None:
     """Draws a line a run: every seed a dot, and for runs like the control the interval of the difference to it.
 
@@ -28,6 +33,7 @@ def plot_accuracies(
       labels: what the axis calls the runs.
       control: the run that the dashed line marks, if any.
       key: the accuracy that is meant.
+      metric: what the axis calls it; empty: as the key does.
     """
     figure, axis = plt.subplots(figsize=(9.0, 1.0 + 0.34 * len(summary)), layout="constrained")
     for row, run in enumerate(summary.values()):
@@ -43,8 +49,8 @@ def plot_accuracies(
         axis.axvline(mean, color="0.4", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(summary)), [labels.get(name) or name for name in summary])
     axis.invert_yaxis()
-    metric, best = key.removesuffix("_best").replace("/", " "), key.endswith("_best")
-    axis.set_xlabel(f"{metric}, {'best' if best else 'last'} (%)")
+    metric = metric or key.removesuffix("_best").replace("/", " ")
+    axis.set_xlabel(f"{metric}, {'best' if key.endswith('_best') else 'last'} (%)")
     bar = "; bar: 95 % interval of the difference to the dashed control" if control in summary else ""
     figure.suptitle(f"dots: seeds; diamond: mean{bar}", fontsize="small", color="0.35")
     axis.grid(alpha=0.25, axis="x")

@@ -22,6 +22,7 @@ def plot_against_compute(
     labels: Mapping[str, str],
     methods: Sequence[Sequence[str]],
     key: str,
+    metric: str = "",
 ) -> None:
     """Draws the mean over a run's seeds with their span: a line through the lengths of a method, a dot for one alone.
 
@@ -34,6 +35,7 @@ def plot_against_compute(
       labels: what runs are called; a method is called by what its runs' labels begin with.
       methods: the runs of each, which differ in length alone; the baseline first.
       key: the accuracy that is meant.
+      metric: what the axis calls it; empty: as the key does.
     """
     values = {name: 100 * np.array([seed[key] for seed in summary[name]["seeds"]]) for name in compute}
     figure, axis = plt.subplots(figsize=(9.5, max(4.0, 0.24 * len(methods) + 1.5)), layout="constrained")
@@ -53,7 +55,8 @@ def plot_against_compute(
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.xaxis.set_minor_formatter(ScalarFormatter())
-    axis.set(xlabel="compute, over the control's", ylabel=f"{key.removesuffix('_best').replace('/', ' ')} (%)")
+    metric = metric or key.removesuffix("_best").replace("/", " ")
+    axis.set(xlabel="compute, over the control's", ylabel=f"{metric} (%)")
     axis.grid(alpha=0.25, which="both")
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")

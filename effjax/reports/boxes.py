@@ -15,7 +15,12 @@ from effjax.reports.figures import png
 
 
 def plot_boxes(
-    path: str | Path, summary: Mapping[str, Any], labels: Mapping[str, str], control: str | None, key: str
+    path: str | Path,
+    summary: Mapping[str, Any],
+    labels: Mapping[str, str],
+    control: str | None,
+    key: str,
+    metric: str = "",
 ) -> None:
     """Draws a box a run: quartiles, whiskers up to 1.5 times their distance away, what lies beyond as dots.
 
@@ -25,6 +30,7 @@ def plot_boxes(
       labels: what the axis calls the runs.
       control: the run whose median the dashed line marks, if any.
       key: the accuracy that is meant.
+      metric: what the axis calls what is missing to 1 in it; empty: the error.
     """
     errors = {name: [100 * (1 - seed[key]) for seed in run["seeds"]] for name, run in summary.items()}
     figure, axis = plt.subplots(figsize=(1.5 + 0.75 * len(summary), 4.8), layout="constrained")
@@ -38,7 +44,7 @@ def plot_boxes(
     )
     if control in errors:
         axis.axhline(np.median(errors[control]), color="0.4", linestyle="--", linewidth=1)
-    axis.set_ylabel("test error (%)")
+    axis.set_ylabel(f"1 − {metric} (%)" if metric else "test error (%)")
     axis.tick_params(axis="x", rotation=35)
     for tick in axis.get_xticklabels():
         tick.set_horizontalalignment("right")

@@ -87,6 +87,11 @@ class Task:
     of_classes: bool = False
 
     @property
+    def watched(self) -> str:
+        """What sentences and axes call the watched metric: as tables do, but not by an abbreviation with a point."""
+        return self.watch if not self.label or self.label.endswith(".") else self.label
+
+    @property
     def features(self) -> tuple[str, ...]:
         """What of an example goes to the device."""
         return (*self.inputs, *self.targets, "id")

@@ -76,8 +76,8 @@ class Comparison:
         if not covered:
             return "There is no number of labels that all loops cover, and so no area."
         return (
-            f"Area: the mean {self.task.watch} from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops cover "
-            "(the area under the learning curve by the trapezoidal rule, divided by that range)."
+            f"Area: the mean {self.task.watched} from {covered[0]:.0f} to {covered[1]:.0f} labels, which all loops "
+            "cover (the area under the learning curve by the trapezoidal rule, divided by that range)."
         )
 
     def lead(self) -> str:

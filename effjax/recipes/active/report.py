@@ -114,7 +114,7 @@ def report(
     write_whole(workdir / CURVES_FILE, lambda file: file.write(pictures.learning))
     title = config["title"] or f"Active learning on {datasets.info.name}"
     page = Page(title, compared.lead(), provenance(), compared.results(), notes, further, config)
-    page.publish(workdir, workdir / CURVES_FILE, f"{split} {task.watch} by the number of labels", results)
+    page.publish(workdir, workdir / CURVES_FILE, f"{split} {task.watched} by the number of labels", results)
     write_active(
         workdir / REPORT_FILE,
         page,
@@ -185,8 +185,8 @@ def _notes(compared: Comparison) -> list[str]:
     looked = "looked at once, after all loops" if compared.split == "test" else "not looked at"
     by_seed = f"Δ: difference to {compared.labels.get(control or '')}, by seed, ± half its 95 % interval (Student's t)."
     return [
-        f"{tables.averaged_over(seeds)} Labels, {task.watch}{', ECE, NLL' if task.of_classes else ''}: after the last "
-        f"round. {compared.area()} The test split was {looked}.",
+        f"{tables.averaged_over(seeds)} Labels, {task.watched}{', ECE, NLL' if task.of_classes else ''}: after the "
+        f"last round. {compared.area()} The test split was {looked}.",
         " ".join([_CALIBRATION] * task.of_classes + [by_seed] * (control in compared.measured)),
     ]
 
@@ -210,7 +210,7 @@ def _pictures(compared: Comparison, folders, ledger_of: LedgerOf, firsts, maps, 
     split = compared.split
     watched = f"{split}/{task.watch}"
     named = {"labels": "images", "items": task.counted, "cost": "seconds"} if task.counted else {}
-    titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watch}"}
+    titles = {"labels": "labels", "cost": "cost", **named, watched: f"{split} {task.watched}"}
     ledgers = {
         labels[name]: [ledger for folder in several if (ledger := ledger_of(folder)) and ledger.labels()]
         for name, several in folders.items()

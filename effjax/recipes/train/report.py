@@ -24,6 +24,7 @@ from effjax.reports.pages import REPORT_FILE, Page
 from effjax.reports.provenance import provenance
 from effjax.reports.training import Opinion, write_report
 from effjax.runtime import read_metrics
+from effjax.tasks import Task
 
 CURVES_FILE, ACCURACIES_FILE, COMPUTE_FILE = "curves.png", "accuracies.png", "compute.png"
 _NUM_OPINIONS, _NUM_NETWORKS, _NUM_FOUND = 12, 6, 12
@@ -68,18 +69,19 @@ def report(
     series = {
         name: [read_metrics(finished[name, seed].last.folder) for seed in experiment.seeds_of(name)] for name in labels
     }
-    panels = {f"validation/{task.watch}": f"validation {task.watch}"}
+    panels = {f"validation/{task.watch}": f"validation {task.watched}"}
     panels |= {"train/loss/ce": "training cross-entropy"} if task.of_classes else {"train/loss": "training loss"}
     plot_curves(folder / CURVES_FILE, series, panels, labels)
     plot = plot_boxes if len(experiment.seeds) >= _SEEDS_FOR_BOXES else plot_accuracies
-    plot(folder / ACCURACIES_FILE, summary, labels, control, key)
-    page = Page(title, _lead(summary, labels, control, task.watch), provenance(), main, notes, further, config)
-    shown, shows = ACCURACIES_FILE, f"test {task.watch} by run"
+    metric = "" if task.of_classes else f"test {task.watched}"
+    plot(folder / ACCURACIES_FILE, summary, labels, control, key, metric)
+    page = Page(title, _lead(summary, labels, control, task), provenance(), main, notes, further, config)
+    shown, shows = ACCURACIES_FILE, f"test {task.watched} by run"
     methods = methods_of(config, summary, control) if control is not None and control in summary else [[]]
     if control is not None and len(methods[0]) > 1:  # it is there at several lengths
-        shown, shows = COMPUTE_FILE, f"test {task.watch} against compute"
+        shown, shows = COMPUTE_FILE, f"test {task.watched} against compute"
         compute = compute_of(experiment, finished, summary, control)
-        plot_against_compute(folder / COMPUTE_FILE, compute, summary, labels, methods, key)
+        plot_against_compute(folder / COMPUTE_FILE, compute, summary, labels, methods, key, metric)
     page.publish(folder, folder / shown, shows, results)
     write_report(
         folder / REPORT_FILE,
@@ -105,7 +107,7 @@ def _further_tables(config: Mapping[str, Any], summary, labels, key: str) -> lis
     return further
 
 
-def _lead(summary, labels, control, watch: str) -> str:
+def _lead(summary, labels, control, task: Task) -> str:
     """The gains, if they are few enough to be read in a sentence."""
     if control not in summary:
         return ""
@@ -113,9 +115,9 @@ def _lead(summary, labels, control, watch: str) -> str:
     if not 0 < len(alike) <= _MOST_IN_A_SENTENCE:
         return ""
     seeds = summary[control]["seeds"]
-    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, f"test/{watch}").percent("+") for name in alike)
+    gains = (tables.Estimate.paired(summary[name]["seeds"], seeds, f"test/{task.watch}").percent("+") for name in alike)
     parts = (f"{labels[name]}: {gain}" for name, gain in zip(alike, gains, strict=True))
-    return f"Test {watch} against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
+    return f"Test {task.watched} against {labels[control]}, seed by seed, with its 95 % interval. {'; '.join(parts)}."
 
 
 def _shown(summary, reference: str, control: str | None) -> list[str]:
