@@ -20,16 +20,15 @@ import numpy as np
 
 from benchmarks import compress_photos
 from benchmarks.compress_quantiser import METHODS, answers, quantised
+from benchmarks.pages import RESULTS, Goal, quiet, write_sections
 from effjax.data.sources import load
 from effjax.export import latencies
-from effjax.reports.provenance import provenance
 from effjax.reports.tables import Estimate
 
-_ROOT = Path(__file__).parents[1]
 _CALIBRATED_ON = 512
 
 
-def rows(workdir: Path, data_dir: str) -> Iterator[str]:
+def rows(workdir: Path, data_dir: str) -> Iterator[str | Goal]:
     seeds = sorted((workdir / "exports" / "student").glob("seed_*"), key=lambda path: int(path.name[5:]))
     described = json.loads((seeds[0] / "last" / "model.json").read_text())
     mean, std = (np.float32(described[key]) for key in ("mean", "std"))
@@ -81,6 +80,18 @@ def rows(workdir: Path, data_dir: str) -> Iterator[str]:
             f"{found[name][32].least / own:.2f}",
         ]
         yield f"| {' | '.join(cells)} |"
+    accuracy = {name: float(np.mean([one["accuracy"] for one in several])) for name, several in measured.items()}
+    theirs = [name for name in measured if name.startswith("onnxruntime")]
+    best = max(theirs, key=lambda name: accuracy[name])
+    below = 100 * (accuracy[best] - accuracy["effjax, mse"])
+    yield Goal("8 bits after training: points below the best of onnxruntime's methods", below, 0.2, note=best)
+    for size in (1, 32):
+        ratio = own_over(found, theirs, size)
+        yield Goal(f"8 bits after training, {size} images: latency over onnxruntime's fastest file", ratio, 1.05)
+
+
+def own_over(found, theirs: list[str], size: int) -> float:
+    return found["effjax, mse"][size].least / min(found[name][size].least for name in theirs)
 
 
 def main() -> None:
@@ -88,38 +99,45 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, default=Path("runs/compress"), help="of launch.compress")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--only", default="digits,photos", help="sections, separated by commas")
-    parser.add_argument("--results", type=Path, default=_ROOT / "results" / "compress_peers.md")
+    parser.add_argument("--results", type=Path, default=RESULTS / "compress_peers.md")
     given = parser.parse_args()
     logging.disable(logging.WARNING)  # onnxruntime's quantiser recommends what has been done
     sections = {"digits": lambda: rows(given.workdir, given.data_dir), "photos": compress_photos.rows}
-    text = ["# Eight bits after training, beside onnxruntime's static quantiser", _HEAD]
+    if unknown := set(given.only.split(",")) - set(sections):
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(sections)}")
+    found, goals, load = {}, [], quiet()
     for name in given.only.split(","):
         lines = []
         for line in sections[name]():
+            if isinstance(line, Goal):
+                goals.append(line)
+                continue
             print(line, flush=True)
             lines.append(line)
-        text += [_TITLES[name], "\n".join(lines)]
-    facts = provenance()
-    text.append(f"- hardware: {facts['hardware']}\n- {facts['versions']}")
-    given.results.write_text("\n\n".join(text) + "\n")
+        title, said = _SAID[name]
+        found[title] = f"{said}\n\n" + "\n".join(lines)
+    head = ["# Eight bits after training, beside onnxruntime's static quantiser", _HEAD]
+    write_sections(given.results, head, [title for title, _ in _SAID.values()], found, load, goals=goals)
 
 
 _HEAD = """\
 `python -m benchmarks.compress_peers` wrote this. onnxruntime.quantization.quantize_static: QDQ, uint8 activations, int8
 weights per channel, calibrated on the images that effjax's files are calibrated on. Milliseconds: least / median, one
 thread, all files of a table in turn."""
-_TITLES = {
-    "digits": """\
-## A ResNet-8 on digits
-
+_SAID = {  # title, and what is to be known
+    "digits": (
+        "A ResNet-8 on digits",
+        """\
 The student of results/compress_digits.md. Accuracy: mean ± standard deviation over the seeds; Δ: by seed, ± half its
 95 % interval. Agrees: the share of test images with the answer of the float file.""",
-    "photos": """\
-## EfficientNet-Lite0, ImageNet's weights
-
+    ),
+    "photos": (
+        "EfficientNet-Lite0, ImageNet's weights",
+        """\
 Crops of the photos that scikit-image and scikit-learn ship, 224×224. Calibrated on those of every other photo, tested
 on those of the others, and the other way round. Same answer: as the float file, of 1,000 classes. Signal / noise: of
 the logits against the float file's, the mean over the crops.""",
+    ),
 }
 
 

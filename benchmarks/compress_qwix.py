@@ -6,7 +6,7 @@ Both take the same flax modules through the same training step, in an environmen
 computes with integers, and its OdmlQatProvider, which rounds floats, as effjax does. A step's time is over that of the
 plain step of its network, in one process, in turn; each pair is a process of its own, so that one that fails says how.
 Writes results/compress_qwix.md. On two cores, the steps take about fifteen minutes, and want them for themselves; the
-accuracies half an hour.
+accuracies half an hour. Sections that are not run stay on the page as they are.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.environments import environment
 from benchmarks.fine_tuning import BATCH, RATE, digits
-from benchmarks.pages import RESULTS, quiet, write_page
+from benchmarks.pages import RESULTS, quiet, write_sections
 from benchmarks.train_step import measure
 from effjax.reports.tables import Estimate
 
@@ -106,22 +106,26 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help=f"a Python that has {', '.join(_PACKAGES)}; one is made without it")
     parser.add_argument("--results", type=Path, default=RESULTS / "compress_qwix.md")
     given = parser.parse_args()
+    if unknown := set(given.only.split(",")) - set(SECTIONS):
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     python = given.peers or environment("peers_qwix", *_PACKAGES)
     if python is None:
         raise SystemExit("there is nothing to compare with")
     load = quiet() if "step" in given.only else 0.0
     asked = "import importlib.metadata as m; print('qwix', m.version('qwix'))"
     versions = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
-    text = ["# Training in few bits, beside qwix", _HEAD]
+    titles = {name: (section.__doc__ or "").strip() for name, section in SECTIONS.items()}
+    found = {}
     for name in given.only.split(","):
-        title = (SECTIONS[name].__doc__ or "").strip()
-        print(f"\n{title}", flush=True)
+        print(f"\n{titles[name]}", flush=True)
         lines = []
         for line in SECTIONS[name](python, given):
             print(line, flush=True)
             lines.append(line)
-        text += [f"## {title}", _SAID[name].format(epochs=given.epochs, seeds=given.seeds), "\n".join(lines)]
-    write_page(given.results, text, load, versions=versions)
+        said = _SAID[name].format(epochs=given.epochs, seeds=given.seeds)
+        found[titles[name]] = f"{said}\n\n" + "\n".join(lines)
+    head = ["# Training in few bits, beside qwix", _HEAD]
+    write_sections(given.results, head, list(titles.values()), found, load, versions)
 
 
 _HEAD = """\

@@ -6,8 +6,9 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from effjax.files import read_json, write_json, write_text
 from effjax.reports.provenance import provenance
@@ -102,17 +103,49 @@ def write_page(path: Path, text: Sequence[str], load: float, goals: Sequence[Goa
         parts += ["\n".join(rows)]
     write_text(path, "\n\n".join([*parts, machine(load) + (f"; {versions}" if versions else "")]) + "\n")
     if goals:
-        cpu = re.sub(r"\W+", "_", processor().lower()).strip("_")
-        GOALS.mkdir(parents=True, exist_ok=True)
-        write_json(
-            GOALS / f"{path.stem}.{cpu}.json",
-            {
-                "page": path.name,
-                "processor": processor(),
-                "date": datetime.date.today().isoformat(),
-                "goals": [dataclasses.asdict(goal) for goal in goals],
-            },
-        )
+        _write_goals(path, [dataclasses.asdict(goal) for goal in goals])
+
+
+def write_sections(
+    path: Path,
+    head: Sequence[str],
+    order: Sequence[str],
+    found: Mapping[str, str],
+    load: float,
+    versions: str = "",
+    goals: Sequence[Goal] = (),
+) -> None:
+    """Writes the sections of a page that were run; others stay as they are there, with the machine that they are of.
+
+    Args:
+      path: the page.
+      head: its parts before the first section.
+      order: the titles of all sections.
+      found: by title, what was found.
+      load: as :func:`machine` takes it.
+      versions: of the others' packages.
+      goals: of the sections that were run.
+    """
+    parts = path.read_text().split("\n## ")[1:] if path.exists() else []
+    there = {part.partition("\n")[0]: f"## {part.strip()}" for part in parts}
+    said = machine(load) + (f"; {versions}" if versions else "")
+    there |= {title: f"## {title}\n\n{text}\n\n{said}" for title, text in found.items()}
+    write_text(path, "\n\n".join([*head, *(there[title] for title in order if title in there)]) + "\n")
+    if goals:
+        ours, file = [dataclasses.asdict(goal) for goal in goals], _goals_file(path)
+        before = read_json(file)["goals"] if file.exists() else []
+        _write_goals(path, [*ours, *(one for one in before if one["what"] not in {goal["what"] for goal in ours})])
+
+
+def _goals_file(page: Path) -> Path:
+    cpu = re.sub(r"\W+", "_", processor().lower()).strip("_")
+    return GOALS / f"{page.stem}.{cpu}.json"
+
+
+def _write_goals(page: Path, goals: Sequence[Mapping[str, Any]]) -> None:
+    GOALS.mkdir(parents=True, exist_ok=True)
+    date = datetime.date.today().isoformat()
+    write_json(_goals_file(page), {"page": page.name, "processor": processor(), "date": date, "goals": list(goals)})
 
 
 def all_goals() -> str:
