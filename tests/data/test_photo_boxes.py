@@ -205,7 +205,7 @@ def test_what_is_lost_is_what_a_crop_within_the_step_loses():
 
 def test_rectangles_turn_as_pictures_do():
     marked = np.zeros((20, 40), np.uint8)
-    marked[3:8, 10:30] = 1
+    marked[3:8, 7:30] = 1  # symmetric in no direction
     for orientation, stored in STORED.items():
         image = Image.fromarray(marked)
         pixels = np.asarray(image.transpose(stored) if stored is not None else image)
@@ -217,7 +217,18 @@ def test_rectangles_turn_as_pictures_do():
             (rows.max() + 1) / sides[0],
             (columns.max() + 1) / sides[1],
         )
-        np.testing.assert_allclose(turned(box, orientation), (3 / 20, 10 / 40, 8 / 20, 30 / 40))
+        np.testing.assert_allclose(turned(box, orientation), (3 / 20, 7 / 40, 8 / 20, 30 / 40))
+
+
+def test_what_shows_just_enough_is_kept_and_what_has_no_area_is_not():
+    seen = SeenPart(types.SimpleNamespace(part=lambda *_: Part(0, 0, 8, 16), box_least=0.25), 0)
+    whole, shows = seen.moved(np.array([[0.5, 0.25, 0.75, 1.0]]))  # of a photo of which no part was asked for
+    assert (whole.tolist(), shows.tolist()) == ([[0.5, 0.25, 0.75, 1.0]], [True])
+    seen(16, 16)
+    assert seen.moved(np.array([[0.5, 0.375, 0.75, 0.875], [0.25, 0.25, 0.25, 0.5]]))[1].tolist() == [True, False]
+    every = SeenPart(types.SimpleNamespace(part=lambda *_: Part(0, 0, 8, 16), box_least=0.0), 0)
+    every(16, 16)
+    assert every.moved(np.array([[0.25, 0.75, 0.5, 1.0], [0.25, 0.25, 0.5, 0.5]]))[1].tolist() == [False, True]
 
 
 def test_boxes_without_room_are_not_read_and_room_is_needed_for_all(coco, tfds_home):

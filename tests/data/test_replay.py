@@ -52,6 +52,16 @@ def test_what_is_shown_again_is_what_its_step_has_decoded(array_source):
         np.testing.assert_array_equal(batch["id"], np.tile(once[step]["id"], TIMES))
 
 
+def test_what_is_shown_again_depends_on_the_seed_and_the_step():
+    replay = Replay(TIMES, BATCHES)
+    drawn = [
+        replay.drawn_at(seed, step, 16) - replay.oldest(step) for seed, step in ((7, 20), (7, 20), (8, 20), (7, 21))
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    assert (drawn[0] != drawn[3]).any()
+
+
 def test_an_example_is_shown_so_often_on_average_and_from_anywhere_in_the_buffer():
     """Against the published code's bookkeeping: a list of what is decoded, of which some are drawn each step."""
     replay, count, total = Replay(TIMES, BATCHES), 8, 3000
