@@ -27,6 +27,7 @@ BENCHMARKS = {
     "active": ("--results=results/active_speed.md",),
     "compress": (),
     "compress_qwix": ("--only=step",),
+    "compress_peers": ("--only=photos",),  # digits wants runs of configs/compress/digits.py:after
 }
 _HEAD = """\
 # What effjax wants to be, and is

@@ -1,5 +1,6 @@
 """Eight bits after training: effjax's file beside those that onnxruntime's own quantiser makes of the same floats.
 
+    .venv/bin/python -m launch.compress --config=configs/compress/digits.py:after --workdir=runs/compress
     .venv/bin/python -m benchmarks.compress_peers --workdir=runs/compress [--only=digits,photos] [--data_dir=data]
 
 For every seed of an experiment of launch.compress: the float file ``student``, effjax's ``after_w8a8``, and what
@@ -128,7 +129,7 @@ _SAID = {  # title, and what is to be known
     "digits": (
         "A ResNet-8 on digits",
         """\
-The student of results/compress_digits.md. Accuracy: mean ± standard deviation over the seeds; Δ: by seed, ± half its
+The student of configs/compress/digits.py. Accuracy: mean ± standard deviation over the seeds; Δ: by seed, ± half its
 95 % interval. Agrees: the share of test images with the answer of the float file.""",
     ),
     "photos": (

@@ -43,6 +43,7 @@ WHOLE = (
     "tests/end_to_end/test_detector.py",
     "tests/end_to_end/test_kill_memory.py",
     "tests/end_to_end/test_kill_pruned.py",
+    "tests/end_to_end/test_kill_views.py",
     "tests/end_to_end/test_questions_loop.py",
     "tests/recipes/test_box_guide.py",
     "tests/recipes/test_label_guide.py",

@@ -91,6 +91,22 @@ def pruned():
     return _few(_experiment(ramp=ramp, rigl=rigl))
 
 
+def two_views():
+    """A student of a live teacher, on a weak and a strong view of each image, of which a stage leaves one out."""
+    config = plain()
+    teacher, taught = config.runs.student, config.runs.distilled
+    config.view.shift, config.views.strong = 1, {"operations": 1, "magnitude": 9.0, "erasing": 0.5}
+    taught.teachers.teacher.cached = ""
+    taught.terms.strong = {"kind": "soft_target", "view": "strong", "weight": 0.5}
+    taught.plans.terms = ((0.0, ("ce", "strong")), (0.5, ("ce", "soft_target", "strong")))
+    for run in (teacher, taught):
+        run.steps, run.evaluations, run.checkpoint_every, run.log_every, run.steps_per_dispatch = 240, 6, 20, 7, 4
+    teacher.steps = 8
+    config.runs = {"teacher": teacher, "taught": taught}
+    taught.teachers.teacher.run = "teacher"
+    return _few(config)
+
+
 def remembering():
     """A student whose term remembers the examples."""
     config = plain()
@@ -241,6 +257,7 @@ VARIANTS = {
     "photos": photos,
     "kill": kill,
     "pruned": pruned,
+    "two_views": two_views,
     "remembering": remembering,
     "choosing": choosing,
     "early_best": early_best,
