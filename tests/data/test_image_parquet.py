@@ -140,6 +140,7 @@ def test_a_large_dataset_is_never_in_memory_whole(tmp_path, monkeypatch):
     name, read = hub(tmp_path, (9, 6)), []
     monkeypatch.setattr(image_parquet, "_KEPT", 2 * 3 * len(png(0)) + 500)  # two of five row groups
     source = pickle.loads(pickle.dumps(load(name, "train")))
+    assert len(source._packed._columns) == 15
     groups = source._packed._columns._recent
     own = image_parquet._Recent._read
     monkeypatch.setattr(image_parquet._Recent, "_read", lambda *given: read.append(given[1:3]) or own(*given))
