@@ -16,7 +16,7 @@ from effjax.tasks.base import Task
 from effjax.tasks.box_answers import BoxAnswers
 from effjax.tasks.coco_numbers import coco_numbers
 from effjax.tasks.found_rightly import trusted_score, worth_of_tags
-from effjax.tasks.overlaps import overlaps
+from effjax.tasks.overlaps import overlaps_by_image
 from effjax.typing import Batch
 
 MOST = 100  # detections of an image that count, as for COCO
@@ -110,10 +110,9 @@ def _class_quality(found: Mapping[str, np.ndarray], targets: Mapping[str, np.nda
     Of the best detection of the class, and after training; the paper averages over training steps.
     """
     sums, counts = np.zeros(classes), np.zeros(classes)
-    for i in range(len(found["scores"])):
+    for i, overlap in enumerate(overlaps_by_image(targets["objects/bbox"], found["boxes"])):
         valid, there = targets["objects/valid"][i].astype(bool), found["present"][i]
-        labels = targets["objects/label"][i][valid]
-        overlap = overlaps(targets["objects/bbox"][i][valid], found["boxes"][i][there])
+        labels, overlap = targets["objects/label"][i][valid], overlap[valid][:, there]
         good = found["scores"][i][there] ** 0.6 * overlap**0.4 * (labels[:, None] == found["classes"][i][there])
         np.add.at(sums, labels, good.max(-1, initial=0.0))
         np.add.at(counts, labels, 1)

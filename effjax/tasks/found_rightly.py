@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from effjax import boxes
 from effjax.tasks.box_answers import ACCEPTED
+from effjax.tasks.overlaps import overlaps_by_image
 from effjax.tasks.tags import explained
 
 _RIGHT = 0.5  # overlap with a true box from which on a detection is one
@@ -85,10 +85,9 @@ def worth_of_tags(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndar
 
 def _overlaps(found: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
     """By image, the overlaps of all detections with its true boxes, whatever they are of."""
-    for i in range(len(found["scores"])):
-        # Of all, whether they are there or not: of one shape, which is compiled once.
-        overlap = np.asarray(boxes.iou(found["boxes"][i], targets["objects/bbox"][i]))
-        yield overlap[:, targets["objects/valid"][i].astype(bool)]
+    shared = overlaps_by_image(found["boxes"], targets["objects/bbox"])
+    for overlap, valid in zip(shared, targets["objects/valid"], strict=True):
+        yield overlap[:, valid.astype(bool)]
 
 
 def _hits(overlap: np.ndarray, least: float) -> list[bool]:
