@@ -57,7 +57,7 @@ def by_image(found, targets, floor=0.0):
 
 @pytest.mark.parametrize("seed", range(80))
 def test_the_floor_is_the_score_of_the_highest_f1(seed):
-    found, targets = drawn(seed)
+    found, targets = drawn(seed, images=1 + seed % 3)  # of few, each counts
     true = sum(len(boxes) for _, boxes, _ in by_image(found, targets))
     scored = [
         pair
@@ -65,6 +65,9 @@ def test_the_floor_is_the_score_of_the_highest_f1(seed):
         for pair in zip(scores, hits(known, boxes, 0.5), strict=True)
     ]
     scored.sort(key=lambda pair: -pair[0])
+    if not any(hit for _, hit in scored):
+        assert trusted_score(found, targets) == 0.0
+        return
     f1 = [2 * sum(hit for _, hit in scored[:n]) / (n + true) for n in range(1, len(scored) + 1)]
     assert trusted_score(found, targets) == scored[int(np.argmax(f1))][0]
 
