@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -19,7 +20,13 @@ def count_params(params: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def flops(module: nn.Module, image_shape: tuple[int, int, int], *, training: bool = False) -> float:
+def flops(
+    module: nn.Module,
+    image_shape: tuple[int, ...],
+    *,
+    others: Sequence[jax.ShapeDtypeStruct] = (),
+    training: bool = False,
+) -> float:
     """Counts the floating-point operations of the forward pass for one image; nothing is computed.
 
     Matrix products and convolutions are counted, a multiplication and an addition as two; what is done element
@@ -28,13 +35,14 @@ def flops(module: nn.Module, image_shape: tuple[int, int, int], *, training: boo
 
     Args:
       module: a model that ``create`` made.
-      image_shape: ``(H, W, C)``.
+      image_shape: ``(H, W, C)``; of a model that reads something else first, of that.
+      others: what it reads besides, of one example, ``[1, ...]``.
       training: whether it is counted without what the model leaves out at random while it trains.
     """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    variables = jax.eval_shape(module.init, jax.random.key(0), images)
+    variables = jax.eval_shape(module.init, jax.random.key(0), images, *others)
     options = {"dropout_keys": jax.random.split(jax.random.key(0), 1)} if training else {}
-    return float(_count(jax.make_jaxpr(functools.partial(module.apply, **options))(variables, images).jaxpr))
+    return float(_count(jax.make_jaxpr(functools.partial(module.apply, **options))(variables, images, *others).jaxpr))
 
 
 def _count(jaxpr: Jaxpr) -> int:

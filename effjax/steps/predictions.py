@@ -162,23 +162,23 @@ def make_predictions(
     return {"single": single, "ensemble": ensemble, "dropout": dropout, "augmentations": several}[kind]
 
 
-def check_dropout(model: nn.Module, variables: PyTree, image: jax.Array | jax.ShapeDtypeStruct) -> None:
+def check_dropout(model: nn.Module, variables: PyTree, *inputs: jax.Array | jax.ShapeDtypeStruct) -> None:
     """Refuses Monte-Carlo dropout of a network that drops nothing: all its passes would be alike.
 
     Args:
       model: the network.
       variables: its variables, or their shapes.
-      image: one image ``[1, H, W, C]``, float, or its shape.
+      *inputs: what it reads of one example, ``[1, ...]``, or its shape; first of all an image, float.
 
     Raises:
       UserError: naming the network.
     """
 
-    def predictions(data: jax.Array, variables: PyTree, image: jax.Array) -> PyTree:
-        return cast(Outputs, model.apply(variables, image, dropout_keys=jax.random.wrap_key_data(data))).preds
+    def predictions(data: jax.Array, variables: PyTree, *inputs: jax.Array) -> PyTree:
+        return cast(Outputs, model.apply(variables, *inputs, dropout_keys=jax.random.wrap_key_data(data))).preds
 
     data = jax.ShapeDtypeStruct(jax.random.key_data(jax.random.split(jax.random.key(0), 1)).shape, jnp.uint32)
-    if not depends_on_first(predictions, data, variables, image):
+    if not depends_on_first(predictions, data, variables, *inputs):
         raise UserError(
             f"predictions='dropout': {type(model).__name__} drops nothing (its option dropout is 0, or it has none); "
             "use predictions='ensemble', or a network with dropout"

@@ -2,16 +2,21 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from processes import start
 
+from configs.active import vqa2 as of_vqa2
 from effjax.data import question_source
 from effjax.data.answer_text import normalised, words_of
 from effjax.data.sources import load, split_names
 from effjax.errors import UserError
+from effjax.pruning.paths import by_path
 from effjax.recipes import schema
+from effjax.recipes.active import experiment as active
+from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train import experiment as training
 
 QUESTIONS = ("How many dogs are there?", "Is it raining?", "What color is the man's hat?", "What's this?", "How many?")
@@ -154,9 +159,38 @@ def test_a_network_learns_from_images_or_from_stored_features(task, vqa2, tmp_pa
     run = schema.run(batch_size=4, steps=2, evaluations=1)
     run.model = {"name": "vqa_attention", "backbone": "patches" if task == "answering" else "stored", "dim": 8}
     config.runs.student = run
-    found = training.main(config.to_dict(), tmp_path / "run")["student"]["seeds"][0]
+    summary = training.main(config.to_dict(), tmp_path / "run")["student"]
+    (found,) = summary["seeds"]
+    params = TrainedRun.open(tmp_path / "run" / "student" / "seed_0").variables()["params"]
+    assert summary["params"] == sum(leaf.size for leaf in jax.tree.leaves(params))
+    # A product with each kernel, of one place or one word at the least; words are looked up.
+    kernels = {path: leaf.size for path, leaf in by_path(params).items() if path.endswith("kernel")}
+    least = sum(kernels.values())
+    assert summary["mflops"] * 1e6 >= 2 * least
+    if task == "answering_stored":  # of 2·3 places, and not of an image's
+        grid = [size for path, size in kernels.items() if path.startswith("places/")]
+        assert summary["mflops"] * 1e6 <= 2 * (6 * sum(grid) + 6 * (least - sum(grid)))
     assert 0 <= found["test/consensus_accuracy"] <= 1
     assert {"test/accuracy", "test/accuracy/type/number", "test/accuracy/type/other"} <= set(found)
+
+
+@pytest.mark.parametrize("variant", ["", "stored"])
+def test_the_config_of_vqa_2_asks_as_it_stands(variant, vqa2, tmp_path):
+    root = vqa2
+    if variant:
+        write_vqa2(root := tmp_path / "vqa2")
+        write_features(root, [f"{s}/COCO_{s}_{image:012d}" for s in ("train2014", "val2014") for image in range(1, 5)])
+    config = of_vqa2.get_config(variant)
+    config.data.update(name=f"vqa2:{root}", validation="validation[:10]", test="validation[10:]", num_workers=0)
+    config.data.image_size, config.eval_batch_size = 28, 10
+    config.active.update(initial=4, per_round=2, rounds=2)
+    for run in config.runs.values():
+        run.update(batch_size=4, steps=2, evaluations=1)
+        run.model.update({"dim": 8, "hidden": 8, "words": 20} | ({} if variant else {"backbone": "patches"}))
+    del config.runs["entropy"]
+    config.table = ("random", "bald")
+    summary = active.main(config.to_dict(), tmp_path / "loops")
+    assert [one["labels"] for one in summary["bald"]["seeds"][0]["rounds"]] == [4, 6]
 
 
 def test_stored_features_need_no_image(tmp_path):

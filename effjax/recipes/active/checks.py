@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from effjax import uncertainty
@@ -15,7 +14,7 @@ from effjax.recipes.active.acquisition import query_problems
 from effjax.recipes.active.kinds import STRONG
 from effjax.recipes.active.shown import files_of
 from effjax.recipes.build.assemble import AssembledRun
-from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.datasets import Datasets, read_of
 from effjax.recipes.schema.loop_keys import EPIG, TEACHER
 from effjax.selection.registry import OF_OBJECTS, RANDOM
 from effjax.steps.predictions import check_dropout
@@ -220,8 +219,7 @@ def check_passes_differ(key: str, assembled: AssembledRun, datasets: Datasets) -
       UserError: naming the key and the network.
     """
     variables = jax.eval_shape(assembled.init, np.uint32(0)).eval_variables
-    image = jax.ShapeDtypeStruct((1, *datasets.train[0]["image"].shape), jnp.float32)
     try:
-        check_dropout(assembled.model, variables, image)
+        check_dropout(assembled.model, variables, *read_of(datasets.train, datasets.task.inputs))
     except UserError as error:
         raise UserError(f"{key}: {error}") from error

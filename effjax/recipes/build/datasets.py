@@ -214,3 +214,16 @@ def _unlabelled(settings: Mapping[str, Any], labelled: DatasetInfo, task: Task) 
         targets=targets,
         crop_pct=settings["crop_pct"],
     )
+
+
+def read_of(source: Any, names: Sequence[str]) -> list[jax.ShapeDtypeStruct]:
+    """Shapes and types of what networks read of an example, ``[1, ...]`` each.
+
+    Args:
+      source: of examples as they are stored.
+      names: of the features, in order; images are read as floats.
+    """
+    example = source[0]
+    arrays = {name: np.asarray(example[name]) for name in names}
+    kinds = {name: np.dtype(np.float32) if name == "image" else array.dtype for name, array in arrays.items()}
+    return [jax.ShapeDtypeStruct((1, *arrays[name].shape), kinds[name]) for name in names]

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from effjax.data.pipeline import eval_batches
-from effjax.recipes.build.datasets import Datasets
+from effjax.recipes.build.datasets import Datasets, read_of
 from effjax.runtime import Backend, Evaluator
 from effjax.steps import Objective, Together, has_convolution, make_eval_step, make_predict, over_members
 from effjax.steps.network import Predictor
@@ -52,8 +51,8 @@ def make_evaluator(
     objective: Objective, datasets: Datasets, backend: Backend, batch_size: int, members: Together | None
 ) -> Evaluator:
     """Makes what evaluates a run on the validation split, of one network or of several."""
-    image = jax.ShapeDtypeStruct((1, *datasets.validation[0]["image"].shape), jnp.float32)
-    unroll = backend.platform == "cpu" and has_convolution(objective.student.init, jax.random.key(0), image)
+    inputs = read_of(datasets.validation, objective.inputs)
+    unroll = backend.platform == "cpu" and has_convolution(objective.student.init, jax.random.key(0), *inputs)
 
     def step_at(settings: Any) -> Callable:
         network = apply_settings(objective, settings).network

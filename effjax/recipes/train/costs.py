@@ -7,6 +7,7 @@ import numpy as np
 
 from effjax import models
 from effjax.data.feeds import Feed
+from effjax.recipes.build.datasets import read_of
 from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.runs import Finished, TrainingExperiment
 from effjax.reports.tables import Table
@@ -112,7 +113,8 @@ def _saves(run: Mapping[str, Any]) -> bool:
 
 def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
     """Forward FLOPs of the training images up to each step, ``[steps + 1]``, with those of choosing them."""
-    height, width, channels = experiment.datasets.test[0]["image"].shape
+    first, *others = read_of(experiment.datasets.test, experiment.datasets.task.inputs)
+    height, width, channels = first.shape[1:]
     job, spent = run.assembled.job, [np.zeros(1)]
     for stage in job.plan:
         size = stage.get("image_size", min(height, width))
@@ -124,7 +126,7 @@ def _flops(run: FinishedRun, experiment: TrainingExperiment) -> np.ndarray:
         # Backward costs twice as much as forward, so that to look at a candidate costs a third of training on it.
         looked = candidates / 3 if selection is not None and selection.asks and candidates > 1 else 0.0
         views = 1 + len(job.objective_at(stage).further)
-        each = models.flops(model, shape, training=training) * job.batch_size * (1 + looked) * views
+        each = models.flops(model, shape, others=others, training=training) * job.batch_size * (1 + looked) * views
         spent.append(np.full(stage.num_steps, each))
     return np.cumsum(np.concatenate(spent))
 

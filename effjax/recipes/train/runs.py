@@ -18,6 +18,7 @@ from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.build.answers import stored_answers
 from effjax.recipes.build.assemble import AssembledRun, assemble
+from effjax.recipes.build.datasets import read_of
 from effjax.recipes.build.early_checks import check_start
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import contents
@@ -287,7 +288,8 @@ def _with_reference(state: TrainState, scores: np.ndarray) -> TrainState:
 def cost(experiment: TrainingExperiment, name: str) -> dict[str, float]:
     """A run's parameters at its end, and MFLOPs for one image forward (a multiply-add is two)."""
     assembled = experiment.runs[name]
-    shape = experiment.datasets.test[0]["image"].shape
-    image = jax.ShapeDtypeStruct((1, *assembled.job.image_shape(assembled.job.plan[-1])), np.float32)
-    params = jax.eval_shape(assembled.model.init, jax.random.key(0), image)["params"]
-    return {"params": int(models.count_params(params)), "mflops": models.flops(assembled.model, shape) / 1e6}
+    first, *others = read_of(experiment.datasets.test, experiment.datasets.task.inputs)
+    last = jax.ShapeDtypeStruct((1, *assembled.job.image_shape(assembled.job.plan[-1])), np.float32)
+    params = jax.eval_shape(assembled.model.init, jax.random.key(0), last, *others)["params"]
+    flops = models.flops(assembled.model, first.shape[1:], others=others)
+    return {"params": int(models.count_params(params)), "mflops": flops / 1e6}
