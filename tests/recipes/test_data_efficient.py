@@ -13,6 +13,7 @@ from effjax.errors import UserError
 from effjax.losses import cross_entropy
 from effjax.recipes import schema
 from effjax.recipes.build.planning import lengths
+from effjax.recipes.train import kept_scores
 from effjax.recipes.train.costs import _flops, methods_of
 from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.experiment import main
@@ -74,6 +75,26 @@ def test_a_coreset_is_what_a_run_draws_from(trained):
                 assert scores[taken].min() >= np.sort(scores[own])[::-1][len(taken) - 1]
         else:
             assert ids == set(np.argsort(-scores[:200], kind="stable")[:50].tolist())
+
+
+def test_where_sums_are_rounded_otherwise_a_run_goes_on_with_the_scores_that_it_began_with(
+    trained, tmp_path, monkeypatch, caplog
+):
+    runs, made = trained
+    shutil.copytree(made.workdir, tmp_path / "moved")
+    config = made.config
+    monkeypatch.setattr(kept_scores, "difficulty", lambda *given: difficulty(*given) * (1 + 1e-7))
+    moved = {done.name: done for done in TrainingExperiment(config, tmp_path / "moved").train()}
+    jax.tree.map(np.testing.assert_array_equal, moved["coreset"].variables(), runs["coreset"].variables())
+    files = list((tmp_path / "moved" / kept_scores.SCORES_FOLDER).iterdir())
+    assert len(files) == 4  # of a coreset each, of the order, of the selection
+    for file in files:  # what is not there any more, or damaged, is made anew, and is another's
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(UserError, match="of another run"):
+        list(TrainingExperiment(config, tmp_path / "moved").train())
+    assert "examples are scored anew" in caplog.text
 
 
 def test_scores_are_what_the_functions_say(trained):

@@ -30,9 +30,9 @@ from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.schema.example_keys import HELD_OUT
-from effjax.recipes.train.difficulty import difficulty
 from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.foreign_teachers import ForeignTeachers
+from effjax.recipes.train.kept_scores import kept_difficulty
 from effjax.recipes.train.rewound import check_rewound, rewound
 from effjax.runtime import Fitted, fit
 from effjax.steps import Together, TrainState
@@ -208,7 +208,7 @@ class TrainingExperiment(Experiment):
             config = {"by": HELD_OUT, **self.runs[name].config[part]}
             references = [done[config["run"], seed] for seed in self.seeds_of(config["run"])]
             feed, key = cast(Feed, self.runs[name].job.feed), f"config.runs.{name}.{part}"
-            self._scores[name, part] = difficulty(key, config["by"], references, feed)
+            self._scores[name, part] = kept_difficulty(key, config["by"], references, feed, self.workdir)
         return self._scores[name, part]
 
     def _fit(
