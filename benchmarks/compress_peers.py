@@ -87,12 +87,8 @@ def rows(workdir: Path, data_dir: str) -> Iterator[str | Goal]:
     below = 100 * (accuracy[best] - accuracy["effjax, mse"])
     yield Goal("8 bits after training: points below the best of onnxruntime's methods", below, 0.2, note=best)
     for size in (1, 32):
-        ratio = own_over(found, theirs, size)
+        ratio = found["effjax, mse"][size].least / min(found[name][size].least for name in theirs)
         yield Goal(f"8 bits after training, {size} images: latency over onnxruntime's fastest file", ratio, 1.05)
-
-
-def own_over(found, theirs: list[str], size: int) -> float:
-    return found["effjax, mse"][size].least / min(found[name][size].least for name in theirs)
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def write_active(
       page: what it says of any experiment.
       so_far: what is said on top of loops that are not over; empty if all are.
       split: what is measured, ``"test"`` or ``"validation"``.
-      watch: the metric that runs are judged by.
+      watch: what the metric that runs are judged by is called.
       pictures: the plots.
       asked: by run, what it asked for.
       extremes: by run, the ends of its dataset map.

@@ -119,6 +119,9 @@ def input_spec(name: str, options: Mapping[str, Any] | None = None) -> InputSpec
       name: of the model.
       options: of the model.
 
+    Returns:
+      The scale and the size; those of CIFAR-100 for a stem that reads small images.
+
     Raises:
       UserError: if nobody's weights are known for it.
     """

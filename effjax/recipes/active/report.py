@@ -120,7 +120,7 @@ def report(
         page,
         so_far=so_far,
         split=split,
-        watch=task.watch,
+        watch=task.watched,
         pictures=pictures,
         asked=sections.asked(firsts, ledger_of, image_of, name_of, asked_by),
         looks=looks(labels) if looks else {},

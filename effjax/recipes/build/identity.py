@@ -15,6 +15,8 @@ from effjax.recipes.schema.run_keys import Run
 _RUNTIME_KEYS = ("label", "keep", "num_seeds", "remat", "sharding")
 #: Keys that others read from a checkpoint, said even where they are the default.
 _ALWAYS = ("model", "mean", "std")
+#: Parts of an identity that are parts of a config.
+_OF_CONFIG = {"run": Run, "view": View, "active": Active}
 #: What of ``config.data`` says which examples there are; of what came later, only what is not the default.
 _DATA_KEYS = ("name", "train", "validation", "image_size", "classes")
 
@@ -68,10 +70,6 @@ def beyond_defaults(config: Mapping[str, Any], cls: type) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Mappings and sequences as JSON has them."""
     return json.loads(json.dumps(value))
-
-
-#: Parts of an identity that are parts of a config.
-_OF_CONFIG = {"run": Run, "view": View, "active": Active}
 
 
 def as_of_today(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _of_checkpoint(key: str, source: Mapping[str, Any], datasets: Datasets):
 
 def _of_weights(key: str, source: Mapping[str, Any], datasets: Datasets, channels: int):
     file = f"{source['file']}#{source['part']}" if source["part"] else source["file"]
-    options = source.get("options", {})  # configs that a run has kept may be older than the key
+    options = source["options"]
     loaded = foreign.load_foreign(source["weights"], file or None, options=options)
     scale = tuple(source["mean"]) or loaded.input.mean, tuple(source["std"]) or loaded.input.std
     module = models.create(source["weights"], loaded.num_classes, **options)

@@ -116,7 +116,7 @@ def _teacher_problems(config: Mapping[str, Any], run: Mapping[str, Any], key: st
             yield f"{where}.part={source['part']!r}: {said}"
         unscaled = source["file"] and not (source["mean"] and source["std"])
         if unscaled and source["weights"] in KNOWN:
-            usual = input_spec(source["weights"])
+            usual = input_spec(source["weights"], source["options"])
             yield (
                 f"{where}.mean and .std are missing: a file does not tell the scale of its images; {source['weights']} "
                 f"is usually trained with mean={usual.mean}, std={usual.std}"

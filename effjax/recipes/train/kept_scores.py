@@ -31,6 +31,9 @@ def kept_difficulty(key: str, by: str, references: Sequence[FinishedRun], feed: 
       feed: as there.
       workdir: the experiment's folder.
 
+    Returns:
+      As there, ``[num_ids]``.
+
     Raises:
       UserError: as there.
     """

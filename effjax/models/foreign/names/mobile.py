@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from effjax.models.foreign.names.scheme import Around, Path, Scheme, Source, leaf, place
+from effjax.models.foreign.names.scheme import Around, Path, Scheme, Source, in_blocks, leaf, place
 
 _PACKAGE = (
     {"stem_conv": "_conv_stem", "head_conv": "_conv_head", "classifier": "_fc"}
@@ -18,6 +18,7 @@ _TIMM = (
 # Of a block that does not expand.
 _TIMM_FLAT = {"depthwise_norm": "bn1", "project_conv": "conv_pw", "project_norm": "bn2"}
 _MDISTILLER = {"depthwise_conv": 0, "depthwise_norm": 1, "pointwise_conv": 3, "pointwise_norm": 4}
+# It numbers what is in a block, non-linearities too.
 _REPDISTILLER = (
     {"stem_conv": "conv1.0", "stem_norm": "conv1.1", "last_conv": "conv2.0", "last_norm": "conv2.1"}
     | {"expand_conv": "conv.0", "expand_norm": "conv.1", "depthwise_conv": "conv.3", "depthwise_norm": "conv.4"}
@@ -96,19 +97,6 @@ def _mdistiller_v1(path: Path, around: Around) -> str:
     return f"model.{around.block + 1}.{_MDISTILLER[path[2]]}.{leaf(path)}"
 
 
-def _repdistiller_v2(path: Path, _: Around) -> str:
-    """It numbers what is in a block, non-linearities too."""
-    stage, block = place(path) if len(path) == 4 else (0, 0)
-    prefix = f"blocks.{stage}.{block}." if len(path) == 4 else ""
-    return f"{prefix}{_REPDISTILLER[path[-2]]}.{leaf(path)}"
-
-
-def _repdistiller_shuffle(path: Path, _: Around) -> str:
-    stage, block = place(path) if len(path) == 4 else (0, 0)
-    prefix = f"layer{stage + 1}.{block}." if len(path) == 4 else ""
-    return f"{prefix}{_SHUFFLE.get(path[-2], path[-2])}.{leaf(path)}"
-
-
 def _torchvision_ends(path: Path, last: int, classifier: str) -> str:
     ends = {"stem_conv": "features.0.0", "stem_norm": "features.0.1"}
     ends |= {"head_conv": f"features.{last}.0", "head_norm": f"features.{last}.1"}
@@ -137,6 +125,6 @@ EFFICIENTNET_TORCHVISION = Scheme(_torchvision_efficientnet)
 #: https://github.com/megvii-research/mdistiller/blob/master/mdistiller/models/imagenet/mobilenetv1.py
 MOBILENET_V1_MDISTILLER = Scheme(_mdistiller_v1)
 #: https://github.com/HobbitLong/RepDistiller/blob/master/models/mobilenetv2.py
-MOBILENET_V2_REPDISTILLER = Scheme(_repdistiller_v2)
+MOBILENET_V2_REPDISTILLER = Scheme(in_blocks(_REPDISTILLER, "blocks.{0}.{1}"))
 #: https://github.com/HobbitLong/RepDistiller/blob/master/models/ShuffleNetv1.py, ShuffleNetv2.py
-SHUFFLENET_REPDISTILLER = Scheme(_repdistiller_shuffle)
+SHUFFLENET_REPDISTILLER = Scheme(in_blocks(_SHUFFLE, "layer{2}.{1}"))

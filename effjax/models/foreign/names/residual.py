@@ -1,8 +1,6 @@
 """Residual networks: ResNets and their kin, RepDistiller's wide ones, RegNets."""
 
-from collections.abc import Mapping
-
-from effjax.models.foreign.names.scheme import Around, Path, Scheme, leaf, number, place
+from effjax.models.foreign.names.scheme import Scheme, in_blocks
 
 _RESNET = (
     {"stem_conv": "conv1", "stem_norm": "bn1", "classifier": "fc"}
@@ -27,36 +25,15 @@ _REGNET_TIMM = (
 )
 
 
-def _resnet(path: Path, names: Mapping[str, str] = _RESNET) -> str:
-    prefix = f"layer{place(path)[0] + 1}.{place(path)[1]}." if len(path) == 4 else ""
-    return f"{prefix}{names.get(path[-2], path[-2])}.{leaf(path)}"
-
-
-def _wide_resnet(path: Path, _: Around) -> str:
-    prefix = f"block{number(path[0])}.layer.{number(path[1]) - 1}." if len(path) == 4 else ""
-    return f"{prefix}{_WIDE.get(path[-2], path[-2])}.{leaf(path)}"
-
-
-def _regnet_torchvision(path: Path, _: Around) -> str:
-    stage, block = place(path) if len(path) == 4 else (0, 0)
-    prefix = f"trunk_output.block{stage + 1}.block{stage + 1}-{block}." if len(path) == 4 else ""
-    return f"{prefix}{_REGNET_TORCHVISION[path[-2]]}.{leaf(path)}"
-
-
-def _regnet_timm(path: Path, _: Around) -> str:
-    prefix = f"s{number(path[0])}.b{number(path[1])}." if len(path) == 4 else ""
-    return f"{prefix}{_REGNET_TIMM[path[-2]]}.{leaf(path)}"
-
-
 #: Torchvision's, which timm has too.
 #: https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
-RESNET = Scheme(lambda path, _: _resnet(path))
+RESNET = Scheme(in_blocks(_RESNET, "layer{2}.{1}"))
 #: https://github.com/HobbitLong/RepDistiller/blob/master/models/resnetv2.py,
 #: https://github.com/akamaster/pytorch_resnet_cifar10
-RESNET_CIFAR = Scheme(lambda path, _: _resnet(path, {**_RESNET, **_RESNET_SHORTCUT}))
+RESNET_CIFAR = Scheme(in_blocks({**_RESNET, **_RESNET_SHORTCUT}, "layer{2}.{1}"))
 #: https://github.com/HobbitLong/RepDistiller/blob/master/models/wrn.py
-WIDE_RESNET = Scheme(_wide_resnet)
+WIDE_RESNET = Scheme(in_blocks(_WIDE, "block{2}.layer.{1}"))
 #: https://github.com/pytorch/vision/blob/main/torchvision/models/regnet.py
-REGNET_TORCHVISION = Scheme(_regnet_torchvision)
+REGNET_TORCHVISION = Scheme(in_blocks(_REGNET_TORCHVISION, "trunk_output.block{2}.block{2}-{1}"))
 #: https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/regnet.py
-REGNET_TIMM = Scheme(_regnet_timm)
+REGNET_TIMM = Scheme(in_blocks(_REGNET_TIMM, "s{2}.b{3}"))

@@ -91,6 +91,25 @@ def number(part: str) -> int:
     return int(re.sub(r"\D", "", part))
 
 
+def in_blocks(names: Mapping[str, str], form: str) -> Callable[[Path, Around], str]:
+    """Names of networks whose blocks lie in stages.
+
+    Args:
+      names: by module of ours, what it is called; others are called alike.
+      form: what an array of a block begins with, of the numbers from 0 of stage ``{0}`` and block ``{1}``, and of both
+        from 1, ``{2}`` and ``{3}``.
+    """
+
+    def name(path: Path, _: Around) -> str:
+        prefix = ""
+        if len(path) == 4:
+            stage, block = place(path)
+            prefix = f"{form.format(stage, block, stage + 1, block + 1)}."
+        return f"{prefix}{names.get(path[-2], path[-2])}.{leaf(path)}"
+
+    return name
+
+
 def _block(path: Path) -> Path:
     """The stage and the block that an array lies in, of transformers the block; empty: neither."""
     end = next((i for i, part in enumerate(path[:-2], start=1) if re.fullmatch(r"block\d+", part)), 0)
