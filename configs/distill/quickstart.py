@@ -1,7 +1,8 @@
 """What distillation does, in minutes: ten seeds of a small student, and a digit that the student has never seen.
 
   python -m launch.data --dataset=digits --data_dir=data
-  python -m launch.train --config=configs/distill/quickstart.py --workdir=runs/quickstart --results=results/quickstart.md
+  python -m launch.train --config=configs/distill/quickstart.py --workdir=runs/quickstart \
+      --results=results/quickstart.md
 
 The teacher and the student of configs/distill/digits.py, as they are there. All seeds of a student train in one
 program; all learn from one teacher, whose answers are stored. *Without 3s*: no image of a 3 is in the student's
