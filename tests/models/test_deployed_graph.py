@@ -39,7 +39,22 @@ CASES = {
     "deit_tiny_distilled": ((32, 32, 3), {}),
     "vit": ((8, 8, 1), {"dim": 12, "blocks": 2, "heads": 3}),
     "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
+    "shuffled": ((6, 5, 3), {}),
 }
+
+
+class _Shuffled(nn.Module):
+    """Halves of the channels shuffled, one filtered by half of an array; an activation of logarithms."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.Conv(8, (3, 3))(images)
+        n, h, w, c = x.shape
+        x = x.reshape(n, h, w, 2, c // 2).swapaxes(3, 4).reshape(n, h, w, c)
+        kept, filtered = jnp.split(x, 2, -1)
+        kernel, _ = jnp.split(self.param("kernels", nn.initializers.lecun_normal(), (4, 12)), (4,), -1)
+        x = jnp.concatenate([kept, filtered @ kernel], -1)
+        return models.Outputs(nn.Dense(5)((x * jnp.tanh(nn.softplus(x)) + 0.0).mean((1, 2))), {})
 
 
 def drawn(module: nn.Module, shape: tuple[int, int, int]):
@@ -58,7 +73,7 @@ def drawn(module: nn.Module, shape: tuple[int, int, int]):
 def made(case: str, **more):
     shape, options = CASES[case]
     name = case.split()[0]
-    module = models.create(name, 5, **options, **more)
+    module = _Shuffled() if name == "shuffled" else models.create(name, 5, **options, **more)
     return module, drawn(module, shape), shape
 
 

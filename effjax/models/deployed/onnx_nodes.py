@@ -207,6 +207,10 @@ def _(operation: ops.Elementwise, node: Node, weights: Mapping[str, Any], writer
         found = writer.add("Sub", [writer.number(1), writer.add("Erf", inputs)])
     elif name == "expm1":
         found = writer.add("Sub", [writer.add("Exp", inputs), writer.number(1)])
+    elif name == "log1p":
+        found = writer.add("Log", [writer.add("Add", [*inputs, writer.number(1)])])
+    elif name == "ne":
+        found = writer.add("Not", [writer.add("Equal", inputs)])
     elif name == "gelu":
         scaled = writer.add("Div", [*inputs, writer.number(math.sqrt(2))])
         twice = writer.add("Mul", [*inputs, writer.add("Add", [writer.add("Erf", [scaled]), writer.number(1)])])

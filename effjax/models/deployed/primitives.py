@@ -66,13 +66,12 @@ def _affine(name: str) -> Rule:
         if not known or (name == "div" and known[0] is inputs[0]):
             return _elementwise(name)(reader, inputs, params, shape)
         constant, x = _without_batch(known[0].constant, shape), next(one for one in inputs if isinstance(one, Value))
-        one, zero = Constant.given(np.float32(1)), Constant.given(np.float32(0))
-        scale, offset = {
-            "add": (one, constant),
-            "sub": (-one, constant) if known[0] is inputs[0] else (one, -constant),
-            "mul": (constant, zero),
-            "div": (Constant.computed(lambda array: 1 / array, constant), zero),
-        }[name]
+        scale, offset = Constant.given(np.float32(1)), Constant.given(np.float32(0))
+        if name in ("add", "sub"):
+            scale = -scale if name == "sub" and known[0] is inputs[0] else scale
+            offset = -constant if name == "sub" and known[0] is not inputs[0] else constant
+        else:
+            scale = constant if name == "mul" else Constant.computed(lambda array: 1 / array, constant)
         return reader.add(ops.Affine(), (x,), shape, {"scale": scale, "offset": offset})
 
     return rule

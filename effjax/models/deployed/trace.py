@@ -119,8 +119,17 @@ class Reader:
         if name in _NOTHING:
             return inputs
         shapes = [tuple(_aval(var).shape) for var in equation.outvars]
+        if name == "split":
+            ends = np.cumsum(params["sizes"]).tolist()
+            return [
+                self._part(inputs[0], params["axis"], end - size, end)
+                for size, end in zip(params["sizes"], ends, strict=True)
+            ]
         if name == "unstack":
-            return [self._part(inputs[0], params["axis"], i, shape) for i, shape in enumerate(shapes)]
+            axis = params["axis"]
+            return [
+                self._squeezed(self._part(inputs[0], axis, i, i + 1), axis, shape) for i, shape in enumerate(shapes)
+            ]
         if all(isinstance(one, Known) for one in inputs):
             return [_computed(equation, [one for one in inputs if isinstance(one, Known)], shapes)]
         moved = any(isinstance(one, Value) and one.batch for one in inputs)
@@ -128,16 +137,21 @@ class Reader:
             raise UserError(f"{name!r} cannot be deployed; allowed: {', '.join(sorted(RULES))}")
         return [RULES[name](self, inputs, params, shapes[0])]
 
-    def _part(self, whole: Traced, axis: int, index: int, shape: tuple[int, ...]) -> Traced:
-        """One of the arrays that an array is made of along an axis: what newer versions of JAX call unstacking."""
+    def _part(self, whole: Traced, axis: int, start: int, stop: int) -> Traced:
+        """What lies along an axis from one place to another."""
+        shape = (*whole.shape[:axis], stop - start, *whole.shape[axis + 1 :])
         if isinstance(whole, Known):
-            take = functools.partial(jax.lax.index_in_dim, index=index, axis=axis, keepdims=False)
+            take = functools.partial(jax.lax.slice_in_dim, start_index=start, limit_index=stop, axis=axis)
             return Known(Constant.computed(take, whole.constant.spread(whole.shape)), shape)
         starts, ends = [0] * len(whole.shape), list(whole.shape)
-        starts[axis], ends[axis] = index, index + 1
+        starts[axis], ends[axis] = start, stop
         cut = {"start_indices": starts, "limit_indices": ends, "strides": None}
-        sliced = RULES["slice"](self, [whole], cut, (*shape[:axis], 1, *shape[axis:]))
-        return RULES["squeeze"](self, [sliced], {"dimensions": (axis,)}, shape)
+        return RULES["slice"](self, [whole], cut, shape)
+
+    def _squeezed(self, one: Traced, axis: int, shape: tuple[int, ...]) -> Traced:
+        if isinstance(one, Known):
+            return Known(one.constant.reshape(shape), shape)
+        return RULES["squeeze"](self, [one], {"dimensions": (axis,)}, shape)
 
     def _call(self, equation: core.JaxprEqn, inputs: list[Traced]) -> list[Traced]:
         params = equation.params
