@@ -111,3 +111,33 @@ def test_bfloat16_goes_in():
 def test_outputs_of_other_inputs_are_refused():
     with pytest.raises(UserError, match="outputs of 2 examples"):
         adaround(np.ones((3, 1)), UNIT, jnp.matmul, np.ones((4, 3)), np.ones((2, 1)), key=jax.random.key(0))
+
+
+def rounded_up(rests, wanted, steps, rate, weight):
+    """Whether weights between 0 and 1 go up, each by itself: gradients by hand, Adam, float64."""
+    v = -np.log(1.2 / (rests + 0.1) - 1)
+    mean, square = np.zeros_like(v), np.zeros_like(v)
+    for step in range(steps):
+        sigmoid = 1 / (1 + np.exp(-v))
+        h = np.clip(1.2 * sigmoid - 0.1, 0, 1)
+        slope = 1.2 * sigmoid * (1 - sigmoid) * ((h > 0) & (h < 1))
+        gradient = 2 * weight * (h - wanted) * slope
+        progress = step / steps
+        if progress >= 0.2:
+            beta = 2 + 18 / 2 * (1 + np.cos(np.pi * (progress - 0.2) / 0.8))
+            side = 2 * h - 1
+            gradient -= 0.01 * beta * np.abs(side) ** (beta - 1) * np.sign(side) * 2 * slope
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        v -= rate * (mean / (1 - 0.9 ** (step + 1))) / (np.sqrt(square / (1 - 0.999 ** (step + 1))) + 1e-8)
+    return v >= 0
+
+
+def test_every_step_against_float64():
+    rests, wanted = RNG.uniform(0.02, 0.98, 4000), RNG.uniform(0.02, 0.98, 4000)
+    kernel = rests.astype(np.float32)[None]
+    for steps, rate, size in ((60, 0.03, 0.03), (100, 0.05, 0.04)):  # the outputs weigh about as much as the regulariser
+        given = UNIT, lambda x, kernel: x * kernel, np.full((3, 1), size), np.tile(size * wanted, (3, 1))
+        rounded = adaround(kernel, *given, key=jax.random.key(0), steps=steps, learning_rate=rate)
+        up = rounded_up(rests, wanted, steps, rate, size**2)
+        assert (np.asarray(rounded)[0] == up).mean() >= 0.999
+        assert 0.05 < (up != (rests >= 0.5)).mean() < 0.6
