@@ -135,7 +135,8 @@ def rounded_up(rests, wanted, steps, rate, weight):
 def test_every_step_against_float64():
     rests, wanted = RNG.uniform(0.02, 0.98, 4000), RNG.uniform(0.02, 0.98, 4000)
     kernel = rests.astype(np.float32)[None]
-    for steps, rate, size in ((60, 0.03, 0.03), (100, 0.05, 0.04)):  # the outputs weigh about as much as the regulariser
+    # Of these sizes the outputs weigh about as much as the regulariser.
+    for steps, rate, size in ((60, 0.03, 0.03), (100, 0.05, 0.04)):
         given = UNIT, lambda x, kernel: x * kernel, np.full((3, 1), size), np.tile(size * wanted, (3, 1))
         rounded = adaround(kernel, *given, key=jax.random.key(0), steps=steps, learning_rate=rate)
         up = rounded_up(rests, wanted, steps, rate, size**2)

@@ -1,5 +1,8 @@
 """Images compared by their objects of the same class, against the definition."""
 
+import itertools
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +68,49 @@ def test_one_is_picked_of_each_kind_of_image():
     for seed in range(3):
         picked = np.asarray(category_diverse(jax.random.key(seed), features, classes, ones, ones.astype(bool), 3))
         assert sorted(i % 3 for i in picked) == [0, 1, 2]
+
+
+def turned(degrees):
+    """Images of one object, whose features point into these directions."""
+    angles, ones = np.radians(degrees), np.ones((len(degrees), 1))
+    features = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+    return features, np.zeros(ones.shape, int), ones, ones.astype(bool)
+
+
+def settled(medoids, distances):
+    """Of four images three are medoids; the fourth joins the nearest, and of two the first is the medoid."""
+    for _ in range(9):
+        (left,) = {0, 1, 2, 3} - medoids
+        joined = min(medoids, key=lambda medoid: distances[medoid, left])
+        medoids = medoids - {joined} | {min(joined, left)}
+    return tuple(sorted(medoids))
+
+
+def test_the_first_medoids_are_drawn_by_squared_distances():
+    given = turned([60, 110, 20, 170])
+    distances = np.asarray(image_distances(*given), np.float64)
+    wanted = Counter()
+    for first, second, third in itertools.permutations(range(4), 3):
+        by_one, by_two = distances[first] ** 2, np.minimum(distances[first], distances[second]) ** 2
+        share = 1 / 4 * by_one[second] / by_one.sum() * by_two[third] / by_two.sum()
+        wanted[settled({first, second, third}, distances)] += share
+    keys = jax.random.split(jax.random.key(0), 600)
+    found = Counter(tuple(sorted(category_diverse(key, *given, 3).tolist())) for key in keys)
+    assert len(wanted) >= 3
+    for medoids, share in wanted.items():
+        assert abs(found[medoids] / 600 - share) < 4 * (share * (1 - share) / 600) ** 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_is_the_medoid_of_those_that_are_nearest_to_it(seed):
+    given = turned(np.random.default_rng(seed).uniform(0, 180, 40))
+    distances = np.asarray(image_distances(*given))
+    picked = np.asarray(category_diverse(jax.random.key(seed), *given, 5))
+    cluster = distances[picked].argmin(0)
+    for own, medoid in enumerate(picked):
+        members = np.flatnonzero(cluster == own)
+        sums = distances[np.ix_(members, members)].sum(0)
+        assert sums[members.tolist().index(medoid)] == sums.min()
 
 
 def test_as_many_as_asked_for_even_of_images_that_are_alike():
