@@ -78,17 +78,18 @@ def turned(degrees):
 
 
 def settled(medoids, distances):
-    """Of four images three are medoids; the fourth joins the nearest, and of two the first is the medoid."""
+    """Of four images three are medoids; the fourth joins the nearest, and one of the two is the medoid."""
     for _ in range(9):
         (left,) = {0, 1, 2, 3} - medoids
         joined = min(medoids, key=lambda medoid: distances[medoid, left])
-        medoids = medoids - {joined} | {min(joined, left)}
+        two = sorted((joined, left))
+        medoids = medoids - {joined} | {two[distances[np.ix_(two, two)].sum(0).argmin()]}  # as sums are rounded
     return tuple(sorted(medoids))
 
 
 def test_the_first_medoids_are_drawn_by_squared_distances():
-    given = turned([60, 110, 20, 170])
-    distances = np.asarray(image_distances(*given), np.float64)
+    given = turned([0, 30, 170, 130])
+    distances = np.asarray(image_distances(*given))
     wanted = Counter()
     for first, second, third in itertools.permutations(range(4), 3):
         by_one, by_two = distances[first] ** 2, np.minimum(distances[first], distances[second]) ** 2
@@ -96,7 +97,7 @@ def test_the_first_medoids_are_drawn_by_squared_distances():
         wanted[settled({first, second, third}, distances)] += share
     keys = jax.random.split(jax.random.key(0), 600)
     found = Counter(tuple(sorted(category_diverse(key, *given, 3).tolist())) for key in keys)
-    assert len(wanted) >= 3
+    assert len(wanted) >= 2
     for medoids, share in wanted.items():
         assert abs(found[medoids] / 600 - share) < 4 * (share * (1 - share) / 600) ** 0.5
 
