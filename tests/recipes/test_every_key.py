@@ -292,3 +292,14 @@ def test_a_name_that_no_run_has_is_refused_first(data_dir, tmp_path):
     with pytest.raises(UserError, match=r"--only: no run 'teachr'.*did you mean 'teacher'"):
         find_recipe({"recipe": "distill"})(trained(data_dir), tmp_path / "workdir", None, ["student", "teachr"])
     assert not list(tmp_path.rglob("checkpoints"))
+
+
+def test_runs_that_are_not_asked_for_are_not_looked_at(data_dir, tmp_path):
+    """Where experiments have many runs, as the published tables, one is not kept waiting for the others."""
+    config = trained(data_dir)
+    broken = config["runs"]["distilled"]
+    broken["init"] = str(tmp_path / "nowhere")
+    made = TrainingExperiment(config, tmp_path / "workdir", ["student"])
+    assert list(made.runs) == made.names == ["teacher", "student"]  # it is paced by what the teacher learns
+    with pytest.raises(UserError, match="no foreign weights are known"):
+        TrainingExperiment(config, tmp_path / "workdir")

@@ -87,12 +87,12 @@ def test_a_further_view_is_the_first_with_what_differs(data_dir, tmp_path):
     assert objective.views["strong"] == View(mean=(0.5,), std=(0.25,), ops=(Erase(1.0),))
     assert objective.terms["strong"].view == "strong"
     # A run that stopped goes on with the very same views alone.
-    *_, done = experiment.train(["distilled"])
+    *_, done = TrainingExperiment(with_strong(data_dir).to_dict(), tmp_path, ["distilled"]).train()
     assert done.last.identity["views"] == {"strong": {"shift": 0, "erasing": 1.0}}
     other = with_strong(data_dir)
     other.views.strong.erasing = 0.5
     with pytest.raises(UserError, match=r"views\.strong\.erasing"):
-        list(TrainingExperiment(other.to_dict(), tmp_path).train(["distilled"]))
+        list(TrainingExperiment(other.to_dict(), tmp_path, ["distilled"]).train())
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,11 @@ def main(
 
 
 def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
-    experiment = ActiveExperiment(config, Path(workdir))
+    experiment = ActiveExperiment(config, Path(workdir), only)
     summary: dict[str, Any] = {}
     waiting: list[str] = []
     loops: list[Loop] = []
-    with contextlib.closing(experiment.loops(only)) as several:
+    with contextlib.closing(experiment.loops()) as several:
         for together in several:
             loops.extend(together)
             try:
@@ -108,12 +108,16 @@ class ActiveExperiment(Experiment):
     Args:
       config: as for :func:`main`.
       workdir: where everything is written.
+      only: the loops to run, besides those that they need; the others are not even looked at. Empty: all.
+
+    Attributes:
+      names: of the loops that are run, in that order.
 
     Raises:
-      UserError: if anything in the config cannot be used; nothing has been trained then.
+      UserError: if anything in the config cannot be used, or one of ``only`` is no run; nothing has been trained then.
     """
 
-    def __init__(self, config: Mapping[str, Any], workdir: Path):
+    def __init__(self, config: Mapping[str, Any], workdir: Path, only: Collection[str] = ()):
         schema.check(config, loop_problems)
         super().__init__(with_test(config), workdir)
         data = self.config["data"]
@@ -122,7 +126,9 @@ class ActiveExperiment(Experiment):
         answers = self.datasets.task.answers(self.datasets.info.class_names)
         self.answers: AnswerFormat = with_prices(answers, self.config["active"]["prices"])
         self._made: dict[str, tuple[AssembledRun, dict[Any, PoolPredictor]]] = {}
-        self.make_all(self.config["runs"], self._check)
+        runs = self.config["runs"]
+        self.names = schema.needed_by(runs, only) if only else schema.in_order(runs)
+        self.make_all(self.names, self._check)
 
     def _check(self, name: str) -> None:
         assembled, _ = self._make(name)
@@ -133,13 +139,12 @@ class ActiveExperiment(Experiment):
         if query and query["predictions"] == "dropout":
             check_passes_differ(f"config.runs.{name}.query", assembled, self.datasets)
 
-    def loops(self, only: Collection[str] = ()) -> Generator[list[Loop], None, None]:
+    def loops(self) -> Generator[list[Loop], None, None]:
         """The loops as far as they have come, those that others need first; those that train together at once.
 
         Their folders are held until the next ones are asked for.
         """
-        runs = self.config["runs"]
-        for name in schema.needed_by(runs, only) if only else schema.in_order(runs):
+        for name in self.names:
             for together in [self.seeds] if self.config["seeds_together"] else [[seed] for seed in self.seeds]:
                 with loops_held(self._folders(name, together)):
                     yield self.make(name, together)

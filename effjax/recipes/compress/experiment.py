@@ -41,10 +41,10 @@ def main(
       UserError: if anything in the config cannot be used, or another command for all runs is at work in the folder.
     """
     with experiment_held(config, workdir, results, only, export_problems):
-        experiment = TrainingExperiment(config, workdir)
+        experiment = TrainingExperiment(config, workdir, only)
         if not only:
             check_exports(experiment)
-        finished = {(done.name, done.seed): done for done in experiment.train(only)}
+        finished = {(done.name, done.seed): done for done in experiment.train()}
         if only:
             return {}
         summary = Measurements(experiment, finished).summary()  # after all training: the test split has no part in it

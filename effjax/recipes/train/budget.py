@@ -34,8 +34,8 @@ def plan_for_budget(config: Mapping[str, Any], workdir: str | Path, run: str, co
     Raises:
       UserError: if there is no such run, or the budget cannot be met; says what can.
     """
-    experiment = TrainingExperiment(config, workdir)
-    check_known(run, experiment.runs, f"run={run!r}")
+    check_known(run, config["runs"], f"run={run!r}")
+    experiment = TrainingExperiment(config, workdir, [run])
     full = min(experiment.datasets.train[0]["image"].shape[:2])
     sizes = [size for _, size in efficienttrain(full)[0].pieces]
     seconds = step_seconds(experiment, run, sizes)

@@ -40,11 +40,11 @@ def main(
 
 
 def _run(config: Mapping[str, Any], workdir: str | Path, results, only: Collection[str]) -> dict[str, Any]:
-    experiment = TrainingExperiment(config, workdir)
+    experiment = TrainingExperiment(config, workdir, only)
     reference = reference_teacher(config)
     control = config["control"] or control_run(config)
     names = list(config["table"]) or sorted(config["runs"], key=lambda name: (name != reference, name != control, name))
-    finished: dict[tuple[str, int], FinishedRun] = {(done.name, done.seed): done for done in experiment.train(only)}
+    finished: dict[tuple[str, int], FinishedRun] = {(done.name, done.seed): done for done in experiment.train()}
     if only:
         return {}
     summary: dict[str, Any] = {name: {**cost(experiment, name), "seeds": []} for name in names}

@@ -50,19 +50,20 @@ class TrainingExperiment(Experiment):
     Args:
       config: as :func:`effjax.recipes.schema.experiment` lays it out, plain.
       workdir: where everything is written.
+      only: the runs to train, besides those that they need; the others are not even looked at. Empty: all.
 
     Attributes:
-      names: of the runs, in the order in which they are trained.
+      names: of the runs that are trained, in that order.
       runs: by name.
       foreign: what its teachers from elsewhere know.
 
     Raises:
-      UserError: if anything in the config cannot be used; nothing has been trained then.
+      UserError: if anything in the config cannot be used, or one of ``only`` is no run; nothing has been trained then.
     """
 
-    def __init__(self, config: Mapping[str, Any], workdir: str | Path):
+    def __init__(self, config: Mapping[str, Any], workdir: str | Path, only: Collection[str] = ()):
         super().__init__(config, workdir)
-        self.names = schema.in_order(config["runs"])
+        self.names = schema.needed_by(config["runs"], only) if only else schema.in_order(config["runs"])
         self.runs: dict[str, AssembledRun] = {}
         self._teachers: dict[str, dict[str, TeacherSpec]] = {}
         self.foreign = ForeignTeachers(self.workdir, self.datasets, self.backend, config["eval_batch_size"])
@@ -120,17 +121,10 @@ class TrainingExperiment(Experiment):
                 )
         return members
 
-    def train(self, only: Collection[str] = ()) -> Iterator[FinishedRun]:
-        """Trains every run of every seed, yielding each as it is done; the teachers of a run before it.
-
-        Args:
-          only: the runs to train, besides those that they need; empty: all.
-
-        Raises:
-          UserError: if one of them is no run.
-        """
+    def train(self) -> Iterator[FinishedRun]:
+        """Trains every run of every seed, yielding each as it is done; the teachers of a run before it."""
         done: dict[tuple[str, int], FinishedRun] = {}
-        for name in schema.needed_by(self.config["runs"], only) if only else self.names:
+        for name in self.names:
             members = self.runs[name].job.members
             if members and members.kind == "seeds":
                 finished = self._train_together(name, done)
