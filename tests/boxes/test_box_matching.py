@@ -11,9 +11,9 @@ from effjax.errors import UserError
 
 RNG = np.random.default_rng(2)
 POINTS = np.asarray(boxes.grid_points(4, 6))
-SOME, VALID = random_boxes(RNG, 5), np.array([True, True, False, True, True])
+SOME, VALID = random_boxes(RNG, 12), np.arange(12) != 2
 REACH = np.full((24, 2), 0.3, np.float32)
-SIZES = np.stack([np.where(np.arange(24) % 2, 0.3, 0.0), np.where(np.arange(24) % 2, 1.0, 0.5)], -1)
+SIZES = np.stack([np.where(np.arange(24) % 2, 0.3, 0.0), np.where(np.arange(24) % 2, 0.6, 0.3)], -1)
 
 
 def matched(points, some, valid, reach, sizes):
@@ -40,7 +40,7 @@ def test_distances_by_hand_and_back():
     distances = boxes.encode(np.array([0.5, 0.25]), np.array([0.25, 0.5, 1.0, 0.75]))
     np.testing.assert_array_equal(distances, [0.25, -0.25, 0.5, 0.5])  # the point is left of the box
     there = boxes.decode(POINTS[:, None], boxes.encode(POINTS[:, None], SOME))
-    np.testing.assert_allclose(there, np.broadcast_to(SOME, (24, 5, 4)), atol=1e-6)
+    np.testing.assert_allclose(there, np.broadcast_to(SOME, (24, 12, 4)), atol=1e-6)
 
 
 @pytest.mark.parametrize("compile_", [lambda f: f, jax.jit])
@@ -73,6 +73,23 @@ def test_of_several_boxes_the_smallest_and_of_equal_ones_the_first():
         assert found.positive.all()
 
 
+@pytest.mark.parametrize(
+    ("least", "largest", "positive"), [(0.5, 0.9, 1), (0.0, 0.5, 1), (0.51, 0.9, 0), (0.0, 0.49, 0)]
+)
+def test_the_bounds_of_a_level_are_its_own(least, largest, positive):
+    sizes = np.array([[least, largest]])  # the farthest side is half of the image away
+    found = boxes.match(
+        np.full((1, 2), 0.5), np.array([[0, 0, 1, 0.75]]), np.array([True]), reach=np.array([0.5, 0.5]), sizes=sizes
+    )
+    assert found.positive.sum() == positive
+
+
+def test_what_is_as_far_as_reach_is_not_near():
+    given = np.array([[0.5, 0.5]]), np.array([[0.0, 0.0, 1.0, 0.75]]), np.array([True])  # the centre is 1/8 away
+    assert not boxes.match(*given, reach=np.array([0.5, 0.125])).positive.any()
+    assert boxes.match(*given, reach=np.array([0.5, 0.126])).positive.all()
+
+
 def test_a_point_on_a_side_is_not_in_the_box():
     found = boxes.match(
         np.array([[0.5, 0.5]]), np.array([[0.5, 0, 1, 1]]), np.array([True]), reach=np.array([1.0, 1.0])
@@ -83,16 +100,16 @@ def test_a_point_on_a_side_is_not_in_the_box():
 def test_empty_boxes_belong_to_no_point():
     nothing = np.array([[0.5, 0.5, 0.5, 0.5], [0.8, 0.8, 0.2, 0.2]], np.float32)
     assert not boxes.match(POINTS, nothing, np.ones(2, bool), reach=REACH).positive.any()
-    assert not boxes.match(POINTS, SOME, np.zeros(5, bool), reach=REACH).positive.any()
+    assert not boxes.match(POINTS, SOME, np.zeros(12, bool), reach=REACH).positive.any()
 
 
 def test_padding_and_order_of_the_boxes_change_nothing():
     expected = boxes.match(POINTS, SOME, VALID, reach=REACH)
-    order = RNG.permutation(5)
+    order = RNG.permutation(12)
     turned = boxes.match(POINTS, SOME[order], VALID[order], reach=REACH)
     np.testing.assert_array_equal(turned.positive, expected.positive)
     np.testing.assert_array_equal(order[turned.index][turned.positive], expected.index[expected.positive])
-    subset = boxes.match(POINTS, SOME[VALID], np.ones(4, bool), reach=REACH)
+    subset = boxes.match(POINTS, SOME[VALID], np.ones(11, bool), reach=REACH)
     np.testing.assert_array_equal(np.flatnonzero(VALID)[subset.index][subset.positive], expected.index[subset.positive])
     np.testing.assert_array_equal(subset.positive, expected.positive)
 
@@ -110,7 +127,7 @@ def test_matching_a_batch():
     ("changed", "said"),
     [
         ({"points": np.zeros((24, 4))}, r"points: shape \(24, 4\); allowed: \[..., 2\]"),
-        ({"valid": np.ones(4, bool)}, r"valid: shape \(4,\); allowed: \(5,\), one for each box"),
+        ({"valid": np.ones(4, bool)}, r"valid: shape \(4,\); allowed: \(12,\), one for each box"),
         ({"reach": np.ones((3, 2))}, r"reach: shape \(3, 2\); allowed: \(24, 2\), one for each point"),
         ({"sizes": np.ones(2)}, r"sizes: shape \(2,\); allowed: \(24, 2\), the least and the largest"),
     ],

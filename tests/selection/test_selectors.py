@@ -232,6 +232,9 @@ def test_dataset_map_by_hand():
     np.testing.assert_allclose(mapped.correctness, [0.5, 0.0, 1.0])
     assert selection.rank_outliers(mapped).tolist() == [1, 0, 2]
     assert selection.rank_outliers(mapped, by="confidence_variability").tolist() == [2, 1, 0]
+    often = selection.dataset_map(np.array([[0.9, 0.3, 0.2], [0.9, 0.3, 0.6]]), np.ones((2, 3), bool))
+    # Products 0, 0 and .08, sums .9, .3 and .6: of equal ones lots decide, the last is the last.
+    assert int(selection.rank_outliers(often, by="confidence_variability")[-1]) == 2
     with pytest.raises(UserError, match="did you mean 'correctness'"):
         selection.rank_outliers(mapped, by="correctnes")
 
