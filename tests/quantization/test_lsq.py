@@ -32,6 +32,13 @@ def test_by_hand():
     np.testing.assert_allclose(to_log, 2 * (3 - 3 / 8 - 1 / 4) / np.sqrt(4 * 3), rtol=1e-6)
 
 
+def test_the_ends_of_the_range_are_outside_of_it():
+    x = jnp.array([0.0, 3.0])  # the lowest and the highest code
+    to_x, to_log = jax.grad(lambda x, s: lsq_quantize(x, s, bits=2).sum(), (0, 1))(x, 0.0)
+    np.testing.assert_array_equal(to_x, [0, 0])
+    np.testing.assert_allclose(to_log, (0 + 3) / np.sqrt(2 * 3), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("bits", "signed", "zero_point"), [(4, True, 0), (3, False, 0), (4, False, 5)])
 def test_equals_the_reference(bits, signed, zero_point):
     x, upstream = RNG.normal(0, 2, (2, 60)).astype(np.float32)
