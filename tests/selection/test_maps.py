@@ -6,7 +6,7 @@ import pytest
 
 from effjax import selection
 from effjax.errors import UserError
-from effjax.selection.extended_map import _PENALTIES
+from effjax.selection.extended_map import _PENALTIES, _by_examples, _by_features
 from effjax.steps import init_records, update_records
 
 RNG = np.random.default_rng(0)
@@ -57,6 +57,29 @@ def test_the_extended_map_is_the_best_ridge_regression_by_leaving_one_out(dim):
     np.testing.assert_allclose(found.confidence, refit(x, coordinate, z, best), atol=1e-4)
     np.testing.assert_allclose(found.variability, 0.2, atol=1e-6)
     assert 0 <= float(found.correctness.min()) <= float(found.correctness.max()) <= 1
+
+
+@pytest.mark.parametrize("solve", [_by_examples, _by_features])
+@pytest.mark.parametrize("dim", [4, 20])
+def test_errors_without_an_example_are_those_of_a_fit_without_it(solve, dim):
+    x, y = RNG.normal(size=(12, dim)), RNG.normal(size=(12, 2))
+    x, y = x - x.mean(0), y - y.mean(0)
+    left_out, mean = solve(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
+    np.testing.assert_allclose(mean, np.linalg.eigvalsh(x @ x.T).mean(), rtol=1e-4)
+    for penalty in (0.3, 4.0, 50.0):
+        errors, slopes = left_out(jnp.float32(penalty))
+        for i, own in enumerate(y.T):
+            refits = [refit(np.delete(x, j, 0), np.delete(own, j), x[j : j + 1], penalty)[0] for j in range(12)]
+            np.testing.assert_allclose(errors[i], ((np.array(refits) - own) ** 2).mean(), rtol=1e-3)
+            np.testing.assert_allclose(x @ slopes[:, i], refit(x, own, x, penalty), atol=1e-4)
+
+
+def test_what_is_guessed_lies_on_the_map():
+    features = np.array([[-1.0], [0.0], [1.0]])  # as few as there may be
+    rising = jnp.array([0.1, 0.3, 0.5])
+    far = jnp.array([[-50.0], [50.0]])
+    found = selection.extend_map(selection.DatasetMap(2 * rising, rising, 2 * rising), jnp.asarray(features), far)
+    np.testing.assert_array_equal(np.stack(found), [[0, 1], [0, 0.5], [0, 1]])
 
 
 def test_too_few_to_extend_and_values_that_are_not_finite():
