@@ -82,11 +82,23 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def averaged_over(seeds: Sequence[int]) -> str:
-    """A note's first words: what the numbers of a table are of."""
-    if len(seeds) == 1:
-        return f"Seed {seeds[0]} alone."
-    return f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}."
+def averaged_over(seeds: Sequence[int], of_runs: Mapping[str, Sequence[int]] | None = None) -> str:
+    """A note's first words: what the numbers of a table are of.
+
+    Args:
+      seeds: the experiment's.
+      of_runs: by label, those of each run; the runs that have others are named.
+    """
+    said = f"Mean ± standard deviation over {_seeds(seeds)}." if len(seeds) > 1 else f"Seed {seeds[0]} alone."
+    fewer: dict[tuple[int, ...], list[str]] = {}
+    for label, own in (of_runs or {}).items():
+        if tuple(own) != tuple(seeds):
+            fewer.setdefault(tuple(own), []).append(label)
+    return " ".join([said, *(f"Of {'; '.join(labels)}: {_seeds(own)}." for own, labels in fewer.items())])
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]} alone" if len(seeds) == 1 else f"the seeds {', '.join(map(str, seeds))}"
 
 
 def results(

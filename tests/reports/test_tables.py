@@ -124,3 +124,10 @@ def test_boxes_have_the_quartiles_of_the_seeds(tmp_path, monkeypatch):
 def test_one_seed_is_no_mean():
     assert tables.averaged_over([3]) == "Seed 3 alone."
     assert tables.averaged_over(range(2)) == "Mean ± standard deviation over the seeds 0, 1."
+
+
+def test_runs_of_other_seeds_are_named_together():
+    runs = {"one": range(3), "teacher": range(1), "a": range(2), "b, without": range(2)}
+    assert tables.averaged_over(range(3), runs) == (
+        "Mean ± standard deviation over the seeds 0, 1, 2. Of teacher: seed 0 alone. Of a; b, without: the seeds 0, 1."
+    )

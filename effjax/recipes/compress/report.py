@@ -49,8 +49,6 @@ def report(
 
 def _notes(experiment: TrainingExperiment, summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     runs = {labels[name]: experiment.seeds_of(export["run"]) for name, export in summary.items()}
-    few = [f"{label}: {tables.averaged_over(seeds)}" for label, seeds in runs.items() if seeds != experiment.seeds]
-    fewer = f" ({' '.join(few)})" if few else ""
     data = experiment.config["data"]
     looked = "The test split was looked at once, after all training."
     if data["test"] == data["validation"]:
@@ -62,7 +60,7 @@ def _notes(experiment: TrainingExperiment, summary: Mapping[str, Any], labels: M
     called = {other: labels.get(other, other) for other in teachers.values()}
     taught = f" ({', '.join(dict.fromkeys(called.values()))})" if teachers else ""
     return [
-        f"{tables.averaged_over(experiment.seeds)}{fewer} Every accuracy is of the exported file, in onnxruntime on "
+        f"{tables.averaged_over(experiment.seeds, runs)} Every accuracy is of the exported file, in onnxruntime on "
         "the CPU. Last: the end of training. Best: the checkpoint that was best on the validation split. All other "
         f"columns are of {step}. {looked}",
         "Parameters: what the file stores, with batch normalisation folded; not 0: the share that is not zero, of few "

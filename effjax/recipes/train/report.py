@@ -131,13 +131,11 @@ def _shown(summary, reference: str, control: str | None) -> list[str]:
 def _notes(experiment: TrainingExperiment, labels, reference, control, taught: bool) -> list[str]:
     data = experiment.config["data"]
     runs = {label: experiment.seeds_of(name) for name, label in labels.items()}
-    few = [f"{label}: {tables.averaged_over(seeds)}" for label, seeds in runs.items() if seeds != experiment.seeds]
-    fewer = f" ({' '.join(few)})" if few else ""
     looked = "The test split was looked at once, after all training."
     if data["test"] == data["validation"]:
         looked = "The columns headed test are the validation split too: the test split was not looked at."
     return [
-        f"{tables.averaged_over(experiment.seeds)}{fewer} Last: at the end of training. Best: the checkpoint that "
+        f"{tables.averaged_over(experiment.seeds, runs)} Last: at the end of training. Best: the checkpoint that "
         f"was best on the validation split. {looked}",
         (
             "Agreement: the share of test images with the same answer as the run's own teacher of the same seed "
