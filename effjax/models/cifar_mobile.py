@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.depthwise import depthwise_conv
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
@@ -43,7 +44,7 @@ class CifarMobileNetV2(nn.Module):
     num_classes: int
     width: float = 0.5
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -90,7 +91,7 @@ class CifarShuffleNetV1(nn.Module):
 
     num_classes: int
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -135,7 +136,7 @@ class CifarShuffleNetV2(nn.Module):
 
     num_classes: int
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -218,7 +219,7 @@ class _Grouped(nn.Module):
 
     norm: Callable
     channels: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
     first_groups: int
     stride: int
 
@@ -273,7 +274,7 @@ class PaddedDepthwise(nn.Module):
     """A 3×3 filter a channel, padded by 1 on all sides, as PyTorch's; "SAME" is not at stride 2."""
 
     stride: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
     init: nn.initializers.Initializer
 
     @nn.compact
@@ -283,7 +284,7 @@ class PaddedDepthwise(nn.Module):
         return depthwise_conv(x.astype(self.dtype), kernel, self.stride, ((1, 1), (1, 1)))
 
 
-def _conv(features: int, groups: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:
+def _conv(features: int, groups: int = 1, *, dtype: DTypeLike, name: str) -> nn.Conv:
     """A 1×1 convolution that a normalisation follows, drawn as PyTorch does if it is not told."""
     options = {"use_bias": False, "dtype": dtype, "kernel_init": _PYTORCHS, "name": name}
     return nn.Conv(features, (1, 1), feature_group_count=groups, **options)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import check_inputs, head_field, predict
@@ -34,7 +35,7 @@ class ConvNext(nn.Module):
     depths: tuple[int, ...]
     dim: int
     drop_path: float = 0.1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -65,7 +66,7 @@ class _Stage(nn.Module):
     dim: int
     drop_path: tuple[float, ...]
     halve: bool
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, taps: Taps, dropout_keys: jax.Array | None) -> jax.Array:
@@ -82,7 +83,7 @@ class _Block(nn.Module):
     """x + scale · mlp(norm(filtered x)); the branch may be skipped for an example."""
 
     drop_path: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:
@@ -97,7 +98,7 @@ class _Block(nn.Module):
         return x + skip(y, self.drop_path, dropout_keys, name="drop_path")
 
 
-def _patches(features: int, size: int, dtype: jnp.dtype, name: str) -> nn.Conv:
+def _patches(features: int, size: int, dtype: DTypeLike, name: str) -> nn.Conv:
     """A convolution of patches that do not overlap."""
     return nn.Conv(
         features, (size, size), strides=(size, size), padding="VALID", dtype=dtype, kernel_init=token_init, name=name

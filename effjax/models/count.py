@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.extend.core import Jaxpr, JaxprEqn
 
 
 def count_params(params: Any) -> int:
@@ -71,4 +71,4 @@ def _count_equation(equation: JaxprEqn) -> int:
 
 
 def _is_jaxpr(value: Any) -> bool:
-    return isinstance(value, (Jaxpr, ClosedJaxpr))
+    return isinstance(getattr(value, "jaxpr", value), Jaxpr)  # with its constants, or without

@@ -7,6 +7,7 @@ from typing import cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 #: Zeros before and after the rows, and the columns.
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -38,7 +39,7 @@ class DepthwiseConv(nn.Module):
     stride: int = 1
     symmetric: bool = False
     use_bias: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
@@ -53,7 +54,7 @@ class EfficientNetLite(nn.Module):
     depth_factor: float
     dropout: float = 0.2
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -140,7 +141,7 @@ class _Block(nn.Module):
         return self.norm("project_norm")(y, x if self.adds else None)
 
 
-def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name: str) -> nn.Conv:
+def _conv(features: int, kernel: int, stride: int = 1, *, dtype: DTypeLike, name: str) -> nn.Conv:
     """A convolution that a normalisation follows, with TensorFlow's padding."""
     return nn.Conv(
         features,
@@ -155,7 +156,7 @@ def _conv(features: int, kernel: int, stride: int = 1, *, dtype: jnp.dtype, name
 
 
 def _batch_norm(
-    name: str, activation: Activation | None = None, *, train: bool, dtype: jnp.dtype, axis_name: Across
+    name: str, activation: Activation | None = None, *, train: bool, dtype: DTypeLike, axis_name: Across
 ) -> BatchNorm:
     """Batch normalisation with the original's settings: ε 1e-3, a new batch weighs 0.01."""
     given = {"momentum": 0.99, "epsilon": 1e-3, "dtype": dtype, "axis_name": axis_name, "name": name}

@@ -7,6 +7,7 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax import boxes
 from effjax.errors import UserError
@@ -53,7 +54,7 @@ class Fcos(nn.Module):
     convs: int = 2
     width: float = 1.0
     stem: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: Across = None
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
@@ -93,7 +94,7 @@ class FcosHead(nn.Module):
     channels: int
     convs: int
     axis_name: Across
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(

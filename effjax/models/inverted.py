@@ -7,6 +7,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
@@ -91,7 +92,7 @@ class InvertedNet(nn.Module):
     num_classes: int
     dropout: float = 0.2
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -186,7 +187,7 @@ def excitation(x: jax.Array, squeezed: int, active: Callable, bounded: Callable)
     return bounded(nn.Dense(x.shape[-1], dtype=x.dtype, name="excite")(y))[:, None, None, :]
 
 
-def _conv(features: int, kernel: int, stride: int = 1, *, symmetric: bool, dtype: jnp.dtype, name: str) -> nn.Conv:
+def _conv(features: int, kernel: int, stride: int = 1, *, symmetric: bool, dtype: DTypeLike, name: str) -> nn.Conv:
     """A convolution that a normalisation follows."""
     return nn.Conv(
         features,

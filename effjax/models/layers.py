@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.grouped import grouped_conv
 from effjax.models.normalised import Across, Activation, BatchNorm
@@ -73,7 +74,7 @@ def batch_norm(
     activation: Activation | None = None,
     *,
     train: bool,
-    dtype: jnp.dtype,
+    dtype: DTypeLike,
     axis_name: Across,
 ) -> BatchNorm:
     """Batch normalisation with the settings of He et al. and PyTorch (ε 1e-5; a new batch weighs 0.1).
@@ -95,7 +96,7 @@ def batch_norm(
 
 
 def conv_no_bias(
-    features: int, kernel: int, stride: int = 1, groups: int = 1, *, dtype: jnp.dtype, name: str
+    features: int, kernel: int, stride: int = 1, groups: int = 1, *, dtype: DTypeLike, name: str
 ) -> nn.Conv:
     """A convolution that a normalisation follows, with the initialisation of He et al. (by the fan-out).
 
@@ -138,7 +139,7 @@ class Classifier(nn.Dense):
     logits are what distillation learns from.
     """
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def __call__(
         self, features: Mapping[str, jax.Array], train: bool = False, dropout_keys: jax.Array | None = None

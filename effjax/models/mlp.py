@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
 from effjax.models.taps import Outputs, Taps
@@ -41,7 +42,7 @@ class Mlp(nn.Module):
     widths: tuple[int, ...] = (300, 300, 300)
     activation: str = "relu"
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.cifar_mobile import PaddedDepthwise
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
@@ -37,7 +38,7 @@ class MobileNetV1(nn.Module):
     num_classes: int
     width: float = 1.0
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -68,7 +69,7 @@ class _Stage(nn.Module):
     channels: int
     depth: int
     stride: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
@@ -89,7 +90,7 @@ class _Block(nn.Module):
     norm: Callable
     channels: int
     stride: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

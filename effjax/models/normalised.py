@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.loops import added, mapped
 
@@ -82,7 +83,7 @@ def batch_normalised(
     activation: Activation | None,
     epsilon: float,
     axis_name: str | None,
-    dtype: jnp.dtype,
+    dtype: DTypeLike,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Activation of (x normalised by its own statistics, scaled and shifted, plus the shortcut).
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.errors import UserError
 from effjax.models.tokens import cut_into_patches
@@ -33,7 +34,7 @@ class QuestionEncoder(nn.Module):
     words: int
     dim: int
     reader: str
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, questions: jax.Array) -> jax.Array:
@@ -65,7 +66,7 @@ class PatchGrid(nn.Module):
 
     patch: int
     widths: tuple[int, ...]
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from effjax.models.inverted import excitation
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
@@ -46,7 +47,7 @@ class RegNet(nn.Module):
     squeezes: bool
     nearest: bool
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

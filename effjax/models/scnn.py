@@ -5,6 +5,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, check_inputs, head_field, max_pool_2x2, predict
 from effjax.models.taps import Outputs, Taps
@@ -31,7 +32,7 @@ class Scnn(nn.Module):
     num_classes: int
     width: float = 1.0
     dropout: tuple[float, float] = (0.25, 0.5)
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from effjax.errors import UserError
 from effjax.models.layers import check_inputs, head_field, predict
@@ -46,7 +47,7 @@ class Swin(nn.Module):
     dim: int = 96
     heads: int = 3
     drop_path: float = 0.2
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -95,7 +96,7 @@ class _Stage(nn.Module):
     window: Window
     drop_path: tuple[float, ...]
     halve: bool
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, taps: Taps, dropout_keys: jax.Array | None) -> jax.Array:
@@ -116,7 +117,7 @@ class _Block(nn.Module):
     window: Window
     shifted: bool
     drop_path: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:

@@ -5,6 +5,7 @@ import zlib
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.errors import UserError
 from effjax.models.layers import Dropout
@@ -42,7 +43,7 @@ class Attention(nn.Module):
     """
 
     heads: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
     qkv_bias: bool = True
     init: nn.initializers.Initializer = dense_init
 
@@ -64,7 +65,7 @@ class TokenMlp(nn.Module):
     """Two dense layers with the exact GELU between, ``ratio`` hidden units for each channel."""
 
     ratio: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
     init: nn.initializers.Initializer = dense_init
 
     @nn.compact

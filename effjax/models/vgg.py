@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, head_field, max_pool_2x2, predict
 from effjax.models.normalised import Across
@@ -34,7 +35,7 @@ class CifarVgg(nn.Module):
     num_classes: int
     depths: tuple[int, ...]
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 
@@ -85,7 +86,7 @@ class Vgg(nn.Module):
     normalized: bool
     dropout: float = 0.5
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

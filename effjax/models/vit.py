@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.errors import UserError
 from effjax.models.layers import Classifier, check_inputs, head_field, predict
@@ -53,7 +54,7 @@ class Vit(nn.Module):
     heads: int = 3
     mlp_ratio: float = 4.0
     drop_path: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
     token_share: float = dataclasses.field(default=1.0, repr=False)  # what it learns is the same network's
@@ -153,7 +154,7 @@ class _Block(nn.Module):
     heads: int
     mlp_ratio: float
     drop_path: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: jax.Array, dropout_keys: jax.Array | None) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, check_inputs, head_field, predict
 from effjax.models.normalised import Across
@@ -60,7 +61,7 @@ class VqaAttention(nn.Module):
     heads: int = 2
     hidden: int = 128
     dropout: float = 0.3
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: Across = None
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()

@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.normalised import Across
@@ -39,7 +40,7 @@ class WideResNet(nn.Module):
     widen: int
     dropout: float = 0.0
     axis_name: Across = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     taps: tuple[str, ...] = ()
     head: nn.Module | None = head_field()
 

@@ -107,7 +107,7 @@ def mask_channels(tree: PyTree, groups: Sequence[ChannelGroup], kept: Sequence[A
     """
 
     def zeroed(leaf: Any, axis: int, stays: np.ndarray) -> Any:
-        along = np.expand_dims(stays, [a for a in range(leaf.ndim) if a != axis])
+        along = np.expand_dims(stays, tuple(a for a in range(leaf.ndim) if a != axis))
         return jnp.where(along, leaf, jnp.zeros_like(leaf))
 
     return _changed(tree, groups, kept, zeroed)

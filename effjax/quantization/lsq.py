@@ -105,7 +105,9 @@ def _lsq(x: jax.Array, log_step: jax.Array, zero_point: jax.Array, bits: int, si
     return fake_quantize(x, learned_step(log_step), zero_point, bits=bits, signed=signed, axis=axis)
 
 
-def _forward(x: jax.Array, log_step: jax.Array, zero_point: jax.Array, bits: int, signed: bool, axis: int | None):
+def _forward(
+    x: jax.Array, log_step: jax.Array, zero_point: jax.Array, bits: int, signed: bool, axis: int | None
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     return _lsq(x, log_step, zero_point, bits, signed, axis), (x, log_step, zero_point)
 
 

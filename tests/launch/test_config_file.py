@@ -25,7 +25,7 @@ BROKEN = {
     "no variants": ("def get_config():\n    pass\n", "TypeError: get_config() takes 0 positional arguments"),
     "a dictionary": (f"{START}    return {{'seed': 1}}", "get_config() returned a dict, not a ConfigDict"),
     "nothing": (f"{START}    pass", "get_config() returned nothing, not a ConfigDict"),
-    "recursion": (f"{START}    return get_config()", "line 5: RecursionError: "),
+    "recursion": ("def get_config(variant):\n    return get_config(variant)", "line 2: RecursionError: "),
     "another type": (
         f"{START}    config = ml_collections.ConfigDict({{'a': 1}})\n    config.a = 'b'\n    return config",
         "line 6: TypeError: ",

@@ -156,11 +156,9 @@ class Reader:
     def _call(self, equation: core.JaxprEqn, inputs: list[Traced]) -> list[Traced]:
         params = equation.params
         called = next(params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params)
-        if isinstance(called, core.ClosedJaxpr):
-            return self.read(called.jaxpr, called.consts, inputs)
-        return self.read(called, (), inputs)
+        return self.read(getattr(called, "jaxpr", called), getattr(called, "consts", ()), inputs)
 
-    def _branch(self, branches: Sequence[core.ClosedJaxpr], inputs: list[Traced]) -> list[Traced]:
+    def _branch(self, branches: Sequence[Any], inputs: list[Traced]) -> list[Traced]:
         index = inputs[0].constant.array if isinstance(inputs[0], Known) else None
         if index is None:
             raise UserError("'cond' cannot be deployed: which branch is taken depends on the images or the variables")
