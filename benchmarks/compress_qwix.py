@@ -111,7 +111,7 @@ def main() -> None:
     python = given.peers or environment("peers_qwix", *_PACKAGES)
     if python is None:
         raise SystemExit("there is nothing to compare with")
-    load = quiet() if "step" in given.only else 0.0
+    load = quiet() if "step" in given.only else None
     asked = "import importlib.metadata as m; print('qwix', m.version('qwix'))"
     versions = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
     titles = {name: (section.__doc__ or "").strip() for name, section in SECTIONS.items()}

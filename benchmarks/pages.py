@@ -73,18 +73,17 @@ def quiet() -> float:
     return load
 
 
-def machine(load: float) -> str:
+def machine(load: float | None) -> str:
     """A page's last lines: hardware, what its processor can do, versions, load.
 
     Args:
-      load: the average before the benchmark began, from :func:`quiet`.
+      load: the average before the benchmark began, from :func:`quiet`; None where nothing was timed.
     """
     facts = provenance()
     text = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
     flags = [flag for flag in _FLAGS if re.search(rf"\b{flag}\b", text)]
-    return (
-        f"- hardware: {facts['hardware']}; {', '.join(flags)}; load {load:.1f} before it began\n- {facts['versions']}"
-    )
+    before = "" if load is None else f"; load {load:.1f} before it began"
+    return f"- hardware: {facts['hardware']}; {', '.join(flags)}{before}\n- {facts['versions']}"
 
 
 def write_page(path: Path, text: Sequence[str], load: float, goals: Sequence[Goal] = (), versions: str = "") -> None:
@@ -111,7 +110,7 @@ def write_sections(
     head: Sequence[str],
     order: Sequence[str],
     found: Mapping[str, str],
-    load: float,
+    load: float | None,
     versions: str = "",
     goals: Sequence[Goal] = (),
 ) -> None:
