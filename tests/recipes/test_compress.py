@@ -93,7 +93,7 @@ def test_what_is_written(done):
     assert "| after − the student |" in table
     assert "| trained − after |" in table
     assert "onnxruntime" in table.splitlines()[-1]
-    assert "(teacher: Seed 0 alone.)" in table
+    assert "Of teacher: seed 0 alone." in table
     assert "the best on validation for the student, the end of training for the others" in table
     page = (folder / "work" / "report.html").read_text()
     assert page.count("data:image/png") == 1
