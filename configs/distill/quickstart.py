@@ -6,8 +6,8 @@
 
 The teacher and the student of configs/distill/digits.py, as they are there. All seeds of a student train in one
 program; all learn from one teacher, whose answers are stored. *Without 3s*: no image of a 3 is in the student's
-training set, and on the taught one's the teacher's answers are all it is told (Hinton et al. 2015, section 3). What it
-learns so is so much that four seeds show it. Cost: a minute and a half on two CPU cores. Expected:
+training set, and on the taught one's the teacher's answers are all it is told (Hinton et al. 2015, section 3). This
+effect is so large that four seeds show it. Cost: a minute and a half on two CPU cores. Expected:
 results/quickstart.md. Variant ``tiny``: seconds, no result.
 
 Source: Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503.02531

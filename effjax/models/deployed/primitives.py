@@ -1,9 +1,11 @@
 """What each primitive of JAX becomes in a graph."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from effjax.errors import UserError
@@ -67,11 +69,17 @@ def _affine(name: str) -> Rule:
             return _elementwise(name)(reader, inputs, params, shape)
         constant, x = _without_batch(known[0].constant, shape), next(one for one in inputs if isinstance(one, Value))
         scale, offset = Constant.given(np.float32(1)), Constant.given(np.float32(0))
-        if name in ("add", "sub"):
-            scale = -scale if name == "sub" and known[0] is inputs[0] else scale
-            offset = -constant if name == "sub" and known[0] is not inputs[0] else constant
-        else:
-            scale = constant if name == "mul" else Constant.computed(lambda array: 1 / array, constant)
+        match name:
+            case "add":
+                offset = constant
+            case "sub" if known[0] is inputs[0]:
+                scale, offset = -scale, constant
+            case "sub":
+                offset = -constant
+            case "mul":
+                scale = constant
+            case "div":
+                scale = Constant.computed(lambda array: 1 / array, constant)
         return reader.add(ops.Affine(), (x,), shape, {"scale": scale, "offset": offset})
 
     return rule
@@ -196,6 +204,37 @@ def _convert(reader: "Reader", inputs: list[Traced], params: Mapping[str, Any], 
     return inputs[0]
 
 
+def _split(reader: "Reader", whole: Traced, params: Mapping[str, Any]) -> list[Traced]:
+    ends = np.cumsum(params["sizes"]).tolist()
+    return [
+        _part(reader, whole, params["axis"], end - size, end) for size, end in zip(params["sizes"], ends, strict=True)
+    ]
+
+
+def _unstack(reader: "Reader", whole: Traced, params: Mapping[str, Any]) -> list[Traced]:
+    """The arrays that an array is made of along an axis: what newer versions of JAX call unstacking."""
+    axis, found = params["axis"], []
+    shape = (*whole.shape[:axis], *whole.shape[axis + 1 :])
+    for place in range(whole.shape[axis]):
+        one = _part(reader, whole, axis, place, place + 1)
+        if isinstance(one, Known):
+            found.append(Known(one.constant.reshape(shape), shape))
+        else:
+            found.append(_squeeze(reader, [one], {"dimensions": (axis,)}, shape))
+    return found
+
+
+def _part(reader: "Reader", whole: Traced, axis: int, start: int, stop: int) -> Traced:
+    """What lies along an axis from one place to another."""
+    shape = (*whole.shape[:axis], stop - start, *whole.shape[axis + 1 :])
+    if isinstance(whole, Known):
+        take = functools.partial(jax.lax.slice_in_dim, start_index=start, limit_index=stop, axis=axis)
+        return Known(Constant.computed(take, whole.constant.spread(whole.shape)), shape)
+    starts, ends = [0] * len(whole.shape), list(whole.shape)
+    starts[axis], ends[axis] = start, stop
+    return _slice(reader, [whole], {"start_indices": starts, "limit_indices": ends, "strides": None}, shape)
+
+
 #: Of arrays whose first axis is not the batch's, these alone are followed.
 MOVING = ("slice", "squeeze", "transpose")
 
@@ -221,3 +260,6 @@ RULES: dict[str, Rule] = {
     "squeeze": _squeeze,
     "transpose": _transpose,
 }
+
+#: Those with several results, of one array.
+DIVIDING = {"split": _split, "unstack": _unstack}

@@ -4,7 +4,6 @@ The variables are inputs of the program, so each constant of the graph is traced
 into its calls; of parts that platforms compute in their own ways the default is taken.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from effjax.errors import UserError
 from effjax.models.deployed import operations as ops
 from effjax.models.deployed.constants import Constant
 from effjax.models.deployed.graph import Node
-from effjax.models.deployed.primitives import MOVING, RULES
+from effjax.models.deployed.primitives import DIVIDING, MOVING, RULES
 from effjax.models.deployed.traced import BATCH, Known, Traced, Value
 from effjax.typing import PyTree
 
@@ -119,39 +118,14 @@ class Reader:
         if name in _NOTHING:
             return inputs
         shapes = [tuple(_aval(var).shape) for var in equation.outvars]
-        if name == "split":
-            ends = np.cumsum(params["sizes"]).tolist()
-            return [
-                self._part(inputs[0], params["axis"], end - size, end)
-                for size, end in zip(params["sizes"], ends, strict=True)
-            ]
-        if name == "unstack":
-            axis = params["axis"]
-            return [
-                self._squeezed(self._part(inputs[0], axis, i, i + 1), axis, shape) for i, shape in enumerate(shapes)
-            ]
+        if name in DIVIDING:
+            return DIVIDING[name](self, inputs[0], params)
         if all(isinstance(one, Known) for one in inputs):
             return [_computed(equation, [one for one in inputs if isinstance(one, Known)], shapes)]
         moved = any(isinstance(one, Value) and one.batch for one in inputs)
         if name not in RULES or (moved and name not in MOVING):
-            raise UserError(f"{name!r} cannot be deployed; allowed: {', '.join(sorted(RULES))}")
+            raise UserError(f"{name!r} cannot be deployed; allowed: {', '.join(sorted((*RULES, *DIVIDING)))}")
         return [RULES[name](self, inputs, params, shapes[0])]
-
-    def _part(self, whole: Traced, axis: int, start: int, stop: int) -> Traced:
-        """What lies along an axis from one place to another."""
-        shape = (*whole.shape[:axis], stop - start, *whole.shape[axis + 1 :])
-        if isinstance(whole, Known):
-            take = functools.partial(jax.lax.slice_in_dim, start_index=start, limit_index=stop, axis=axis)
-            return Known(Constant.computed(take, whole.constant.spread(whole.shape)), shape)
-        starts, ends = [0] * len(whole.shape), list(whole.shape)
-        starts[axis], ends[axis] = start, stop
-        cut = {"start_indices": starts, "limit_indices": ends, "strides": None}
-        return RULES["slice"](self, [whole], cut, shape)
-
-    def _squeezed(self, one: Traced, axis: int, shape: tuple[int, ...]) -> Traced:
-        if isinstance(one, Known):
-            return Known(one.constant.reshape(shape), shape)
-        return RULES["squeeze"](self, [one], {"dimensions": (axis,)}, shape)
 
     def _call(self, equation: core.JaxprEqn, inputs: list[Traced]) -> list[Traced]:
         params = equation.params

@@ -126,8 +126,7 @@ class ActiveExperiment(Experiment):
         answers = self.datasets.task.answers(self.datasets.info.class_names)
         self.answers: AnswerFormat = with_prices(answers, self.config["active"]["prices"])
         self._made: dict[str, tuple[AssembledRun, dict[Any, PoolPredictor]]] = {}
-        runs = self.config["runs"]
-        self.names = schema.needed_by(runs, only) if only else schema.in_order(runs)
+        self.names = schema.needed_by(self.config["runs"], only)
         self.make_all(self.names, self._check)
 
     def _check(self, name: str) -> None:

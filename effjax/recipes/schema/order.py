@@ -22,13 +22,13 @@ def in_order(runs: Mapping[str, Any]) -> list[str]:
 
 
 def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
-    """The names of the runs that ``only`` are, with those that teach them or rank their examples, in order.
+    """The names of the runs that ``only`` are, with those that teach them or rank their examples, in order; empty: all.
 
     Raises:
       UserError: naming the nearest, if one is no run.
     """
     needed: set[str] = set()
-    missing = list(only)
+    missing = list(only) or list(runs)
     while missing:
         name = missing.pop()
         check_known(name, runs, f"--only: no run {name!r}")

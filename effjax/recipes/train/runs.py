@@ -63,7 +63,7 @@ class TrainingExperiment(Experiment):
 
     def __init__(self, config: Mapping[str, Any], workdir: str | Path, only: Collection[str] = ()):
         super().__init__(config, workdir)
-        self.names = schema.needed_by(config["runs"], only) if only else schema.in_order(config["runs"])
+        self.names = schema.needed_by(config["runs"], only)
         self.runs: dict[str, AssembledRun] = {}
         self._teachers: dict[str, dict[str, TeacherSpec]] = {}
         self.foreign = ForeignTeachers(self.workdir, self.datasets, self.backend, config["eval_batch_size"])
