@@ -9,7 +9,7 @@ import numpy as np
 
 matplotlib.use("Agg")  # files only; no display is needed
 import matplotlib.pyplot as plt
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from effjax.files import write_whole
 from effjax.reports.figures import colours, png
@@ -53,10 +53,12 @@ def plot_against_compute(
             axis.plot(x, means, "o-", color=colour, linewidth=1.5, label=called)
             axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.xaxis.set_minor_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
     metric = metric or key.removesuffix("_best").replace("/", " ")
-    axis.set(xlabel="compute, over the control's", ylabel=f"{metric} (%)")
+    moved = "; single dots are moved aside, to be told apart" if len(alone) > 1 else ""
+    axis.set(xlabel=f"compute, over the control's{moved}", ylabel=f"{metric} (%)")
     axis.grid(alpha=0.25, which="both")
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")
