@@ -51,6 +51,7 @@ def test_steps_one_by_one_are_the_attack():
             logits, attacked, LABELS, IMAGES, epsilon=0.1, step_size=analysis.step_size(0.1, 3)
         )
     np.testing.assert_allclose(attacked, analysis.ifgsm(logits, IMAGES, LABELS, epsilon=0.1, steps=3), atol=1e-6)
+    assert analysis.step_size(0.4, 5) == pytest.approx(0.1)
     first = analysis.fgsm_step(logits, IMAGES, LABELS, IMAGES, epsilon=0.1, step_size=0.01)
     np.testing.assert_allclose(np.abs(first - IMAGES).max(), 0.01, atol=1e-6)
 

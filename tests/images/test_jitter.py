@@ -151,6 +151,13 @@ def test_one_of_three_each_a_third_of_the_time(pixels):
     assert min(np.bincount(kinds, minlength=3)) > 8
 
 
+def test_solarised_are_levels_from_128_on():
+    ramp = np.broadcast_to((np.arange(120, 136, dtype=np.float32) / 255)[:, None, None], (40, 16, 16, 3))
+    changed = np.asarray(ops.three_augment(jax.random.split(jax.random.key(2), 40), ramp)) * 255
+    levels = next(image[:, 0, 0] for image in changed if image[-1, 0, 0] < 128)
+    np.testing.assert_allclose(levels, [*range(120, 128), *range(127, 119, -1)], atol=1e-3)
+
+
 def test_an_example_is_changed_by_its_key_and_not_by_its_place():
     rng = np.random.default_rng(3)
     images, keys = rng.random((10, 6, 5, 3), np.float32), jax.random.split(jax.random.key(3), 10)

@@ -48,6 +48,13 @@ def test_cutmix_swaps_a_box_as_large_as_its_label():
             assert np.abs(np.diff(line.astype(int))).sum() <= 2  # in one piece
 
 
+def test_boxes_of_cutmix_reach_every_edge_and_corner():
+    keys = jax.random.split(jax.random.key(2), 256)
+    images = np.stack([np.zeros((6, 5, 1)), np.ones((6, 5, 1))] * 128).astype(np.float32)
+    cut = np.asarray(ops.cutmix(keys, images, np.tile(np.eye(2, dtype=np.float32), (128, 1)))[0])[::2, ..., 0]
+    assert (cut.mean(0) > 0.05).all()
+
+
 @MIXERS
 def test_pairs_keep_their_result_wherever_they_are(mix):
     whole = mix(KEYS, IMAGES, LABELS)
