@@ -1,6 +1,6 @@
 """CPU seconds an image of effjax's loader, or those of a reading process' start; prints JSON.
 
-python -m benchmarks.loader_effjax FOLDER SIZE [start]
+python -m benchmarks.loader_effjax FOLDER SIZE [pillow|simd|start]
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 from importlib.metadata import version
 
-BATCH, STEPS = 20, 12
+BATCH, STEPS = 20, 30
 
 
 def main() -> None:
@@ -17,14 +17,14 @@ def main() -> None:
     from effjax.data.photo_crops import PhotoCrops
     from effjax.data.sources import load
 
-    folder, size, *start = sys.argv[1:]
+    folder, size, kind = sys.argv[1:]
     source = load(f"folder:{folder}", "train", image_size=224)
-    if start:
+    if kind == "start":
         read(StreamFeed({"train": source}, 1, crops=PhotoCrops(), num_workers=1), 224, 1)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = used.ru_utime + used.ru_stime
     else:
-        feed = StreamFeed({"train": source}, BATCH, resize=True, crops=PhotoCrops())
+        feed = StreamFeed({"train": source}, BATCH, resize=True, crops=PhotoCrops(resampler=kind))
         read(feed, int(size), 2)
         begun = time.process_time()
         read(feed, int(size), STEPS)
@@ -40,8 +40,8 @@ def read(feed, size: int, steps: int) -> None:
 def decoder() -> str:
     from effjax.data import fast_jpeg
 
-    packages = ("simplejpeg", "pillow") if fast_jpeg.simplejpeg else ("pillow",)
-    return " and ".join(f"{name} {version(name)}" for name in packages)
+    packages = ("simplejpeg", "pillow", "cykooz-resizer") if fast_jpeg.simplejpeg else ("pillow", "cykooz-resizer")
+    return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
 if __name__ == "__main__":

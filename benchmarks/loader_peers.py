@@ -1,8 +1,8 @@
 """CPU seconds an image of other loaders; prints JSON.
 
-    python -m benchmarks.loader_peers FOLDER SIZE torchvision|pillow|simplejpeg
+    python -m benchmarks.loader_peers FOLDER SIZE torchvision|pillow|simplejpeg|simd
 
-Runs in an environment that has torch, torchvision, Pillow and simplejpeg (effjax's own has not).
+Runs in an environment that has torch, torchvision, Pillow, simplejpeg and cykooz-resizer (effjax's own has not).
 """
 
 import json
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-BATCH, STEPS = 20, 12
+BATCH, STEPS = 20, 30
 BICUBIC = Image.Resampling.BICUBIC
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -65,10 +65,23 @@ def by_simplejpeg(path: Path, size: int) -> np.ndarray:
     return np.asarray(cut.resize((size, size), BICUBIC))
 
 
+def by_simd(path: Path, size: int) -> np.ndarray:
+    import cykooz_resizer as fast
+    import simplejpeg
+
+    pixels = simplejpeg.decode_jpeg(path.read_bytes())
+    left, top, right, bottom = box(pixels.shape[1], pixels.shape[0])
+    cut = fast.ImageData(right - left, bottom - top, fast.PixelType.U8x3, pixels[top:bottom, left:right].tobytes())
+    square = fast.ImageData(size, size, fast.PixelType.U8x3)
+    bicubic = fast.ResizeAlg.convolution(fast.FilterType.catmull_rom)
+    fast.Resizer().resize(cut, square, fast.ResizeOptions(resize_alg=bicubic, use_alpha=False))
+    return np.frombuffer(square.get_buffer(), np.uint8).reshape(size, size, 3)
+
+
 def main() -> None:
     folder, size, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     torch.set_num_threads(1)
-    loops = {"pillow": by_pillow, "simplejpeg": by_simplejpeg}
+    loops = {"pillow": by_pillow, "simplejpeg": by_simplejpeg, "simd": by_simd}
     batches = of_torchvision(folder, size) if kind == "torchvision" else of_loop(folder, size, loops[kind])
     for _ in range(2):
         next(batches)
@@ -76,7 +89,7 @@ def main() -> None:
     for _ in range(STEPS):
         next(batches)
     cpu = (time.process_time() - begun) / (BATCH * STEPS)
-    versions = {name: version(name) for name in ("torch", "torchvision", "pillow", "simplejpeg")}
+    versions = {name: version(name) for name in ("torch", "torchvision", "pillow", "simplejpeg", "cykooz-resizer")}
     print(json.dumps({"cpu": cpu, "versions": versions}))
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from effjax.data import fast_jpeg
+from effjax.data import fast_jpeg, fast_resize
 from effjax.data.photo_crops import Box, Part, centre_part
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -76,9 +76,9 @@ def decode_image(
                 file = opened.read()
         if quick := _decoded_quickly(file, image_size, choose):
             turn = _UPRIGHT.get(_noted_orientation(file)) if upright else None
-            return np.asarray(_squared(*quick, image_size, turn))
+            return _squared(*quick, image_size, turn)
     with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-        whole, scale, box = image.size, 1.0, None
+        whole, scale, box, resampler = image.size, 1.0, None, "pillow"
         if image_size is not None:
             scale = _reduce_before_decoding(image, choose(*whole), image_size)
         if image.mode not in (*_EIGHT_BIT_MODES, *_SIXTEEN_BIT_MODES):
@@ -87,7 +87,7 @@ def decode_image(
         turn = _UPRIGHT.get(orientation_of(image)) if upright else None
         if image_size is not None:
             seen = choose(*(whole if scale < 1 else image.size))  # Pillow turns TIFFs as it loads them
-            box = seen.times(scale)
+            box, resampler = seen.times(scale), seen.resampler
             if seen.alone:
                 cut, box = _whole_pixels(box)
                 image = image.crop(cut)
@@ -98,10 +98,9 @@ def decode_image(
         if image.mode != _MODES[channels]:
             image = image.convert(_MODES[channels])
         if image_size is not None and box is not None:
-            image = _squared(image, box, image_size, turn)
-        elif turn is not None:
-            image = image.transpose(turn)
-        pixels = np.asarray(image)
+            pixels = _squared(image, box, resampler, image_size, turn)
+        else:
+            pixels = np.asarray(image if turn is None else image.transpose(turn))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -131,8 +130,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((deep * 255 + 32_767) // 65_535).astype(np.uint8))  # without a grey value's transparency
 
 
-def _decoded_quickly(data: bytes, size: int, choose: Parts) -> tuple[Image.Image, Box] | None:
-    """What :mod:`fast_jpeg` decodes of a photo, and where in it that is which is seen; None if it is not for it."""
+def _decoded_quickly(data: bytes, size: int, choose: Parts) -> tuple[Image.Image | np.ndarray, Box, str] | None:
+    """What :mod:`fast_jpeg` decodes of a photo, where in it that is which is seen, and what resizes it.
+
+    None if it is not for it.
+    """
     whole = fast_jpeg.size_of(data)
     if whole is None:
         return None
@@ -145,7 +147,9 @@ def _decoded_quickly(data: bytes, size: int, choose: Parts) -> tuple[Image.Image
     cut = (0, 0, pixels.shape[1], pixels.shape[0])
     if seen.alone:
         cut, box = _whole_pixels(box)
-    return _image_of(pixels, cut), box
+    left, top, right, bottom = cut
+    part = pixels[top:bottom, left:right] if seen.resampler == "simd" else _image_of(pixels, cut)
+    return part, box, seen.resampler
 
 
 def _image_of(pixels: np.ndarray, cut: tuple[int, int, int, int]) -> Image.Image:
@@ -185,6 +189,16 @@ def _whole_pixels(box: Box) -> tuple[tuple[int, int, int, int], Box]:
     return cut, (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
 
 
-def _squared(image: Image.Image, box: Box, size: int, turn: Image.Transpose | None) -> Image.Image:
-    square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return square if turn is None else square.transpose(turn)  # a square turned is a square
+def _squared(
+    image: Image.Image | np.ndarray, box: Box, resampler: str, size: int, turn: Image.Transpose | None
+) -> np.ndarray:
+    """A box of an image as a square, turned; grey ones may lack their last axis."""
+    if resampler == "simd":
+        pixels = np.asarray(image)
+        square = fast_resize.resized(pixels.reshape(*pixels.shape[:2], -1), box, size)
+        if turn is None:
+            return square
+        image, box = Image.fromarray(square.squeeze()), (0, 0, size, size)
+    assert isinstance(image, Image.Image)
+    square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)  # at once if it is one
+    return np.asarray(square if turn is None else square.transpose(turn))

@@ -24,6 +24,7 @@ class Part(NamedTuple):
       right: where it ends.
       bottom: likewise.
       alone: whether a pixel beside it has no share in what it is resized to, as if it had been cut out first.
+      resampler: what resizes it, see :mod:`effjax.data.fast_resize`.
     """
 
     left: float
@@ -31,6 +32,7 @@ class Part(NamedTuple):
     right: float
     bottom: float
     alone: bool = False
+    resampler: str = "pillow"
 
     def times(self, scale: float) -> Box:
         """Where it is in the photo made larger or smaller."""
@@ -54,6 +56,7 @@ class PhotoCrops:
       copy: which of its views in a step, where an example has several.
       first_id: what is added to the ids of a source that is one of several.
       box_least: a box is lost if less than this share of its area is in the part, or no area at all.
+      resampler: what resizes the parts, see :mod:`effjax.data.fast_resize`.
 
     References:
       Szegedy et al., `Going deeper with convolutions <https://arxiv.org/abs/1409.4842>`_, 2015, sec. 6.
@@ -65,6 +68,7 @@ class PhotoCrops:
     copy: int = 0
     first_id: int = 0
     box_least: float = 0.1
+    resampler: str = "pillow"
 
     def of_step(self, step: int, copy: int = 0) -> Self:
         """Those of another step."""
@@ -93,11 +97,11 @@ class PhotoCrops:
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
                 left, top = int(drawn[-2] * (width - w + 1)), int(drawn[-1] * (height - h + 1))
-                return Part(left, top, left + w, top + h, alone=True)
+                return Part(left, top, left + w, top + h, True, self.resampler)
         ratio = min(max(width / height, _RATIO[0]), _RATIO[1])
         w, h = min(width, round(height * ratio)), min(height, round(width / ratio))
         left, top = (width - w) // 2, (height - h) // 2
-        return Part(left, top, left + w, top + h, alone=True)
+        return Part(left, top, left + w, top + h, True, self.resampler)
 
 
 def centre_part(width: int, height: int, size: int, crop_pct: float = 1.0) -> Part:

@@ -85,6 +85,11 @@ def test_photos_are_cut_by_the_loader_or_what_is_decoded_on_the_device():
         (lambda config: config.view.update(crop=0.0), r"crop_from='photo': nothing is cut with config.view.crop=0.0"),
         (lambda config: config.data.update(image_size=0), r"crop_from='photo': say config.data.image_size"),
         (lambda config: config.data.update(image_size=0), r"crop_pct=0.8: say config.data.image_size"),
+        (
+            lambda config: config.view.update(crop_from="image", resampler="simd"),
+            r"resampler='simd' is for parts of photos: use crop_from='photo'",
+        ),
+        (lambda config: config.view.update(resampler="smid"), r"resampler='smid'.*did you mean 'simd'"),
         (lambda config: config.view.update(replays=2), r"crop_from='photo': .*config.view.replays must be 0"),
         (
             lambda config: config.update(seeds_together=True, num_seeds=2),
@@ -110,7 +115,7 @@ def test_what_cannot_be_is_refused(photos, tmp_path, change, message):
 
 def test_targets_that_would_not_follow_are_refused(photos, tmp_path):
     view, task, folder = (
-        {"crop": 0.08, "crop_from": "photo"},
+        {"crop": 0.08, "crop_from": "photo", "resampler": "pillow"},
         find_task("detection"),
         load(f"folder:{photos}", "train", image_size=9),
     )
@@ -121,6 +126,7 @@ def test_targets_that_would_not_follow_are_refused(photos, tmp_path):
     write_plain(tmp_path)
     boxes = load(f"coco:{tmp_path}", "all", image_size=16, padded={"objects": 3})
     assert _crops(view, (boxes,), task) == PhotoCrops(0.08, box_least=0.25)
+    assert _crops({**view, "resampler": "simd"}, (boxes,), task).resampler == "simd"
     points = dataclasses.replace(task, moves={**task.moves, "objects/label": "points"})
     with pytest.raises(UserError, match="'objects/label' of the task 'detection' would not follow in 'coco:/"):
         _crops(view, (Subset(boxes, [1]),), points)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from effjax.data import fast_resize
 from effjax.data.base import DatasetInfo, Source, Subset, stored
 from effjax.data.cached import cached
 from effjax.data.coreset import Coreset
@@ -180,7 +181,10 @@ def _crops(view: Mapping[str, Any], sources: Sequence[Source], task: Task) -> Ph
         return None
     kinds = {name: KINDS[kind] if isinstance(kind, str) else kind for name, kind in task.moves.items()}
     least = [kind.least for kind in kinds.values() if isinstance(kind, Boxes)]
-    crops = PhotoCrops(view["crop"], box_least=max(least)) if least else PhotoCrops(view["crop"])
+    fast_resize.check_resampler(view["resampler"])
+    crops = PhotoCrops(view["crop"], resampler=view["resampler"])
+    if least:
+        crops = dataclasses.replace(crops, box_least=max(least))
     for source in sources:
         followed = getattr(stored(source), "box_names", ())
         for name, kind in kinds.items():

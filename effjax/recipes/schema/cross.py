@@ -60,6 +60,8 @@ def _photo_problems(data: Mapping[str, Any], view: Mapping[str, Any]) -> Iterato
     if data["crop_pct"] != 1 and not data["image_size"]:
         yield f"config.data.crop_pct={data['crop_pct']}: say config.data.image_size, that images are decoded to"
     if view["crop_from"] != "photo":
+        if view["resampler"] != "pillow":
+            yield f"config.view.resampler={view['resampler']!r} is for parts of photos: use crop_from='photo'"
         return
     key = "config.view.crop_from='photo'"
     if not view["crop"]:

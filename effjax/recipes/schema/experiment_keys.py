@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from effjax.data.fast_resize import RESAMPLERS
 from effjax.quantization import CALIBRATIONS
 from effjax.recipes.schema.fields import key, keys_of, needed, part
 from effjax.recipes.schema.loop_keys import Active
@@ -93,6 +94,12 @@ class View:
         "what `crop` is cut from: the decoded square, on the device, or the whole photo, as it is decoded (bicubic), "
         "as ImageNet's recipes have it",
     )
+    resampler: str = key(
+        "pillow",
+        one_of(*RESAMPLERS),
+        "what resizes the parts that are cut from photos; `simd` in a fifth of the time, with other rounding (needs "
+        "`effjax[jpeg]`)",
+    )
     operations: int = key(0, whole(0, 64), "of RandAugment, an image; 0: none")
     magnitude: float = key(9.0, number(0, 10), "of these; `plans.magnitude` of a run comes before it")
     interpolation: str = key("bilinear", one_of("bilinear", "bicubic"), "of their warps")
@@ -115,7 +122,9 @@ class View:
 _FURTHER = dataclasses.replace(
     keys_of(View),
     nodes={
-        name: node for name, node in keys_of(View).nodes.items() if name not in ("mean", "std", "crop_from", "replays")
+        name: node
+        for name, node in keys_of(View).nodes.items()
+        if name not in ("mean", "std", "crop_from", "resampler", "replays")
     },
     needs=(),
 )
