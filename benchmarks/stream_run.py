@@ -23,6 +23,7 @@ from absl import app, flags
 from benchmarks.watched_backend import WatchedBackend
 from effjax import allocator, models
 from effjax.curricula import stages
+from effjax.data.fast_resize import RESAMPLERS
 from effjax.data.feeds import StreamFeed
 from effjax.data.photo_crops import PhotoCrops
 from effjax.data.sources import load
@@ -33,6 +34,7 @@ _FOLDER = flags.DEFINE_string("folder", None, "of classes of photos", required=T
 _MODEL = flags.DEFINE_string("model", "resnet18", "that trains")
 _WIDTH = flags.DEFINE_float("width", 0.125, "multiplies its channels; of an mlp it is the width")
 _STEPS = flags.DEFINE_integer("steps", 200, "of a run")
+_RESAMPLER = flags.DEFINE_enum("resampler", "pillow", RESAMPLERS, "what resizes the photos' parts")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "how often each is timed")
 BATCH, SIZE, CLASSES = 20, 224, 2
 _CORES = sorted(os.sched_getaffinity(0))[:2]
@@ -58,7 +60,7 @@ def main(_) -> None:
     allocator.keep_freed_memory()  # as the launchers do
     logging.getLogger("absl").setLevel(logging.WARNING)
     source = load(f"folder:{_FOLDER.value}", "train", image_size=SIZE)
-    feed = PinnedFeed({"train": source}, BATCH, crops=PhotoCrops(), num_workers=1)
+    feed = PinnedFeed({"train": source}, BATCH, crops=PhotoCrops(resampler=_RESAMPLER.value), num_workers=1)
     job, state = job_of(feed)
 
     def run() -> float:

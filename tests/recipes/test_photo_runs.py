@@ -70,6 +70,9 @@ def test_a_run_goes_on_in_any_stage_with_the_same_bits(photos, tmp_path, monkeyp
     identity = TrainedRun.open(folder).identity
     assert identity["view"]["crop_from"] == "photo"
     assert identity["data"]["crop_pct"] == 0.8
+    other = TrainingExperiment(config_of(photos, resampler="simd").to_dict(), tmp_path / "whole")
+    with pytest.raises(UserError, match=r"view\.resampler"):
+        list(other.train())
     opened = TrainedRun.open(folder).source("test", str(photos))  # as evaluation saw it
     np.testing.assert_array_equal(opened[1]["image"], made.datasets.test[1]["image"])
 
