@@ -162,7 +162,8 @@ def _image_of(pixels: np.ndarray, cut: tuple[int, int, int, int]) -> Image.Image
 
 def _noted_orientation(data: bytes) -> int:
     """As :func:`orientation_of`, of a JPEG, most of which have no notes at all."""
-    if b"Exif\0\0" not in data and b"xap/1.0" not in data:
+    header = fast_jpeg.header_of(data)
+    if b"Exif\0\0" not in header and b"xap/1.0" not in header:
         return 1
     with Image.open(io.BytesIO(data)) as image:
         return orientation_of(image)

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,21 @@ def decoded(data: bytes, width: int, height: int, times: int, bottom: int | None
         return None
 
 
+def header_of(data: bytes) -> bytes:
+    """What comes before the pixels: all of the file, if its parts cannot be told from one another."""
+    scan = next((place for marker, place in _segments(data) if marker == _SCAN), len(data))
+    return data[:scan]
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG, and where they are, to the first scan."""
+    place, marker = len(_BEGIN), None
+    while marker != _SCAN and place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        yield marker, place
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+
+
 def _shortened(data: bytes, bottom: int, height: int) -> tuple[bytearray, int] | None:
     """The same file with fewer rows in its header, and how many; None where it cannot be, or saves nothing.
 
@@ -58,19 +74,15 @@ def _shortened(data: bytes, bottom: int, height: int) -> tuple[bytearray, int] |
     """
     if not data.endswith(_END):  # it may have been cut off, which is said only of whole ones
         return None
-    frame, place = None, len(_BEGIN)
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+    frame = scan = None
+    for marker, place in _segments(data):
         if marker in _FRAMES:
             frame = place
         elif marker in _OTHER_FRAMES:
             return None
         elif marker == _SCAN:
-            break
-        place += 2 + length
-    else:
-        return None
-    if frame is None or data[frame + 9] != data[place + 4]:  # colours that lie one after the other
+            scan = place
+    if frame is None or scan is None or data[frame + 9] != data[scan + 4]:  # colours that lie one after the other
         return None
     block = 8 * max(data[frame + 11 + 3 * i] & 15 for i in range(data[frame + 9]))
     rows = -(-(bottom + _BELOW) // block) * block
