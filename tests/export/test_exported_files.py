@@ -21,6 +21,7 @@ from effjax.recipes.export.experiment import export
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+ReferenceEvaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator
 
 
 def of(exported_runs, name):
@@ -81,6 +82,21 @@ def test_few_bits_are_what_was_trained(tmp_path, exported_runs):
     assert (found.argmax(1) == np.asarray(simulated).argmax(1)).mean() >= 0.95
     kernel = next(array for array in onnx.load(tmp_path / "model.onnx").graph.initializer if len(array.dims) == 4)
     assert abs(onnx.numpy_helper.to_array(kernel)).max() <= 127
+
+
+@pytest.mark.parametrize("name", ["scnn", "w8a8", "w4a4"])
+def test_the_file_means_what_onnx_defines(tmp_path, exported_runs, name):
+    """By ONNX's own evaluator, in numpy: a runtime's answers are those of the file, and no habit of that runtime."""
+    one = of(exported_runs, name)
+    export(one, tmp_path)
+    model = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    model.opset_import[0].version = 21  # it knows no earlier quantisation; that did not change
+    given = normalised(one, one.pixels(6))
+    (defined,) = ReferenceEvaluator(model).run(None, {"images": given})
+    (found,) = onnx_session(tmp_path / "model.onnx").run(None, {"images": given})
+    np.testing.assert_allclose(found, defined, atol=(1e-5 if name == "scnn" else 0.02) * float(abs(defined).max()))
+    np.testing.assert_array_equal(found.argmax(1), defined.argmax(1))
 
 
 def test_stablehlo_is_loaded_without_effjax(tmp_path, exported_runs):
