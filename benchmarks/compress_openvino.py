@@ -104,8 +104,8 @@ _HEAD = """\
 `python -m benchmarks.compress_openvino` wrote this. The files of launch.compress at the end of training. Accuracy: mean
 ± standard deviation over the seeds. Same answer: the share of test images, over all seeds. Largest difference: of the
 logits, over the largest logit. Milliseconds: least / median of 100 calls of the first seed's file, one thread, both
-runtimes in turn. OpenVINO is asked for float32 where a file has floats. In few bits it rounds a layer's sums with other
-float arithmetic than onnxruntime, so that a value now and then becomes the neighbouring code."""
+runtimes in turn. OpenVINO is asked for float32 where a file has floats. In few bits it joins a residual addition with
+the convolution before it, and leaves out the rounding between; codes are onnxruntime's up to the first of these."""
 
 
 if __name__ == "__main__":
