@@ -1,6 +1,7 @@
-"""Files in OpenVINO and in onnxruntime, in turn: python compress_openvino_child.py IMAGES OUT FILE…; needs no effjax.
+"""Files in OpenVINO and in onnxruntime, in turn: python compress_openvino_child.py IMAGES OUT N FILE…; no effjax.
 
-Writes OUT, JSON: by file, the answers' difference and choices, and the milliseconds of one image and of 32.
+Writes OUT, JSON: by file, the answers' difference and choices, and of the first N files the milliseconds of one image
+and of 32.
 """
 
 import json
@@ -33,8 +34,8 @@ def in_openvino(file: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def main() -> None:
-    images, out, *files = sys.argv[1:]
-    pixels = np.load(images)
+    images, out, count, *files = sys.argv[1:]
+    pixels, is_timed = np.load(images), set(files[: int(count)])
     found = {}
     runtimes = {"onnxruntime": in_onnxruntime, "openvino": in_openvino}
     for file in files:
@@ -45,7 +46,7 @@ def main() -> None:
         found[file] = {
             "choices": {name: rows.argmax(1).tolist() for name, rows in logits.items()},
             "difference": float(np.abs(here - there).max() / np.abs(here).max()),
-            "ms": {str(size): taken(opened, pixels[:size]) for size in _SIZES},
+            "ms": {str(size): taken(opened, pixels[:size]) for size in _SIZES if file in is_timed},
         }
     with open(out, "w") as written:
         json.dump({"files": found, "versions": f"openvino {openvino.__version__.partition('-')[0]}"}, written)

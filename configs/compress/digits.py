@@ -9,8 +9,8 @@ while training, without and with the teacher's stored answers; half of the chann
 too; 80 and 90 % of the weights removed, and two of four. Every file differs from its control in one thing. And the
 ResNet-20 itself in 4 bits: after training, while training, and with its own answers in floats.
 Cost: two to three hours on two CPU cores, six minutes on a large GPU. Expected: results/compress_digits.md. Variants:
-``scnn``: an S-CNN instead of the ResNet-8; ``after``: the student alone and in 8 and 4 bits after training, half an
-hour; ``tiny``: a smaller student, some minutes, no result.
+``scnn``: an S-CNN instead of the ResNet-8, an hour and a half, results/compress_digits_scnn.md; ``after``: the student
+alone and in 8 and 4 bits after training, half an hour; ``tiny``: a smaller student, some minutes, no result.
 
 Sources: Esser et al. 2020 (https://arxiv.org/abs/1902.08153), Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878),
 Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).
