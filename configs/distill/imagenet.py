@@ -13,7 +13,8 @@ Published top-1 of ResNet-18 and of MobileNet: KD 71.03 and 70.50, DKD 71.70 and
 and 73.24 (DIST_KD's); NKD 71.96 and 72.58 (cls_KD's); of MobileNet SD-KD 72.24, SD-DKD 73.08, SD-NKD 73.12 (SDD's).
 
 Cost, an estimate that nobody has measured: a day on 8 recent GPUs a run and seed, most of it decoding, of which
-``--config.view.resampler=simd`` saves nearly half. Not run by us: there is no table of ours. Variant ``tiny`` (``tiny_r50_mv1``): two steps a run, no result.
+``--config.view.resampler=simd`` saves nearly half. Not run by us: there is no table of ours. Variant ``tiny``
+(``tiny_r50_mv1``): two steps a run, no result.
 """
 
 from effjax.recipes import schema
