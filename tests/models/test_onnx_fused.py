@@ -20,6 +20,6 @@ def test_layers_and_sums_are_fused_with_their_quantisers(bits, tmp_path):
     options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "optimised.onnx"), 3
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
-    assert {"QLinearConv", "QLinearAdd", "QGemm"} <= set(kinds)
-    assert not {"Conv", "FusedConv", "Add", "Gemm", "Relu"} & set(kinds)
+    assert {"QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool", "QGemm"} <= set(kinds)
+    assert not {"Conv", "FusedConv", "Add", "GlobalAveragePool", "Gemm", "MatMulNBits", "Relu"} & set(kinds)
     assert kinds.count("QLinearAdd") == 3

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quantization.goldens.onnx_operations import CASES, case, stored
+from quantization.goldens.onnx_operations import CASES, case, mean, stored
 
 from effjax import quantization
 from effjax.errors import UserError
@@ -188,3 +188,19 @@ def test_what_does_not_fit_is_refused():
     wide = Grid(jnp.float32(1), jnp.int32(0), 9, False)
     with pytest.raises(UserError, match="at most 8"):
         quantization.integer_add(np.zeros(1, int), np.zeros(1, int), wide, wide, wide)
+
+
+@pytest.mark.parametrize("sides", [(7, 7), (4, 4), (3, 5), (1, 3), (14, 14)])
+def test_means_between_two_codes_go_where_onnxruntime_lets_them_go(sides):
+    """Of whole multiples of a half: which code is nearer is a matter of how the floats were added."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    pixels, halves = sides[0] * sides[1], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        step = 2 * (pixels // 2 + 1)
+        values = mean(rng, (32, *sides, 64), ratio=step / pixels)
+        total = (values["x"].astype(int) - values["x_zero"]).sum((1, 2))
+        halves.append((total % step == step // 2).sum())
+        np.testing.assert_array_equal(answer("mean", values), values["y"])
+    assert sum(halves) > 20

@@ -17,6 +17,8 @@ from effjax.models.deployed import operations as ops
 from effjax.models.deployed.graph import Node
 
 LAST, FIRST = "channels last", "channels first"
+#: Channels alone, before two axes of one place each: runtimes mean codes where a quantiser follows the mean at once.
+POOLED = "channels first, of one place"
 
 _ELEMENTWISE = {
     "abs": "Abs",
@@ -85,7 +87,9 @@ class OnnxWriter:
     def read(self, number: int, layout: str) -> str:
         """A value's name in a layout, into which it is brought if it is not there yet."""
         known = self.values[number]
-        if layout not in known:
+        if layout not in known and POOLED in known:
+            known[layout] = self.add("Squeeze", [known[POOLED], self.numbers([2, 3])])
+        elif layout not in known:
             order = (0, 2, 3, 1) if layout == LAST else (0, 3, 1, 2)
             known[layout] = self.add("Transpose", [known[FIRST if layout == LAST else LAST]], perm=order)
         return known[layout]
@@ -244,8 +248,7 @@ def _(operation: ops.Pool, node: Node, weights: Mapping[str, Any], writer: OnnxW
 def _(operation: ops.Reduce, node: Node, weights: Mapping[str, Any], writer: OnnxWriter) -> dict[str, str]:
     (source,) = node.inputs
     if (operation.kind, operation.axes) == ("mean", (1, 2)) and set(writer.values[source]) == {FIRST}:
-        pooled = writer.add("GlobalAveragePool", [writer.read(source, FIRST)], node.name)
-        return {LAST: writer.add("Flatten", [pooled])}
+        return {POOLED: writer.add("GlobalAveragePool", [writer.read(source, FIRST)], node.name)}
     over_places = operation.axes == (1, 2) and set(writer.values[source]) == {FIRST}
     x, axes = writer.read(source, FIRST if over_places else LAST), [2, 3] if over_places else list(operation.axes)
     if operation.kind == "sum":

@@ -101,9 +101,9 @@ def addition(rng, shape, *, has_relu=False):
     return {**values, **given, "y": run(nodes, values, given, "y", np.uint8)}
 
 
-def mean(rng, shape):
+def mean(rng, shape, ratio=None):
     values = {**grid(rng, "x"), **grid(rng, "y")}
-    values["y_scale"] = np.float32(values["x_scale"] * rng.uniform(0.3, 0.6))
+    values["y_scale"] = np.float32(values["x_scale"] * (ratio or rng.uniform(0.3, 0.6)))
     x = rng.integers(0, 256, shape).astype(np.uint8)
     nodes = [dequantized("x"), node("GlobalAveragePool", ["x_float"], "mean"), *quantized("mean", False)]
     y = run(nodes, values, {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2))}, "y", np.uint8)
