@@ -106,8 +106,7 @@ _HEAD = """\
 Accuracy: mean ± standard deviation over the seeds. Same answer: the share of test images, over all seeds. Largest
 difference: of the logits, over the largest logit. Milliseconds: least / median of 100 calls of the first seed's file,
 one thread, both runtimes in turn. OpenVINO is asked for float32 where a file has floats. In few bits it joins a
-residual addition with the convolution before it, and leaves out the rounding between; codes are onnxruntime's up to
-there."""
+residual addition with the convolution before it, and leaves out the rounding between."""
 
 
 if __name__ == "__main__":

@@ -14,23 +14,9 @@ from collections.abc import Callable, Iterator
 
 from flax import linen as nn
 
-PACKAGES = (
-    "analysis",
-    "boxes",
-    "curricula",
-    "export",
-    "images",
-    "losses",
-    "metrics",
-    "models",
-    "pruning",
-    "quantization",
-    "runtime",
-    "selection",
-    "steps",
-    "tasks",
-    "uncertainty",
-)
+import effjax
+
+PACKAGES = sorted([*effjax.__all__, "export", "runtime"])
 
 
 def interface() -> Iterator[str]:

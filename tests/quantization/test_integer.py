@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("sides", [(7, 7), (4, 4), (3, 5), (1, 3), (14, 14)])
 def test_means_between_two_codes_go_where_onnxruntime_lets_them_go(sides):
-    """Of whole multiples of a half: which code is nearer is a matter of how the floats were added."""
+    """Of sums that are ties, many: by which numbers they are multiplied, and in which order, decides."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     pixels, halves = sides[0] * sides[1], []

@@ -17,7 +17,8 @@ from effjax.models.deployed import operations as ops
 from effjax.models.deployed.graph import Node
 
 LAST, FIRST = "channels last", "channels first"
-#: Channels alone, before two axes of one place each: runtimes mean codes where a quantiser follows the mean at once.
+#: A mean over all places, before its two axes of one place are taken away: a quantiser follows it at once, so that
+#: runtimes take the mean of codes.
 POOLED = "channels first, of one place"
 
 _ELEMENTWISE = {

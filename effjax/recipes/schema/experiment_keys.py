@@ -97,7 +97,7 @@ class View:
     resampler: str = key(
         "pillow",
         one_of(*RESAMPLERS),
-        "what resizes the parts that are cut from photos; `simd` in a fifth of the time, with other rounding (needs "
+        "what resizes the parts that are cut from photos; `simd`: in vector instructions, with other rounding (needs "
         "`effjax[jpeg]`)",
     )
     operations: int = key(0, whole(0, 64), "of RandAugment, an image; 0: none")
