@@ -45,7 +45,7 @@ def test_it_is_pillows_with_columns_before_rows(pixels, mode, size):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_photos_are_seen_as_by_pillow(mode):
-    """The same parts, of every kind of file; what does not show has no share in what does."""
+    """The same parts, of every kind of file."""
     channels = MODES[mode]
     for kind, options in (("PNG", {}), ("JPEG", {"quality": 95}), ("TIFF", {})):
         if kind == "JPEG" and mode == "RGBA":
