@@ -97,7 +97,7 @@ def test_what_is_written(done):
     assert "the best on validation for the student, the end of training for the others" in table
     page = (folder / "work" / "report.html").read_text()
     assert page.count("data:image/png") == 1
-    assert "Beside the controls" in page
+    assert page.count("Beside controls and teachers") == 1  # over all tables of it
 
 
 def test_a_teacher_from_elsewhere_has_its_row(done, tmp_path, data_dir):
