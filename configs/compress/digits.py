@@ -9,8 +9,9 @@ while training, without and with the teacher's stored answers; half of the chann
 too; 80 and 90 % of the weights removed, and two of four. Every file differs from its control in one thing. And the
 ResNet-20 itself in 4 bits: after training, while training, and with its own answers in floats.
 Cost: two to three hours on two CPU cores, six minutes on a large GPU. Expected: results/compress_digits.md. Variants:
-``scnn``: an S-CNN instead of the ResNet-8, an hour and a half, results/compress_digits_scnn.md; ``after``: the student
-alone and in 8 and 4 bits after training, half an hour; ``tiny``: a smaller student, some minutes, no result.
+``scnn``: an S-CNN instead of the ResNet-8, an hour and a half, results/compress_digits_scnn.md; ``resnet20``: another
+ResNet-20 instead, not run by us; ``after``: the student alone and in 8 and 4 bits after training, half an hour;
+``tiny``: a smaller student, some minutes, no result.
 
 Sources: Esser et al. 2020 (https://arxiv.org/abs/1902.08153), Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878),
 Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).
@@ -19,15 +20,17 @@ Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).
 from configs.small_files import add_small_files, add_teacher_in_four_bits
 from effjax.recipes import schema
 
+_STUDENTS = ("scnn", "resnet20")
+
 
 def get_config(variant: str = ""):
-    schema.check_variant(variant, ("scnn", "after", "tiny"))
+    schema.check_variant(variant, ("scnn", "resnet20", "after", "tiny"))
     config = schema.experiment()
     config.recipe, config.title = "compress", "Ways to a small file, on digits"
     config.num_seeds = 1 if variant == "tiny" else 5
     config.view.mean, config.view.std = (0.13,), (0.31,)
     teacher = schema.run(model={"name": "resnet20"}, epochs=8.0, batch_size=50)
-    student = schema.run(model={"name": "scnn" if variant == "scnn" else "resnet8"}, epochs=12.0, batch_size=50)
+    student = schema.run(model={"name": variant if variant in _STUDENTS else "resnet8"}, epochs=12.0, batch_size=50)
     if variant == "tiny":
         teacher.model, student.model = {"name": "resnet8"}, {"name": "resnet8", "width": 0.5}
         for run in (teacher, student):
@@ -40,6 +43,6 @@ def get_config(variant: str = ""):
         for file in config.exports.values():
             file.teacher = ""
         config.runs, config.table = {"student": student}, kept
-    elif variant != "scnn":
+    elif variant not in _STUDENTS:
         add_teacher_in_four_bits(config, 4.0, taught)
     return config
