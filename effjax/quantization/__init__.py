@@ -11,7 +11,13 @@ from effjax.quantization.equalization import equalize
 from effjax.quantization.grids import Grid, dequantize, fake_quantize, limits, quantize
 from effjax.quantization.histogram import Histogram
 from effjax.quantization.lsq import initial_step, learned_step, lsq_quantize
-from effjax.quantization.requantization import dequantize_sum, integer_add, integer_mean, requantize
+from effjax.quantization.requantization import (
+    dequantize_sum,
+    integer_add,
+    integer_average_pool,
+    integer_mean,
+    requantize,
+)
 from effjax.quantization.rounding import (
     adaround,
     adaround_weights,
@@ -39,6 +45,7 @@ __all__ = [
     "initial_rounding",
     "initial_step",
     "integer_add",
+    "integer_average_pool",
     "integer_conv",
     "integer_dense",
     "integer_mean",

@@ -1,8 +1,9 @@
 """Float32 operations that are rounded one by one, as another runtime rounds them, whatever XLA makes of a program.
 
-XLA multiplies by a reciprocal where all divide by one number, takes a GPU's quick division, which may be off by two
-units in the last place, and fuses a product into the sum that follows it, which skips the product's rounding. All of
-these move the last bit, and then a value that lay between two integers goes to the other.
+XLA multiplies by a reciprocal where all divide by one number, makes one division of two that follow one another, takes
+a GPU's quick division, which may be off by two units in the last place, and fuses a product into the sum that follows
+it, which skips the product's rounding. All of these move the last bit, and then a value that lay between two integers
+goes to the other.
 Neither ``optimization_barrier`` nor ``reduce_precision`` prevents it on CPU (jaxlib 0.10).
 """
 
@@ -35,7 +36,10 @@ def quotient(x: Array, y: Array) -> jax.Array:
     if _is_known(x) and _is_known(y):  # a program that holds both as constants would divide by them in a way of its own
         with np.errstate(all="ignore"):  # as in any other program
             return jnp.asarray(np.asarray(x) / np.asarray(y))
-    found = jnp.asarray(x) / jnp.where(jnp.isnan(x), x, y)  # the divisors no longer look alike
+    # Choices lie between: the divisors no longer look alike, and XLA no longer sees that x may be a quotient itself, of
+    # which it would make one division by the product of both divisors.
+    is_nan = jnp.isnan(x)
+    found = jnp.where(is_nan, jnp.nan, x) / jnp.where(is_nan, x, y)
     if found.dtype != jnp.float32:
         return found
     return jax.lax.platform_dependent(found, x, y, cpu=lambda found, x, y: found, default=nearest_quotient)

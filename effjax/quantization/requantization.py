@@ -5,13 +5,15 @@ A ReLU costs nothing: it is the clipping at a zero point of 0. Max-pooling, cutt
 keep codes as they are.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
 from effjax.errors import UserError
-from effjax.quantization.exact import fused, product, quotient
+from effjax.quantization.exact import fused, product, quotient, unfused
 from effjax.quantization.grids import Grid, limits
-from effjax.quantization.sums import shifted
+from effjax.quantization.sums import every, shifted
 from effjax.typing import Array
 
 
@@ -110,6 +112,45 @@ def integer_mean(codes: Array, input_grid: Grid, grid: Grid) -> jax.Array:
     total = shifted(codes, input_grid.zero_point).sum((1, 2))
     pixels = float(jnp.shape(codes)[1] * jnp.shape(codes)[2])
     return _coded(total.astype(jnp.float32) * quotient(input_grid.scale, product(grid.scale, pixels)), grid)
+
+
+def integer_average_pool(
+    codes: Array,
+    input_grid: Grid,
+    grid: Grid,
+    *,
+    window: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> jax.Array:
+    """The codes of means over windows: ``rint(Σ (q_x − z_x) · s_x / (h · w) / s_y + z_y)``.
+
+    onnxruntime computes these with floats: a window is summed row by row, and the zero point is added before rounding,
+    so of what lies between two codes the even code is taken, not the even multiple.
+
+    Args:
+      codes: ``[B, H, W, C]``.
+      input_grid: of the codes, one for all.
+      grid: of the result, one for all.
+      window: its height and width, ``(h, w)``.
+      strides: down and to the right.
+      padding: zeros that are added above and below, left and right; a mean counts them.
+
+    Returns:
+      int32 ``[B, H', W', C]``.
+
+    Example:
+      >>> grid = Grid(jnp.float32(0.5), jnp.int32(1), 8, False)
+      >>> integer_average_pool(jnp.array([3, 4]).reshape(1, 1, 2, 1), grid, grid, window=(1, 2)).ravel()  # 5/2 + 1
+      Array([4], dtype=int32)
+    """
+    x = jnp.pad(shifted(codes, input_grid.zero_point), ((0, 0), *padding, (0, 0))).astype(jnp.float32)
+    rows, columns = ((x.shape[1 + i] - window[i]) // strides[i] + 1 for i in range(2))
+    total = jnp.zeros((len(x), rows, columns, x.shape[-1]), jnp.float32)
+    for i, j in itertools.product(*map(range, window)):
+        total = unfused(x[:, every(i, rows, strides[0]), every(j, columns, strides[1])], input_grid.scale, total)
+    multiples = quotient(quotient(total, jnp.float32(window[0] * window[1])), grid.scale)
+    return jnp.clip(jnp.rint(multiples + grid.zero_point), *limits(grid.bits, grid.signed)).astype(jnp.int32)
 
 
 def _coded(multiples: jax.Array, grid: Grid) -> jax.Array:

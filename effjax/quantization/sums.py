@@ -103,7 +103,7 @@ def integer_conv(
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     total = jnp.broadcast_to(jnp.asarray(bias, jnp.int32), (len(x), rows, columns, outputs))
     for i, j in itertools.product(range(height), range(width)):
-        down, right = _every(i * dilation[0], rows, strides[0]), _every(j * dilation[1], columns, strides[1])
+        down, right = every(i * dilation[0], rows, strides[0]), every(j * dilation[1], columns, strides[1])
         total += _products(padded[:, down, right], kernel[i, j], groups)
     return total
 
@@ -126,5 +126,6 @@ def shifted(codes: Array, zero_point: Array) -> jax.Array:
     return jnp.asarray(codes, jnp.int32) - jnp.asarray(zero_point, jnp.int32)
 
 
-def _every(start: int, count: int, stride: int) -> slice:
+def every(start: int, count: int, stride: int) -> slice:
+    """One tap of a window: the places that it reads, from the first on."""
     return slice(start, start + (count - 1) * stride + 1, stride)

@@ -25,9 +25,24 @@ class WithHoles(nn.Module):
         return models.Outputs(nn.Dense(5)(x.mean((1, 2))), {})
 
 
+class WithPools(nn.Module):
+    """Means over windows: before a shortcut's projection, of a sum, with a margin, and clipped."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.relu(nn.Conv(8, (3, 3))(images))
+        y = nn.Conv(12, (3, 3), strides=2)(x) + nn.Conv(12, (1, 1))(nn.avg_pool(x, (2, 2), (2, 2), "SAME"))
+        x = nn.Conv(6, (1, 1))(nn.avg_pool(y, (3, 3), (1, 1), "SAME"))
+        x = nn.Conv(8, (2, 2))(nn.relu(nn.avg_pool(x - 0.2, (2, 1), (1, 1))))
+        return models.Outputs(nn.Dense(5)(nn.avg_pool(x, x.shape[1:3])[:, 0, 0]), {})
+
+
+OWN = {"with holes": (WithHoles(), (11, 10, 3)), "with pools": (WithPools(), (12, 10, 3))}
+
+
 def quantized(case, bits="w8a8", calibration="mse"):
-    if case == "with holes":
-        module, shape = WithHoles(), (11, 10, 3)
+    if case in OWN:
+        module, shape = OWN[case]
         variables = drawn(module, shape)
     else:
         module, variables, shape = made(case)
@@ -42,7 +57,7 @@ def quantized(case, bits="w8a8", calibration="mse"):
     "case",
     [
         *("mlp", "mlp silu", "scnn", "scnn of odd sides", "resnet8", "resnet8 projected", "resnet18", "densenet"),
-        *("mobilenet_v2", "mobilenet_v3_small", "resnext50_32x4d", "with holes"),
+        *("mobilenet_v2", "mobilenet_v3_small", "resnext50_32x4d", "with holes", "with pools"),
     ],
 )
 def test_integers_are_what_onnxruntime_executes(case):

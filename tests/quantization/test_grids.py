@@ -128,6 +128,15 @@ def test_quotients_are_rounded_once(flags):
     assert np.isnan(quotient(jnp.float32(np.nan), jnp.float32(1.0)))
 
 
+@pytest.mark.parametrize("is_constant", [True, False])
+def test_quotients_of_quotients_are_rounded_twice(is_constant):
+    """XLA would divide by the product of both divisors."""
+    x, y, z = RNG.normal(0, 10, 5000).astype(np.float32), np.float32(9.0), np.float32(0.0371)
+    divided = jax.jit(lambda x, *given: quotient(quotient(x, (*given, y)[0]), (*given, z)[-1]))
+    np.testing.assert_array_equal(divided(x) if is_constant else divided(x, y, z), x / y / z)
+    assert (x / y / z != x / (y * z)).any()
+
+
 @pytest.mark.parametrize("off", [-3, -2, -1, 0, 1, 2, 3])
 def test_a_quotient_that_is_nearly_right_becomes_right(off):
     """As where a GPU divides: by units in the last place, of numbers of any size."""

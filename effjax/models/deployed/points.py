@@ -1,7 +1,7 @@
 """Where a network computes with codes: the values that are rounded to a grid, and the layers whose weights are.
 
 A layer reads codes and sums integers; what it makes is rounded again where the next layer, or a sum of two such values,
-reads it. A ReLU in between costs nothing: it is where the grid ends. Pools, cuts and paddings keep codes as they are.
+reads it. A ReLU in between costs nothing: it is where the grid ends. Maxima, cuts and paddings keep codes as they are.
 What has no integer arithmetic (softmax, normalisation by token) computes with floats between two roundings.
 """
 
@@ -163,15 +163,25 @@ def is_mean(node: Node) -> bool:
     return node.operation == ops.Reduce("mean", (1, 2))
 
 
+def is_pooled_mean(node: Node) -> bool:
+    """Whether it is the mean over windows."""
+    return isinstance(node.operation, ops.Pool) and node.operation.kind == "mean"
+
+
+def sums_codes(node: Node) -> bool:
+    """Whether it is a sum or a mean of codes, but for rounding, without weights."""
+    return is_sum(node) or is_mean(node) or is_pooled_mean(node)
+
+
 def _is_summing(node: Node) -> bool:
-    return is_layer(node) or is_sum(node) or is_mean(node)
+    return is_layer(node) or sums_codes(node)
 
 
 def _of_integers(graph: Graph) -> set[int]:
     """The values that are, but for rounding, sums of integers: of images and of layers, and of nothing else."""
     found = {0}
     for node in graph.nodes:
-        follows = keeps_codes(node) or is_sum(node) or is_mean(node) or isinstance(node.operation, ops.Clip)
+        follows = keeps_codes(node) or sums_codes(node) or isinstance(node.operation, ops.Clip)
         if is_layer(node) or (follows and found.issuperset(node.inputs)):
             found.add(node.output)
     return found

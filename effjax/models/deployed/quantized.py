@@ -15,7 +15,7 @@ from effjax.models.deployed import live_norms
 from effjax.models.deployed import operations as ops
 from effjax.models.deployed.graph import Folded, Graph, Node, fixed_weights, of_each
 from effjax.models.deployed.live_norms import Statistics
-from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, is_sum, keeps_codes, place
+from effjax.models.deployed.points import Placement, Point, Scheme, is_mean, keeps_codes, place, sums_codes
 from effjax.models.normalised import Across
 from effjax.quantization import Grid, Histogram
 from effjax.quantization.exact import unfused
@@ -244,7 +244,7 @@ class QuantizedGraph:
                 values[number] = inputs[0]
             elif keeps_codes(node) and number in grids and self.placement.origin[number] != number:
                 values[number] = _kept(node, inputs[0], grids[number])
-            elif target is not None and (is_sum(node) or is_mean(node)) and all(i in grids for i in node.inputs):
+            elif target is not None and sums_codes(node) and all(i in grids for i in node.inputs):
                 values[number] = _summed(node, inputs, [grids[i] for i in node.inputs], target)
             else:
                 own = grids.get(number)
@@ -361,4 +361,7 @@ def _kept(node: Node, x: Array, grid: Grid) -> Array:
 def _summed(node: Node, inputs: list[Array], grids: list[Grid], target: Grid) -> Array:
     if is_mean(node):
         return quantization.integer_mean(inputs[0], grids[0], target)
+    if isinstance(pool := node.operation, ops.Pool):
+        sizes = {"window": pool.window, "strides": pool.strides, "padding": pool.padding}
+        return quantization.integer_average_pool(inputs[0], grids[0], target, **sizes)
     return quantization.integer_add(inputs[0], inputs[1], grids[0], grids[1], target)

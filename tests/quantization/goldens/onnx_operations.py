@@ -110,6 +110,18 @@ def mean(rng, shape, ratio=None):
     return {**values, "x": x, "y": y[:, :, 0, 0]}
 
 
+def average_pool(rng, shape, window, strides=(1, 1), pads=(0, 0, 0, 0), ratio=None):
+    """Zeros at the sides count."""
+    values = {**grid(rng, "x"), **grid(rng, "y")}
+    values["y_scale"] = np.float32(values["x_scale"] * (ratio or rng.uniform(0.5, 0.8)))
+    x = rng.integers(0, 256, shape).astype(np.uint8)
+    sizes = {"kernel_shape": window, "strides": strides, "pads": pads, "count_include_pad": 1}
+    nodes = [dequantized("x"), node("AveragePool", ["x_float"], "mean", **sizes), *quantized("mean", False)]
+    y = run(nodes, values, {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2))}, "y", np.uint8)
+    sides = {name: np.array(size) for name, size in (("window", window), ("strides", strides), ("pads", pads))}
+    return {**values, **sides, "x": x, "y": y.transpose(0, 2, 3, 1)}
+
+
 def codes(rng, count):
     """Half of the numbers lie between two codes."""
     values = grid(rng, "y")
@@ -136,6 +148,8 @@ CASES = {
     "add and ReLU": lambda rng, c: addition(rng, (2, 3, 5, 8 * c), has_relu=True),
     "mean": lambda rng, c: mean(rng, (6, 5, 4, 8 * c)),
     "quantize": lambda rng, c: codes(rng, 60 * c),
+    "average pool": lambda rng, c: average_pool(rng, (2, 6, 7, 5 * c), (2, 2), strides=(2, 2)),
+    "average pool over sides": lambda rng, c: average_pool(rng, (2, 6, 5, 5 * c), (3, 2), (2, 1), (1, 0, 1, 1)),
 }
 
 
