@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.detection_cases import CASES, OBJECTS, Case
 from benchmarks.in_turn import in_turn
 from effjax import models
+from effjax.allocator import keep_freed_memory
 from effjax.steps import (
-    Network,
     Objective,
     init_state,
     make_optimizer,
@@ -43,10 +43,12 @@ def random_batch(case: Case, batch: int) -> dict[str, np.ndarray]:
     }
 
 
-def objective_of(case: Case) -> Objective:
+def objective_of(case: Case, convolutions: str) -> Objective:
     options = {"backbone": case.backbone, "stem": case.stem, "strides": case.strides}
     student = models.create("fcos", case.classes, **options, channels=case.channels, convs=case.convs)
-    return Objective(student, {name: make_term(name) for name in ("quality_focal", "box_giou")})
+    return Objective(
+        student, {name: make_term(name) for name in ("quality_focal", "box_giou")}, convolutions=convolutions
+    )
 
 
 def train_seconds(objective: Objective, batch: dict[str, np.ndarray], steps: int):
@@ -64,19 +66,21 @@ def train_seconds(objective: Objective, batch: dict[str, np.ndarray], steps: int
 
 
 def main() -> None:
+    keep_freed_memory()  # as the launchers have it
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=CASES, required=True)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--convolutions", choices=models.CONVOLUTIONS, default="xla")
     given = parser.parse_args()
     case = CASES[given.case]
-    batch, objective = random_batch(case, given.batch), objective_of(case)
+    batch, objective = random_batch(case, given.batch), objective_of(case, given.convolutions)
     seconds, state = train_seconds(objective, batch, given.steps)
     variables, shown = {"params": state.params["student"], **state.model_state}, jax.device_put({
         name: batch[name] for name in ("image", "id")
     })  # fmt: skip
-    predict = make_predict(Network(objective.student))
-    doubted = make_predictions(Network(objective.student), DETECTION.items, "single")
+    predict = make_predict(objective.network)
+    doubted = make_predictions(objective.network, DETECTION.items, "single")
 
     @jax.jit
     def scored(variables, batch):

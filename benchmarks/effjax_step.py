@@ -24,6 +24,7 @@ from effjax.steps import Objective, init_state, make_optimizer, make_term
 _MODEL = flags.DEFINE_enum("model", "scnn", ["mlp", "scnn", "resnet20"], "which network")
 _BATCH = flags.DEFINE_integer("batch", 64, "examples a step")
 _STEPS = flags.DEFINE_integer("steps", 40, "timed steps, after a warm-up; a multiple of 64 for the mlp")
+_CONVOLUTIONS = flags.DEFINE_enum("convolutions", "xla", models.CONVOLUTIONS, "what computes them")
 _LOOP = flags.DEFINE_bool("loop", False, "also time fit() over as many steps as take ten seconds")
 
 # The image and the classes that the PyTorch twin has.
@@ -56,7 +57,8 @@ class RandomFeed:
 
 def make_task(total_steps: int, per_dispatch: int | None) -> Job:
     shape, num_classes = _SHAPES[_MODEL.value]
-    objective = Objective(models.create(_MODEL.value, num_classes), {"ce": make_term("ce")})
+    student, convolutions = models.create(_MODEL.value, num_classes), _CONVOLUTIONS.value
+    objective = Objective(student, {"ce": make_term("ce")}, convolutions=convolutions)
     return Job(
         objective=objective,
         optimizer=make_optimizer("sgd", 0.01),

@@ -107,6 +107,18 @@ def two_views():
     return _few(config)
 
 
+def onednn():
+    """A student of a live teacher and of its activations, with oneDNN's convolutions, several steps a dispatch."""
+    teacher, student = _small({"name": "resnet8", "width": 0.25}), _small({"name": "scnn", "width": 0.125}, steps=240)
+    taught = _distilled(student, cached="")
+    taught.terms.hint = {"student_tap": "conv2", "teacher_tap": "stage2/block1", "weight": 0.1}
+    taught.evaluations, taught.checkpoint_every, taught.log_every, taught.steps_per_dispatch = 6, 20, 7, 4
+    config = _few(_experiment(teacher=teacher, taught=taught))
+    for run in config.runs.values():
+        run.convolutions = "onednn"
+    return config
+
+
 def remembering():
     """A student whose term remembers the examples."""
     config = plain()
@@ -258,6 +270,7 @@ VARIANTS = {
     "kill": kill,
     "pruned": pruned,
     "two_views": two_views,
+    "onednn": onednn,
     "remembering": remembering,
     "choosing": choosing,
     "early_best": early_best,

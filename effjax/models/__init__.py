@@ -6,6 +6,7 @@
 >>> outputs.logits, outputs.taps["stage3/block3"]
 """
 
+from effjax.models.convolutions import CONVOLUTIONS, computed_by
 from effjax.models.count import count_params, flops
 from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
 from effjax.models.deployed.channels import channel_groups
@@ -17,6 +18,7 @@ from effjax.models.registry import NAMES, create, options
 from effjax.models.taps import Outputs, params_up_to, tap_paths
 
 __all__ = [
+    "CONVOLUTIONS",
     "NAMES",
     "Classifier",
     "Graph",
@@ -25,6 +27,7 @@ __all__ = [
     "QuantizedModule",
     "Scheme",
     "channel_groups",
+    "computed_by",
     "count_params",
     "create",
     "deploy",

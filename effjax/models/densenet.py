@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from effjax.models.layers import Dropout, batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.normalised import Across
+from effjax.models.pooling import max_pool
 from effjax.models.taps import Outputs, Taps
 
 
@@ -98,7 +99,7 @@ class ImageNetDenseNet(nn.Module):
         norm = partial(batch_norm, train=train, dtype=self.dtype, axis_name=self.axis_name)
         conv = partial(conv_no_bias, dtype=self.dtype)
         x = norm("stem_norm", nn.relu)(conv(2 * self.growth, 7, 2, name="stem_conv")(images.astype(self.dtype)))
-        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
+        x = max_pool(x, 3, 2, ((1, 1), (1, 1)))
         taps.keep("stem", x)
         for i, layers in enumerate(self.depths, start=1):
             x = _Block(norm, conv, layers, self.growth, self.dropout, name=f"block{i}")(x, dropout_keys)

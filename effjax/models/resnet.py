@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.normalised import Across
+from effjax.models.pooling import max_pool
 from effjax.models.taps import Outputs, Taps
 
 STEMS = ("cifar", "halving", "imagenet")
@@ -69,7 +70,7 @@ class ResNet(nn.Module):
         x = images.astype(self.dtype)
         if self.stem == "imagenet":
             x = norm("stem_norm", nn.relu)(conv(first, 7, 2, name="stem_conv")(x))
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
+            x = max_pool(x, 3, 2, ((1, 1), (1, 1)))
         else:
             halving = 2 if self.stem == "halving" else 1
             x = norm("stem_norm", nn.relu)(conv(first, 3, halving, name="stem_conv")(x))

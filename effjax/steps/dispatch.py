@@ -40,7 +40,7 @@ def make_block(step: Step, *, unroll: bool):
 
 
 def has_convolution(function, *args: PyTree) -> bool:
-    """Whether ``function`` runs a convolution. Only traces it; ``args`` may be shapes."""
+    """Whether ``function`` runs a convolution of XLA's on CPU. Only traces it; ``args`` may be shapes."""
     return any(eqn.primitive.name == "conv_general_dilated" for eqn in _equations(jax.make_jaxpr(function)(*args)))
 
 
@@ -48,7 +48,15 @@ def _equations(jaxpr):
     """Walks a program's operations, those of inner programs included."""
     for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield eqn
-        for value in eqn.params.values():
+        params = dict(eqn.params)
+        if platforms := params.get("branches_platforms"):  # what is computed in another way elsewhere
+            params["branches"] = (params["branches"][_on_cpu(platforms)],)
+        for value in params.values():
             for inner in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
                     yield from _equations(inner)
+
+
+def _on_cpu(platforms) -> int:
+    """Which of the branches is for CPUs: one that names them, or the one for all that are not named."""
+    return next((i for i, names in enumerate(platforms) if names is None or "cpu" in names))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from effjax.models import Outputs
+from effjax.models.convolutions import computed_by
 from effjax.models.remat import computed_anew
 from effjax.steps.views import View
 from effjax.typing import Batch, PyTree
@@ -35,6 +36,7 @@ class Network:
       through: pure functions from its parameters to those that it computes with, in order: masks, roundings.
       remat: of which modules what they compute is computed anew for the gradient, see
         :func:`~effjax.models.remat.computed_anew`; empty: of none.
+      convolutions: what computes them on CPUs, see :func:`~effjax.models.computed_by`.
     """
 
     module: nn.Module
@@ -42,6 +44,7 @@ class Network:
     inputs: tuple[str, ...] = ("image",)
     through: tuple[Callable[[PyTree], PyTree], ...] = ()
     remat: str = ""
+    convolutions: str = "xla"
 
     def tapped(self, taps: tuple[str, ...]) -> "Network":
         """The network, which also returns these activations."""
@@ -60,7 +63,7 @@ class Network:
         """Applies the module to a batch that :meth:`View.see` made; options are those of flax's ``apply``."""
         params = functools.reduce(lambda params, change: change(params), self.through, variables["params"])
         anew = computed_anew(self.remat) if self.remat and options.get("train") else contextlib.nullcontext()
-        with anew:
+        with anew, computed_by(self.convolutions):
             return self.module.apply({**variables, "params": params}, *self.reads(seen), **options)
 
     def predict(self, variables: PyTree, batch: Batch) -> Outputs:

@@ -14,6 +14,7 @@ import numpy as np
 from effjax.errors import UserError, check_known
 from effjax.metrics import Metric
 from effjax.models import Outputs
+from effjax.models.convolutions import computed_by
 from effjax.models.remat import UnknownPart
 from effjax.models.smoothing import smoothed_maps
 from effjax.steps import rng
@@ -59,6 +60,7 @@ class Objective:
         training; None: nothing does.
       accumulate: into how many parts a batch is cut, in the place of what :func:`make_train_step` is told; None: that.
       remat: what of the student is computed anew for the gradient, see :class:`~effjax.steps.Network`.
+      convolutions: what computes those of all networks and terms on CPUs, see :func:`~effjax.models.computed_by`.
     """
 
     student: nn.Module
@@ -77,6 +79,7 @@ class Objective:
     smoothing: Callable[[jax.Array], jax.Array] | None = None
     accumulate: int | None = None
     remat: str = ""
+    convolutions: str = "xla"
 
     def __post_init__(self):
         if not self.terms:
@@ -229,7 +232,8 @@ class Objective:
         values, remembered = {}, dict(memory) if memory else {}
         for name, term in self.terms.items():
             own = looks[term.view]._replace(params=params.get(name), memory=remembered.get(name))
-            value = term.loss(own)
+            with computed_by(self.convolutions):
+                value = term.loss(own)
             if term.remember is not None:
                 value, remembered[name] = value
             values[name] = jnp.broadcast_to(value, batch["id"].shape)
@@ -273,9 +277,10 @@ class Objective:
         some = self.restrict([name for name, term in self.terms.items() if term.remember is None])
         given = params, model_state, frozen, batch, seed, step, axis_name
         looks = {name: some._look(name, *given, train=False)[0] for name in ("", *some.further)}
-        values = {
-            name: term.loss(looks[term.view]._replace(params=params.get(name))) for name, term in some.terms.items()
-        }
+        with computed_by(self.convolutions):
+            values = {
+                name: term.loss(looks[term.view]._replace(params=params.get(name))) for name, term in some.terms.items()
+            }
         values = {name: jnp.broadcast_to(value, batch["id"].shape) for name, value in values.items()}
         return some.total(values, step), looks[""].student.preds
 
@@ -333,7 +338,7 @@ class Objective:
     @property
     def network(self) -> Network:
         """The student, with what it is shown."""
-        return Network(self.student, self.view, self.inputs, self.through, self.remat)
+        return Network(self.student, self.view, self.inputs, self.through, self.remat, self.convolutions)
 
     def _tapped(self, view: str) -> Network:
         """The student in one of the views, which returns the activations that the terms look at there."""
@@ -349,7 +354,8 @@ class Objective:
                 continue
             taps = _union(term.teacher_taps for term in terms)
             asked = teacher.with_taps(taps) if taps else teacher
-            answers[name] = asked(frozen[name], seen)
+            with computed_by(self.convolutions):
+                answers[name] = asked(frozen[name], seen)
         return answers
 
 

@@ -20,6 +20,7 @@ from effjax.data.joined import JoinedSource
 from effjax.data.paced import Pace
 from effjax.data.tables import Lookup
 from effjax.errors import UserError
+from effjax.models.convolutions import check_usable
 from effjax.models.normalised import Parts
 from effjax.recipes.build.answers import answers_shapes
 from effjax.recipes.build.datasets import Datasets
@@ -171,6 +172,7 @@ def assemble(
         weighting=make_weighting(**config["weighting"]) if config["weighting"] else None,
         selection=_selection(config["selection"]),
         remat=config["remat"],
+        convolutions=_convolutions(key, config, backend),
     )
     subject = Subject(objective, train[0]["image"].shape)
     plan, objective = make_plan(key, config["plans"], total, granule, subject)
@@ -225,6 +227,22 @@ def assemble(
     predict = predictor(network, backend, eval_batch_size, task.kept)
     model = Channels.of(plan[-1].get("channels", 1.0)).of_network(model)
     return AssembledRun(config, model, job, init, train, frozen, predict, pace, coreset, lookups)
+
+
+def _convolutions(key: str, config: Mapping[str, Any], backend: Backend) -> str:
+    """What computes convolutions on CPUs, if it can here."""
+    name = config["convolutions"]
+    if name != "xla" and backend.platform == "cpu":
+        try:
+            check_usable(name)
+        except UserError as error:
+            raise UserError(f"{key}.{error}") from error
+        if backend.axis_name is None and len(backend.devices) > 1:
+            raise UserError(
+                f"{key}.convolutions={name!r}: a program of several devices would have each compute the whole batch; "
+                "use config.backend='pmap'"
+            )
+    return name
 
 
 def _alone(backend: Backend) -> Parts | None:

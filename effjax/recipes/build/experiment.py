@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from effjax.errors import noted, refuse
+from effjax.models import convolutions
 from effjax.recipes import schema
 from effjax.recipes.build.datasets import Datasets, open_datasets
 from effjax.recipes.build.early_checks import check_teacher_cache
@@ -35,6 +36,7 @@ class Experiment:
         self.config, self.workdir = config, Path(workdir)
         check_workdir(self.workdir)
         check_teacher_cache(config)
+        convolutions.prepare({run["convolutions"] for run in config["runs"].values()})
         self.backend: Backend = make_backend(config["backend"])
         self.datasets: Datasets = open_datasets(config)
         self.seeds = range(config["seed"], config["seed"] + config["num_seeds"])

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from effjax.models.convolutions import CONVOLUTIONS
 from effjax.pruning import SCOPES, SCORES
 from effjax.recipes.schema.example_keys import Coreset, Pacing, Selection, Weighting
 from effjax.recipes.schema.fields import key, keys_of, maybe, needed, part
@@ -358,6 +359,11 @@ class Run:
         "",
         pattern(),
         "parts of the network that are computed anew for the gradient, e.g. `.*block[0-9]+`; empty: none",
+    )
+    convolutions: str = key(
+        "xla",
+        one_of(*CONVOLUTIONS),
+        "what computes them on CPUs; `onednn`: faster, with other rounding (needs `effjax[onednn]`)",
     )
     sharding: tuple = key(
         (),

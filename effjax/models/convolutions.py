@@ -1,0 +1,77 @@
+"""What computes a network's convolutions on CPUs."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from effjax.errors import check_known
+from effjax.models import onednn
+
+#: XLA, as everywhere; oneDNN, which trains residual networks faster, on Linux on x86 (``effjax[onednn]``).
+CONVOLUTIONS = ("xla", "onednn")
+
+
+def computed_by(name: str) -> contextlib.AbstractContextManager[Any]:
+    """Within it, networks that are applied have their convolutions computed by one of :data:`CONVOLUTIONS` on CPUs.
+
+    It holds for each ``nn.Conv`` over float32 images with one group and without holes; others, and all on GPUs and
+    TPUs, are XLA's. Values and gradients are equal but for rounding.
+
+    Args:
+      name: one of :data:`CONVOLUTIONS`.
+
+    Raises:
+      UserError: if there is none of this name.
+
+    Example:
+      >>> from effjax import models
+      >>> module = models.create("scnn", 10)
+      >>> variables = models.init(module, jax.random.key(0), (28, 28, 1))
+      >>> with models.computed_by("xla"):
+      ...     logits = module.apply(variables, jnp.zeros((2, 28, 28, 1))).logits
+    """
+    check_known(name, CONVOLUTIONS, f"convolutions={name!r} is not known")
+    return nn.intercept_methods(_by_onednn) if name == "onednn" else contextlib.nullcontext()
+
+
+def prepare(names: Collection[str]) -> None:
+    """To be called before JAX begins, which it does with the first array: later it runs programs as it does.
+
+    Args:
+      names: what will compute convolutions, of :data:`CONVOLUTIONS`.
+    """
+    if "onednn" in names:
+        onednn.register()
+
+
+def check_usable(name: str) -> None:
+    """Refuses what cannot compute convolutions on this machine's CPU.
+
+    Raises:
+      UserError: saying what to install.
+    """
+    if name == "onednn":
+        onednn.check_usable()
+
+
+def _by_onednn(following: Callable, args: Any, options: Any, context: Any) -> Any:
+    """Gives a layer its convolution just before it computes."""
+    layer = context.module
+    if isinstance(layer, nn.Conv) and context.method_name == "__call__" and layer.conv_general_dilated is None:
+        object.__setattr__(layer, "conv_general_dilated", _general)  # made for this call alone, but frozen by flax
+    return following(*args, **options)
+
+
+def _general(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
+    """What ``nn.Conv`` computes in the place of ``jax.lax.conv_general_dilated``."""
+    groups, dilation = options["feature_group_count"], (*options["lhs_dilation"], *options["rhs_dilation"])
+    if x.ndim != 4 or groups > 1 or {x.dtype, kernel.dtype} != {jnp.dtype(jnp.float32)} or set(dilation) != {1}:
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    pads = tuple((int(before), int(after)) for before, after in padding)
+    return onednn.convolution(x, kernel, (int(strides[0]), int(strides[1])), (pads[0], pads[1]))

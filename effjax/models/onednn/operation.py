@@ -1,0 +1,104 @@
+"""A convolution that oneDNN computes on CPUs, and XLA elsewhere, with its gradients."""
+
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from effjax.errors import UserError
+from effjax.models.onednn.handler import TARGET, register
+from effjax.models.onednn.library import library
+from effjax.models.onednn.planned import Pairs, Spec
+
+
+def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pairs) -> jax.Array:
+    """``jax.lax.conv_general_dilated`` of images, equal but for rounding.
+
+    Gradients are those of reverse mode, once. Of programs over several devices it knows those that each device runs by
+    itself (``pmap``, ``shard_map``); ``vmap`` becomes a loop.
+
+    Args:
+      x: ``[B, H, W, I]``, float32.
+      kernel: ``[h, w, I, O]``, float32.
+      strides: down and to the right.
+      pads: zeros before and after the rows, and the columns.
+
+    Returns:
+      ``[B, H', W', O]``.
+
+    Example:
+      >>> x = jnp.arange(6.0).reshape(1, 2, 3, 1)
+      >>> convolution(x, jnp.ones((2, 2, 1, 1)), (1, 1), ((0, 0), (0, 0))).ravel()
+      Array([ 8., 12.], dtype=float32)
+    """
+    return _convolution(x, kernel, strides, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolution(x, kernel, strides, pads):
+    options = {"strides": strides, "pads": pads}
+    by_ours, by_xla = functools.partial(_by_onednn, **options), functools.partial(_by_xla, **options)
+    return jax.lax.platform_dependent(x, kernel, cpu=by_ours, default=by_xla)
+
+
+def _forward(x, kernel, strides, pads):
+    return _convolution(x, kernel, strides, pads), (x, kernel)
+
+
+def _backward(strides, pads, saved, gradient):
+    x, kernel = saved
+    options = {"strides": strides, "pads": pads}
+
+    def called(of: Literal["images", "kernel"]):
+        spec = Spec(of, x.shape, kernel.shape, strides, pads)
+        return lambda *arrays: call(spec, *arrays)
+
+    def of_images(kernel, gradient):
+        return jax.linear_transpose(lambda x: _by_xla(x, kernel, **options), like_x)(gradient)[0]
+
+    def of_kernel(x, gradient):
+        return jax.linear_transpose(lambda kernel: _by_xla(x, kernel, **options), like_kernel)(gradient)[0]
+
+    like_x, like_kernel = (jax.ShapeDtypeStruct(array.shape, array.dtype) for array in saved)
+    # Each by itself: what nobody reads, as the gradient of a batch of images, is then not computed.
+    return (
+        jax.lax.platform_dependent(kernel, gradient, cpu=called("images"), default=of_images),
+        jax.lax.platform_dependent(x, gradient, cpu=called("kernel"), default=of_kernel),
+    )
+
+
+_convolution.defvjp(_forward, _backward)
+
+
+def _by_onednn(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs) -> jax.Array:
+    return call(Spec("result", x.shape, kernel.shape, strides, pads), x, kernel)
+
+
+def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
+    """What a program of XLA's has in it: one call of oneDNN, on a CPU."""
+    register()
+    result = jax.ShapeDtypeStruct(spec.shapes[-1], jnp.float32)
+    return jax.ffi.ffi_call(TARGET, result, vmap_method="sequential")(*arrays, spec=str(spec))
+
+
+def _by_xla(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@functools.cache
+def check_usable() -> None:
+    """Loads oneDNN, and has it compute a small convolution in a program of XLA's.
+
+    Raises:
+      UserError: if it is not installed, cannot be loaded, or does not compute what it should in this version of jaxlib.
+    """
+    library()
+    images = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
+    kernel = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1)
+    expected = sum(kernel[i, j, 0, 0] * images[:, i : i + 2, j : j + 3] for i in range(2) for j in range(2))
+    with jax.default_device(jax.devices("cpu")[0]):
+        found = jax.jit(functools.partial(_by_onednn, strides=(1, 1), pads=((0, 0), (0, 0))))(images, kernel)
+    if not np.array_equal(found, expected):
+        raise UserError("convolutions='onednn': it does not compute what it should with this version of jaxlib")

@@ -1,0 +1,130 @@
+"""One convolution, or one of its gradients, for arrays of one shape: planned once, computed many times."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from ctypes import c_void_p
+from typing import Any, Literal
+
+from effjax.models.onednn import library as names
+from effjax.models.onednn.library import Argument, Library
+
+Pairs = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What is computed.
+
+    Attributes:
+      of: ``result``, from images and kernel; ``images``, their gradient, from the result's and the kernel; or
+        ``kernel``, its gradient, from the images and the result's.
+      images: their shape, ``[B, H, W, I]``.
+      kernel: its shape, ``[h, w, I, O]``.
+      strides: down and to the right.
+      pads: zeros before and after the rows, and the columns.
+    """
+
+    of: Literal["result", "images", "kernel"]
+    images: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, int]
+    pads: Pairs
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """The result's shape, ``[B, H', W', O]``."""
+        rows, columns = (
+            (side + sum(pad) - taps) // stride + 1
+            for side, pad, taps, stride in zip(self.images[1:3], self.pads, self.kernel, self.strides, strict=False)
+        )
+        return self.images[0], rows, columns, self.kernel[-1]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of both arrays that it reads, and of the one that it writes."""
+        found = {"result": self.result, "images": self.images, "kernel": self.kernel}
+        return (*(shape for name, shape in sorted(found.items()) if name != self.of), found[self.of])
+
+    def __str__(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Spec":
+        """The inverse of ``str``."""
+        given = {name: value if name == "of" else _tuples(value) for name, value in json.loads(text).items()}
+        return cls(**given)
+
+
+class PlannedConvolution:
+    """Primitives of oneDNN and the arrays between them; not to be used by two threads at once.
+
+    Images lie as XLA has them. The kernel is copied into the layout that oneDNN computes with, and its gradient from
+    there.
+
+    Args:
+      library: oneDNN.
+      spec: what is computed.
+    """
+
+    def __init__(self, library: Library, spec: Spec):
+        self._library, self._steps, self._outer = library, [], []
+        (height, width, inputs, outputs), ((top, bottom), (left, right)) = spec.kernel, spec.pads
+        images, result = (self._by_channels(shape) for shape in (spec.images, spec.result))
+        sizes = (outputs, inputs, height, width)
+        kernel = library.described(sizes, (1, outputs, width * inputs * outputs, inputs * outputs))
+        window = (spec.strides, (0, 0), (top, left), (bottom, right))
+        arrays = (images, library.described(sizes), result)
+        plan = library.forward(*arrays, window)
+        if spec.of != "result":
+            plan = library.backward(spec.of, plan, arrays, window)
+        reads, writes = {
+            "result": (((names.SOURCE, images), (names.WEIGHTS, kernel)), (names.RESULT, result)),
+            "images": (((names.WEIGHTS, kernel), (names.RESULT_GRADIENT, result)), (names.SOURCE_GRADIENT, images)),
+            "kernel": (((names.SOURCE, images), (names.RESULT_GRADIENT, result)), (names.WEIGHTS_GRADIENT, kernel)),
+        }[spec.of]
+        given = [(name, self._read(name, layout, plan)) for name, layout in reads]
+        name, layout = writes
+        outer, wanted = library.memory(layout), library.wanted(plan, name)
+        self._outer.append(outer)
+        inner = outer if library.equal(layout, wanted) else library.memory(wanted, own=True)
+        self._add(library.primitive(plan), [*given, (name, inner)])
+        if inner is not outer:
+            self._add(library.reorder(wanted, layout), [(names.SOURCE, inner), (names.RESULT, outer)])
+
+    def __call__(self, addresses: Sequence[int]) -> None:
+        """Computes.
+
+        Args:
+          addresses: where the arrays lie, float32 and dense, in the order of :attr:`Spec.shapes`.
+        """
+        for memory, address in zip(self._outer, addresses, strict=True):
+            self._library.put(memory, address)
+        for primitive, arguments in self._steps:
+            self._library.execute(primitive, arguments)
+        self._library.wait()
+
+    def _by_channels(self, shape: Sequence[int]) -> c_void_p:
+        """``[B, H, W, C]``, whose axes oneDNN names in the order B, C, H, W."""
+        batch, height, width, channels = shape
+        return self._library.described(
+            (batch, channels, height, width), (height * width * channels, 1, width * channels, channels)
+        )
+
+    def _read(self, name: int, layout: c_void_p, plan: c_void_p) -> c_void_p:
+        """An array that is read, as the primitive wants it to lie."""
+        outer, wanted = self._library.memory(layout), self._library.wanted(plan, name)
+        self._outer.append(outer)
+        if self._library.equal(layout, wanted):
+            return outer
+        inner = self._library.memory(wanted, own=True)
+        self._add(self._library.reorder(layout, wanted), [(names.SOURCE, outer), (names.RESULT, inner)])
+        return inner
+
+    def _add(self, primitive: c_void_p, arguments: Sequence[tuple[int, c_void_p]]) -> None:
+        given: Any = (Argument * len(arguments))(*(Argument(name, memory) for name, memory in arguments))
+        self._steps.append((primitive, given))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
