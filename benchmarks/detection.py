@@ -3,8 +3,9 @@
     .venv/bin/python -m benchmarks.detection [--peers=PYTHON] [--pairs=3] [--batch=16] [--only=CASE]
 
 Two detectors: a ResNet-8 with one level, and a ResNet-18 with five, at 128 pixels. Of each, a train step (assignment,
-both losses, SGD), and inference with the suppression of doubles, are timed in turn: effjax, PyTorch, effjax, PyTorch,
-…, each time in a new process, and it is checked that both have as many parameters and places. A ratio is of one pair.
+both losses, SGD), and inference with the suppression of doubles, are timed in turn: effjax with XLA's convolutions,
+effjax with oneDNN's, PyTorch, effjax, …, each time in a new process, and it is checked that all have as many
+parameters and places. A ratio is of neighbours.
 Then, in one process, in turn: a scoring pass (the items of all images, the sum of their entropies) over inference.
 What average precision costs is told by ``benchmarks.detection_ap``. Writes results/detection_speed.md.
 """
@@ -23,55 +24,65 @@ from benchmarks.train_step import measure
 
 _PACKAGES = ("torch==2.13.0", "torchvision", "numpy")
 _SIZES = ("parameters", "places")
+_WAYS = {"xla": "", "onednn": ", by oneDNN"}  # what computes our convolutions
 _KINDS = {"train": ("train step", 1.0), "infer": ("inference with suppression", 0.8)}  # and goals, over PyTorch
 
 
-def pair(case: str, batch: int, steps: int, python: Path) -> tuple[dict, dict]:
-    """What a process of ours and one of theirs measure.
+def measured(case: str, batch: int, steps: int, python: Path) -> dict[str, dict]:
+    """What processes of ours, one a way of computing convolutions, and one of theirs measure, one after the other.
 
     Raises:
       SystemExit: if they are not of the same network.
     """
     given = [f"--case={case}", f"--batch={batch}", f"--steps={steps}"]
-    ours = measure([sys.executable, "-m", "benchmarks.detection_step", *given])
-    theirs = measure([str(python), "benchmarks/torch_detector.py", *given])
-    for size in _SIZES:
-        if ours[size] != theirs[size]:
-            raise SystemExit(f"{case}: {ours[size]} {size} here, {theirs[size]} there: these are two networks")
-    return ours, theirs
+    ours = [sys.executable, "-m", "benchmarks.detection_step", *given]
+    found = {way: measure([*ours, f"--convolutions={way}"]) for way in _WAYS}
+    found["torch"] = theirs = measure([str(python), "benchmarks/torch_detector.py", *given])
+    for size, way in itertools.product(_SIZES, _WAYS):
+        if found[way][size] != theirs[size]:
+            raise SystemExit(f"{case}: {found[way][size]} {size} here, {theirs[size]} there: these are two networks")
+    return found
 
 
-def rows(case: str, found: list[tuple[dict, dict]]) -> list[str]:
+def rows(case: str, found: list[dict[str, dict]]) -> list[str]:
     lines = []
     for what, (said, _) in _KINDS.items():
-        ours, theirs = times_of(found, what)
-        middle = (f"{1e3 * statistics.median(times):.1f}" for times in (ours, theirs))
-        lines.append(f"| {CASES[case].label} | {said} | {' | '.join(middle)} | {ratio(ours, theirs)} |")
+        times = {way: times_of(found, way, what) for way in (*_WAYS, "torch")}
+        middle = (f"{1e3 * statistics.median(one):.1f}" for one in times.values())
+        over = (ratio(times[way], times["torch"]) for way in _WAYS)
+        lines.append(f"| {CASES[case].label} | {said} | {' | '.join((*middle, *over))} |")
     return lines
 
 
-def times_of(found: list[tuple[dict, dict]], what: str) -> list[list[float]]:
-    """Of ours and of theirs, a number a process."""
-    return [[run[what] for run in runs] for runs in zip(*found, strict=True)]
+def times_of(found: list[dict[str, dict]], way: str, what: str) -> list[float]:
+    """A number a process."""
+    return [one[way][what] for one in found]
 
 
-def rounds_of(found: list[tuple[dict, dict]], what: str) -> list[float]:
+def rounds_of(found: list[dict[str, dict]], way: str, what: str) -> list[float]:
     """All rounds of our processes."""
-    return list(itertools.chain.from_iterable(ours[what] for ours, _ in found))
+    return list(itertools.chain.from_iterable(one[way][what] for one in found))
 
 
-def goals_of(case: str, found: list[tuple[dict, dict]]) -> list[Goal]:
-    label = CASES[case].label
-    scored = middle_ratio(rounds_of(found, "scored"), rounds_of(found, "detected"))
-    return [
-        *(Goal(f"{label}: {s}, over PyTorch", middle_ratio(*times_of(found, k)), b) for k, (s, b) in _KINDS.items()),
-        Goal(f"{label}: scoring a pool, over inference", scored, 1.1),
-    ]
+def goals_of(case: str, found: list[dict[str, dict]]) -> list[Goal]:
+    goals = []
+    for way, said in _WAYS.items():
+        label = f"{CASES[case].label}{said}"
+        for what, (kind, bound) in _KINDS.items():
+            reached = middle_ratio(times_of(found, way, what), times_of(found, "torch", what))
+            goals.append(Goal(f"{label}: {kind}, over PyTorch", reached, bound))
+        scored = middle_ratio(rounds_of(found, way, "scored"), rounds_of(found, way, "detected"))
+        goals.append(Goal(f"{label}: scoring a pool, over inference", scored, 1.1))
+    return goals
 
 
-def scoring(case: str, found: list[tuple[dict, dict]]) -> str:
-    over = (ratio(rounds_of(found, "scored"), rounds_of(found, what)) for what in ("detected", "predicted"))
-    return f"| {CASES[case].label} | {' | '.join(over)} |"
+def scoring(case: str, found: list[dict[str, dict]]) -> list[str]:
+    lines = []
+    for way, said in _WAYS.items():
+        scored = rounds_of(found, way, "scored")
+        over = (ratio(scored, rounds_of(found, way, what)) for what in ("detected", "predicted"))
+        lines.append(f"| {CASES[case].label}{said} | {' | '.join(over)} |")
+    return lines
 
 
 def write(given: argparse.Namespace, times: list[str], scores: list[str], load: float, goals: list[Goal], theirs: dict):
@@ -89,7 +100,10 @@ def write(given: argparse.Namespace, times: list[str], scores: list[str], load: 
 _HEAD = """\
 `.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair
 by pair, median and range of {pairs} pairs, {batch} images a step."""
-_TIMES = ("| detector | what | effjax, ms | PyTorch, ms | effjax / PyTorch (range) |", "|---|---|---:|---:|---:|")
+_TIMES = (
+    "| detector | what | effjax, ms | by oneDNN, ms | PyTorch, ms | effjax / PyTorch (range) | by oneDNN (range) |",
+    "|---|---|---:|---:|---:|---:|---:|",
+)
 _SCORING = """\
 A scoring pass is what a labelling loop does to its pool: the items of each image, the sum of their
 entropies. Timed in turn in the same processes, median and range of all rounds."""
@@ -110,13 +124,13 @@ def main() -> None:
         raise SystemExit("there is nothing to compare with")
     times, scores, goals, load = [], [], [], quiet()
     for case in given.only or CASES:
-        found = [pair(case, given.batch, given.steps or CASES[case].steps, python) for _ in range(given.pairs)]
+        found = [measured(case, given.batch, given.steps or CASES[case].steps, python) for _ in range(given.pairs)]
         times += rows(case, found)
-        scores.append(scoring(case, found))
+        scores += scoring(case, found)
         goals += goals_of(case, found)
-        print("\n".join([*times[-2:], scores[-1]]), flush=True)
+        print("\n".join([*times[-2:], *scores[-2:]]), flush=True)
         # After each, so that a run that is stopped leaves what it has measured.
-        write(given, times, scores, load, goals, found[0][1])
+        write(given, times, scores, load, goals, found[0]["torch"])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 Makes .venv-torch with PyTorch in it if it is not there. For mlp, scnn and resnet20 the two are timed in turn, effjax,
 torch, effjax, torch, …, each time in a new process; a ratio is of one pair, and the table has their median and range.
+The latter two once more with their convolutions by oneDNN (``run.convolutions="onednn"``), beside the same processes.
 Also: the loop's own cost, ``fit`` over the bare compiled step, and steps a second at one and at many steps a dispatch.
 Writes results/train_step.md. About ten minutes on two CPU cores.
 """
@@ -21,6 +22,8 @@ from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 _ROOT = Path(__file__).parents[1]
 _TORCH = _ROOT / ".venv-torch"
 _CASES = {"mlp": (64, 640), "scnn": (64, 40), "resnet20": (128, 12)}  # batch, timed steps
+_BY_ONEDNN = ("scnn", "resnet20")  # measured once more with ``run.convolutions="onednn"``
+_OVER_XLA = {"scnn": 1.0, "resnet20": 0.65}
 _GOALS = {"mlp": 0.5, "scnn": 0.65, "resnet20": 1.1}  # over PyTorch
 _PAIRS = 3
 
@@ -34,17 +37,26 @@ def main() -> None:
     ]
     torch_version = ""
     for model, (batch, steps) in _CASES.items():
-        ours, theirs = [], []
+        ways = ("xla", "onednn") if model in _BY_ONEDNN else ("xla",)
+        ours, theirs = {way: [] for way in ways}, []
         for pair in range(_PAIRS):
             loop = ["--loop"] if pair == _PAIRS - 1 else []
             arguments = [f"--model={model}", f"--batch={batch}", f"--steps={steps}"]
-            ours.append(measure([sys.executable, "-m", "benchmarks.effjax_step", *arguments, *loop]))
+            for way, found in ours.items():
+                own = [*arguments, *loop, f"--convolutions={way}"]
+                found.append(measure([sys.executable, "-m", "benchmarks.effjax_step", *own]))
             theirs.append(measure([str(python), "benchmarks/torch_models.py", *arguments]))
         torch_version = f"torch {theirs[0]['torch']}, {theirs[0]['threads']} threads, {theirs[0]['device']}"
-        lines.append(row(model, batch, ours, theirs))
-        print(lines[-1], flush=True)
-        many, other = ([run[kind]["median"] for run in runs] for kind, runs in (("many", ours), ("seconds", theirs)))
-        goals.append(Goal(f"a step of {model}, over PyTorch", middle_ratio(many, other), _GOALS[model]))
+        other = [run["seconds"]["median"] for run in theirs]
+        for way, found in ours.items():
+            label = model if way == "xla" else f"{model}, by oneDNN"
+            lines.append(row(label, batch, found, theirs))
+            print(lines[-1], flush=True)
+            many = [run["many"]["median"] for run in found]
+            goals.append(Goal(f"a step of {label}, over PyTorch", middle_ratio(many, other), _GOALS[model]))
+            if way == "onednn":
+                before = [run["many"]["median"] for run in ours["xla"]]
+                goals.append(Goal(f"a step of {label}, over by XLA", middle_ratio(many, before), _OVER_XLA[model]))
         # After each, so that a run that is stopped leaves what it has measured.
         write(lines, load, goals, torch_version)
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from effjax.errors import check_known
 from effjax.models import onednn
+from effjax.models.depthwise import DepthwiseConv, Pads, depthwise_conv
+from effjax.models.grouped import grouped_conv
 
 #: XLA, as everywhere; oneDNN, which trains residual networks faster, on Linux on x86 (``effjax[onednn]``).
 CONVOLUTIONS = ("xla", "onednn")
@@ -18,8 +20,8 @@ CONVOLUTIONS = ("xla", "onednn")
 def computed_by(name: str) -> contextlib.AbstractContextManager[Any]:
     """Within it, networks that are applied have their convolutions computed by one of :data:`CONVOLUTIONS` on CPUs.
 
-    It holds for each ``nn.Conv`` over float32 images with one group and without holes; others, and all on GPUs and
-    TPUs, are XLA's. Values and gradients are equal but for rounding.
+    It holds for each ``nn.Conv``, and each depthwise layer of ours, over float32 images and without holes; others, and
+    all on GPUs and TPUs, are XLA's. Values and gradients are equal but for rounding.
 
     Args:
       name: one of :data:`CONVOLUTIONS`.
@@ -61,17 +63,32 @@ def check_usable(name: str) -> None:
 def _by_onednn(following: Callable, args: Any, options: Any, context: Any) -> Any:
     """Gives a layer its convolution just before it computes."""
     layer = context.module
-    if isinstance(layer, nn.Conv) and context.method_name == "__call__" and layer.conv_general_dilated is None:
-        object.__setattr__(layer, "conv_general_dilated", _general)  # made for this call alone, but frozen by flax
+    if context.method_name == "__call__":  # it is made for this call alone, but frozen by flax
+        if isinstance(layer, nn.Conv) and layer.conv_general_dilated in (None, grouped_conv):
+            object.__setattr__(layer, "conv_general_dilated", _general)
+        elif isinstance(layer, DepthwiseConv) and layer.convolution is None:
+            object.__setattr__(layer, "convolution", _depthwise)
     return following(*args, **options)
 
 
 def _general(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
     """What ``nn.Conv`` computes in the place of ``jax.lax.conv_general_dilated``."""
-    groups, dilation = options["feature_group_count"], (*options["lhs_dilation"], *options["rhs_dilation"])
-    if x.ndim != 4 or groups > 1 or {x.dtype, kernel.dtype} != {jnp.dtype(jnp.float32)} or set(dilation) != {1}:
+    dilation = {*options["lhs_dilation"], *options["rhs_dilation"]}
+    if x.ndim != 4 or not _single(x, kernel) or dilation != {1}:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    pads = tuple((int(before), int(after)) for before, after in padding)
-    return onednn.convolution(x, kernel, (int(strides[0]), int(strides[1])), (pads[0], pads[1]))
+    (top, bottom), (left, right) = (map(int, pair) for pair in padding)
+    down, across = map(int, strides)
+    groups = options["feature_group_count"]
+    return onednn.convolution(x, kernel, (down, across), ((top, bottom), (left, right)), groups)
+
+
+def _depthwise(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+    if not _single(x, kernel):
+        return depthwise_conv(x, kernel, stride, pads)
+    return onednn.convolution(x, kernel, (stride, stride), pads, x.shape[-1])
+
+
+def _single(*arrays: jax.Array) -> bool:
+    return all(array.dtype == jnp.float32 for array in arrays)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from typing import cast
 
 import flax.linen as nn
@@ -29,6 +30,7 @@ class DepthwiseConv(nn.Module):
         adds more after.
       use_bias: whether a number is added to each channel.
       dtype: what is computed in; parameters are float32.
+      convolution: what computes it, in the place of :func:`depthwise_conv`.
 
     References:
       Sandler et al, 2018, MobileNetV2: Inverted Residuals and Linear Bottlenecks,
@@ -40,6 +42,7 @@ class DepthwiseConv(nn.Module):
     symmetric: bool = False
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
+    convolution: Callable[[jax.Array, jax.Array, int, Pads], jax.Array] | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -50,7 +53,7 @@ class DepthwiseConv(nn.Module):
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         half = self.kernel_size // 2
         pads = ((half, half), (half, half)) if self.symmetric else same_pads(x, self.kernel_size, self.stride)
-        x = depthwise_conv(x, kernel, self.stride, pads)
+        x = (self.convolution or depthwise_conv)(x, kernel, self.stride, pads)
         if not self.use_bias:
             return x
         return x + self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32).astype(self.dtype)

@@ -13,7 +13,7 @@ from effjax.models.onednn.library import library
 from effjax.models.onednn.planned import Pairs, Spec
 
 
-def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pairs) -> jax.Array:
+def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pairs, groups: int = 1) -> jax.Array:
     """``jax.lax.conv_general_dilated`` of images, equal but for rounding.
 
     Gradients are those of reverse mode, once. Of programs over several devices it knows those that each device runs by
@@ -21,9 +21,10 @@ def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads:
 
     Args:
       x: ``[B, H, W, I]``, float32.
-      kernel: ``[h, w, I, O]``, float32.
+      kernel: ``[h, w, I / groups, O]``, float32.
       strides: down and to the right.
       pads: zeros before and after the rows, and the columns.
+      groups: of channels, each of which reads its share of them; as many as there are channels: depthwise.
 
     Returns:
       ``[B, H', W', O]``.
@@ -33,26 +34,26 @@ def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads:
       >>> convolution(x, jnp.ones((2, 2, 1, 1)), (1, 1), ((0, 0), (0, 0))).ravel()
       Array([ 8., 12.], dtype=float32)
     """
-    return _convolution(x, kernel, strides, pads)
+    return _convolution(x, kernel, strides, pads, groups)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolution(x, kernel, strides, pads):
-    options = {"strides": strides, "pads": pads}
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _convolution(x, kernel, strides, pads, groups):
+    options = {"strides": strides, "pads": pads, "groups": groups}
     by_ours, by_xla = functools.partial(_by_onednn, **options), functools.partial(_by_xla, **options)
     return jax.lax.platform_dependent(x, kernel, cpu=by_ours, default=by_xla)
 
 
-def _forward(x, kernel, strides, pads):
-    return _convolution(x, kernel, strides, pads), (x, kernel)
+def _forward(x, kernel, strides, pads, groups):
+    return _convolution(x, kernel, strides, pads, groups), (x, kernel)
 
 
-def _backward(strides, pads, saved, gradient):
+def _backward(strides, pads, groups, saved, gradient):
     x, kernel = saved
-    options = {"strides": strides, "pads": pads}
+    options = {"strides": strides, "pads": pads, "groups": groups}
 
     def called(of: Literal["images", "kernel"]):
-        spec = Spec(of, x.shape, kernel.shape, strides, pads)
+        spec = Spec(of, x.shape, kernel.shape, strides, pads, groups)
         return lambda *arrays: call(spec, *arrays)
 
     def of_images(kernel, gradient):
@@ -72,8 +73,8 @@ def _backward(strides, pads, saved, gradient):
 _convolution.defvjp(_forward, _backward)
 
 
-def _by_onednn(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs) -> jax.Array:
-    return call(Spec("result", x.shape, kernel.shape, strides, pads), x, kernel)
+def _by_onednn(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs, groups: int) -> jax.Array:
+    return call(Spec("result", x.shape, kernel.shape, strides, pads, groups), x, kernel)
 
 
 def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
@@ -83,8 +84,9 @@ def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
     return jax.ffi.ffi_call(TARGET, result, vmap_method="sequential")(*arrays, spec=str(spec))
 
 
-def _by_xla(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _by_xla(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs, groups: int) -> jax.Array:
+    axes = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=axes, feature_group_count=groups)
 
 
 @functools.cache
@@ -99,6 +101,6 @@ def check_usable() -> None:
     kernel = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1)
     expected = sum(kernel[i, j, 0, 0] * images[:, i : i + 2, j : j + 3] for i in range(2) for j in range(2))
     with jax.default_device(jax.devices("cpu")[0]):
-        found = jax.jit(functools.partial(_by_onednn, strides=(1, 1), pads=((0, 0), (0, 0))))(images, kernel)
+        found = jax.jit(functools.partial(_by_onednn, strides=(1, 1), pads=((0, 0), (0, 0)), groups=1))(images, kernel)
     if not np.array_equal(found, expected):
         raise UserError("convolutions='onednn': it does not compute what it should with this version of jaxlib")

@@ -20,9 +20,10 @@ class Spec:
       of: ``result``, from images and kernel; ``images``, their gradient, from the result's and the kernel; or
         ``kernel``, its gradient, from the images and the result's.
       images: their shape, ``[B, H, W, I]``.
-      kernel: its shape, ``[h, w, I, O]``.
+      kernel: its shape, ``[h, w, I / groups, O]``.
       strides: down and to the right.
       pads: zeros before and after the rows, and the columns.
+      groups: of channels, each with its own share of the kernel.
     """
 
     of: Literal["result", "images", "kernel"]
@@ -30,6 +31,7 @@ class Spec:
     kernel: tuple[int, ...]
     strides: tuple[int, int]
     pads: Pairs
+    groups: int = 1
 
     @property
     def result(self) -> tuple[int, ...]:
@@ -52,8 +54,7 @@ class Spec:
     @classmethod
     def parse(cls, text: str) -> "Spec":
         """The inverse of ``str``."""
-        given = {name: value if name == "of" else _tuples(value) for name, value in json.loads(text).items()}
-        return cls(**given)
+        return cls(**{name: _tuples(value) for name, value in json.loads(text).items()})
 
 
 class PlannedConvolution:
@@ -72,7 +73,11 @@ class PlannedConvolution:
         (height, width, inputs, outputs), ((top, bottom), (left, right)) = spec.kernel, spec.pads
         images, result = (self._by_channels(shape) for shape in (spec.images, spec.result))
         sizes = (outputs, inputs, height, width)
-        kernel = library.described(sizes, (1, outputs, width * inputs * outputs, inputs * outputs))
+        lies = (1, outputs, width * inputs * outputs, inputs * outputs)
+        if spec.groups > 1:  # an axis of their own
+            each = outputs // spec.groups
+            sizes, lies = (spec.groups, each, *sizes[1:]), (each, *lies)
+        kernel = library.described(sizes, lies)
         window = (spec.strides, (0, 0), (top, left), (bottom, right))
         arrays = (images, library.described(sizes), result)
         plan = library.forward(*arrays, window)
