@@ -21,6 +21,7 @@ BENCHMARKS = {
     "loader": (),
     "stream": (),
     "train_step": (),
+    "convolutions": (),
     "distill": (),
     "detection": (),
     "curriculum": (),

@@ -23,7 +23,6 @@ _ROOT = Path(__file__).parents[1]
 _TORCH = _ROOT / ".venv-torch"
 _CASES = {"mlp": (64, 640), "scnn": (64, 40), "resnet20": (128, 12)}  # batch, timed steps
 _BY_ONEDNN = ("scnn", "resnet20")  # measured once more with ``run.convolutions="onednn"``
-_OVER_XLA = {"scnn": 1.0, "resnet20": 0.65}
 _GOALS = {"mlp": 0.5, "scnn": 0.65, "resnet20": 1.1}  # over PyTorch
 _PAIRS = 3
 
@@ -54,9 +53,6 @@ def main() -> None:
             print(lines[-1], flush=True)
             many = [run["many"]["median"] for run in found]
             goals.append(Goal(f"a step of {label}, over PyTorch", middle_ratio(many, other), _GOALS[model]))
-            if way == "onednn":
-                before = [run["many"]["median"] for run in ours["xla"]]
-                goals.append(Goal(f"a step of {label}, over by XLA", middle_ratio(many, before), _OVER_XLA[model]))
         # After each, so that a run that is stopped leaves what it has measured.
         write(lines, load, goals, torch_version)
 

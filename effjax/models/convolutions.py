@@ -1,7 +1,8 @@
 """What computes a network's convolutions on CPUs."""
 
 import contextlib
-from collections.abc import Callable, Collection
+import contextvars
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -17,11 +18,16 @@ from effjax.models.grouped import grouped_conv
 CONVOLUTIONS = ("xla", "onednn")
 
 
-def computed_by(name: str) -> contextlib.AbstractContextManager[Any]:
+_chosen = contextvars.ContextVar("convolutions", default="xla")
+
+
+@contextlib.contextmanager
+def computed_by(name: str) -> Iterator[None]:
     """Within it, networks that are applied have their convolutions computed by one of :data:`CONVOLUTIONS` on CPUs.
 
-    It holds for each ``nn.Conv``, and each depthwise layer of ours, over float32 images and without holes; others, and
-    all on GPUs and TPUs, are XLA's. Values and gradients are equal but for rounding.
+    It holds for each ``nn.Conv``, each depthwise layer of ours and networks in few bits, over float32 images and
+    without holes; others, and all on GPUs and TPUs, are XLA's. Values and gradients are equal but for rounding. What is
+    compiled keeps what held while it was traced: put it inside of what is jitted.
 
     Args:
       name: one of :data:`CONVOLUTIONS`.
@@ -37,7 +43,17 @@ def computed_by(name: str) -> contextlib.AbstractContextManager[Any]:
       ...     logits = module.apply(variables, jnp.zeros((2, 28, 28, 1))).logits
     """
     check_known(name, CONVOLUTIONS, f"convolutions={name!r} is not known")
-    return nn.intercept_methods(_by_onednn) if name == "onednn" else contextlib.nullcontext()
+    before = _chosen.set(name)
+    try:
+        with nn.intercept_methods(_by_onednn) if name == "onednn" else contextlib.nullcontext():
+            yield
+    finally:
+        _chosen.reset(before)
+
+
+def is_by_onednn(x: jax.Array, kernel: jax.Array, dilation: Collection[int] = ()) -> bool:
+    """Whether oneDNN is to compute a convolution, and can: of images, of single precision, without holes."""
+    return _chosen.get() == "onednn" and x.ndim == 4 and x.dtype == kernel.dtype == jnp.float32 and {*dilation} <= {1}
 
 
 def prepare(names: Collection[str]) -> None:
@@ -73,22 +89,17 @@ def _by_onednn(following: Callable, args: Any, options: Any, context: Any) -> An
 
 def _general(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **options: Any) -> jax.Array:
     """What ``nn.Conv`` computes in the place of ``jax.lax.conv_general_dilated``."""
-    dilation = {*options["lhs_dilation"], *options["rhs_dilation"]}
-    if x.ndim != 4 or not _single(x, kernel) or dilation != {1}:
+    if not is_by_onednn(x, kernel, (*options["lhs_dilation"], *options["rhs_dilation"])):
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     (top, bottom), (left, right) = (map(int, pair) for pair in padding)
     down, across = map(int, strides)
-    groups = options["feature_group_count"]
-    return onednn.convolution(x, kernel, (down, across), ((top, bottom), (left, right)), groups)
+    given = (down, across), ((top, bottom), (left, right)), options["feature_group_count"], options["precision"]
+    return onednn.convolution(x, kernel, *given)
 
 
 def _depthwise(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
-    if not _single(x, kernel):
+    if not is_by_onednn(x, kernel):
         return depthwise_conv(x, kernel, stride, pads)
     return onednn.convolution(x, kernel, (stride, stride), pads, x.shape[-1])
-
-
-def _single(*arrays: jax.Array) -> bool:
-    return all(array.dtype == jnp.float32 for array in arrays)

@@ -125,6 +125,7 @@ NETWORKS = {
     "various": lambda: Various(),
     "resnet8": lambda: models.create("resnet8", 4, width=0.5, stem="imagenet"),
     "scnn": lambda: models.create("scnn", 4, width=0.25),
+    "few bits": lambda: models.QuantizedModule(models.create("resnet8", 4, width=0.25), models.Scheme.parse("w8a8")),
 }
 
 
@@ -192,8 +193,8 @@ def test_a_process_ends_while_a_program_runs():
 
 def test_what_is_missing_is_said_with_what_helps(monkeypatch):
     onednn.check_usable()
-    with pytest.raises(UserError, match=r"convolutions='onedn' is not known.*'onednn'"):
-        models.computed_by("onedn")
+    with pytest.raises(UserError, match=r"convolutions='onedn' is not known.*'onednn'"), models.computed_by("onedn"):
+        pass
     library.library.cache_clear()
 
     def missing(_):

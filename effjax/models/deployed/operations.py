@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from effjax.models import onednn
+from effjax.models.convolutions import is_by_onednn
 from effjax.models.depthwise import depthwise_conv
 from effjax.models.grouped import grouped_conv
 
@@ -53,6 +55,8 @@ class Conv(Operation):
 
     def product(self, x: Array, kernel: Array) -> Array:
         """The convolution without its bias."""
+        if is_by_onednn(x, kernel, self.dilation):
+            return onednn.convolution(x, kernel, self.strides, self.padding, self.groups, _PRECISION)
         if self._is_plainly_depthwise(kernel):
             down, right = self.padding
             return depthwise_conv(x, kernel, self.strides[0], (down, right), _PRECISION)

@@ -1,6 +1,7 @@
 """A convolution that oneDNN computes on CPUs, and XLA elsewhere, with its gradients."""
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -13,7 +14,14 @@ from effjax.models.onednn.library import library
 from effjax.models.onednn.planned import Pairs, Spec
 
 
-def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pairs, groups: int = 1) -> jax.Array:
+def convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, int],
+    pads: Pairs,
+    groups: int = 1,
+    precision: jax.lax.PrecisionLike = None,
+) -> jax.Array:
     """``jax.lax.conv_general_dilated`` of images, equal but for rounding.
 
     Gradients are those of reverse mode, once. Of programs over several devices it knows those that each device runs by
@@ -25,6 +33,7 @@ def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads:
       strides: down and to the right.
       pads: zeros before and after the rows, and the columns.
       groups: of channels, each of which reads its share of them; as many as there are channels: depthwise.
+      precision: of the products where XLA computes them; oneDNN's are of full precision.
 
     Returns:
       ``[B, H', W', O]``.
@@ -34,33 +43,32 @@ def convolution(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads:
       >>> convolution(x, jnp.ones((2, 2, 1, 1)), (1, 1), ((0, 0), (0, 0))).ravel()
       Array([ 8., 12.], dtype=float32)
     """
-    return _convolution(x, kernel, strides, pads, groups)
+    return _convolution(x, kernel, strides, pads, groups, precision)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _convolution(x, kernel, strides, pads, groups):
-    options = {"strides": strides, "pads": pads, "groups": groups}
-    by_ours, by_xla = functools.partial(_by_onednn, **options), functools.partial(_by_xla, **options)
-    return jax.lax.platform_dependent(x, kernel, cpu=by_ours, default=by_xla)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _convolution(x, kernel, strides, pads, groups, precision):
+    by_xla = _by_xla(strides, pads, groups, precision)
+    return jax.lax.platform_dependent(x, kernel, cpu=_by_onednn(strides, pads, groups), default=by_xla)
 
 
-def _forward(x, kernel, strides, pads, groups):
-    return _convolution(x, kernel, strides, pads, groups), (x, kernel)
+def _forward(x, kernel, *given):
+    return _convolution(x, kernel, *given), (x, kernel)
 
 
-def _backward(strides, pads, groups, saved, gradient):
+def _backward(strides, pads, groups, precision, saved, gradient):
     x, kernel = saved
-    options = {"strides": strides, "pads": pads, "groups": groups}
+    by_xla = _by_xla(strides, pads, groups, precision)
 
     def called(of: Literal["images", "kernel"]):
         spec = Spec(of, x.shape, kernel.shape, strides, pads, groups)
         return lambda *arrays: call(spec, *arrays)
 
     def of_images(kernel, gradient):
-        return jax.linear_transpose(lambda x: _by_xla(x, kernel, **options), like_x)(gradient)[0]
+        return jax.linear_transpose(lambda x: by_xla(x, kernel), like_x)(gradient)[0]
 
     def of_kernel(x, gradient):
-        return jax.linear_transpose(lambda kernel: _by_xla(x, kernel, **options), like_kernel)(gradient)[0]
+        return jax.linear_transpose(lambda kernel: by_xla(x, kernel), like_kernel)(gradient)[0]
 
     like_x, like_kernel = (jax.ShapeDtypeStruct(array.shape, array.dtype) for array in saved)
     # Each by itself: what nobody reads, as the gradient of a batch of images, is then not computed.
@@ -73,8 +81,8 @@ def _backward(strides, pads, groups, saved, gradient):
 _convolution.defvjp(_forward, _backward)
 
 
-def _by_onednn(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs, groups: int) -> jax.Array:
-    return call(Spec("result", x.shape, kernel.shape, strides, pads, groups), x, kernel)
+def _by_onednn(strides: tuple[int, int], pads: Pairs, groups: int) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda x, kernel: call(Spec("result", x.shape, kernel.shape, strides, pads, groups), x, kernel)
 
 
 def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
@@ -84,9 +92,15 @@ def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
     return jax.ffi.ffi_call(TARGET, result, vmap_method="sequential")(*arrays, spec=str(spec))
 
 
-def _by_xla(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: Pairs, groups: int) -> jax.Array:
-    axes = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=axes, feature_group_count=groups)
+def _by_xla(strides: tuple[int, int], pads: Pairs, groups: int, precision: jax.lax.PrecisionLike) -> Callable:
+    return functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=strides,
+        padding=pads,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+        precision=precision,
+    )
 
 
 @functools.cache
@@ -101,6 +115,6 @@ def check_usable() -> None:
     kernel = np.arange(4, dtype=np.float32).reshape(2, 2, 1, 1)
     expected = sum(kernel[i, j, 0, 0] * images[:, i : i + 2, j : j + 3] for i in range(2) for j in range(2))
     with jax.default_device(jax.devices("cpu")[0]):
-        found = jax.jit(functools.partial(_by_onednn, strides=(1, 1), pads=((0, 0), (0, 0)), groups=1))(images, kernel)
+        found = jax.jit(_by_onednn((1, 1), ((0, 0), (0, 0)), 1))(images, kernel)
     if not np.array_equal(found, expected):
         raise UserError("convolutions='onednn': it does not compute what it should with this version of jaxlib")
