@@ -68,6 +68,14 @@ def test_convolutions_are_found_wherever_they_hide(wrap):
     assert not has_convolution(WRAPPED[wrap](dense), x)
 
 
+def test_what_is_computed_on_other_platforms_does_not_count():
+    x, plain = jnp.ones((1, 1, 6, 6)), jnp.tanh
+    assert not has_convolution(lambda x: jax.lax.platform_dependent(x, cpu=plain, default=convolve), x)
+    assert has_convolution(lambda x: jax.lax.platform_dependent(x, cpu=convolve, default=plain), x)
+    assert has_convolution(lambda x: jax.lax.platform_dependent(x, cuda=plain, default=convolve), x)
+    assert not has_convolution(lambda x: jax.lax.platform_dependent(x, cuda=convolve, default=plain), x)
+
+
 @pytest.mark.parametrize(
     ("model", "accumulate", "expected"), [("mlp_dropout", 1, False), ("mlp_dropout", 2, False), ("scnn", 2, True)]
 )
