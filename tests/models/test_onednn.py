@@ -161,6 +161,12 @@ def test_what_is_counted_and_deployed_stays():
     np.testing.assert_allclose(graph.apply(graph.fold(variables), x).logits, logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "groups"), [((3, 3, 3, 4), 1), ((3, 3, 2, 3), 2), ((3, 4, 4), 1)])
+def test_a_kernel_that_does_not_fit_is_refused(kernel, groups):
+    with pytest.raises(UserError, match=f"in {groups} groups: their channels do not fit"):
+        onednn.convolution(jnp.zeros((1, 4, 4, 4)), jnp.zeros(kernel), (1, 1), ((0, 0), (0, 0)), groups)
+
+
 def test_a_call_that_fails_ends_the_program_with_its_reason():
     x, w = drawn((1, 4, 4, 1), (3, 3, 1, 1))
     other = Spec("result", (1, 5, 4, 1), (3, 3, 1, 1), (1, 1), ((0, 0), (0, 0)))

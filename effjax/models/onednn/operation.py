@@ -38,11 +38,16 @@ def convolution(
     Returns:
       ``[B, H', W', O]``.
 
+    Raises:
+      UserError: if the kernel does not fit the images.
+
     Example:
       >>> x = jnp.arange(6.0).reshape(1, 2, 3, 1)
       >>> convolution(x, jnp.ones((2, 2, 1, 1)), (1, 1), ((0, 0), (0, 0))).ravel()
       Array([ 8., 12.], dtype=float32)
     """
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[2] * groups or kernel.shape[-1] % groups:
+        raise UserError(f"images {x.shape} by a kernel {kernel.shape} in {groups} groups: their channels do not fit")
     return _convolution(x, kernel, strides, pads, groups, precision)
 
 
