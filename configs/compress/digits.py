@@ -10,8 +10,8 @@ too; 80 and 90 % of the weights removed, and two of four. Every file differs fro
 ResNet-20 itself in 4 bits: after training, while training, and with its own answers in floats.
 Cost: two to three hours on two CPU cores, six minutes on a large GPU. Expected: results/compress_digits.md. Variants:
 ``scnn``: an S-CNN instead of the ResNet-8, an hour and a half, results/compress_digits_scnn.md; ``resnet20``: another
-ResNet-20 instead, two hours, results/compress_digits_resnet20.md; ``after``: the student alone and in 8 and 4 bits after
-training, half an hour; ``tiny``: a smaller student, some minutes, no result.
+ResNet-20 instead, two hours, results/compress_digits_resnet20.md; ``after``: the student alone and in 8 and 4 bits
+after training, half an hour; ``tiny``: a smaller student, some minutes, no result.
 
 Sources: Esser et al. 2020 (https://arxiv.org/abs/1902.08153), Zhu & Gupta 2017 (https://arxiv.org/abs/1710.01878),
 Mishra et al. 2021 (https://arxiv.org/abs/2104.08378).
