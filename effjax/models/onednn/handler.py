@@ -14,6 +14,7 @@ from effjax.models.onednn.library import library
 from effjax.models.onednn.planned import PlannedConvolution, Spec
 
 TARGET = "effjax_onednn_convolution"
+_THREADS = "/proc/self/task"
 
 _planned: dict[bytes, PlannedConvolution] = {}
 # XLA may call from several threads. A convolution takes all cores, so they take turns.
@@ -49,7 +50,8 @@ def register() -> None:
     end. So programs run while their caller waits, if JAX has not begun to do otherwise; and the end waits for them.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    atexit.register(_wait_until_idle)
+    if os.path.isdir(_THREADS):  # on Linux, the only system for which there is a library
+        atexit.register(_wait_until_idle)
     jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_function), platform="cpu")
 
 
@@ -63,9 +65,9 @@ def _wait_until_idle(longest: float = 60.0) -> None:
 
 def _others_at_work() -> bool:
     """Whether a thread of this process but the caller's runs, could, or waits for a disk."""
-    for thread in os.listdir("/proc/self/task"):
+    for thread in os.listdir(_THREADS):
         try:
-            with open(f"/proc/self/task/{thread}/stat", "rb") as file:
+            with open(f"{_THREADS}/{thread}/stat", "rb") as file:
                 state = file.read().rsplit(b")", 1)[1].split()[0]
         except OSError:  # it has ended
             continue
