@@ -120,18 +120,6 @@ def conv_no_bias(
     )
 
 
-def max_pool_2x2(x: jax.Array) -> jax.Array:
-    """Non-overlapping 2×2 max-pooling of ``[B, H, W, C]``; an odd last row or column is left out.
-
-    A reshape and a maximum, whose gradient is faster on CPU than that of ``nn.max_pool``. Elements that share the
-    maximum share the gradient (``nn.max_pool`` gives it to the first).
-    """
-    batch, height, width, channels = x.shape
-    height, width = height // 2, width // 2
-    windows = x[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
-    return windows.max((2, 4))
-
-
 class Classifier(nn.Dense):
     """The head that a model has by itself: a linear classifier of the penultimate features.
 

@@ -85,6 +85,48 @@ def _by_choices(x: jax.Array, y: jax.Array, gradient: jax.Array, *, size: int, s
     return _cut(whole, (-top, -left), x.shape[1:3], 0)
 
 
+@jax.custom_vjp
+def max_pool_2x2(x: jax.Array) -> jax.Array:
+    """Non-overlapping 2×2 max-pooling, whose gradient is faster on CPU than that of ``nn.max_pool``.
+
+    Elements that share the maximum share the gradient, as everywhere in JAX but in ``nn.max_pool``, which gives it to
+    the first.
+
+    Args:
+      x: ``[B, H, W, C]``; an odd last row or column is left out.
+
+    Returns:
+      ``[B, ⌊H/2⌋, ⌊W/2⌋, C]``.
+    """
+    return _windows_2x2(x).max((2, 4))
+
+
+def _forward_2x2(x):
+    y = max_pool_2x2(x)
+    return y, (x, y)
+
+
+def _backward_2x2(saved, gradient):
+    x, y = saved
+    here = (_windows_2x2(x) == y[:, :, None, :, None]).astype(gradient.dtype)
+    # Four terms are added for all places at once; XLA's sum over two axes takes the places one by one.
+    shared = here[:, :, 0, :, 0] + here[:, :, 0, :, 1] + here[:, :, 1, :, 0] + here[:, :, 1, :, 1]
+    parts = here * (gradient / shared)[:, :, None, :, None]
+    batch, height, _, width, _, channels = parts.shape
+    whole = parts.reshape(batch, 2 * height, 2 * width, channels)
+    return (_cut(whole, (0, 0), x.shape[1:3], 0),)
+
+
+max_pool_2x2.defvjp(_forward_2x2, _backward_2x2)
+
+
+def _windows_2x2(x: jax.Array) -> jax.Array:
+    """``[B, ⌊H/2⌋, 2, ⌊W/2⌋, 2, C]``."""
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    return x[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
+
+
 def _cut(x: jax.Array, before: tuple[int, int], sides: tuple[int, ...], value: float) -> jax.Array:
     """Images with so many rows and columns before, less where that is negative, and as many after as make the sides."""
     around = [

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from effjax.models.layers import Dropout, check_inputs, head_field, max_pool_2x2, predict
+from effjax.models.layers import Dropout, check_inputs, head_field, predict
+from effjax.models.pooling import max_pool_2x2
 from effjax.models.taps import Outputs, Taps
 
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from effjax.models.layers import Dropout, batch_norm, check_inputs, head_field, max_pool_2x2, predict
+from effjax.models.layers import Dropout, batch_norm, check_inputs, head_field, predict
 from effjax.models.normalised import Across
+from effjax.models.pooling import max_pool_2x2
 from effjax.models.taps import Outputs, Taps
 
 _CHANNELS = (64, 128, 256, 512, 512)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from effjax.models.pooling import max_pool
+from effjax.models.pooling import max_pool, max_pool_2x2
 
 CASES = [  # images, size, stride, zeros at the sides
     ((2, 13, 14, 3), 3, 2, ((1, 1), (1, 1))),
@@ -49,3 +49,33 @@ def test_of_bfloat16_and_of_each_network():
     )
     assert ours.dtype == jnp.bfloat16
     np.testing.assert_allclose(ours.astype(jnp.float32), theirs.astype(jnp.float32), rtol=0.02, atol=0.02)
+
+
+def shared(x):
+    """As JAX differentiates a maximum by itself: equal elements share."""
+    batch, height, width, channels = x.shape
+    cut = x[:, : height // 2 * 2, : width // 2 * 2]
+    return cut.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (2, 7, 5, 1), (1, 2, 3, 2)])
+def test_pools_of_two_by_two_and_their_gradients_are_those_of_a_maximum(shape, ties):
+    rng = np.random.default_rng(0)
+    x = (rng.integers(-1, 2, shape) if ties else rng.normal(size=shape)).astype(np.float32)
+    weights = rng.normal(size=shared(x).shape).astype(np.float32)
+    ours, theirs = (jax.jit(lambda x, pool=pool: jax.vjp(pool, x)[1](weights)[0])(x) for pool in (max_pool_2x2, shared))
+    np.testing.assert_array_equal(max_pool_2x2(x), nn.max_pool(x, (2, 2), (2, 2)))
+    np.testing.assert_array_equal(np.asarray(ours).view(np.int32), np.asarray(theirs).view(np.int32))
+    if not ties:
+        flax = jax.grad(lambda x: (nn.max_pool(x, (2, 2), (2, 2)) * weights).sum())(x)
+        np.testing.assert_array_equal(ours, flax)
+
+
+def test_pools_of_two_by_two_of_each_network():
+    x = np.random.default_rng(0).normal(size=(3, 2, 5, 4, 2)).astype(np.float32)
+
+    def gradient(x):
+        return jax.grad(lambda x: (max_pool_2x2(x) ** 2).sum())(x)
+
+    np.testing.assert_array_equal(jax.vmap(gradient)(x), np.stack([gradient(one) for one in x]))
