@@ -22,7 +22,7 @@ from benchmarks.in_turn import ratio
 from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 from benchmarks.train_step import measure
 
-_PACKAGES = ("torch==2.13.0", "torchvision", "numpy")
+_PACKAGES = ("torch==2.14.1", "torchvision==0.29.1", "numpy")
 _SIZES = ("parameters", "places")
 _WAYS = {"xla": "", "onednn": ", by oneDNN"}  # what computes our convolutions
 _KINDS = {"train": ("train step", 1.0), "infer": ("inference with suppression", 0.8)}  # and goals, over PyTorch

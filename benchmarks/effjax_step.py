@@ -29,6 +29,8 @@ _LOOP = flags.DEFINE_bool("loop", False, "also time fit() over as many steps as 
 
 # The image and the classes that the PyTorch twin has.
 _SHAPES = {"mlp": ((32, 32, 1), 3), "scnn": ((28, 28, 1), 10), "resnet20": ((32, 32, 3), 10)}
+# FLOPs of the first layer for one image: nobody asks for the gradient of the images.
+_FIRST = {"mlp": 2 * 1024 * 300, "scnn": 2 * 26 * 26 * 9 * 32, "resnet20": 2 * 32 * 32 * 27 * 16}
 
 
 class RandomFeed:
@@ -97,6 +99,26 @@ def bare_seconds(steps: int, per_dispatch: int | None) -> tuple[list[float], int
     return seconds[2:], length
 
 
+def product_flops() -> float:
+    """FLOPs a second of a large product of float32 matrices, at its best: what this machine can do."""
+    side = 2048
+    matrices = jax.random.normal(jax.random.key(0), (2, side, side))
+    product = jax.jit(lambda x: x[0] @ x[1]).lower(matrices).compile()
+    seconds = []
+    for _ in range(12):
+        start = time.perf_counter()
+        jax.block_until_ready(product(matrices))
+        seconds.append(time.perf_counter() - start)
+    return 2 * side**3 / min(seconds)
+
+
+def step_flops() -> float:
+    """FLOPs of a step's products and convolutions: both gradients of a layer cost as much as the layer itself."""
+    shape, num_classes = _SHAPES[_MODEL.value]
+    forward = models.flops(models.create(_MODEL.value, num_classes), shape)
+    return _BATCH.value * (3 * forward - _FIRST[_MODEL.value])
+
+
 def loop_seconds(steps: int) -> float:
     """Seconds a step of ``fit``, compilation left out: a second run of the same job, from start to saved end."""
     job = make_task(steps, None)
@@ -125,6 +147,7 @@ def main(_) -> None:
         "jax": jax.__version__,
         "single": summary(single),
         "many": {"steps_per_dispatch": length, **summary(many)},
+        "share": step_flops() / statistics.median(many) / product_flops(),
     }
     if _LOOP.value:
         steps = max(int(10 / report["many"]["median"]) // 64, 1) * 64
