@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from effjax.models.depthwise import depthwise_conv
 from effjax.models.layers import batch_norm, check_inputs, conv_no_bias, head_field, predict
 from effjax.models.normalised import Across
+from effjax.models.pooling import average_pool
 from effjax.models.taps import Outputs, Taps
 
 # Of each stage: expansion, channels before the width, blocks, stride of the first.
@@ -233,7 +234,7 @@ class _Grouped(nn.Module):
         if self.stride == 1:
             return self.norm("norm3", nn.relu)(y, x)
         y = self.norm("norm3")(y)
-        pooled = nn.avg_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType] (flax takes pairs too)
+        pooled = average_pool(x, 3, 2, ((1, 1), (1, 1)))
         return nn.relu(jnp.concatenate([y, pooled], -1))
 
 

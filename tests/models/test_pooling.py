@@ -1,4 +1,4 @@
-"""Maxima over windows: XLA's, to the bit, with their gradients."""
+"""Maxima and means over windows: XLA's, with their gradients."""
 
 import functools
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from effjax.models.pooling import max_pool, max_pool_2x2
+from effjax.models.pooling import average_pool, max_pool, max_pool_2x2
 
 CASES = [  # images, size, stride, zeros at the sides
     ((2, 13, 14, 3), 3, 2, ((1, 1), (1, 1))),
@@ -49,6 +49,21 @@ def test_of_bfloat16_and_of_each_network():
     )
     assert ours.dtype == jnp.bfloat16
     np.testing.assert_allclose(ours.astype(jnp.float32), theirs.astype(jnp.float32), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(("shape", "size", "stride", "pads"), CASES)
+def test_means_are_those_of_xla_and_their_gradients_but_for_rounding(shape, size, stride, pads):
+    rng = np.random.default_rng(size)
+    x = rng.normal(size=shape).astype(np.float32)
+
+    def by_xla(x):
+        return nn.avg_pool(x, (size, size), (stride, stride), pads)
+
+    weights = rng.normal(size=by_xla(x).shape).astype(np.float32)
+    pools = (functools.partial(average_pool, size=size, stride=stride, pads=pads), by_xla)
+    ours, theirs = (jax.jit(lambda x, pool=pool: jax.vjp(pool, x)[1](weights)[0])(x) for pool in pools)
+    np.testing.assert_array_equal(pools[0](x), by_xla(x))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def shared(x):
