@@ -8,6 +8,7 @@ import time
 import pytest
 from processes import finish, train
 
+from effjax.recipes.build import sharing
 from effjax.runtime.locks import LOCK_FILE
 
 RUNS = ("teacher", "student", "distilled")
@@ -66,6 +67,8 @@ def test_who_needs_a_teacher_waits_for_it_and_takes_over_when_its_process_is_kil
         said = until_said(waiting, "waiting for")
         assert f"teacher/seed_0, held by process {first.pid} on " in said
         assert "step" in said
+        # What needs no teacher is not waited with.
+        assert ("student seed 0: stage 1/" in said) == (waiting is third)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     trained = [finish(process).count("teacher seed 0: stage 1/") for process in (second, third)]
@@ -99,3 +102,22 @@ def test_loops(tmp_path, start):
     ledger = (tmp_path / "ensemble" / "seed_0" / "ledger.jsonl").read_text().splitlines()[1:]
     asked = [json.loads(line) for line in ledger if '"asked"' in line]
     assert len(asked) == len({line["id"] for line in asked}) == 40
+
+
+def test_what_another_is_at_comes_last_and_so_does_what_needs_it(tmp_path):
+    order, held = [], {"a/1", "c/0"}
+    parts = {"a": (0, 1), "b": (0, 1), "c": (0, 1), "d": (0,)}  # b needs all of a
+
+    def before(name):
+        return ["a"] if name == "b" else []
+
+    def folders(name, part):
+        yield tmp_path / f"{name}/{part}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "is_held", lambda path: str(path.relative_to(tmp_path)) in held)
+        for name, part in sharing.free_first(parts, folders, before):
+            order.append(f"{name}/{part}")
+            if order[-1] == "d/0":
+                held.clear()
+    assert order == ["a/0", "c/1", "d/0", "a/1", "b/0", "b/1", "c/0"]

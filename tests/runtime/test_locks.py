@@ -17,7 +17,7 @@ from processes import REPOSITORY
 from effjax.files import StorageError
 from effjax.runtime import locks
 from effjax.runtime.holders import SIZE, Holder, started_at
-from effjax.runtime.locks import LOCK_FILE, InUse, hold
+from effjax.runtime.locks import LOCK_FILE, InUse, hold, is_held
 
 _HOLD = """
 import sys
@@ -275,3 +275,17 @@ def test_files_locked_by_nobody_here_are_renewed(folder, monkeypatch):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert Holder.parse((folder / LOCK_FILE).read_bytes()).token == Holder.parse(first).token
+
+
+def test_at_a_glance_a_folder_is_held_by_another_process_that_lives(folder, start):
+    assert not is_held(folder)
+    with hold(folder):
+        assert not is_held(folder)  # by this one
+    other = held(start(folder))
+    assert is_held(folder)
+    assert is_held(folder)  # looking has changed nothing
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
+    assert not is_held(folder)
+    foreign(folder)
+    assert is_held(folder)  # which nobody here can know

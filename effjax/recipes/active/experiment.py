@@ -36,7 +36,7 @@ from effjax.recipes.build.datasets import Datasets
 from effjax.recipes.build.experiment import Experiment
 from effjax.recipes.build.folders import with_test
 from effjax.recipes.build.identity import beyond_defaults, data_facts, identity
-from effjax.recipes.build.sharing import experiment_held, loops_held
+from effjax.recipes.build.sharing import experiment_held, free_first, loops_held
 from effjax.recipes.build.writing import write_json
 from effjax.recipes.schema.loop_keys import TEACHER, Active, Query
 from effjax.runtime.hosts import barrier, is_primary
@@ -143,10 +143,10 @@ class ActiveExperiment(Experiment):
 
         Their folders are held until the next ones are asked for.
         """
-        for name in self.names:
-            for together in [self.seeds] if self.config["seeds_together"] else [[seed] for seed in self.seeds]:
-                with loops_held(self._folders(name, together)):
-                    yield self.make(name, together)
+        apart = [self.seeds] if self.config["seeds_together"] else [[seed] for seed in self.seeds]
+        for name, seeds in free_first(dict.fromkeys(self.names, apart), self._folders, self.runs_before):
+            with loops_held(self._folders(name, seeds)):
+                yield self.make(name, seeds)
 
     def _folders(self, name: str, seeds: Sequence[int]) -> list[Path]:
         """What the loops of some seeds write to."""

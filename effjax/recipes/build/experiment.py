@@ -49,6 +49,10 @@ class Experiment:
         """A run's folder of a seed; None: the one of all seeds, where they train in one program."""
         return run_folder(self.workdir, name, seed)
 
+    def runs_before(self, name: str) -> Iterable[str]:
+        """The names of the runs that a run needs."""
+        return schema.runs_before(self.config["runs"][name])
+
     def make_all(self, names: Iterable[str], make: Callable[[str], None]) -> None:
         """Makes all runs before any is trained: a mistake in the last costs nothing.
 

@@ -2,7 +2,8 @@
 
 A command for the whole experiment holds the experiment's folder, so that a second such command is refused at once.
 Commands with ``--only`` do not: any number of them work beside it and beside one another. A run's folder, and a loop's,
-is held while the run trains; who comes second waits, and then finds it done or, if its holder has died, goes on.
+is held while the run trains; who comes second does what is free first, then waits, and finds it done or, if its holder
+has died, goes on. So several machines that are given the same runs share them.
 """
 
 import contextlib
@@ -11,14 +12,14 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from effjax.errors import UserError
 from effjax.files import partial_of, sweep
 from effjax.recipes import schema
 from effjax.recipes.build.early_checks import check_results
-from effjax.runtime.hosts import is_primary
-from effjax.runtime.locks import hold
+from effjax.runtime.hosts import is_primary, told
+from effjax.runtime.locks import hold, is_held
 
 _TAIL = 1 << 16  # bytes at a file's end, in which its last line lies
 
@@ -50,6 +51,35 @@ def experiment_held(
     check_workdir(Path(workdir))
     with contextlib.nullcontext() if only else hold(workdir, otherwise="wait for it, or give another --workdir"):
         yield
+
+
+Part = TypeVar("Part")
+
+
+def free_first(
+    parts: Mapping[str, Iterable[Part]],
+    folders: Callable[[str, Part], Iterable[Path]],
+    before: Callable[[str], Iterable[str]],
+) -> Iterator[tuple[str, Part]]:
+    """The parts of runs in order; those that another process is at are left for later, and so is what needs them.
+
+    Args:
+      parts: by run, its seeds, or whatever of it is trained at once; a run comes after those that it needs.
+      folders: that a part of a run writes to.
+      before: the names of the runs that a run needs.
+
+    Yields:
+      A run's name and a part of it, which is done when the next is asked for.
+    """
+    left = [(name, part) for name, several in parts.items() for part in several]
+
+    def first_free() -> str:
+        missing = {name for name, _ in left}
+        ready = [i for i, (name, _) in enumerate(left) if missing.isdisjoint(before(name))]
+        return str(next((i for i in ready if not any(map(is_held, folders(*left[i])))), ready[0]))
+
+    while left:
+        yield left.pop(int(told(first_free)))  # the same for all processes of a distributed run
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from effjax.recipes.schema.configs import (
     weighting,
 )
 from effjax.recipes.schema.keys import check_variant
-from effjax.recipes.schema.order import in_order, needed_by
+from effjax.recipes.schema.order import in_order, needed_by, runs_before
 
 __all__ = [
     "active",
@@ -38,6 +38,7 @@ __all__ = [
     "query",
     "rewound",
     "run",
+    "runs_before",
     "selection",
     "stream",
     "teacher_of_checkpoint",

@@ -14,7 +14,7 @@ def in_order(runs: Mapping[str, Any]) -> list[str]:
     """
     order: list[str] = []
     while len(order) < len(runs):
-        ready = [name for name in runs if name not in order and set(_teacher_runs(runs[name])) <= set(order)]
+        ready = [name for name in runs if name not in order and set(runs_before(runs[name])) <= set(order)]
         if not ready:
             raise UserError(f"config.runs: {sorted(set(runs) - set(order))} teach one another in a circle")
         order.extend(ready)
@@ -34,11 +34,12 @@ def needed_by(runs: Mapping[str, Any], only: Iterable[str]) -> list[str]:
         check_known(name, runs, f"--only: no run {name!r}")
         if name not in needed:
             needed.add(name)
-            missing.extend(_teacher_runs(runs[name]))
+            missing.extend(runs_before(runs[name]))
     return [name for name in in_order(runs) if name in needed]
 
 
-def _teacher_runs(run_config: Mapping[str, Any]) -> Iterable[str]:
+def runs_before(run_config: Mapping[str, Any]) -> Iterable[str]:
+    """The names of the runs that must have ended before one begins: they teach it, or rank its examples."""
     yield from (source["run"] for source in run_config["teachers"].values() if source["run"])
     pace, coreset = run_config.get("pacing"), run_config.get("coreset")
     if pace and pace["order"] != "random":

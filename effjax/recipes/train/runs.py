@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from effjax.recipes.build.folders import contents
 from effjax.recipes.build.hashes import params_sha256
 from effjax.recipes.build.identity import as_of_today, data_facts, identity, plain
 from effjax.recipes.build.networks import make_model, network_in
-from effjax.recipes.build.sharing import run_held
+from effjax.recipes.build.sharing import free_first, run_held
 from effjax.recipes.build.start import start_from
 from effjax.recipes.build.teachers import TeacherSpec, expand, make_teacher
 from effjax.recipes.build.trained import TrainedRun
@@ -124,15 +124,17 @@ class TrainingExperiment(Experiment):
     def train(self) -> Iterator[FinishedRun]:
         """Trains every run of every seed, yielding each as it is done; the teachers of a run before it."""
         done: dict[tuple[str, int], FinishedRun] = {}
-        for name in self.names:
-            members = self.runs[name].job.members
-            if members and members.kind == "seeds":
-                finished = self._train_together(name, done)
-            else:
-                finished = (self._train_one(name, seed, done) for seed in self.seeds_of(name))
+        apart = {name: self._trained_apart(name) for name in self.names}
+        for name, seed in free_first(apart, lambda *part: [self.folder(*part)], self.runs_before):
+            finished = self._train_together(name, done) if seed is None else [self._train_one(name, seed, done)]
             for one in finished:
                 done[name, one.seed] = one
                 yield one
+
+    def _trained_apart(self, name: str) -> Sequence[int | None]:
+        """The seeds of a run, one by one; None for all that train together."""
+        members = self.runs[name].job.members
+        return [None] if members and members.kind == "seeds" else self.seeds_of(name)
 
     def _train_together(self, name: str, done: Finished) -> Iterator[FinishedRun]:
         """All the seeds of a run in one program."""
