@@ -9,15 +9,18 @@ from effjax.errors import UserError, check_known
 def in_order(runs: Mapping[str, Any]) -> list[str]:
     """The names of the runs, each after those that teach it, rank its examples or are what it starts from.
 
+    Of those that may begin, the ones that others need come first: who shares the work then waits least.
+
     Raises:
       UserError: if runs teach one another in a circle.
     """
     order: list[str] = []
+    needed = {name for run in runs.values() for name in runs_before(run)}
     while len(order) < len(runs):
         ready = [name for name in runs if name not in order and set(runs_before(runs[name])) <= set(order)]
         if not ready:
             raise UserError(f"config.runs: {sorted(set(runs) - set(order))} teach one another in a circle")
-        order.extend(ready)
+        order.extend(sorted(ready, key=lambda name: name not in needed))
     return order
 
 
