@@ -7,7 +7,7 @@ the last line says which file to fill in; run the same command to go on.
 
 from absl import flags
 
-from . import cli, config_file
+from . import cli, config_file, helpers
 
 _CONFIG = config_file.define("file.py or file.py:variant, of the recipe active; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", "", "where ledgers, queries, checkpoints and reports are written")
@@ -17,6 +17,7 @@ _ONLY = flags.DEFINE_list(
 )
 
 flags.adopt_module_key_flags(cli)
+flags.adopt_module_key_flags(helpers)
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     if config.get("recipe") != "active":
         run = as_called_here("launch.train")
         raise UserError(f"config.recipe={config.get('recipe')!r} is no labelling loop: run it with {run}")
-    active.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
+    with helpers.helped(_WORKDIR.value, _ONLY.value or config.get("runs", ())):
+        active.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ everything is saved: run the same command to go on.
 
 from absl import flags
 
-from . import cli, config_file
+from . import cli, config_file, helpers
 
 _CONFIG = config_file.define("file.py or file.py:variant; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", "", "where checkpoints, metrics and reports are written")
@@ -17,13 +17,16 @@ _ONLY = flags.DEFINE_list(
 )
 
 flags.adopt_module_key_flags(cli)
+flags.adopt_module_key_flags(helpers)
 
 
 def main() -> None:
     from effjax.recipes import find_recipe
 
     config = config_file.read(_CONFIG)
-    find_recipe(config)(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
+    recipe = find_recipe(config)
+    with helpers.helped(_WORKDIR.value, _ONLY.value or config.get("runs", ())):
+        recipe(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 
 if __name__ == "__main__":

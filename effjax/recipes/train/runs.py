@@ -126,7 +126,11 @@ class TrainingExperiment(Experiment):
         done: dict[tuple[str, int], FinishedRun] = {}
         apart = {name: self._trained_apart(name) for name in self.names}
         for name, seed in free_first(apart, lambda *part: [self.folder(*part)], self.runs_before):
-            finished = self._train_together(name, done) if seed is None else [self._train_one(name, seed, done)]
+            with run_held(self.folder(name, seed), self.runs[name].job.total_steps):
+                if seed is None:
+                    finished = list(self._train_together(name, done))
+                else:
+                    finished = [self._train_one(name, seed, done)]
             for one in finished:
                 done[name, one.seed] = one
                 yield one
@@ -228,17 +232,16 @@ class TrainingExperiment(Experiment):
             start = _with_reference(start, table)
         facts = identity(self.config, assembled.config, self.datasets.info, seeds, teachers=hashes, **origin)
         which = f"seeds {seeds[0]}-{seeds[-1]}" if isinstance(seeds, list) else f"seed {seeds}"
-        with run_held(folder, assembled.job.total_steps):
-            return fit(
-                assembled.job,
-                start,
-                workdir=folder,
-                identity=facts,
-                frozen=frozen,
-                keep=assembled.config["keep"],
-                label=f"{name} {which}",
-                comparable=as_of_today,
-            )
+        return fit(
+            assembled.job,
+            start,
+            workdir=folder,
+            identity=facts,
+            frozen=frozen,
+            keep=assembled.config["keep"],
+            label=f"{name} {which}",
+            comparable=as_of_today,
+        )
 
     def _frozen(self, name: str, teacher: str, seed: int, variables: PyTree, sha: str) -> PyTree:
         """What the teacher reads inside the step: its variables, or its answers on the training set.
