@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/setup.sh requirements.txt
 .venv/bin/python -m launch.data --dataset=digits --data_dir=data
-helpers=$(($(getconf _NPROCESSORS_ONLN) > 1 ? 1 : 0))  # such small networks do not keep two cores busy, two processes do
-.venv/bin/python -m launch.train --config=configs/distill/quickstart.py --workdir=runs/quickstart --helpers=$helpers "$@"
+.venv/bin/python -m launch.train --config=configs/distill/quickstart.py --workdir=runs/quickstart "$@"
 echo
 echo "summary: runs/quickstart/summary.json"
 echo "report:  runs/quickstart/report.html (open it in a browser)"
