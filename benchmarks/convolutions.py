@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.in_turn import in_turn, ratio
 from benchmarks.pages import RESULTS, Goal, middle_ratio, quiet, write_page
 from effjax import models
-from effjax.allocator import keep_freed_memory
+from effjax.allocator import keep_freed_memory, run_programs_here
 from effjax.models import convolutions
 from effjax.steps import Objective, init_state, make_optimizer, make_predict, make_term, make_train_step
 
@@ -89,6 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     load = quiet()
     keep_freed_memory()  # as the launchers have it
+    run_programs_here()
     convolutions.prepare(models.CONVOLUTIONS)
     convolutions.check_usable("onednn")
     lines, ratios = [], {}

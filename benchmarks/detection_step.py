@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.detection_cases import CASES, OBJECTS, Case
 from benchmarks.in_turn import in_turn
 from effjax import models
-from effjax.allocator import keep_freed_memory
+from effjax.allocator import keep_freed_memory, run_programs_here
 from effjax.steps import (
     Objective,
     init_state,
@@ -67,6 +67,7 @@ def train_seconds(objective: Objective, batch: dict[str, np.ndarray], steps: int
 
 def main() -> None:
     keep_freed_memory()  # as the launchers have it
+    run_programs_here()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=CASES, required=True)
     parser.add_argument("--batch", type=int, default=16)

@@ -58,6 +58,7 @@ class PinnedFeed(StreamFeed):
 def main(_) -> None:
     os.sched_setaffinity(0, {_CORES[0]})
     allocator.keep_freed_memory()  # as the launchers do
+    allocator.run_programs_here()
     logging.getLogger("absl").setLevel(logging.WARNING)
     source = load(f"folder:{_FOLDER.value}", "train", image_size=SIZE)
     feed = PinnedFeed({"train": source}, BATCH, crops=PhotoCrops(resampler=_RESAMPLER.value), num_workers=1)

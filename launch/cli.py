@@ -74,6 +74,7 @@ def _run(main: Callable[[], None], required: tuple[str, ...]) -> int:
             if not supervisor.is_watched():
                 return supervisor.watch(*together, *seconds)
             supervisor.die_with_parent()
+        allocator.run_programs_here()
         _talk()
         hosts.initialize(*together, *seconds)
         if _CACHE.value:
