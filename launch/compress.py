@@ -8,7 +8,7 @@ packages of effjax[export]. Exit codes as for launch.train.
 
 from absl import flags
 
-from . import cli, config_file
+from . import cli, config_file, helpers
 
 _CONFIG = config_file.define("file.py or file.py:variant, of the recipe compress; --config.key=value overrides a key")
 _WORKDIR = flags.DEFINE_string("workdir", "", "where checkpoints, files and reports are written")
@@ -18,6 +18,7 @@ _ONLY = flags.DEFINE_list(
 )
 
 flags.adopt_module_key_flags(cli)
+flags.adopt_module_key_flags(helpers)
 
 
 def main() -> None:
@@ -29,7 +30,8 @@ def main() -> None:
     if config.get("recipe") != "compress":
         run = as_called_here("launch.train")
         raise UserError(f"config.recipe={config.get('recipe')!r} measures no files: run it with {run}")
-    experiment.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
+    with helpers.helped(_WORKDIR.value, _ONLY.value or config.get("runs", ())):
+        experiment.main(config, _WORKDIR.value, _RESULTS.value, _ONLY.value)
 
 
 if __name__ == "__main__":
