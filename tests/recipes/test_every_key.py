@@ -214,7 +214,7 @@ def test_all_mistakes_are_said_at_once(data_dir, tmp_path):
     with pytest.raises(Mistakes) as caught:
         TrainingExperiment(config, tmp_path)
     assert [line.split(":")[0] for line in caught.value.lines] == [
-        f"config.runs.{n}" for n in ("teacher", "distilled", "folded", "student")
+        f"config.runs.{n}" for n in ("teacher", "folded", "student", "distilled")
     ]
 
 
