@@ -5,7 +5,7 @@ back at once, so that every step touches thousands of pages for the first time. 
 
 Only glibc's main arena, which is that of the main thread, can keep blocks of any size; further ones are heaps of
 64 MiB, from which large blocks are mapped all the same. Were it the only one, all threads would wait for one another at
-each small request, which costs small networks a sixth of their time. So a program runs in the thread that calls it.
+each small request, which costs small networks time. So a program runs in the thread that calls it.
 """
 
 import ctypes

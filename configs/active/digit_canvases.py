@@ -7,8 +7,8 @@
 A pool of 2,000 canvases of 64×64 pixels, where each class is 0.7 times as frequent as the one before; what is measured
 has all classes alike. 100 at random to begin with, 100 more a round. Beside what is asked of nuclei, PPAL: boxes of
 classes that the network is bad at count for more, and of four times as many candidates those are asked that differ in
-what is in them. Cost: three hours of CPU time, half of it with every run's ``convolutions="onednn"``. Variant ``tiny``:
-no result.
+what is in them. Cost: three hours of CPU time, less with every run's ``convolutions="onednn"``. Variant ``tiny``: no
+result.
 
 Source: Yang et al. 2024 (PPAL, https://arxiv.org/abs/2211.11612).
 """

@@ -79,7 +79,15 @@ def hold(
 
 
 def is_held(folder: str | os.PathLike) -> bool:
-    """Whether another process holds a folder, at a glance; one on another machine may have died without a word."""
+    """Whether another process holds a folder, at a glance.
+
+    Args:
+      folder: which need not be there.
+
+    Returns:
+      True as well for a process on another machine that may have died without a word: only :func:`hold`, which watches
+      for a while, can tell.
+    """
     path = Path(folder) / LOCK_FILE
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
