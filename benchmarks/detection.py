@@ -5,7 +5,8 @@
 Two detectors: a ResNet-8 with one level, and a ResNet-18 with five, at 128 pixels. Of each, a train step (assignment,
 both losses, SGD), and inference with the suppression of doubles, are timed in turn: effjax with XLA's convolutions,
 effjax with oneDNN's, PyTorch, effjax, …, each time in a new process, and it is checked that all have as many
-parameters and places. A ratio is of neighbours.
+parameters and places. A ratio is of neighbours. Inference is timed as networks are evaluated in training, and of the
+graph that is deployed, folded and joined; PyTorch's is its plain network in both.
 Then, in one process, in turn: a scoring pass (the items of all images, the sum of their entropies) over inference.
 What average precision costs is told by ``benchmarks.detection_ap``. Writes results/detection_speed.md.
 """
@@ -25,7 +26,12 @@ from benchmarks.train_step import measure
 _PACKAGES = ("torch==2.14.1", "torchvision==0.29.1", "numpy")
 _SIZES = ("parameters", "places")
 _WAYS = {"xla": "", "onednn": ", by oneDNN"}  # what computes our convolutions
-_KINDS = {"train": ("train step", 1.0), "infer": ("inference with suppression", 0.8)}  # and goals, over PyTorch
+#: What is timed: what it is called, the goal over PyTorch, and what PyTorch's time of it is called.
+_KINDS = {
+    "train": ("train step", 1.0, "train"),
+    "infer": ("inference with suppression", 0.8, "infer"),
+    "deploy": ("the same, deployed", 0.8, "infer"),
+}
 
 
 def measured(case: str, batch: int, steps: int, python: Path) -> dict[str, dict]:
@@ -46,8 +52,8 @@ def measured(case: str, batch: int, steps: int, python: Path) -> dict[str, dict]
 
 def rows(case: str, found: list[dict[str, dict]]) -> list[str]:
     lines = []
-    for what, (said, _) in _KINDS.items():
-        times = {way: times_of(found, way, what) for way in (*_WAYS, "torch")}
+    for what, (said, _, theirs) in _KINDS.items():
+        times = {**{way: times_of(found, way, what) for way in _WAYS}, "torch": times_of(found, "torch", theirs)}
         middle = (f"{1e3 * statistics.median(one):.1f}" for one in times.values())
         over = (ratio(times[way], times["torch"]) for way in _WAYS)
         lines.append(f"| {CASES[case].label} | {said} | {' | '.join((*middle, *over))} |")
@@ -68,8 +74,8 @@ def goals_of(case: str, found: list[dict[str, dict]]) -> list[Goal]:
     goals = []
     for way, said in _WAYS.items():
         label = f"{CASES[case].label}{said}"
-        for what, (kind, bound) in _KINDS.items():
-            reached = middle_ratio(times_of(found, way, what), times_of(found, "torch", what))
+        for what, (kind, bound, theirs) in _KINDS.items():
+            reached = middle_ratio(times_of(found, way, what), times_of(found, "torch", theirs))
             goals.append(Goal(f"{label}: {kind}, over PyTorch", reached, bound))
         scored = middle_ratio(rounds_of(found, way, "scored"), rounds_of(found, way, "detected"))
         goals.append(Goal(f"{label}: scoring a pool, over inference", scored, 1.1))
@@ -99,7 +105,9 @@ def write(given: argparse.Namespace, times: list[str], scores: list[str], load: 
 
 _HEAD = """\
 `.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair
-by pair, median and range of {pairs} pairs, {batch} images a step."""
+by pair, median and range of {pairs} pairs, {batch} images a step. Deployed: batch normalisation folded into the
+convolutions once, which add shortcuts and clip, too (`models.joined(models.deploy(…))`); PyTorch's is the plain
+network."""
 _TIMES = (
     "| detector | what | effjax, ms | by oneDNN, ms | PyTorch, ms | effjax / PyTorch (range) | by oneDNN (range) |",
     "|---|---|---:|---:|---:|---:|---:|",
@@ -128,7 +136,7 @@ def main() -> None:
         times += rows(case, found)
         scores += scoring(case, found)
         goals += goals_of(case, found)
-        print("\n".join([*times[-2:], *scores[-2:]]), flush=True)
+        print("\n".join([*times[-len(_KINDS) :], *scores[-2:]]), flush=True)
         # After each, so that a run that is stopped leaves what it has measured.
         write(given, times, scores, load, goals, found[0]["torch"])
 

@@ -10,6 +10,7 @@ from effjax.models.convolutions import CONVOLUTIONS, computed_by
 from effjax.models.count import count_params, flops
 from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
 from effjax.models.deployed.channels import channel_groups
+from effjax.models.deployed.joined import joined
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
@@ -33,6 +34,7 @@ __all__ = [
     "deploy",
     "flops",
     "init",
+    "joined",
     "load_foreign",
     "options",
     "params_up_to",

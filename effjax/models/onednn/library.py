@@ -3,9 +3,10 @@
 import ctypes
 import functools
 import importlib.metadata
+import math
 import os
 from collections.abc import Sequence
-from ctypes import c_int, c_int64, c_size_t, c_void_p
+from ctypes import c_float, c_int, c_int32, c_int64, c_size_t, c_void_p
 from typing import Any
 
 from effjax.errors import UserError
@@ -13,7 +14,7 @@ from effjax.errors import UserError
 PACKAGE = "onednn-cpu-gomp"
 
 # Of dnnl_types.h: what a primitive's arguments are called, and which of its descriptions is asked for.
-SOURCE, RESULT, WEIGHTS = 1, 17, 33
+SOURCE, RESULT, WEIGHTS, BIAS = 1, 17, 33, 41
 SOURCE_GRADIENT, RESULT_GRADIENT, WEIGHTS_GRADIENT = 129, 145, 161
 _DESCRIPTION = {
     SOURCE: 129,
@@ -25,6 +26,7 @@ _DESCRIPTION = {
 }
 
 _CPU, _IN_ORDER, _FLOAT32, _ANY_LAYOUT, _FORWARD, _DIRECT = 1, 1, 3, 1, 64, 1
+_RELU, _CLIP = 0x20, 0x2E
 _OWN_MEMORY = c_size_t(-1).value
 
 _POINTER = ctypes.POINTER(c_void_p)
@@ -38,6 +40,11 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_create": (_POINTER, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
     "dnnl_primitive_desc_query_md": (c_void_p, c_int, c_int),
+    "dnnl_primitive_attr_create": (_POINTER,),
+    "dnnl_primitive_attr_set_post_ops": (c_void_p, c_void_p),
+    "dnnl_post_ops_create": (_POINTER,),
+    "dnnl_post_ops_append_sum": (c_void_p, c_float, c_int32, c_int),
+    "dnnl_post_ops_append_eltwise": (c_void_p, c_int, c_float, c_float),
     "dnnl_primitive_create": (_POINTER, c_void_p),
     "dnnl_primitive_execute": (c_void_p, c_void_p, c_int, c_void_p),
     "dnnl_stream_wait": (c_void_p,),
@@ -95,10 +102,38 @@ class Library:
             return self._made("dnnl_memory_desc_create_with_tag", axes, first, _FLOAT32, _ANY_LAYOUT)
         return self._made("dnnl_memory_desc_create_with_strides", axes, first, _FLOAT32, _numbers(strides))
 
-    def forward(self, images: c_void_p, kernel: c_void_p, result: c_void_p, window: Sequence[Any]) -> c_void_p:
-        """A convolution's description; ``window`` is its strides, holes, zeros before and zeros after."""
+    def forward(
+        self,
+        images: c_void_p,
+        kernel: c_void_p,
+        result: c_void_p,
+        window: Sequence[Any],
+        bias: c_void_p | None = None,
+        after: c_void_p | None = None,
+    ) -> c_void_p:
+        """A convolution's description.
+
+        Args:
+          images: their description.
+          kernel: its description.
+          result: its description.
+          window: its strides, holes, zeros before and zeros after.
+          bias: its description, if there is one.
+          after: what is done to each number before it is written, of :meth:`followed_by`.
+        """
         name, sizes = "dnnl_convolution_forward_primitive_desc_create", [_numbers(one) for one in window]
-        return self._made(name, self._engine, _FORWARD, _DIRECT, images, kernel, None, result, *sizes, None)
+        return self._made(name, self._engine, _FORWARD, _DIRECT, images, kernel, bias, result, *sizes, after)
+
+    def followed_by(self, adds: bool, low: float, high: float) -> c_void_p:
+        """What a primitive does to each number before it writes it: adds what is there, and clips."""
+        done, given = self._made("dnnl_post_ops_create"), self._made("dnnl_primitive_attr_create")
+        if adds:
+            _check(self._c.dnnl_post_ops_append_sum(done, 1.0, 0, _FLOAT32), "dnnl_post_ops_append_sum")
+        if (low, high) != (-math.inf, math.inf):
+            clip = (_RELU, 0.0, 0.0) if (low, high) == (0, math.inf) else (_CLIP, low, high)
+            _check(self._c.dnnl_post_ops_append_eltwise(done, *clip), "dnnl_post_ops_append_eltwise")
+        _check(self._c.dnnl_primitive_attr_set_post_ops(given, done), "dnnl_primitive_attr_set_post_ops")
+        return given
 
     def backward(self, of: str, forward: c_void_p, arrays: Sequence[c_void_p], window: Sequence[Any]) -> c_void_p:
         """The description of one of its gradients: of its ``images`` or of its ``kernel``."""

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models.onednn.handler import TARGET, register
 from effjax.models.onednn.library import library
-from effjax.models.onednn.planned import Pairs, Spec
+from effjax.models.onednn.planned import After, Pairs, Spec
 
 
 def convolution(
@@ -57,6 +57,37 @@ def _convolution(x, kernel, strides, pads, groups, precision):
     return jax.lax.platform_dependent(x, kernel, cpu=_by_onednn(strides, pads, groups), default=by_xla)
 
 
+def followed_convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    added: jax.Array | None,
+    clip: tuple[float, float],
+    strides: tuple[int, int],
+    pads: Pairs,
+    groups: int = 1,
+) -> jax.Array:
+    """A convolution, its bias, a sum and a clip in one pass, by oneDNN on a CPU; it has no gradient.
+
+    Args:
+      x: ``[B, H, W, I]``, float32.
+      kernel: ``[h, w, I / groups, O]``, float32.
+      bias: ``[O]``.
+      added: ``[B or 1, H', W', O]`` or None.
+      clip: the least and the largest of the result's numbers, infinite where there is none.
+      strides: down and to the right.
+      pads: zeros before and after the rows, and the columns.
+      groups: of channels.
+
+    Returns:
+      ``min(max(convolution + bias + added, low), high)``, ``[B, H', W', O]``.
+    """
+    after = After(added is not None, *map(float, clip))
+    spec = Spec("result", x.shape, kernel.shape, strides, pads, groups, after)
+    more = [] if added is None else [jnp.broadcast_to(added, spec.result)]
+    return call(spec, x, kernel, bias, *more)
+
+
 def _forward(x, kernel, *given):
     return _convolution(x, kernel, *given), (x, kernel)
 
@@ -94,7 +125,10 @@ def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
     """What a program of XLA's has in it: one call of oneDNN, on a CPU."""
     register()
     result = jax.ShapeDtypeStruct(spec.shapes[-1], jnp.float32)
-    return jax.ffi.ffi_call(TARGET, result, vmap_method="sequential")(*arrays, spec=str(spec))
+    # What is added lies where the result will: XLA copies it only where somebody else reads it, too.
+    shared = {len(arrays) - 1: 0} if spec.after is not None and spec.after.adds else None
+    options: dict[str, Any] = {"vmap_method": "sequential", "input_output_aliases": shared}
+    return jax.ffi.ffi_call(TARGET, result, **options)(*arrays, spec=str(spec))
 
 
 def _by_xla(strides: tuple[int, int], pads: Pairs, groups: int, precision: jax.lax.PrecisionLike) -> Callable:

@@ -1,7 +1,9 @@
 """One convolution, or one of its gradients, for arrays of one shape: planned once, computed many times."""
 
+import ctypes
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from ctypes import c_void_p
 from typing import Any, Literal
@@ -10,6 +12,21 @@ from effjax.models.onednn import library as names
 from effjax.models.onednn.library import Argument, Library
 
 Pairs = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class After:
+    """What follows a convolution in the same pass, besides a bias.
+
+    Attributes:
+      adds: whether an array of the result's shape is added.
+      low: the least that is written.
+      high: the largest that is.
+    """
+
+    adds: bool = False
+    low: float = -math.inf
+    high: float = math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Spec:
       strides: down and to the right.
       pads: zeros before and after the rows, and the columns.
       groups: of channels, each with its own share of the kernel.
+      after: None, or what is done to a result before it is written.
     """
 
     of: Literal["result", "images", "kernel"]
@@ -32,6 +50,7 @@ class Spec:
     strides: tuple[int, int]
     pads: Pairs
     groups: int = 1
+    after: "After | None" = None
 
     @property
     def result(self) -> tuple[int, ...]:
@@ -44,9 +63,10 @@ class Spec:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of both arrays that it reads, and of the one that it writes."""
+        """Of the arrays that it reads, and of the one that it writes."""
         found = {"result": self.result, "images": self.images, "kernel": self.kernel}
-        return (*(shape for name, shape in sorted(found.items()) if name != self.of), found[self.of])
+        more = () if self.after is None else (self.kernel[-1:], *([self.result] if self.after.adds else []))
+        return (*(shape for name, shape in sorted(found.items()) if name != self.of), *more, found[self.of])
 
     def __str__(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -54,7 +74,9 @@ class Spec:
     @classmethod
     def parse(cls, text: str) -> "Spec":
         """The inverse of ``str``."""
-        return cls(**{name: _tuples(value) for name, value in json.loads(text).items()})
+        found = json.loads(text)
+        after = After(**given) if (given := found.pop("after")) else None
+        return cls(**{name: _tuples(value) for name, value in found.items()}, after=after)
 
 
 class PlannedConvolution:
@@ -70,6 +92,7 @@ class PlannedConvolution:
 
     def __init__(self, library: Library, spec: Spec):
         self._library, self._steps, self._outer = library, [], []
+        self._adds, self._bytes = spec.after is not None and spec.after.adds, 4 * math.prod(spec.shapes[-1])
         (height, width, inputs, outputs), ((top, bottom), (left, right)) = spec.kernel, spec.pads
         images, result = (self._by_channels(shape) for shape in (spec.images, spec.result))
         sizes = (outputs, inputs, height, width)
@@ -80,7 +103,11 @@ class PlannedConvolution:
         kernel = library.described(sizes, lies)
         window = (spec.strides, (0, 0), (top, left), (bottom, right))
         arrays = (images, library.described(sizes), result)
-        plan = library.forward(*arrays, window)
+        bias = followed = None
+        if (after := spec.after) is not None:
+            bias = library.described((outputs,), (1,))
+            followed = library.followed_by(after.adds, after.low, after.high)
+        plan = library.forward(*arrays, window, bias, followed)
         if spec.of != "result":
             plan = library.backward(spec.of, plan, arrays, window)
         reads, writes = {
@@ -89,6 +116,9 @@ class PlannedConvolution:
             "kernel": (((names.SOURCE, images), (names.RESULT_GRADIENT, result)), (names.WEIGHTS_GRADIENT, kernel)),
         }[spec.of]
         given = [(name, self._read(name, layout, plan)) for name, layout in reads]
+        if bias is not None:
+            self._outer.append(library.memory(bias))
+            given.append((names.BIAS, self._outer[-1]))
         name, layout = writes
         outer, wanted = library.memory(layout), library.wanted(plan, name)
         self._outer.append(outer)
@@ -103,6 +133,11 @@ class PlannedConvolution:
         Args:
           addresses: where the arrays lie, float32 and dense, in the order of :attr:`Spec.shapes`.
         """
+        if self._adds:  # to what lies where the result will
+            *addresses, added, result = addresses
+            addresses.append(result)
+            if added != result:
+                ctypes.memmove(result, added, self._bytes)
         for memory, address in zip(self._outer, addresses, strict=True):
             self._library.put(memory, address)
         for primitive, arguments in self._steps:
