@@ -6,7 +6,7 @@ Two detectors: a ResNet-8 with one level, and a ResNet-18 with five, at 128 pixe
 both losses, SGD), and inference with the suppression of doubles, are timed in turn: effjax with XLA's convolutions,
 effjax with oneDNN's, PyTorch, effjax, …, each time in a new process, and it is checked that all have as many
 parameters and places. A ratio is of neighbours. Inference is timed as networks are evaluated in training, and of the
-graph that is deployed, folded and joined; PyTorch's is its plain network in both.
+graph that is deployed; PyTorch's is its plain network in both.
 Then, in one process, in turn: a scoring pass (the items of all images, the sum of their entropies) over inference.
 What average precision costs is told by ``benchmarks.detection_ap``. Writes results/detection_speed.md.
 """
@@ -106,8 +106,8 @@ def write(given: argparse.Namespace, times: list[str], scores: list[str], load: 
 _HEAD = """\
 `.venv/bin/python -m benchmarks.detection` wrote this. Medians of the timed steps of a process; ratios pair
 by pair, median and range of {pairs} pairs, {batch} images a step. Deployed: batch normalisation folded into the
-convolutions once, which add shortcuts and clip, too (`models.joined(models.deploy(…))`); PyTorch's is the plain
-network."""
+convolutions once; by oneDNN these add shortcuts and clip, too, and their kernels are laid out once
+(`models.laid_out`). PyTorch's is the plain network."""
 _TIMES = (
     "| detector | what | effjax, ms | by oneDNN, ms | PyTorch, ms | effjax / PyTorch (range) | by oneDNN (range) |",
     "|---|---|---:|---:|---:|---:|---:|",

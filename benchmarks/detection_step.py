@@ -90,9 +90,11 @@ def main() -> None:
         each = entropy(probs.reshape(probs.shape[0], -1, probs.shape[-1])).reshape(found["present"].shape)
         return aggregate(each, found["present"], "sum")
 
-    # Batch normalisation folded once, sums and ReLU in the convolutions: what nothing trains any more.
-    graph = models.joined(models.deploy(objective.network.module, variables, case.shape))
+    # Of what nothing trains any more: batch normalisation folded once, sums and ReLU in the convolutions.
+    graph = models.deploy(objective.network.module, variables, case.shape)
     folded = jax.jit(graph.fold)(variables)
+    if given.convolutions == "onednn":
+        graph, folded = models.laid_out(graph, folded, given.batch)
 
     @jax.jit
     def deployed(folded, batch):

@@ -10,7 +10,7 @@ from effjax.models.convolutions import CONVOLUTIONS, computed_by
 from effjax.models.count import count_params, flops
 from effjax.models.deployed import Graph, QuantizedModule, Scheme, deploy
 from effjax.models.deployed.channels import channel_groups
-from effjax.models.deployed.joined import joined
+from effjax.models.deployed.joined import joined, laid_out
 from effjax.models.foreign import load_foreign
 from effjax.models.init import init
 from effjax.models.layers import Classifier
@@ -35,6 +35,7 @@ __all__ = [
     "flops",
     "init",
     "joined",
+    "laid_out",
     "load_foreign",
     "options",
     "params_up_to",

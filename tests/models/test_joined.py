@@ -63,6 +63,32 @@ def test_predictions_stay(network, way, request):
     assert len(joined.nodes) < len(graph.nodes)
 
 
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("network", [*NETWORKS, "resnet18", "shuffled"])
+def test_kernels_that_are_laid_out(network):
+    """For as many images as they were laid out for, and for others."""
+    module, variables, shape = made(network)
+    graph = models.deploy(module, variables, shape)
+    folded = graph.fold(variables)
+    laid, weights = models.laid_out(graph, folded, 2)
+    assert any(own["kernel"].ndim == 1 for own in weights.values() if "kernel" in own)
+    for count in (2, 5):
+        images = np.random.default_rng(1).normal(size=(count, *shape)).astype(np.float32)
+        expected = predicted(models.joined(graph), folded, images, "onednn")
+        for way in models.CONVOLUTIONS:  # of no matter
+            for ours, theirs in zip(predicted(laid, weights, images, way), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_graph_that_is_laid_out_wants_its_own_weights():
+    module, variables, shape = made("resnet8")
+    graph = models.deploy(module, variables, shape)
+    laid, _ = models.laid_out(graph, graph.fold(variables), 2)
+    with pytest.raises(UserError, match="laid_out"):
+        laid.apply(laid.fold(variables), jnp.zeros((2, *shape)))
+
+
 @pytest.mark.parametrize("options", [{}, {"shortcut": "projection"}])
 def test_a_residual_network_has_no_sum_and_no_clip_of_its_own(options):
     module = models.create("resnet8", 5, width=0.25, **options)

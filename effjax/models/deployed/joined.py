@@ -1,15 +1,16 @@
-"""Convolutions that add a shortcut and clip in one pass over memory: for prediction on CPUs."""
+"""Convolutions that add a shortcut and clip in one pass, of kernels that are laid out once: for prediction on CPUs."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, cast
 
 from jax import Array
 
+from effjax.errors import UserError
 from effjax.models import onednn
 from effjax.models.convolutions import is_by_onednn
-from effjax.models.deployed.graph import Graph, Node
-from effjax.models.deployed.operations import Clip, Conv, Elementwise, Operation, Weights
+from effjax.models.deployed.graph import Folded, Graph, Node
+from effjax.models.deployed.operations import Clip, Conv, Elementwise, Operation, Pair, Weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +27,34 @@ class JoinedConv(Operation):
     def __call__(self, inputs: Sequence[Array], weights: Weights) -> Array:
         """Computes it."""
         x, *added = inputs
-        kernel, conv = weights["kernel"], self.conv
-        if not is_by_onednn(x, kernel, conv.dilation):
-            return self.clip([sum(added, conv([x], weights))], {})
-        clip, window = (self.clip.low, self.clip.high), (conv.strides, conv.padding, conv.groups)
+        if is_by_onednn(x, weights["kernel"], self.conv.dilation):
+            return self._at_once(x, added, weights)
+        return self.clip([sum(added, self.conv([x], weights))], {})
+
+    @property
+    def followed(self) -> tuple[tuple[float, float], Pair, tuple[Pair, Pair], int]:
+        """The clip, and the window: what oneDNN is told of both."""
+        return (self.clip.low, self.clip.high), self.conv.strides, self.conv.padding, self.conv.groups
+
+    def _at_once(self, x: Array, added: Sequence[Array], weights: Weights, laid: onednn.Laid | None = None) -> Array:
         shortcut = added[0] if added else None
-        return onednn.followed_convolution(x, kernel, weights["bias"], shortcut, clip, *window)
+        return onednn.followed_convolution(x, weights["kernel"], weights["bias"], shortcut, *self.followed, laid)
+
+
+@dataclasses.dataclass(frozen=True)
+class LaidConv(JoinedConv):
+    """The same, of a kernel ``[n]`` that lies as oneDNN computes with it; nothing else can."""
+
+    laid: onednn.Laid = dataclasses.field(kw_only=True)
+
+    def __call__(self, inputs: Sequence[Array], weights: Weights) -> Array:
+        """Computes it."""
+        if weights["kernel"].ndim != 1:
+            raise UserError(
+                "this graph is of models.laid_out: it wants the weights that came with it, not those of fold"
+            )
+        x, *added = inputs
+        return self._at_once(x, added, weights, self.laid)
 
 
 def joined(graph: Graph) -> Graph:
@@ -65,6 +88,38 @@ def joined(graph: Graph) -> Graph:
             gone.add(node.output)
     nodes = (found.get(node.output, node) for node in graph.nodes if node.output in found or node.output not in gone)
     return dataclasses.replace(graph, nodes=tuple(nodes))
+
+
+def laid_out(graph: Graph, folded: Mapping[str, Mapping[str, Array]], batch: int) -> tuple[Graph, Folded]:
+    """A graph that predicts the same on a CPU by oneDNN, joined, with kernels that lie as oneDNN computes with them.
+
+    Else it copies each kernel there in each call, which for few and small images is a large part of the time.
+
+    Args:
+      graph: of :func:`effjax.models.deploy`.
+      folded: its weights, of ``graph.fold``.
+      batch: how many images it will mostly be shown at once; others cost a copy again.
+
+    Returns:
+      The graph, for :meth:`Graph.apply` alone, and the weights that it is given: for this machine, and not to be kept.
+
+    Raises:
+      UserError: if oneDNN cannot compute on this machine, saying what to install.
+    """
+    onednn.check_usable()
+    graph, found = joined(graph), {name: dict(own) for name, own in folded.items()}
+    nodes = []
+    for node in graph.nodes:
+        operation = node.operation
+        if isinstance(operation, JoinedConv) and node.is_learnt and {*operation.conv.dilation} == {1}:
+            images = (batch, *graph.shapes[node.inputs[0]])
+            kernel = found[node.name]["kernel"]
+            found[node.name]["kernel"], laid = onednn.laid_kernel(
+                kernel, images, len(node.inputs) > 1, *operation.followed
+            )
+            node = dataclasses.replace(node, operation=LaidConv(operation.conv, operation.clip, laid=laid))
+        nodes.append(node)
+    return dataclasses.replace(graph, nodes=tuple(nodes)), found
 
 
 def _followed(graph: Graph, node: Node, gone: set[int]) -> tuple[int, Node]:

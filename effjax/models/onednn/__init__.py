@@ -8,6 +8,6 @@ Source: https://github.com/uxlfoundation/oneDNN, version 3.2.
 """
 
 from effjax.models.onednn.handler import register
-from effjax.models.onednn.operation import check_usable, convolution, followed_convolution
+from effjax.models.onednn.operation import Laid, check_usable, convolution, followed_convolution, laid_kernel
 
-__all__ = ["check_usable", "convolution", "followed_convolution", "register"]
+__all__ = ["Laid", "check_usable", "convolution", "followed_convolution", "laid_kernel", "register"]

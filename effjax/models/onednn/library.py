@@ -37,6 +37,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_desc_create_with_strides": (_POINTER, c_int, _NUMBERS, c_int, _NUMBERS),
     "dnnl_memory_desc_create_with_tag": (_POINTER, c_int, _NUMBERS, c_int, c_int),
     "dnnl_memory_desc_equal": (c_void_p, c_void_p),
+    "dnnl_memory_desc_get_size": (c_void_p,),
     "dnnl_memory_create": (_POINTER, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
     "dnnl_primitive_desc_query_md": (c_void_p, c_int, c_int),
@@ -87,6 +88,7 @@ class Library:
             function = getattr(self._c, name)
             function.argtypes, function.restype = kinds, c_int
         self._c.dnnl_primitive_desc_query_md.restype = c_void_p
+        self._c.dnnl_memory_desc_get_size.restype = c_size_t
         self._engine = self._made("dnnl_engine_create", _CPU, 0)
         self._stream = self._made("dnnl_stream_create", self._engine, _IN_ORDER)
 
@@ -160,6 +162,10 @@ class Library:
     def equal(self, a: c_void_p, b: c_void_p) -> bool:
         """Whether two descriptions are of one layout."""
         return bool(self._c.dnnl_memory_desc_equal(a, b))
+
+    def size(self, description: c_void_p) -> int:
+        """Of an array as it is described, in bytes."""
+        return self._c.dnnl_memory_desc_get_size(description)
 
     def memory(self, description: c_void_p, own: bool = False) -> c_void_p:
         """An array: one of its own, or one whose place is told before each use, by :meth:`put`."""

@@ -1,5 +1,6 @@
 """A convolution that oneDNN computes on CPUs, and XLA elsewhere, with its gradients."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 from effjax.errors import UserError
 from effjax.models.onednn.handler import TARGET, register
 from effjax.models.onednn.library import library
-from effjax.models.onednn.planned import After, Pairs, Spec
+from effjax.models.onednn.planned import After, Pairs, Spec, layout
 
 
 def convolution(
@@ -57,6 +58,19 @@ def _convolution(x, kernel, strides, pads, groups, precision):
     return jax.lax.platform_dependent(x, kernel, cpu=_by_onednn(strides, pads, groups), default=by_xla)
 
 
+@dataclasses.dataclass(frozen=True)
+class Laid:
+    """What a kernel was that lies as oneDNN computes with it, ``[n]``.
+
+    Attributes:
+      kernel: its shape, ``[h, w, I / groups, O]``.
+      batch: for how many images it was laid out; for as many nothing is copied.
+    """
+
+    kernel: tuple[int, ...]
+    batch: int
+
+
 def followed_convolution(
     x: jax.Array,
     kernel: jax.Array,
@@ -66,26 +80,61 @@ def followed_convolution(
     strides: tuple[int, int],
     pads: Pairs,
     groups: int = 1,
+    laid: Laid | None = None,
 ) -> jax.Array:
     """A convolution, its bias, a sum and a clip in one pass, by oneDNN on a CPU; it has no gradient.
 
     Args:
       x: ``[B, H, W, I]``, float32.
-      kernel: ``[h, w, I / groups, O]``, float32.
+      kernel: ``[h, w, I / groups, O]``, float32; or ``[n]``, of :func:`laid_kernel`.
       bias: ``[O]``.
       added: ``[B or 1, H', W', O]`` or None.
       clip: the least and the largest of the result's numbers, infinite where there is none.
       strides: down and to the right.
       pads: zeros before and after the rows, and the columns.
       groups: of channels.
+      laid: of a kernel ``[n]``, what it was.
 
     Returns:
       ``min(max(convolution + bias + added, low), high)``, ``[B, H', W', O]``.
     """
-    after = After(added is not None, *map(float, clip))
-    spec = Spec("result", x.shape, kernel.shape, strides, pads, groups, after)
+    after, shape = After(added is not None, *map(float, clip)), kernel.shape if laid is None else laid.kernel
+    lies = None if laid is None else (kernel.size, laid.batch)
+    spec = Spec("result", x.shape, shape, strides, pads, groups, after, lies)
     more = [] if added is None else [jnp.broadcast_to(added, spec.result)]
     return call(spec, x, kernel, bias, *more)
+
+
+def laid_kernel(
+    kernel: jax.Array,
+    images: tuple[int, ...],
+    adds: bool,
+    clip: tuple[float, float],
+    strides: tuple[int, int],
+    pads: Pairs,
+    groups: int = 1,
+) -> tuple[jax.Array, Laid]:
+    """A kernel as oneDNN computes with it, which :func:`followed_convolution` otherwise copies it to in each call.
+
+    Args:
+      kernel: ``[h, w, I / groups, O]``, float32.
+      images: their shape, ``[B, H, W, I]``.
+      adds: whether an array is added.
+      clip: as there.
+      strides: as there.
+      pads: as there.
+      groups: as there.
+
+    Returns:
+      ``[n]``, on the CPU, and what to say of it.
+    """
+    after = After(adds, *map(float, clip))
+    spec = Spec("layout", images, kernel.shape, strides, pads, groups, after)
+    loaded = library()
+    numbers = -(-loaded.size(layout(loaded, spec)) // 4)
+    spec = dataclasses.replace(spec, laid=(numbers, images[0]))
+    with jax.default_device(jax.devices("cpu")[0]):
+        return jax.jit(functools.partial(call, spec))(kernel), Laid(kernel.shape, images[0])
 
 
 def _forward(x, kernel, *given):
@@ -126,7 +175,8 @@ def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
     register()
     result = jax.ShapeDtypeStruct(spec.shapes[-1], jnp.float32)
     # What is added lies where the result will: XLA copies it only where somebody else reads it, too.
-    shared = {len(arrays) - 1: 0} if spec.after is not None and spec.after.adds else None
+    adds = spec.of == "result" and spec.after is not None and spec.after.adds
+    shared = {len(arrays) - 1: 0} if adds else None
     options: dict[str, Any] = {"vmap_method": "sequential", "input_output_aliases": shared}
     return jax.ffi.ffi_call(TARGET, result, **options)(*arrays, spec=str(spec))
 
