@@ -164,6 +164,18 @@ def test_against_numpy(adds, clip, installed):
 
 
 @pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["x", "kernel", "bias", "added"])
+def test_other_numbers_are_refused(name):
+    """Their bytes would be read as if they were others."""
+    given = {key: jnp.asarray(array, jnp.bfloat16 if key == name else None) for key, array in arrays().items()}
+    with pytest.raises(UserError, match="float32 here, not of bfloat16"):
+        follow(given)
+    if name in ("x", "kernel"):
+        with pytest.raises(UserError, match="float32 here, not of bfloat16"):
+            onednn.convolution(given["x"], given["kernel"], *WINDOW)
+
+
+@pytest.mark.usefixtures("installed")
 def test_what_is_added_is_not_written_over():
     """The result is written where it lies: of an array that somebody reads later, a copy."""
     given = {name: jnp.asarray(array) for name, array in arrays().items()}

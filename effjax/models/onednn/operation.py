@@ -40,7 +40,7 @@ def convolution(
       ``[B, H', W', O]``.
 
     Raises:
-      UserError: if the kernel does not fit the images.
+      UserError: if the kernel does not fit the images, or one of them is not of float32.
 
     Example:
       >>> x = jnp.arange(6.0).reshape(1, 2, 3, 1)
@@ -97,6 +97,9 @@ def followed_convolution(
 
     Returns:
       ``min(max(convolution + bias + added, low), high)``, ``[B, H', W', O]``.
+
+    Raises:
+      UserError: if an array is not of float32.
     """
     after, shape = After(added is not None, *map(float, clip)), kernel.shape if laid is None else laid.kernel
     lies = None if laid is None else (kernel.size, laid.batch)
@@ -173,6 +176,8 @@ def _by_onednn(strides: tuple[int, int], pads: Pairs, groups: int) -> Callable[[
 def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
     """What a program of XLA's has in it: one call of oneDNN, on a CPU."""
     register()
+    if others := {str(array.dtype) for array in arrays} - {"float32"}:
+        raise UserError(f"oneDNN computes convolutions of float32 here, not of {', '.join(sorted(others))}")
     result = jax.ShapeDtypeStruct(spec.shapes[-1], jnp.float32)
     # What is added lies where the result will: XLA copies it only where somebody else reads it, too.
     adds = spec.of == "result" and spec.after is not None and spec.after.adds
