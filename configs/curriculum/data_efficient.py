@@ -10,8 +10,8 @@ of a quarter of its width. All runs but ``full`` and other lengths of the baseli
 control: 40 % of the steps of ``full``, and fewer where steps ask their student about candidates. What ranks examples
 beforehand is not counted: for EL2N and GraNd a tenth of ``full``, for forgetting and maps all of it, for the held-out
 losses two networks on halves of the data. Five seeds, paired.
-Cost (estimated): an hour for digits, two and a half for solar cells, on one CPU core. Variants ``tiny`` (digits) and
-``solar_tiny``: no result.
+Cost: an hour for digits on one CPU core, and as long for solar cells with every run's ``convolutions="onednn"``.
+Variants ``tiny`` (digits) and ``solar_tiny``: no result.
 """
 
 from configs.solar_cells import use_solar_cells
