@@ -6,8 +6,7 @@
 
 A pool of 2,000 canvases of 64×64 pixels, with 2.5 digits each, some of them rare. 30 are drawn on in the beginning, 60
 are tagged where tags are asked for, a second for each of the ten classes; a further round is 600 seconds long.
-Variants as there; ``tiny``: no result. Cost: an hour of CPU time each, with ``convolutions="onednn"``
-for every run.
+Variants as there; ``tiny``: no result. Cost: an hour of CPU time each, with every run's ``convolutions="onednn"``.
 """
 
 from configs.active import weak_nuclei

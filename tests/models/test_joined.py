@@ -193,6 +193,28 @@ def test_what_is_added_is_not_written_over():
 
 
 @pytest.mark.usefixtures("installed")
+def test_what_is_convolved_may_be_what_is_added():
+    """It is still read while the result is written: XLA has to copy it, or it would be written over meanwhile."""
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 64, 64, 16)), 0.1 * rng.normal(size=(3, 3, 16, 16))
+    x, kernel, bias = (array.astype(np.float32) for array in (x, kernel, rng.normal(size=16)))
+
+    def chain(x, once):
+        y = jnp.tanh(x)
+        for _ in range(3):
+            if once:
+                y = follow({"x": y, "kernel": kernel, "bias": bias, "added": y})
+            else:
+                y = jnp.maximum(onednn.convolution(y, kernel, *WINDOW) + bias + y, 0)
+        return y
+
+    expected = jax.jit(lambda x: chain(x, once=False))(x)
+    for given in ({}, {"donate_argnums": 0}):
+        found = jax.jit(lambda x: chain(x, once=True), **given)(jnp.asarray(x))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("installed")
 def test_networks_of_several_by_vmap():
     given = {name: np.stack([array, 2 * array]) for name, array in arrays().items()}
     found = jax.jit(jax.vmap(follow))(given)
