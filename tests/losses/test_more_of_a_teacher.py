@@ -54,8 +54,8 @@ def test_channels_answer_where_the_teachers_do():
     flat = [maps.reshape(3, 20, -1).swapaxes(1, 2) for maps in (student, teacher)]
     np.testing.assert_allclose(losses.neuron_selectivity(student, teacher), nst(*flat), rtol=1e-5)
     # Larger maps are averaged: here each four places are one.
-    larger = teacher.repeat(2, 1).repeat(2, 2)
-    np.testing.assert_allclose(losses.neuron_selectivity(student, larger), nst(*flat), rtol=1e-5)
+    for larger in ((student, teacher.repeat(2, 1).repeat(2, 2)), (student.repeat(2, 1).repeat(2, 2), teacher)):
+        np.testing.assert_allclose(losses.neuron_selectivity(*larger), nst(*flat), rtol=1e-5)
     order = RNG.permutation(3)
     np.testing.assert_allclose(losses.neuron_selectivity(teacher[..., order], teacher), 0, atol=1e-6)
 

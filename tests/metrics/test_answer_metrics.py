@@ -38,3 +38,8 @@ def test_what_has_no_number_is_like_nothing():
 def test_shapes_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match=r"allowed: \[N\] and \[N, G\]"):
         metrics.consensus_accuracy(np.zeros(3, int), np.zeros(shape, int))
+
+
+def test_of_two_people_the_other_one_counts():
+    given = np.array([[7, 7], [7, 3]])
+    np.testing.assert_allclose(metrics.consensus_accuracy(np.array([7, 7]), given), [1 / 3, 1 / 6], atol=1e-6)

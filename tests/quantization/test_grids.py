@@ -172,3 +172,10 @@ def test_a_product_and_a_sum_are_rounded_one_by_one():
     found = jax.jit(unfused)(x, factor, offset)
     np.testing.assert_array_equal(found, x * factor + offset)  # numpy knows no other way
     assert np.isnan(unfused(jnp.float32(np.nan), jnp.float32(1.0), jnp.float32(1.0)))
+
+
+def test_quotients_keep_their_type():
+    halves = jnp.arange(1, 9, dtype=jnp.bfloat16), jnp.bfloat16(3)
+    found = jax.jit(quotient)(*halves)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, halves[0] / halves[1])

@@ -1,12 +1,14 @@
 """What people see: whole photos, upright, with a frame around what a network sees, each over its number."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from effjax.data.pool_files import Numbers
 from effjax.data.unlabelled_folder import UnlabelledFolder
-from effjax.recipes.active.shown import LEAST, MOST, path_of, photo_of
+from effjax.recipes.active.shown import LEAST, MOST, path_of, photo_of, words_of
 from effjax.reports.numbered_sheet import enlarged, framed, numbered_sheet
 
 RED, GREY = (200, 20, 20), (128, 128, 128)
@@ -78,3 +80,13 @@ def test_a_number_stands_under_every_picture():
         assert (path != paper).any() == (place in (0, 2))
     gaps = [sheet[:, 8 + 72 * column - 8 : 8 + 72 * column] for column in range(4)]
     assert all((gap == paper).all() for gap in gaps)  # a long path keeps to its own
+
+
+def test_of_a_question_its_words_are_said():
+    info = SimpleNamespace(names={"question": ["", "is", "it", "red\x1b"]}, features={"question": None})
+    columns = {"question": np.array([[1, 2, 3, 0], [2, 1, 0, 0]])}
+    source = SimpleNamespace(info=info, ids=lambda: np.array([7, 4]), column=columns.__getitem__)
+    say = words_of(source)
+    assert [say(7), say(np.int32(4))] == ["is it red\\x1b", "it is"]
+    bare = SimpleNamespace(info=SimpleNamespace(names={}, features={}), paths=["one.jpg", "two.jpg"])
+    assert words_of(bare)(1) == "two.jpg"

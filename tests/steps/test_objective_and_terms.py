@@ -9,7 +9,7 @@ from toy import linear_teacher, make_batch, make_objective, make_state
 from effjax import models
 from effjax.errors import UserError
 from effjax.models import Outputs
-from effjax.steps import Objective, make_optimizer, make_term
+from effjax.steps import TERMS, Objective, make_optimizer, make_term
 from effjax.steps.term import TermInputs
 
 BATCH = make_batch()
@@ -112,3 +112,16 @@ def test_other_logits_of_the_student_may_learn_from_the_teacher(name):
     np.testing.assert_array_equal(term.loss(seen), expected)
     with pytest.raises(UserError, match="student_tap='asde'"):
         make_term(name, student_tap="asde").loss(seen)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_names_the_teacher_and_the_activations_that_it_looks_at(name):
+    allowed = TERMS[name].__kwdefaults__
+    places = {option: "here" if option.endswith("tap") else ["here"] for option in allowed if "_tap" in option}
+    options = places | ({"teacher": "other"} if "teacher" in allowed else {})
+    made = make_term(name, weight=3.0, **options)
+    assert made.teachers == (("other",) if "teacher" in allowed else ())
+    assert made.weight == 3.0
+    for side in ("student", "teacher"):
+        found = getattr(made, f"{side}_taps")
+        assert any(option.startswith(side) for option in places) <= ("here" in found)

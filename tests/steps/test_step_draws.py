@@ -15,7 +15,7 @@ from toy import (
 )
 
 from effjax.steps import Flip, MixUp, Shift, View
-from effjax.steps.rng import example_keys, purpose_key
+from effjax.steps.rng import example_keys, purpose_key, seed_of_view
 
 BATCH = make_batch()
 DRAWN = {
@@ -109,3 +109,10 @@ def test_what_is_shown_again_is_mixed_anew_and_has_a_dropout_of_its_own():
         assert largest_difference(*steps) > 1e-3
         other = gradient(drawn, {**again, "copy": np.arange(8, dtype=np.int32)}, step=jnp.int32(5))
         assert largest_difference(steps[0], other) > 1e-3
+
+
+def test_a_further_view_draws_by_a_seed_of_its_name():
+    """Runs go on with the draws that they began with: the values may never change."""
+    expected = jax.random.bits(purpose_key(7, 0, "view strong"), (), jnp.uint32)
+    assert seed_of_view(7, "strong") == expected
+    assert seed_of_view(7, "weak") != expected != seed_of_view(8, "strong")

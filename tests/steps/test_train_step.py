@@ -1,5 +1,7 @@
 """The training step against the same thing written by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -154,6 +156,17 @@ def test_accumulated_parts_are_the_whole_batch(model, parts):
     assert_close(cut.opt_state, whole.opt_state)
     assert_close(cut_metrics, metrics, atol=1e-5)
     assert cut_metrics["accuracy"] == metrics["accuracy"]
+
+
+def test_an_objective_may_say_how_many_parts():
+    plain = make_objective("scnn")  # whose batch norm sees the parts
+    state = make_state(plain, GRADIENT_ONLY, BATCH)
+    own = gradient_step(dataclasses.replace(plain, accumulate=2))(state, BATCH)
+    told = gradient_step(plain, accumulate=2)(state, BATCH)
+    assert_close(own[0].opt_state, told[0].opt_state)
+    assert own[1].keys() == told[1].keys()
+    with pytest.raises(UserError, match=r"accumulate=3 .* 8 examples"):
+        make_train_step(dataclasses.replace(plain, accumulate=3), GRADIENT_ONLY, accumulate=2)(state, BATCH)
 
 
 def test_parts_that_do_not_fit_are_refused():

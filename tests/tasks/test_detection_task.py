@@ -305,3 +305,9 @@ def test_the_quality_of_a_class_is_that_of_the_best_detection_of_each_of_its_box
     # Of class 0: one box found by half with 0.9, better than whole with 0.2; one not found (what is there is of 1).
     first = max(0.9**0.6 * 0.5**0.4, 0.2**0.6)
     np.testing.assert_allclose(DETECTION.class_quality(found, targets, 3), [first / 2, 0, 0], rtol=1e-5)
+
+
+def test_the_official_numbers_know_what_is_a_crowd():
+    _, found, targets = random_detections("crowd")
+    numbers = DETECTION.official(found, targets, (240, 320), ("ant", "bee", "cat", "dog"))
+    assert numbers["map"] == pytest.approx(DETECTION.measure(found, targets)["map"], abs=1e-3)

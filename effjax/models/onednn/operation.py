@@ -180,8 +180,7 @@ def call(spec: Spec, *arrays: jax.Array) -> jax.Array:
         raise UserError(f"oneDNN computes convolutions of float32 here, not of {', '.join(sorted(others))}")
     result = jax.ShapeDtypeStruct(spec.shapes[-1], jnp.float32)
     # What is added lies where the result will: XLA copies it only where somebody else reads it, too.
-    adds = spec.of == "result" and spec.after is not None and spec.after.adds
-    shared = {len(arrays) - 1: 0} if adds else None
+    shared = {len(arrays) - 1: 0} if spec.adds else None
     options: dict[str, Any] = {"vmap_method": "sequential", "input_output_aliases": shared}
     return jax.ffi.ffi_call(TARGET, result, **options)(*arrays, spec=str(spec))
 

@@ -55,6 +55,11 @@ class Spec:
     laid: tuple[int, int] | None = None
 
     @property
+    def adds(self) -> bool:
+        """Whether an array is added in place: it lies where the result will."""
+        return self.of == "result" and self.after is not None and self.after.adds
+
+    @property
     def result(self) -> tuple[int, ...]:
         """The result's shape, ``[B, H', W', O]``."""
         rows, columns = (
@@ -133,7 +138,7 @@ class PlannedConvolution:
 
     def __init__(self, library: Library, spec: Spec):
         self._library, self._steps, self._outer = library, [], []
-        self._adds = spec.of == "result" and spec.after is not None and spec.after.adds
+        self._adds = spec.adds
         self._bytes = 4 * math.prod(spec.shapes[-1])
         described = _Described(library, spec)
         images, kernel, result, plan = described.images, described.kernel, described.result, described.forward
