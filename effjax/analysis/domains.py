@@ -65,6 +65,7 @@ def add_noise(keys: jax.Array, images: jax.Array, *, deviation: float = 0.3) -> 
       AssertionError: if the shapes do not fit.
     """
     chex.assert_rank([keys, images], [1, 4])
+    chex.assert_equal_shape_prefix([keys, images], 1)
     noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys)
     return jnp.clip(images + deviation * noise, 0.0, 1.0)
 

@@ -53,6 +53,22 @@ def test_hue_turns_colours_and_leaves_greys():
     np.testing.assert_allclose(turn(KEYS, red) @ luma, red @ luma, atol=1e-3)
 
 
+@pytest.mark.parametrize("most", [0.1, 0.5])
+def test_hue_turns_colours_alike_by_every_angle_that_is_allowed(most):
+    colours = np.array([[[0.5, 0.4, 0.4], [0.4, 0.52, 0.45]]], np.float32)  # none leaves [0, 1] as it turns
+    keys = jax.random.split(jax.random.key(2), 400)
+    turn = functools.partial(analysis.color_jitter, brightness=0.0, contrast=0.0, hue=most)
+    turned = np.asarray(turn(keys, np.broadcast_to(colours, (400, *colours.shape))))
+    basis = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    (luma, i, q), (luma_before, *before) = np.moveaxis(turned @ basis.T, -1, 0), np.moveaxis(colours @ basis.T, -1, 0)
+    np.testing.assert_allclose(luma, np.broadcast_to(luma_before, luma.shape), atol=1e-3)
+    ratio = (i + 1j * q) / (before[0] + 1j * before[1])
+    np.testing.assert_allclose(np.abs(ratio), 1, atol=5e-3)
+    angles = np.angle(ratio[:, 0]) / (2 * np.pi)
+    np.testing.assert_allclose(np.angle(ratio / ratio[:, :, :1]), 0, atol=1e-2)  # one angle for all of an image
+    np.testing.assert_allclose(np.quantile(angles, [0, 0.25, 0.5, 0.75, 1]) / most, [-1, -0.5, 0, 0.5, 1], atol=0.15)
+
+
 def test_brightness_and_contrast_stay_within_their_factors():
     flat = np.full((5, 4, 4, 1), 0.4, np.float32)
     factor = analysis.color_jitter(KEYS, flat, brightness=0.5, contrast=0.0).reshape(5, -1) / 0.4
@@ -82,6 +98,19 @@ def test_patches_are_moved_whole():
     tiles = shuffled[:, :9, :9, 0].reshape(5, 3, 3, 3, 3)
     np.testing.assert_array_equal(tiles[..., 1] - tiles[..., 0], 1)
     np.testing.assert_array_equal(tiles[:, :, 1] - tiles[:, :, 0], 11)
+
+
+def test_noise_is_what_the_key_draws():
+    grey = np.full((5, 6, 7, 2), 0.5, np.float32)
+    drawn = jnp.stack([jax.random.normal(key, (6, 7, 2)) for key in KEYS])
+    np.testing.assert_allclose(analysis.add_noise(KEYS, grey, deviation=0.05), grey + 0.05 * drawn, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_one_key_an_image(name):
+    for keys, images in ((KEYS[0], IMAGES), (KEYS, IMAGES[0]), (KEYS[:1], IMAGES), (KEYS, IMAGES[:1])):
+        with pytest.raises((AssertionError, ValueError)):
+            RANDOM[name](keys, images)
 
 
 def test_domains_by_hand():

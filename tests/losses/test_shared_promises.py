@@ -57,6 +57,8 @@ CASES = {
 BATCH_LEVEL = ["dist", "relational_distance", "relational_angle", "similarity_preserving", "contrastive"]
 BATCH_LEVEL += ["probabilistic_transfer", "example_correlation", "class_correlation"]
 ONE_A_BATCH = ("dist", "class_correlation")
+MAY_DIFFER = ("attention_code", "attention_paper", "relational_distance", "relational_angle")  # in their features
+MAY_DIFFER += ("similarity_preserving", "neuron_selectivity", "probabilistic_transfer")
 every_loss = pytest.mark.parametrize("name", CASES)
 
 
@@ -97,6 +99,18 @@ def test_gradients_are_those_of_finite_differences(name):
     _, gradient, _ = evaluate(name, student, teacher)
     above, below = (evaluate(name, student + sign * 1e-2 * direction, teacher)[0].sum() for sign in (1, -1))
     np.testing.assert_allclose((gradient * direction).sum(), (above - below) / 2e-2, rtol=2e-2, atol=2e-3)
+
+
+@every_loss
+def test_nothing_is_spread_to_fit(name):
+    """Shapes that numpy would broadcast are refused."""
+    loss, (student, teacher) = CASES[name]
+    refused = [(student, teacher[:1]), (student[:1], teacher), (student, teacher[0])]
+    if name not in MAY_DIFFER:
+        refused += [(student, teacher[..., :1]), (student[..., :1], teacher)]
+    for pair in refused:
+        with pytest.raises((AssertionError, ValueError)):
+            loss(*pair)
 
 
 @every_loss

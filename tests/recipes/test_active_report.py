@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from effjax.errors import UserError
 from effjax.recipes import schema
 from effjax.recipes.active import experiment as active
 from effjax.recipes.active import report as active_report
@@ -33,6 +34,29 @@ def experiment(data_dir):
         config.runs[name].update(batch_size=8, query=query, label=f"by {name}")
     config.claims = (("Entropy helps", "entropy", "chance"),)
     return config.to_dict()
+
+
+def test_what_is_watched_is_found_and_what_there_is_not_is_refused(data_dir):
+    config = experiment(data_dir)
+    assert watched_ids(config) is None
+    config["active"]["watch"] = ("3", "8")
+    ids, share = watched_ids(config)
+    pool = open_datasets(config).train
+    labels = dict(zip(pool.ids().tolist(), pool.column("label").tolist(), strict=True))
+    names = pool.info.class_names
+    assert {names[labels[id_]] for id_ in ids.tolist()} == {"3", "8"}
+    assert share == pytest.approx(np.mean([names[label] in ("3", "8") for label in labels.values()]))
+    for change, message in (
+        ({"watch": ("3", "33")}, r"config\.active\.watch: no class '33'; allowed: .*"),
+        (
+            {"watch_by": "kind"},
+            r"config\.active\.watch_by='kind': digits has no such feature with names; allowed: lab",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            watched_ids(config | {"active": {**config["active"], **change}})
+    with pytest.raises(UserError, match=r"nobody knows the classes of config\.data\.pool"):
+        watched_ids(config | {"data": {**config["data"], "pool": "photos"}})
 
 
 def add_files(folder, datasets, rng):
