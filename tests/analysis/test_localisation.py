@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from effjax import analysis
 
@@ -45,3 +46,13 @@ def test_a_map_that_is_zero_is_like_nothing():
     assert analysis.map_similarity(maps, maps)[0] == 0.0
     gradient = jax.grad(lambda x: analysis.map_similarity(x, np.ones_like(maps)).sum())(maps)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("function", [analysis.grad_cam, analysis.gradient_times_input])
+def test_a_gradient_of_another_shape_is_refused(function):
+    images = np.ones((2, 4, 3, 5))
+    for other in (images[:1], images[..., :1], images[0]):
+        with pytest.raises(AssertionError):
+            function(images, other)
+    with pytest.raises(AssertionError):
+        function(images[0], images[0])

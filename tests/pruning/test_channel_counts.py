@@ -38,6 +38,13 @@ def test_zeros_on_two_sides_keep_equal_shares():
     assert pruning.channel_counts([first, *sides, *outer], 0.5, multiple_of=1) == (8, 4, 4, 8, 8)
 
 
+@pytest.mark.parametrize(("shared", "both"), [("a", "b"), ("b", "a")])
+def test_the_smaller_layer_is_rounded_first_whatever_it_is_called(shared, both):
+    """Of 16 channels 11.2 are kept, that is 8; so that of 32, of which 24 are, 16 are left of the other half."""
+    groups = [group(16, (shared, 0), (both, 0)), group(16, (both, 16))]
+    assert pruning.channel_counts(groups, 0.7) == (8, 16)
+
+
 def test_of_an_odd_rest_the_second_side_has_more():
     first, sides = group(4, ("a", 0), ("b", 2)), [group(2, ("b", 0)), group(3, ("b", 6))]
     assert pruning.channel_counts([first, *sides], 0.9, multiple_of=1) == (4, 2, 2)

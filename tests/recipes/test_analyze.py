@@ -13,7 +13,7 @@ from effjax.errors import UserError
 from effjax.recipes.analyze import seeds as analyze_seeds_module
 from effjax.recipes.analyze.experiment import analyze
 from effjax.recipes.analyze.networks import open_panel
-from effjax.recipes.analyze.views import DOMAINS, answers
+from effjax.recipes.analyze.views import DOMAINS, LADDER, TRANSFORMS, answers
 from effjax.recipes.build.evaluation import predictor
 from effjax.recipes.build.networks import make_model
 from effjax.recipes.train.runs import TrainingExperiment
@@ -223,3 +223,17 @@ def test_seeds_are_gathered_with_their_interval(tmp_path, monkeypatch):
     assert "| fooled | – | – | – |" in page
     with pytest.raises(UserError, match=r"--seeds=0: an interval over seeds needs two or more"):
         analyze_seeds_module.analyze_seeds("runs", "big", ["taught"], "alone", [0], out=tmp_path)
+
+
+@pytest.mark.parametrize(("size", "most"), [(28, 3), (8, 1), (4, 1)])
+def test_shifts_are_of_a_tenth_of_the_width_at_most(size, most):
+    point = np.zeros((200, size, size, 1), np.float32)
+    point[:, size // 2, size // 2] = 1
+    moved = np.asarray(TRANSFORMS["shift"](jax.random.split(jax.random.key(0), 200), point)).reshape(200, -1)
+    found = np.stack(np.unravel_index(moved.argmax(1), (size, size))) - size // 2
+    assert (found.min(1).tolist(), found.max(1).tolist()) == ([-most] * 2, [most] * 2)
+
+
+def test_attacks_grow_from_a_level_to_a_quarter_of_all():
+    assert tuple(sorted(LADDER)) == LADDER
+    assert (LADDER[0], LADDER[-1]) == (1, 64)

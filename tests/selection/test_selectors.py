@@ -239,6 +239,16 @@ def test_dataset_map_by_hand():
         selection.rank_outliers(mapped, by="correctnes")
 
 
+def test_clusters_that_lie_apart_are_found_from_any_seeds():
+    grid = np.stack(np.meshgrid(*[np.arange(-2.0, 3.0)] * 2), -1).reshape(25, 1, 2)
+    rng = np.random.default_rng(1)
+    features = (grid + rng.normal(0, 1e-3, (25, 8, 2))).reshape(200, 2).astype(np.float32)
+    for seed in range(3):
+        found = np.asarray(k_means(jax.random.key(seed), features, 25)).reshape(25, 8)
+        assert (found == found[:, :1]).all()
+        assert len(set(found[:, 0].tolist())) == 25
+
+
 @pytest.mark.parametrize("clusters", [1, 7, 70])
 def test_every_cluster_that_is_wanted_begins_somewhere_else(clusters):
     features = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)

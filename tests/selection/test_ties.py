@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from effjax import selection
-from effjax.selection.ties import lots
+from effjax.selection.ties import highest, highest_of, highest_one, lots
 
 N, K, C = 60, 20, 3
 SAME = np.full((N, 4), 0.25, np.float32)
@@ -64,3 +64,14 @@ def test_a_lot_depends_on_its_example_alone():
     few, many = lots(key, np.array([5, 9])), lots(key, np.arange(100))
     assert few.tolist() == many[np.array([5, 9])].tolist()
     assert len(set(many.tolist())) == 100
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 1000])
+def test_without_a_sort_the_same_are_found(levels):
+    rng = np.random.default_rng(levels)
+    for k in (1, 5, 11, 12):
+        values = jnp.asarray(rng.integers(0, levels, 12), jnp.float32)
+        drawn = lots(jax.random.key(k), jnp.arange(12))
+        ordered = highest(values, drawn, k).tolist()
+        assert sorted(highest_of(values, drawn, k).tolist()) == sorted(ordered)
+        assert highest_one(values, drawn) == ordered[0]

@@ -1,8 +1,11 @@
 """What becomes of a run's state where few bits begin: folded, calibrated, still pruned."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
+from toy import make_objective
 
 from effjax.errors import UserError
 from effjax.models import QuantizedModule
@@ -10,6 +13,8 @@ from effjax.recipes import schema
 from effjax.recipes.build.trained import TrainedRun
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import checkpoints
+from effjax.steps.bits import bits_problem
+from effjax.steps.settings import Subject
 
 
 def config(data_dir, **run):
@@ -94,3 +99,14 @@ def test_a_teacher_and_hints_teach_a_student_of_few_bits(tmp_path, data_dir):
     made.runs.run.plans.bits = ((0.0, None), (0.5, "w8a8"))
     done = {one.name: one for one in TrainingExperiment(made.to_dict(), tmp_path).train()}
     assert np.isfinite(done["run"].variables()["params"]["value_steps"]["conv1"])
+
+
+def test_what_cannot_be_quantised_is_said_before_the_start():
+    objective = make_objective("mlp")
+    assert bits_problem(None, Subject(objective, (28, 28, 1))) is None
+    assert bits_problem("w8a8", Subject(objective, (28, 28, 1))) is None
+    assert "w8a99" in bits_problem("w8a99", Subject(objective, (28, 28, 1)))
+    reads_more = dataclasses.replace(objective, inputs=("image", "question"))
+    assert bits_problem("w8a8", Subject(reads_more, (28, 28, 1))) == (
+        "'w8a8': networks that read image, question cannot be quantised"
+    )

@@ -1,10 +1,16 @@
 """Published objectives: their numbers, and that a run's terms can be made of them."""
 
+import json
+import pathlib
+
 import pytest
 
 from effjax.errors import UserError
 from effjax.steps import TERMS, make_schedule, make_term
 from effjax.steps.presets import published
+
+#: Every number: what changes here is meant, and has its source in effjax/steps/presets.py, or is a defect.
+NUMBERS = pathlib.Path(__file__).with_name("published.txt").read_text().splitlines()
 
 METHODS = {
     "paper": ("kd", "hint", "attention", "relational", "dkd", "review", "dist", "nkd", "ctkd", "deit", "standardized"),
@@ -58,6 +64,24 @@ def test_numbers_as_published():
     assert published("torchdistill", "dist")["dist"]["temperature"] == 1.0
     weights = [published(c, "relational")["relational_angle"]["weight"] for c in ("repdistiller", "torchdistill")]
     assert weights == [50.0, 2.0]
+
+
+@pytest.mark.parametrize("line", NUMBERS)
+def test_every_number_is_that_of_its_source(line):
+    (convention, method), terms = line.split(": ")[0].split(), line.split(": ", 1)[1]
+    said = {
+        name: ", ".join(f"{option} {json.dumps(value)}" for option, value in options.items())
+        for name, options in published(convention, method).items()
+    }
+    assert "; ".join(f"{name}: {options}" for name, options in said.items()) == terms
+
+
+def test_no_method_is_without_numbers():
+    for convention in METHODS:
+        with pytest.raises(UserError) as refused:
+            published(convention, "?")
+        listed = {line.split(":")[0].split()[1] for line in NUMBERS if line.startswith(f"{convention} ")}
+        assert set(str(refused.value).split("allowed: ")[1].split(", ")) == listed
 
 
 def test_fitnets_weighs_its_soft_targets_without_the_temperature():

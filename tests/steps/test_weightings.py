@@ -55,10 +55,10 @@ def test_the_running_mean_is_carried_from_step_to_step(accumulate):
 
 def test_devices_share_the_mean():
     values, mean = jnp.array([[1.0, 2.0], [5.0, 8.0]]), jnp.float32(jnp.nan)
-    weigh = make_weighting("super_loss").weigh
+    weigh = make_weighting("super_loss", regularization=0.5).weigh
     weights, means = jax.vmap(lambda x: weigh(x, mean, "batch"), axis_name="batch")(values)
     assert means.tolist() == [4.0, 4.0]
-    np.testing.assert_allclose(weights, super_loss_weights(values, 4.0), rtol=1e-6)
+    np.testing.assert_allclose(weights, super_loss_weights(values, 4.0, regularization=0.5), rtol=1e-6)
 
 
 def test_refused():

@@ -23,7 +23,7 @@ def test_tags_are_the_classes_that_there_are():
     assert TAGS.parse('["ant", "cat"]') == ["ant", "cat"]
     assert (TAGS.show(["ant", "cat"]), TAGS.show([])) == ("tags: ant, cat", "tags: nothing")
     assert (TAGS.cost(["ant"]), TAGS.cost([]), TAGS.items(["ant"])) == (4.5, 4.5, 0)  # every class is asked for
-    assert not TAGS.specs
+    assert TAGS.specs == {}
 
 
 @pytest.mark.parametrize(
