@@ -40,6 +40,7 @@ CASES = {
     "vit": ((8, 8, 1), {"dim": 12, "blocks": 2, "heads": 3}),
     "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
     "shuffled": ((6, 5, 3), {}),
+    "mixed": ((8, 6, 3), {}),
 }
 
 
@@ -55,6 +56,25 @@ class _Shuffled(nn.Module):
         kernel, _ = jnp.split(self.param("kernels", nn.initializers.lecun_normal(), (4, 12)), (4,), -1)
         x = jnp.concatenate([kept, filtered @ kernel], -1)
         return models.Outputs(nn.Dense(5)((x * jnp.tanh(nn.softplus(x)) + 0.0).mean((1, 2))), {})
+
+
+class _Mixed(nn.Module):
+    """What larger networks are made of, once each: clipped and hard activations, squeezes, a token, attention."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.relu6(nn.Conv(6, (3, 3), strides=2, padding=((0, 1), (1, 0)), use_bias=False)(images))
+        x = jnp.clip(nn.hard_swish(nn.Conv(6, (3, 3), feature_group_count=6)(x)), -0.3, None)
+        squeezed = nn.relu(nn.Dense(4)(x.mean((1, 2))))
+        x = x * nn.hard_sigmoid(nn.Dense(6)(squeezed))[:, None, None]
+        x = nn.max_pool(jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0))), (2, 2), (1, 1))
+        tokens = x.reshape(x.shape[0], -1, 6)
+        token = jnp.broadcast_to(self.param("token", nn.initializers.normal(), (1, 1, 6)), (x.shape[0], 1, 6))
+        tokens = nn.LayerNorm()(jnp.concatenate([token, tokens], 1))
+        query, key, value = (nn.Dense(6, name=name)(tokens) for name in ("query", "key", "value"))
+        seen = nn.softmax(query @ key.swapaxes(1, 2) / jnp.sqrt(6.0)) @ value
+        tokens = tokens + nn.gelu(nn.Dense(6)(seen), approximate=False)
+        return models.Outputs(nn.Dense(5)(tokens[:, 0]), {})
 
 
 def drawn(module: nn.Module, shape: tuple[int, int, int]):
@@ -73,7 +93,8 @@ def drawn(module: nn.Module, shape: tuple[int, int, int]):
 def made(case: str, **more):
     shape, options = CASES[case]
     name = case.split()[0]
-    module = _Shuffled() if name == "shuffled" else models.create(name, 5, **options, **more)
+    own = {"shuffled": _Shuffled, "mixed": _Mixed}
+    module = own[name]() if name in own else models.create(name, 5, **options, **more)
     return module, drawn(module, shape), shape
 
 

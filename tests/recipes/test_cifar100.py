@@ -155,6 +155,33 @@ def test_two_real_steps_of_all_methods_at_once(prepared, tmp_path):
     check_beside(tmp_path, done.folder)
 
 
+def test_what_a_folder_has_stands_beside_what_is_published(data_dir, tmp_path):
+    config = schema.experiment()
+    config.data.dir, config.eval_batch_size, config.num_seeds = str(data_dir), 100, 2
+    config.data.update(validation="validation[:100]", test="test[:100]")
+    options = {"model": {"name": "mlp", "widths": (4,)}, "batch_size": 4, "steps": 2, "evaluations": 1}
+    config.runs.update(kd=schema.run(**options), mine=schema.run(**options, num_seeds=1))
+    *_, done = TrainingExperiment(config.to_dict(), tmp_path).train()
+    (own, splits), each = own_results(tmp_path), 50_000 / 4
+    assert splits == {"train"}
+    assert own == {"kd": Own([], [2 / each] * 2, 2 / each), "mine": Own([], [2 / each], 2 / each)}
+    write_measured(tmp_path / "kd" / "seed_1" / "result.json", {"test/accuracy": 0.5})
+    assert own_results(tmp_path)[0]["kd"].accuracies == [0.5]
+    said = compare([f"resnet32x4_resnet8x4={tmp_path}"], str(tmp_path / "table.md"))
+    page = (tmp_path / "table.md").read_text()
+    for text in (said, page):
+        assert "resnet32x4_resnet8x4 trained on train" in text
+        assert "resnet56_resnet20" not in text
+    assert [cell.strip() for cell in page.split("| KD |")[1].splitlines()[0].split("|")][:5] == [
+        "73.33",
+        "repdistiller",
+        "50.00",
+        "-23.33",
+        "1 of 2",
+    ]
+    assert "resnet56_resnet20" in compare([])  # without a folder, what is published of all pairs
+
+
 def check_beside(workdir, folder):
     """What is published is printed beside what lies in a folder."""
     (own, splits), each = own_results(workdir), 50_000 / 4

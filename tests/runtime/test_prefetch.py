@@ -32,6 +32,24 @@ def test_readers_are_given_back_unused():
     assert closed == [True]
 
 
+def test_what_is_being_opened_is_waited_for():
+    """A generator that runs in another thread cannot be closed."""
+    goes_on, closed = threading.Event(), []
+
+    def slow():
+        try:
+            goes_on.wait(10)
+            yield 1
+        finally:
+            closed.append(True)
+
+    opened = Prefetch(slow())
+    threading.Timer(0.2, goes_on.set).start()
+    opened.close()
+    assert closed == [True]
+    assert not any(thread.name.startswith("prefetch") for thread in threading.enumerate())
+
+
 def test_what_fails_in_the_background_is_said():
     def broken():
         raise OSError("cannot read")

@@ -15,7 +15,7 @@ from effjax.recipes.train.finished import FinishedRun
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.reports.tables import Estimate, Table
 
-_SHIFTS = np.arange(-5.0, 25.01, 0.1)  # in nats: what is added to the logits of the omitted classes
+_SHIFTS = np.arange(-50, 251) / 10  # in nats: what is added to the logits of the omitted classes
 
 
 def best_shift(logits: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> float:
