@@ -161,7 +161,8 @@ def test_what_a_folder_has_stands_beside_what_is_published(data_dir, tmp_path):
     config.data.update(validation="validation[:100]", test="test[:100]")
     options = {"model": {"name": "mlp", "widths": (4,)}, "batch_size": 4, "steps": 2, "evaluations": 1}
     config.runs.update(kd=schema.run(**options), mine=schema.run(**options, num_seeds=1))
-    *_, done = TrainingExperiment(config.to_dict(), tmp_path).train()
+    for _ in TrainingExperiment(config.to_dict(), tmp_path).train():
+        pass
     (own, splits), each = own_results(tmp_path), 50_000 / 4
     assert splits == {"train"}
     assert own == {"kd": Own([], [2 / each] * 2, 2 / each), "mine": Own([], [2 / each], 2 / each)}
