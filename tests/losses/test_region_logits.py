@@ -45,6 +45,13 @@ def test_parts_are_those_of_the_authors_code(side, finest):
         np.testing.assert_allclose(found[:, 0], maps(side, 1).mean((1, 2)), rtol=1e-4, atol=1e-5)
 
 
+def test_labels_of_other_examples_are_refused():
+    with pytest.raises(AssertionError):
+        losses.region_weights(np.zeros((3, 5, 4)), np.zeros(1, int))
+    with pytest.raises(AssertionError):
+        losses.region_weights(np.zeros((3, 4)), np.zeros(3, int))
+
+
 def test_no_other_scales():
     with pytest.raises(UserError, match="finest=3; allowed: 2, 4"):
         losses.region_logits(maps(4, 1), finest=3)

@@ -41,3 +41,9 @@ def test_refused():
         make_term("self_paced", form="hart")
     with pytest.raises(UserError, match=r"terms.self_paced.threshold=0.0 must be above 0"):
         make_term("self_paced", threshold=0.0)
+
+
+def test_whole_numbers_are_no_losses():
+    """Their weights would be whole numbers, too: 0 where an example counts a half."""
+    with pytest.raises(AssertionError):
+        self_paced_weights(jnp.array([1, 2]), 2.0, form="linear")
