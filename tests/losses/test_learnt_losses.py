@@ -40,6 +40,11 @@ def test_congruence_of_those_that_take_part():
     np.testing.assert_array_equal(one, 0)
 
 
+def test_congruence_of_two_by_hand():
+    student, teacher = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_allclose(losses.correlation_congruence(student, teacher), [2 * (1 * 2 + 2 * 2), 0])
+
+
 def test_congruence_over_devices():
     expected = losses.correlation_congruence(STUDENT, TEACHER)
     loss = jax.vmap(partial(losses.correlation_congruence, axis_name="devices"), axis_name="devices")
