@@ -249,7 +249,7 @@ def test_clusters_that_lie_apart_are_found_from_any_seeds():
         assert len(set(found[:, 0].tolist())) == 25
 
 
-@pytest.mark.parametrize("clusters", [1, 7, 70])
+@pytest.mark.parametrize("clusters", [1, 7, 35, 70])
 def test_every_cluster_that_is_wanted_begins_somewhere_else(clusters):
     features = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)
     found = np.asarray(k_means(jax.random.key(0), features, clusters))
