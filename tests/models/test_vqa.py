@@ -85,6 +85,17 @@ def test_any_backbone_makes_the_grid(backbone, stride, side):
     assert outputs.logits.shape == (2, 5)
 
 
+def test_a_backbone_drops_by_the_key_of_its_example():
+    module = models.create("vqa_attention", 5, backbone="scnn", stride=2, taps=("grid",), words=9)
+    images, keys = jax.random.normal(KEY, (2, 8, 8, 3)), jax.random.split(KEY, 2)
+    variables = module.init(KEY, images, QUESTIONS[:2])
+    grids = [
+        module.apply(variables, images, QUESTIONS[:2], train=True, dropout_keys=some).taps["grid"]
+        for some in (None, keys)
+    ]
+    assert float(jnp.abs(grids[0] - grids[1]).max()) > 1e-3
+
+
 def test_batch_statistics_of_a_backbone_are_kept():
     module = models.create("vqa_attention", 5, backbone="resnet8", stride=4, words=9)
     shapes = jax.eval_shape(module.init, KEY, jnp.zeros((2, 32, 32, 3)), QUESTIONS[:2])

@@ -129,3 +129,7 @@ def test_what_does_not_fit_is_refused():
     elsewhere = ChannelGroup(2, (Member("w", 0, ((0,), ())), Member("v", 0, ((0,), (1,)))))
     with pytest.raises(UserError, match="nothing would be left of w on axis 0"):
         pruning.remove_channels({"w": np.ones(1), "v": np.ones(2)}, [elsewhere], [np.array([1])])
+
+
+def test_of_many_that_matter_alike_the_first_are_kept():
+    assert pruning.most_important(np.tile([1.0, 2.0], 40), 60).tolist() == sorted([*range(1, 80, 2), *range(0, 40, 2)])

@@ -102,6 +102,8 @@ def test_the_variables_may_lie_in_a_file(suffix, source, tmp_path):
 def test_what_is_wrong_is_said_in_one_line(source, tmp_path):
     np.savez(tmp_path / "w.npz", **{"params/last/kernel": np.zeros((3, 10))})
     (tmp_path / "broken.npz").write_bytes(b"none")
+    fits = flax.traverse_util.flatten_dict(own_teacher("teacher", f"{source}:whole", "", SHAPE)[1], sep="/")
+    np.savez(tmp_path / "more.npz", **fits, **{"params/first/bias": np.zeros(3)})
     for named, file, said in (
         (f"{source}:alon", "", r"has no function 'alon'; .*did you mean 'alone'"),
         (
@@ -111,6 +113,11 @@ def test_what_is_wrong_is_said_in_one_line(source, tmp_path):
         ),
         (f"{source}:nothing", "", r"returns 3; allowed: a flax\.linen module"),
         (f"{source}:alone", str(tmp_path / "w.npz"), r"params/last/kernel \(3, 10\)≠\(784, 10\)"),
+        (
+            f"{source}:alone",
+            str(tmp_path / "more.npz"),
+            r"of the network: params/first/bias surplus$",
+        ),
         (f"{source}:alone", str(tmp_path / "broken.npz"), r"broken\.npz: cannot be read"),
         (f"{source}:alone", str(tmp_path), r"cannot be read"),
         (f"{source}:alone", str(tmp_path / "w.pth"), r"unknown kind of file '\.pth'"),

@@ -93,3 +93,18 @@ def test_what_is_sure_enough_is_judged_at_ten_overlaps(seed):
 def test_of_no_images_nothing_is_said():
     found, targets = drawn(0, images=0)
     assert set(worth_of_tags(found, targets, FLOOR).values()) == {0.0}
+
+
+def test_an_overlap_of_just_a_half_is_one():
+    known = {
+        "boxes": np.array([[[0, 0, 1, 0.5]]]),
+        "scores": np.array([[0.9]]),
+        "classes": np.array([[0]]),
+        "present": np.ones((1, 1), bool),
+    }
+    targets = {
+        "objects/bbox": np.array([[[0.0, 0, 1, 1]]]),
+        "objects/label": np.array([[0]]),
+        "objects/valid": np.ones((1, 1), bool),
+    }
+    assert worth_of_tags(known, targets, FLOOR)["untagged"] == pytest.approx(0.1)  # at one of ten thresholds

@@ -67,6 +67,12 @@ def test_a_place_is_of_the_tag_that_was_found_there():
     assert taken(two, {0, 1, 2}) is None
 
 
+def test_what_overlaps_by_just_a_half_is_one_place():
+    halves = found(([0, 0, 1, 1], 0.9, 0), ([0, 0, 1, 0.5], 0.8, 1))
+    assert taken(halves, {0}) == [[0], [0]]
+    assert taken(halves, {1}) == [[1], [1]]
+
+
 def test_of_one_tag_is_all_that_is_found():
     ants = found((HERE, 0.9, 0), (THERE, 0.8, 0))
     assert taken(ants, {1}) == [[0, 1], [1, 1]]

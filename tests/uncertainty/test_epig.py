@@ -48,6 +48,11 @@ def test_targets_that_do_not_fit_are_refused(targets):
         uncertainty.epig(PROBS, targets)
 
 
+def test_predictions_with_more_axes_are_refused():
+    with pytest.raises(ValueError, match=r"allowed: \[M, N, C\] and \[M, T, C\]"):
+        uncertainty.epig(PROBS[..., None], TARGETS[..., None])
+
+
 def test_what_is_no_probability_is_refused():
     with pytest.raises(UserError):
         uncertainty.epig(PROBS, TARGETS * 2)
