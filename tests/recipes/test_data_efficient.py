@@ -1,6 +1,7 @@
 """Coresets, weights of examples and steps that choose, as runs of a config."""
 
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import small_configs
 
 from effjax import models
-from effjax.curricula import el2n, gradient_norms
+from effjax.curricula import el2n, gradient_norms, stages
 from effjax.errors import UserError
 from effjax.losses import cross_entropy
 from effjax.recipes import schema
@@ -21,6 +22,7 @@ from effjax.recipes.train.report import COMPUTE_FILE
 from effjax.recipes.train.runs import TrainingExperiment
 from effjax.runtime import checkpoints, read_metrics
 from effjax.runtime.writers import METRICS_FILE
+from effjax.steps import Objective, make_term
 
 
 def small(**changes):
@@ -147,6 +149,21 @@ def test_candidates_cost_a_third(trained):
     each = models.flops(runs["rho"].assembled.model, (28, 28, 1))
     np.testing.assert_allclose(_flops(runs["rho"], made)[-1], 16 * 16 * each * (1 + 2 / 3))
     np.testing.assert_allclose(_flops(runs["coreset"], made)[-1], 16 * 16 * each)
+
+
+def test_smaller_images_of_any_form_cost_what_they_compute():
+    """Sizes are of the shorter side, and the whole image is computed."""
+    network = models.create("scnn", 10, width=0.125)
+    plan = stages(4, {"image_size": [[0.0, 10], [0.5, 20]]})
+    objective = Objective(network, {"ce": make_term("ce")})
+    job = SimpleNamespace(plan=plan, objective=objective, batch_size=2, objective_at=lambda stage: objective)
+    run = SimpleNamespace(assembled=SimpleNamespace(job=job, model=network))
+    for shape, sizes in (((30, 20, 1), ((15, 10, 1), (30, 20, 1))), ((20, 40, 3), ((10, 20, 3), (20, 40, 3)))):
+        test = [{"image": np.zeros(shape, np.uint8)}]
+        datasets = SimpleNamespace(test=test, task=SimpleNamespace(inputs=("image",)))
+        small, whole = (models.flops(network, size) for size in sizes)
+        spent = _flops(run, SimpleNamespace(datasets=datasets))
+        np.testing.assert_allclose(spent, np.cumsum([0, 2 * small, 2 * small, 2 * whole, 2 * whole]))
 
 
 def test_an_epoch_is_a_pass_over_what_is_drawn_from():
