@@ -54,7 +54,9 @@ def test_channels_answer_where_the_teachers_do():
     flat = [maps.reshape(3, 20, -1).swapaxes(1, 2) for maps in (student, teacher)]
     np.testing.assert_allclose(losses.neuron_selectivity(student, teacher), nst(*flat), rtol=1e-5)
     # Larger maps are averaged: here each four places are one.
-    for larger in ((student, teacher.repeat(2, 1).repeat(2, 2)), (student.repeat(2, 1).repeat(2, 2), teacher)):
+    signs = np.tile([[1.0, -1.0], [-1.0, 1.0]], (4, 5))[:, :, None]
+    large = [maps.repeat(2, 1).repeat(2, 2) + signs for maps in (student, teacher)]
+    for larger in ((student, large[1]), (large[0], teacher)):
         np.testing.assert_allclose(losses.neuron_selectivity(*larger), nst(*flat), rtol=1e-5)
     order = RNG.permutation(3)
     np.testing.assert_allclose(losses.neuron_selectivity(teacher[..., order], teacher), 0, atol=1e-6)
