@@ -115,6 +115,7 @@ def shuffle_patches(keys: jax.Array, images: jax.Array, *, patches: int = 4) -> 
       Naseer et al., `Intriguing Properties of Vision Transformers <https://arxiv.org/abs/2105.10497>`_, 2021, sec. 3.1.
     """
     chex.assert_rank([keys, images], [1, 4])
+    chex.assert_equal_shape_prefix([keys, images], 1)
     height, width, channels = images.shape[1] // patches, images.shape[2] // patches, images.shape[3]
 
     def shuffle(key: jax.Array, image: jax.Array) -> jax.Array:

@@ -35,6 +35,7 @@ def color_jitter(
       Chen et al., `A Simple Framework for Contrastive Learning <https://arxiv.org/abs/2002.05709>`_, 2020, app. A.
     """
     chex.assert_rank([keys, images], [1, 4])
+    chex.assert_equal_shape_prefix([keys, images], 1)
     in_colour = images.shape[-1] == 3
 
     def jitter(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -80,6 +81,7 @@ def random_resized_crop(keys: jax.Array, images: jax.Array, *, min_area: float =
       Szegedy et al., `Going Deeper with Convolutions <https://arxiv.org/abs/1409.4842>`_, 2015, sec. 6.
     """
     chex.assert_rank([keys, images], [1, 4])
+    chex.assert_equal_shape_prefix([keys, images], 1)
     size = jnp.asarray(images.shape[1:3], jnp.float32)
 
     def crop(key: jax.Array, image: jax.Array) -> jax.Array:

@@ -109,7 +109,7 @@ def test_noise_is_what_the_key_draws():
 @pytest.mark.parametrize("name", RANDOM)
 def test_one_key_an_image(name):
     for keys, images in ((KEYS[0], IMAGES), (KEYS, IMAGES[0]), (KEYS[:1], IMAGES), (KEYS, IMAGES[:1])):
-        with pytest.raises((AssertionError, ValueError)):
+        with pytest.raises(AssertionError):
             RANDOM[name](keys, images)
 
 
