@@ -7,8 +7,9 @@
 The pairs of RepDistiller's two tables, its networks, and its settings: 240 epochs of batches of 64, SGD at 0.05 (0.01
 for mobile students) times 0.1 at 150, 180 and 210, momentum 0.9, decay 5e-4 on all parameters, a crop of 4 pixels'
 padding, a flip. The weights are ``published`` ones; of DKD, and of standardised logits, those of their codes for the
-pair. MLKD trains for 480 epochs (960 for two pairs), on two views. ``--only`` trains some of the runs, several commands
-at once if need be; without it all, and a report.
+pair. MLKD trains for 480 epochs (960 for two pairs), on two views. AB, FSP and FT have 30 epochs before the 240: the
+student learns AB or FSP and nothing else, or FT's paraphraser learns without it. ``--only`` trains some of the runs,
+several commands at once if need be; without it all, and a report.
 
 As published all 50,000 images are trained on and the last epoch is what is reported: so the validation split is a part
 of what is trained on, tells nothing, and chooses nothing; columns "best" do not count. ``PAIR,honest`` keeps a tenth
@@ -40,6 +41,7 @@ ALIKE = (("wrn_40_2", "wrn_16_2"), ("wrn_40_2", "wrn_40_1"), ("resnet56", "resne
 ALIKE += (("resnet110", "resnet32"), ("resnet32x4", "resnet8x4"), ("vgg13", "vgg8"))
 UNLIKE = (("vgg13", "mobilenet_v2"), ("resnet50", "mobilenet_v2"), ("resnet50", "vgg8"))
 UNLIKE += (("resnet32x4", "shufflenet_v1"), ("resnet32x4", "shufflenet_v2"), ("wrn_40_2", "shufflenet_v1"))
+OF_EQUAL_CHANNELS = tuple(pair for pair in ALIKE if pair != ("wrn_40_2", "wrn_40_1"))  # what FSP compares
 PAIRS = {f"{teacher}_{student}": (teacher, student) for teacher, student in ALIKE + UNLIKE}
 METHODS = {  # run -> label, convention, method
     "kd": ("KD", "repdistiller", "kd"),
@@ -50,13 +52,18 @@ METHODS = {  # run -> label, convention, method
     "vid": ("VID", "repdistiller", "vid"),
     "rkd": ("RKD", "repdistiller", "relational"),
     "pkt": ("PKT", "repdistiller", "pkt"),
+    "ab": ("AB", "repdistiller", "ab"),
+    "ft": ("FT", "repdistiller", "ft"),
+    "fsp": ("FSP", "repdistiller", "fsp"),
     "nst": ("NST", "repdistiller", "nst"),
     "crd": ("CRD", "repdistiller", "crd"),
+    "ofd": ("OFD", "mdistiller", "ofd"),
     "reviewkd": ("ReviewKD", "mdistiller", "review"),
     "dkd": ("DKD", "mdistiller", "dkd"),
     "dist": ("DIST", "paper", "dist"),
     "nkd": ("NKD", "paper", "nkd"),
     "ctkd": ("CTKD", "paper", "ctkd"),
+    "ctkd_standardized": ("CTKD, standardised logits", "paper", "ctkd_standardized"),
     "kd_standardized": ("KD, standardised logits", "paper", "standardized"),
     "dkd_standardized": ("DKD, standardised logits", "mdistiller", "dkd"),
     "mlkd": ("MLKD", "paper", "mlkd"),
@@ -81,7 +88,7 @@ STANDARDIZED = {  # temperature and weight of KD, where they are not 2 and 9: th
     "vgg13_mobilenet_v2": (3.0, 9.0),
     "resnet50_mobilenet_v2": (3.0, 1.0),
 }
-EPOCHS = 240
+EPOCHS, FIRST = 240, 30
 DECAYS = (150, 180, 210)
 SLOW = ("mobilenet_v2", "shufflenet_v1", "shufflenet_v2")
 # MLKD trains for 480 epochs, these for 960: configs/cifar100/mlkd/ of logit-standardization-KD.
@@ -120,12 +127,19 @@ def get_config(variant: str = ""):
     if theirs:
         del runs["teacher"]
         taught = _trained(teacher_name, mean=config.view.mean, std=config.view.std)
-    for name, (label, convention, method) in METHODS.items():
+    methods = {name: method for name, method in METHODS.items() if name != "fsp" or PAIRS[pair] in OF_EQUAL_CHANNELS}
+    for name, (label, convention, method) in methods.items():
         terms = presets.published(convention, method)
         for term, options in terms.items():
             options.update(_taps(term, teacher_name, student_name))
         runs[name] = schema.distilled(student, label, terms, taught)
     runs["dkd"].terms.dkd.beta = BETA.get(pair, 8.0)
+    for name, tap in (("ab", _before(student_name)[-1]), ("fsp", maps(student_name)[-1])):
+        if name in methods:
+            _begin(runs[name], {name: f"up to {tap}"}, {"ce": ".*"}, tiny)
+    _begin(runs["ft"], {"ft": "ft/paraphraser/.*"}, {"ce": "student/.*", "ft": "ft/translator/.*"}, tiny)
+    if not student_name.startswith("vgg") and student_name not in SLOW:  # there the paraphraser learns at 0.01
+        runs["ft"].terms.ft.reconstruction /= 5
     for name in ("mlkd", "mlkd_standardized"):
         run, epochs = runs[name], 960 if pair in LONGEST else 480
         run.epochs, run.optimizer.learning_rate = float(epochs), 0.025
@@ -149,7 +163,7 @@ def get_config(variant: str = ""):
     runs["dkd_standardized"].terms.dkd.update(options)
     config.runs.update(runs)
     config.table, config.control, config.reference = tuple(runs), "student", "" if theirs else "teacher"
-    config.claims = tuple((f"{label} beats no teacher", name, "student") for name, (label, *_) in METHODS.items())
+    config.claims = tuple((f"{label} beats no teacher", name, "student") for name, (label, *_) in methods.items())
     if tiny:
         config.eval_batch_size = 4
         for run in config.runs.values():
@@ -186,6 +200,15 @@ def _run(label: str, name: str):
     return run
 
 
+def _begin(run, first: dict[str, str], then: dict[str, str], tiny: bool) -> None:
+    """Puts a first stage before a run's epochs; both are terms, with what is trained. Each has its own optimiser."""
+    epochs = FIRST + EPOCHS
+    run.epochs, begin = float(epochs), 0.5 if tiny else FIRST / epochs
+    run.schedule.boundaries = tuple((FIRST + epoch) / epochs for epoch in DECAYS)
+    run.plans.terms = ((0.0, tuple(first)), (begin, tuple(then)))
+    run.plans.trainable = ((0.0, "|".join(first.values())), (begin, "|".join(then.values())))
+
+
 def maps(name: str) -> tuple[str, ...]:
     """The taps of a network's feature maps that are compared, as RepDistiller numbers them from 1."""
     if name.startswith("vgg"):
@@ -195,15 +218,27 @@ def maps(name: str) -> tuple[str, ...]:
     return tuple(f"stage{number}" for number in range(1, 5 if name == "resnet50" else 4))
 
 
+def _first(name: str) -> str:
+    return "block1" if name.startswith("vgg") else "stem"
+
+
+def _before(name: str) -> tuple[str, ...]:
+    """The same maps before their ReLU; those of MobileNetV2 have none."""
+    return maps(name) if name == "mobilenet_v2" else tuple(f"{tap}/preact" for tap in maps(name))
+
+
 def _taps(term: str, teacher: str, student: str) -> dict:
     """Where a term looks: all maps, the second, the last, or what it looks at by itself."""
     ours, theirs = maps(student), maps(teacher)
     if term in ("attention", "nst", "vid"):
         return {"student_taps": ours, "teacher_taps": theirs}
+    if term == "fsp":
+        return {"student_taps": (_first(student), *ours), "teacher_taps": (_first(teacher), *theirs)}
+    if term in ("ab", "ofd"):
+        return {"student_taps": _before(student), "teacher_taps": _before(teacher)}
     if term == "review":  # the teacher's before their ReLU
-        before = tuple(f"{tap}/preact" for tap in theirs)
-        return {"student_taps": (*ours, "penultimate"), "teacher_taps": (*before, "penultimate")}
-    if term in ("hint", "similarity"):
+        return {"student_taps": (*ours, "penultimate"), "teacher_taps": (*_before(teacher), "penultimate")}
+    if term in ("hint", "similarity", "ft"):
         which = 1 if term == "hint" else -1
         return {"student_tap": ours[which], "teacher_tap": theirs[which]}
     return {}

@@ -12,6 +12,7 @@ take ``axis_name=``: the batch that lies along this mapped axis is compared as a
 
 from effjax.losses.adaptive import adaptive_target, hard_label
 from effjax.losses.attention import attention_transfer
+from effjax.losses.boundaries import activation_boundary, expected_negative, partial_l2
 from effjax.losses.boxes import generalized_iou_loss, quality_focal, soft_quality_focal
 from effjax.losses.classification import cross_entropy
 from effjax.losses.congruence import correlation_congruence
@@ -19,6 +20,8 @@ from effjax.losses.contrastive import contrastive
 from effjax.losses.correlation import dist
 from effjax.losses.decoupled import decoupled_kl
 from effjax.losses.distillation import soft_target_kl, tempered_softmax
+from effjax.losses.factors import factor_transfer
+from effjax.losses.flow import solution_flow
 from effjax.losses.hierarchical import hierarchical_context
 from effjax.losses.hints import hint_mse
 from effjax.losses.levels import class_correlation, example_correlation
@@ -38,6 +41,7 @@ from effjax.losses.variational import variational_information
 
 __all__ = [
     "OfOtherClasses",
+    "activation_boundary",
     "adaptive_target",
     "attention_transfer",
     "class_correlation",
@@ -48,6 +52,8 @@ __all__ = [
     "dist",
     "ensemble_logits",
     "example_correlation",
+    "expected_negative",
+    "factor_transfer",
     "generalized_iou_loss",
     "hard_label",
     "hierarchical_context",
@@ -58,6 +64,7 @@ __all__ = [
     "noise_contrastive",
     "normalized_kd",
     "of_other_classes",
+    "partial_l2",
     "probabilistic_transfer",
     "quality_focal",
     "region_logits",
@@ -69,6 +76,7 @@ __all__ = [
     "similarity_preserving",
     "soft_quality_focal",
     "soft_target_kl",
+    "solution_flow",
     "standardize_logits",
     "super_loss",
     "super_loss_weights",

@@ -68,11 +68,12 @@ def _difference(student: jax.Array, teacher: jax.Array, where: jax.Array | None)
     """Student's less teacher's attention, ``[B, H · W]``."""
     height, width = (min(student.shape[axis], teacher.shape[axis]) for axis in (1, 2))
     student, teacher = (
-        _attention(averaged(at_least_float32(blank(maps, where)), height, width))
+        attention_maps(averaged(at_least_float32(blank(maps, where)), height, width))
         for maps in (student, jax.lax.stop_gradient(teacher))
     )
     return student - teacher
 
 
-def _attention(maps: jax.Array) -> jax.Array:
+def attention_maps(maps: jax.Array) -> jax.Array:
+    """Where maps ``[B, H, W, C]`` are large: their squares, summed over channels, of unit length, ``[B, H · W]``."""
     return unit(jnp.square(maps).sum(-1).reshape(len(maps), -1))

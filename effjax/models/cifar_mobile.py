@@ -81,7 +81,8 @@ class CifarShuffleNetV1(nn.Module):
       num_classes: K.
       axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
-      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``penultimate``.
+      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1/preact`` (its last block before the ReLU),
+        ``stage1`` (its last block), …, ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
 
     References:
@@ -108,7 +109,7 @@ class CifarShuffleNetV1(nn.Module):
         for number, (channels, depth) in enumerate(((240, 4), (480, 8), (960, 4)), start=1):
             block = partial(_Grouped, norm, channels, self.dtype)
             # The 24 channels of the stem are too few to be cut into groups.
-            place = partial(_grouped_at, block, number == 1)
+            place = partial(_grouped_at, block, number == 1, depth)
             x = _Stage(place, (2, *(1,) * (depth - 1)), name=f"stage{number}")(x, taps)
             taps.keep(f"stage{number}", x)
             maps[f"stride{2**number}"] = x
@@ -125,8 +126,8 @@ class CifarShuffleNetV2(nn.Module):
       num_classes: K.
       axis_name: a mapped axis over which batch statistics are averaged, or the parts of a batch that have their own.
       dtype: what is computed in; parameters, statistics and logits are float32.
-      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1`` (its last block), …, ``last`` (before pooling),
-        ``penultimate``.
+      taps: paths to return: ``stem``, ``stage1/block1``, …, ``stage1/preact`` (its last block before the ReLU, its
+        channels not shuffled), ``stage1`` (its last block), …, ``last`` (before pooling), ``penultimate``.
       head: what predicts; see :func:`effjax.models.create`.
 
     References:
@@ -151,7 +152,7 @@ class CifarShuffleNetV2(nn.Module):
         x = norm("stem_norm", nn.relu)(conv(24, name="stem_conv")(images.astype(self.dtype)))
         taps.keep("stem", x)
         for number, (channels, depth) in enumerate(((116, 4), (232, 8), (464, 4)), start=1):
-            place = partial(_split_at, partial(_Halving, norm, conv, channels), partial(_Split, norm, conv))
+            place = partial(_split_at, partial(_Halving, norm, conv, channels), partial(_Split, norm, conv), depth)
             x = _Stage(place, (2, *(1,) * (depth - 1)), name=f"stage{number}")(x, taps)
             taps.keep(f"stage{number}", x)
             maps[f"stride{2**number}"] = x
@@ -180,6 +181,9 @@ class _Stage(nn.Module):
     def __call__(self, x: jax.Array, taps: Taps) -> jax.Array:
         for i, stride in enumerate(self.strides, start=1):
             x = self.at(i, stride, name=f"block{i}")(x)
+            if isinstance(x, tuple):
+                x, before = x
+                taps.keep(f"{self.name}/preact", before)
             taps.keep(f"{self.name}/block{i}", x)
         return x
 
@@ -188,12 +192,12 @@ def _inverted_at(block: Callable, number: int, stride: int, name: str) -> nn.Mod
     return block(stride, number > 1, name=name)  # a stage's first block has other channels than what it reads
 
 
-def _grouped_at(block: Callable, after_stem: bool, number: int, stride: int, name: str) -> nn.Module:
-    return block(1 if after_stem and number == 1 else _GROUPS, stride, name=name)
+def _grouped_at(block: Callable, after_stem: bool, depth: int, number: int, stride: int, name: str) -> nn.Module:
+    return block(1 if after_stem and number == 1 else _GROUPS, stride, number == depth, name=name)
 
 
-def _split_at(halving: Callable, split: Callable, number: int, stride: int, name: str) -> nn.Module:
-    return halving(name=name) if number == 1 else split(name=name)
+def _split_at(halving: Callable, split: Callable, depth: int, number: int, stride: int, name: str) -> nn.Module:
+    return halving(name=name) if number == 1 else split(number == depth, name=name)
 
 
 class _Inverted(nn.Module):
@@ -216,23 +220,28 @@ class _Inverted(nn.Module):
 
 
 class _Grouped(nn.Module):
-    """ShuffleNet's first unit: grouped 1×1, shuffle, filter each channel, grouped 1×1; added to its input or beside."""
+    """ShuffleNet's first unit: grouped 1×1, shuffle, filter each channel, grouped 1×1; added to its input or beside.
+
+    The last one of a stage returns what is before its ReLU, too.
+    """
 
     norm: Callable
     channels: int
     dtype: DTypeLike
     first_groups: int
     stride: int
+    is_last: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         own = self.channels - x.shape[-1] if self.stride > 1 else self.channels
         y = _conv(own // 4, self.first_groups, dtype=self.dtype, name="conv1")(x)
         y = shuffled(self.norm("norm1", nn.relu)(y), self.first_groups)
         y = self.norm("norm2", nn.relu)(PaddedDepthwise(self.stride, self.dtype, _PYTORCHS, name="conv2")(y))
         y = _conv(own, _GROUPS, dtype=self.dtype, name="conv3")(y)
         if self.stride == 1:
-            return self.norm("norm3", nn.relu)(y, x)
+            y = self.norm("norm3", None if self.is_last else nn.relu)(y, x)
+            return (nn.relu(y), y) if self.is_last else y
         y = self.norm("norm3")(y)
         pooled = average_pool(x, 3, 2, ((1, 1), (1, 1)))
         return nn.relu(jnp.concatenate([y, pooled], -1))
@@ -257,18 +266,25 @@ class _Halving(nn.Module):
 
 
 class _Split(nn.Module):
-    """ShuffleNetV2's unit: one half of the channels goes through three convolutions, the other stays; shuffled."""
+    """ShuffleNetV2's unit: one half of the channels goes through three convolutions, the other stays; shuffled.
+
+    The last one of a stage returns what is before its ReLU, too, not shuffled.
+    """
 
     norm: Callable
     conv: Callable
+    is_last: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         half = x.shape[-1] // 2
         y = self.norm("norm1", nn.relu)(self.conv(half, name="conv1")(x[..., half:]))
         y = self.norm("norm2")(PaddedDepthwise(1, x.dtype, _PYTORCHS, name="conv2")(y))
-        y = self.norm("norm3", nn.relu)(self.conv(half, name="conv3")(y))
-        return shuffled(jnp.concatenate([x[..., :half], y], -1), 2)
+        kept, y = x[..., :half], self.conv(half, name="conv3")(y)
+        if not self.is_last:
+            return shuffled(jnp.concatenate([kept, self.norm("norm3", nn.relu)(y)], -1), 2)
+        y = self.norm("norm3")(y)
+        return shuffled(jnp.concatenate([kept, nn.relu(y)], -1), 2), jnp.concatenate([kept, y], -1)
 
 
 class PaddedDepthwise(nn.Module):

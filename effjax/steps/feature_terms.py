@@ -81,6 +81,43 @@ def selectivity(
     return _over_layers(losses.neuron_selectivity, weight, teacher, student_taps, teacher_taps)
 
 
+def flow(
+    *,
+    weight: Scheduled = 1.0,
+    student_taps: tuple[str, ...] = (),
+    teacher_taps: tuple[str, ...] = (),
+    form: str = "mean",
+    teacher: str = "teacher",
+) -> Term:
+    """FSP: which channels of consecutive layers answer together; the first layers first, of as many channels.
+
+    ``form`` is that of :func:`effjax.losses.solution_flow`. As published it is for a first stage, without other terms.
+    """
+    check_known(form, ("mean", "paper"), f"form={form!r}")
+    if len(student_taps) != len(teacher_taps) or len(student_taps) < 2:
+        raise UserError(
+            f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers, 2 or more"
+        )
+
+    def loss(inputs: TermInputs):
+        pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
+        return losses.solution_flow(*zip(*pairs, strict=True), form=form)
+
+    def check(key: jax.Array, inputs: TermInputs) -> dict:
+        for own, other in zip(student_taps, teacher_taps, strict=True):
+            student, taught = (x.shape for x in _pair(inputs, teacher, own, other))
+            if len(student) != 4 or len(taught) != 4:
+                raise UserError(f"{own!r} and {other!r} must be maps")
+            if student[-1] != taught[-1]:
+                raise UserError(
+                    f"{own!r} has {student[-1]} channels, the teacher's {other!r} {taught[-1]}: flows are compared "
+                    "between layers of as many channels"
+                )
+        return {}
+
+    return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps), check)
+
+
 def _over_layers(
     function: Callable[..., jax.Array], weight: Scheduled, teacher: str, student_taps, teacher_taps
 ) -> Term:

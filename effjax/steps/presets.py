@@ -15,6 +15,11 @@ relational   CE + 25 D + 50 A           CE + 25 D + 50 A           CE + D + 2 A
 similarity   –                          CE + 3000 SP               – (rows over their L1 norm)
 cc           –                          CE + 0.02 CC               –
 vid          –                          CE + VID                   –
+fsp          –                          FSP alone, then CE         –
+ab           –                          0.003 AB alone, then CE    –
+ft           –                          its paraphraser alone,     –
+                                        then CE + 200 FT
+ofd          –                          mdistiller: CE + 0.001 OFD –
 crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T²·KL, T = 4
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
 review       CE + 5 ReviewKD            mdistiller: the same       –
@@ -148,6 +153,8 @@ _PAPER = {
     "review": _REVIEW,
     # Li et al. 2023, https://arxiv.org/abs/2211.16231.
     "ctkd": _CTKD,
+    # As "standardized": its CTKD/scripts/run_cifar_distill.sh, -r 0.1 -a 9.
+    "ctkd_standardized": {"ce": {"weight": 0.1}, "ctkd": {**_CTKD["ctkd"], "weight": 9.0, "standardize": True}},
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
@@ -188,6 +195,11 @@ _REPDISTILLER = {
     "pkt": {"ce": {"weight": 1.0}, "pkt": {"weight": 30_000.0}},
     "nst": {"ce": {"weight": 1.0}, "nst": {"weight": 50.0}},
     "contrastive": {"ce": {"weight": 1.0}, "contrastive": {"weight": 0.8, "temperature": 0.07}},
+    # Two stages each, of 30 epochs (init_epochs) and of 240, helper/pretrain.py; which terms are on when, and what is
+    # trained, is for the plan to say. The paraphraser learns at weight 1: 200 · 0.005.
+    "fsp": {"fsp": {"weight": 1.0, "form": "mean"}, "ce": {"weight": 1.0}},
+    "ab": {"ab": {"weight": 0.003, "margin": 1.0}, "ce": {"weight": 1.0}},
+    "ft": {"ft": {"weight": 200.0, "rate": 0.5, "reconstruction": 0.005}, "ce": {"weight": 1.0}},
     "cc": {"ce": {"weight": 1.0}, "cc": {"weight": 0.02, "dim": 128}},
     "vid": {"ce": {"weight": 1.0}, "vid": {"weight": 1.0, "variance": 5.0}},
     "crd": {
@@ -226,9 +238,10 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
     "paper": _PAPER,
     "repdistiller": _REPDISTILLER,
     "mdistiller": {
-        **_REPDISTILLER,
+        **{method: terms for method, terms in _REPDISTILLER.items() if method not in ("fsp", "ab", "ft")},
         "dkd": _DKD,
         "review": _REVIEW,
+        "ofd": {"ce": {"weight": 1.0}, "ofd": {"weight": 0.001}},
     },  # its cfg.py has RepDistiller's numbers
     "torchdistill": _TORCHDISTILL,
 }
@@ -237,17 +250,20 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
 def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
-    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid`` and ``review`` are still
-    to be named, and are asked for; those of ``relational_*``, ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the
-    penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for
-    the layers up to the guided one, then the other terms for all layers; which are on when is the plan's to say.
+    For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid``, ``fsp``, ``ab``,
+    ``ft``, ``ofd`` and ``review`` are still to be named, and are asked for; those of ``relational_*``, ``contrastive``,
+    ``cc``, ``crd`` and ``pkt`` are the penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is
+    trained in two stages: ``hint`` alone for the layers up to the guided one, then the other terms for all layers;
+    which are on when is the plan's to say. So are ``fsp``, ``ab`` and ``ft``: configs/distill/cifar100.py has their
+    plans.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``, ``deit``, ``standardized``,
-        ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or ``mlkd_standardized``, as far as the convention has it; the
-        last two have terms of a second view, ``strong``, which ``config.views`` describes.
+        ``cc``, ``vid``, ``crd``, ``fsp``, ``ab``, ``ft``, ``ofd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``,
+        ``ctkd_standardized``, ``deit``, ``standardized``, ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or
+        ``mlkd_standardized``, as far as the convention has it; the last two have terms of a second view, ``strong``,
+        which ``config.views`` describes.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

@@ -10,7 +10,16 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known, nearest
-from effjax.steps import detection_terms, exit_term, feature_terms, learnt_terms, review_term, scale_terms
+from effjax.steps import (
+    connected_terms,
+    detection_terms,
+    exit_term,
+    factor_term,
+    feature_terms,
+    learnt_terms,
+    review_term,
+    scale_terms,
+)
 from effjax.steps.objective import blame
 from effjax.steps.term import Term, TermInputs
 
@@ -190,6 +199,10 @@ TERMS: dict[str, Callable[..., Term]] = {
     "hint": feature_terms.hint,
     "attention": feature_terms.attention,
     "nst": feature_terms.selectivity,
+    "fsp": feature_terms.flow,
+    "ab": connected_terms.boundaries,
+    "ft": factor_term.factors,
+    "ofd": connected_terms.overhaul,
     "relational_distance": feature_terms.between_examples(losses.relational_distance),
     "relational_angle": feature_terms.between_examples(losses.relational_angle),
     "similarity": feature_terms.between_examples(losses.similarity_preserving),

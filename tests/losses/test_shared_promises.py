@@ -32,6 +32,14 @@ def adaptive_target(student, teacher, **options):
     return losses.adaptive_target(student, teacher, np.ones(len(student), np.int32), power=1.4, **options)
 
 
+def solution_flow(student, teacher, **options):
+    return losses.solution_flow((student, 2 * student[..., ::-1]), (teacher, teacher), **options)
+
+
+def partial_l2(student, teacher, **options):
+    return losses.partial_l2(student, teacher, -np.ones(student.shape[-1]), **options)
+
+
 CASES = {
     "adaptive_target": (adaptive_target, LOGITS),
     "hard_label": (losses.hard_label, LOGITS),
@@ -53,12 +61,17 @@ CASES = {
     "normalized_kd": (same_label_nkd, LOGITS),
     "neuron_selectivity": (losses.neuron_selectivity, MAPS),
     "probabilistic_transfer": (losses.probabilistic_transfer, MAPS),
+    "solution_flow": (solution_flow, MAPS / 3),
+    "activation_boundary": (losses.activation_boundary, MAPS / 6),
+    "partial_l2": (partial_l2, MAPS),
+    "factor_transfer": (losses.factor_transfer, MAPS),
+    "factor_paper": (partial(losses.factor_transfer, form="paper"), MAPS),
 }
 BATCH_LEVEL = ["dist", "relational_distance", "relational_angle", "similarity_preserving", "contrastive"]
 BATCH_LEVEL += ["probabilistic_transfer", "example_correlation", "class_correlation"]
 ONE_A_BATCH = ("dist", "class_correlation")
 MAY_DIFFER = ("attention_code", "attention_paper", "relational_distance", "relational_angle")  # in their features
-MAY_DIFFER += ("similarity_preserving", "neuron_selectivity", "probabilistic_transfer")
+MAY_DIFFER += ("similarity_preserving", "neuron_selectivity", "probabilistic_transfer", "factor_transfer")
 every_loss = pytest.mark.parametrize("name", CASES)
 
 

@@ -69,3 +69,20 @@ def test_shuffled_channels_come_from_each_group_in_turn():
     for groups in (1, 2, 3):
         expected = x.reshape(2, groups, 12 // groups).transpose(0, 2, 1).reshape(2, 12)
         np.testing.assert_array_equal(shuffled(x, groups), expected)
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v1", "shufflenet_v2"])
+def test_what_shufflenets_are_before_their_relu(name):
+    module = models.create(name, 5, taps=("stage3/block3", "stage3", "stage3/preact"))
+    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    variables = quick_jit(module.init)(jax.random.key(1), images)
+    taps = {path: np.asarray(tap) for path, tap in quick_jit(module.apply)(variables, images).taps.items()}
+    before, after = taps["stage3/preact"], taps["stage3"]
+    if name == "shufflenet_v2":
+        half = before.shape[-1] // 2
+        # As the unit's input, which is behind a ReLU, the first half stays; the second is what is computed.
+        np.testing.assert_array_equal(before[..., :half], taps["stage3/block3"][..., :half])
+        assert (before[..., half:] < 0).any()
+        before = np.asarray(shuffled(before, 2))
+    assert (before < 0).any()
+    np.testing.assert_array_equal(np.maximum(before, 0), after)

@@ -20,10 +20,10 @@ from effjax.recipes.build.teachers import make_teacher
 from effjax.recipes.build.writing import write_measured
 from effjax.recipes.train.published import compare, own_results
 from effjax.recipes.train.runs import TrainingExperiment
-from effjax.reports.published import Own
+from effjax.reports.published import Own, published
 
 GOLDENS = REPOSITORY / "tests" / "models" / "goldens"
-TAPPED = ("fitnet", "at", "sp", "vid", "crd", "reviewkd", "sdd_kd")
+TAPPED = ("fitnet", "at", "sp", "vid", "ab", "ft", "crd", "ofd", "reviewkd", "sdd_kd")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,47 @@ def test_what_is_trained_on_chooses_nothing_and_the_title_says_so():
     assert (published.judge, honest.judge) == ("last", "last")
     assert "chooses nothing" in published.title
     assert "chooses nothing" not in honest.title
+
+
+def test_what_is_published_has_a_run():
+    """Of every pair and method that numbers are published of; the teacher's is its own."""
+    for pair, numbers in published()["pairs"].items():
+        runs = cifar100.get_config(pair).runs
+        assert set(numbers) <= set(runs), pair
+        assert ("fsp" in numbers) == ("fsp" in runs)
+
+
+@pytest.mark.parametrize(
+    ("pair", "name", "trained", "then", "taps"),
+    [
+        ("resnet56_resnet20", "fsp", "up to stage3", ("ce",), ("stem", "stage1", "stage2", "stage3")),
+        ("vgg13_vgg8", "fsp", "up to block5", ("ce",), ("block1", "block2", "block3", "block4", "block5")),
+        ("wrn_40_2_wrn_40_1", "ab", "up to stage3/preact", ("ce",), tuple(f"stage{i}/preact" for i in (1, 2, 3))),
+        ("vgg13_mobilenet_v2", "ab", "up to stage7", ("ce",), ("stage2", "stage3", "stage5", "stage7")),
+        ("resnet50_vgg8", "ft", "ft/paraphraser/.*", ("ce", "ft"), ("block5", "stage4")),
+    ],
+)
+def test_thirty_epochs_come_before(pair, name, trained, then, taps):
+    run = cifar100.get_config(pair).runs[name]
+    assert run.epochs == 270
+    np.testing.assert_allclose(np.multiply(run.schedule.boundaries, 270), [180, 210, 240])
+    assert [[value for _, value in plan] for plan in (run.plans.terms, run.plans.trainable)] == [
+        [(name,), then],
+        [trained, "student/.*|ft/translator/.*" if name == "ft" else ".*"],
+    ]
+    assert {start * 270 for start, _ in (*run.plans.terms, *run.plans.trainable)} == {0, 30}
+    term = run.terms[name]
+    assert (term.get("student_taps") or (term.student_tap, term.teacher_tap)) == taps
+    assert set(run.terms) == {"ce", name}
+
+
+def test_paraphrasers_learn_at_their_rate():
+    """0.01, a fifth of the others', for students that are residual networks of the first kind."""
+    rates = {}
+    for pair in ("resnet56_resnet20", "wrn_40_2_wrn_16_2", "vgg13_vgg8", "resnet50_mobilenet_v2", "resnet50_vgg8"):
+        run = cifar100.get_config(pair).runs.ft
+        rates[pair] = run.optimizer.learning_rate * run.terms.ft.weight * run.terms.ft.reconstruction
+    assert list(rates.values()) == pytest.approx([0.01, 0.01, 0.05, 0.01, 0.05])
 
 
 def test_no_such_pair():

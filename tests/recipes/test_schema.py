@@ -1,5 +1,6 @@
 """The classes of the schema: configs, the page of keys and a run's identity are made from them."""
 
+import dataclasses
 import importlib
 
 import ml_collections
@@ -11,7 +12,8 @@ from effjax.recipes import schema
 from effjax.recipes.build.identity import as_of_today, beyond_defaults
 from effjax.recipes.schema import table
 from effjax.recipes.schema.experiment_keys import View
-from effjax.recipes.schema.run_keys import Run
+from effjax.recipes.schema.run_keys import Run, Term
+from effjax.steps import TERMS
 
 
 def everything() -> ml_collections.ConfigDict:
@@ -32,6 +34,12 @@ def everything() -> ml_collections.ConfigDict:
 def test_the_page_of_keys_is_fresh():
     """If not: python -m effjax.recipes.schema.table > docs/configs.md."""
     assert (REPOSITORY / "docs" / "configs.md").read_text() == table.markdown()
+
+
+def test_the_page_says_every_option_of_a_term():
+    known = {field.name for field in dataclasses.fields(Term)}
+    for name, make in TERMS.items():
+        assert set(make.__kwdefaults__) <= known, name
 
 
 def test_the_page_says_every_key_with_its_meaning():

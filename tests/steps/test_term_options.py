@@ -22,6 +22,7 @@ def outputs(channels):
         "aside": RNG.normal(size=(B, K)),
         "class_maps": RNG.normal(size=(B, 4, 4, K)),
     }
+    taps["halved"] = taps["same"][:, ::2, ::2]
     taps = {name: jnp.asarray(array, jnp.float32) for name, array in taps.items()}
     return Outputs(jnp.asarray(RNG.normal(0, 2, (B, K)), jnp.float32), taps)
 
@@ -31,22 +32,25 @@ BATCH = {
     "label": jnp.asarray(RNG.integers(0, K, B), jnp.int32),
     "soft": jnp.asarray(RNG.dirichlet(np.ones(K), B), jnp.float32),
 }
+LAYERED = ("attention", "nst", "vid", "ab", "ofd")
 BASE = {
     "hint": {"student_tap": "maps", "teacher_tap": "maps"},
-    **{name: {"student_taps": ["maps"], "teacher_taps": ["maps"]} for name in ("attention", "nst", "vid")},
+    **{name: {"student_taps": ["maps"], "teacher_taps": ["maps"]} for name in LAYERED},
+    "fsp": {"student_taps": ["same", "same"], "teacher_taps": ["same", "same"]},
+    "ft": {"student_tap": "maps", "teacher_tap": "maps"},
 }
 #: Another value of each option.
 CHANGED = {
     "label_smoothing": 0.3,
     "target": "soft",
     "standardize": True,
-    "student_tap": {"hint": "same", "soft_target": "aside", "hard_label": "aside"},
-    "teacher_tap": {"hint": "small"},
-    "student_taps": ["small"],
-    "teacher_taps": ["small"],
+    "student_tap": {"hint": "same", "ft": "same", "soft_target": "aside", "hard_label": "aside"},
+    "teacher_tap": {"hint": "small", "ft": "small"},
+    "student_taps": {"fsp": ["same", "halved"], **{name: ["small"] for name in LAYERED}},
+    "teacher_taps": {"fsp": ["halved", "same"], **{name: ["small"] for name in LAYERED}},
     "temperature": 2.5,
     "threshold": 0.6,
-    "form": {"self_paced": "linear", "hint": "mean", "attention": "paper"},
+    "form": {"self_paced": "linear", "hint": "mean", "attention": "paper", "fsp": "paper", "ft": "paper"},
     "alpha": 2.0,
     "beta": 3.0,
     "gamma": 2.5,
@@ -61,6 +65,9 @@ CHANGED = {
     "nonlinearity": "none",
     "dim": 16,
     "variance": 2.0,
+    "margin": 0.5,
+    "rate": 0.25,
+    "reconstruction": 0.1,
     "teacher": "other",
 }
 #: Tested with what they remember, with exits or with boxes.

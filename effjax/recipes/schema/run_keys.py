@@ -124,7 +124,8 @@ class Term:
     threshold: float | Scheduled = maybe(_POSITIVE, "of self-paced learning: the loss below which an example counts")
     label_smoothing: float = maybe(below_one(), "of the cross-entropy")
     alpha: float = maybe(_FACTOR, "of DKD: the weight of the true class")
-    beta: float = maybe(_FACTOR, "of DKD: the weight of the others")
+    beta: float = maybe(_FACTOR, "of DKD: the weight of the others; of the quality focal loss: its power")
+    assignment: str = maybe(_SOME, "of detectors: which places learn of a box, `centers` or `task_aligned`")
     inter: float = maybe(_FACTOR, "of DIST: the weight between the classes of an example")
     intra: float = maybe(_FACTOR, "of DIST: the weight within a class, over the batch")
     target: str = maybe(_SOME, "of the cross-entropy: a feature of the examples, learnt in the place of their label")
@@ -132,7 +133,11 @@ class Term:
         any_of(_SOME, several(_SOME, "names", least=1)),
         "which of the run's teachers; of soft targets, several too",
     )
-    form: str = maybe(_SOME, "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint: `paper`, `mean`")
+    form: str = maybe(
+        _SOME,
+        "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint and FSP: `paper`, `mean`; "
+        "FT: `repdistiller`, `paper`",
+    )
     nonlinearity: str = maybe(_SOME, "of hints: what ends the regressor, `relu` or `none`")
     gamma: float = maybe(_FACTOR, "of NKD: the weight of the classes but the label")
     standardize: bool = maybe(flag(), "of soft targets, DKD, CTKD and MLKD: logits without their mean and scale")
@@ -150,6 +155,11 @@ class Term:
     negatives: int = maybe(whole(1, LONG), "of CRD: the other examples that each is told from")
     momentum: float = maybe(fraction(), "of CRD: the share of the memory that stays when an example is seen")
     variance: float = maybe(number(0, LARGE, above=True), "of VID: what variances begin at")
+    margin: float = maybe(number(0, LARGE, above=True), "of AB: how far from 0 a unit is to be, on its side")
+    rate: float = maybe(number(0, LARGE, above=True), "of FT: the factors' channels, as a share of the teacher's")
+    reconstruction: float = maybe(
+        number(0, LARGE, above=True), "of FT: what the paraphraser's own loss counts for beside the factors'"
+    )
     most_channels: int = maybe(whole(1, 65536), "of ReviewKD: that layers are fused with, at most")
     regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
     finest: int = maybe(whole(2, 4), "of SDD: into how many rows and columns the finest scale cuts an image, 2 or 4")
