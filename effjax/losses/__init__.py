@@ -35,6 +35,7 @@ from effjax.losses.scales import region_logits, region_weights
 from effjax.losses.selectivity import neuron_selectivity
 from effjax.losses.self_paced import self_paced_weights
 from effjax.losses.similarity import similarity_preserving
+from effjax.losses.singular import singular_transfer
 from effjax.losses.standardized import standardize_logits
 from effjax.losses.super_loss import super_loss, super_loss_weights
 from effjax.losses.variational import variational_information
@@ -74,6 +75,7 @@ __all__ = [
     "reversed_gradient",
     "self_paced_weights",
     "similarity_preserving",
+    "singular_transfer",
     "soft_quality_focal",
     "soft_target_kl",
     "solution_flow",

@@ -1,7 +1,7 @@
 """Terms between activations: hints, attention, relations between examples."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import jax
@@ -94,6 +94,37 @@ def flow(
     ``form`` is that of :func:`effjax.losses.solution_flow`. As published it is for a first stage, without other terms.
     """
     check_known(form, ("mean", "paper"), f"form={form!r}")
+    one = functools.partial(losses.solution_flow, form=form)
+    return _between_layers(one, weight, teacher, student_taps, teacher_taps, ("channels", -1))
+
+
+def singular(
+    *,
+    weight: Scheduled = 1.0,
+    student_taps: tuple[str, ...] = (),
+    teacher_taps: tuple[str, ...] = (),
+    form: str = "channels",
+    teacher: str = "teacher",
+) -> Term:
+    """KD-SVD: how leading singular vectors relate from layer to layer; the first layers first.
+
+    ``form`` is that of :func:`effjax.losses.singular_transfer`: layers need as many channels, or columns.
+    """
+    check_known(form, ("channels", "columns"), f"form={form!r}")
+    one = functools.partial(losses.singular_transfer, form=form)
+    alike = ("channels", -1) if form == "channels" else ("columns", 2)
+    return _between_layers(one, weight, teacher, student_taps, teacher_taps, alike)
+
+
+def _between_layers(
+    function: Callable[..., jax.Array],
+    weight: Scheduled,
+    teacher: str,
+    student_taps: Sequence[str],
+    teacher_taps: Sequence[str],
+    alike: tuple[str, int],
+) -> Term:
+    """A loss of how layers follow one another; ``alike`` is what student and teacher need as many of, and its axis."""
     if len(student_taps) != len(teacher_taps) or len(student_taps) < 2:
         raise UserError(
             f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers, 2 or more"
@@ -101,18 +132,17 @@ def flow(
 
     def loss(inputs: TermInputs):
         pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
-        return losses.solution_flow(*zip(*pairs, strict=True), form=form)
+        return function(*zip(*pairs, strict=True))
 
     def check(key: jax.Array, inputs: TermInputs) -> dict:
+        what, axis = alike
         for own, other in zip(student_taps, teacher_taps, strict=True):
             student, taught = (x.shape for x in _pair(inputs, teacher, own, other))
             if len(student) != 4 or len(taught) != 4:
                 raise UserError(f"{own!r} and {other!r} must be maps")
-            if student[-1] != taught[-1]:
-                raise UserError(
-                    f"{own!r} has {student[-1]} channels, the teacher's {other!r} {taught[-1]}: flows are compared "
-                    "between layers of as many channels"
-                )
+            if student[axis] != taught[axis]:
+                has = f"{own!r} has {student[axis]} {what}, the teacher's {other!r} {taught[axis]}"
+                raise UserError(f"{has}: it compares layers of as many {what}")
         return {}
 
     return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps), check)

@@ -20,6 +20,7 @@ ab           –                          0.003 AB alone, then CE    –
 ft           –                          its paraphraser alone,     –
                                         then CE + 200 FT
 ofd          –                          mdistiller: CE + 0.001 OFD –
+kdsvd        –                          mdistiller: CE + KD-SVD    –
 crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T²·KL, T = 4
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
 review       CE + 5 ReviewKD            mdistiller: the same       –
@@ -242,6 +243,7 @@ _PUBLISHED: dict[str, dict[str, Terms]] = {
         "dkd": _DKD,
         "review": _REVIEW,
         "ofd": {"ce": {"weight": 1.0}, "ofd": {"weight": 0.001}},
+        "kdsvd": {"ce": {"weight": 1.0}, "kdsvd": {"weight": 1.0, "form": "columns"}},
     },  # its cfg.py has RepDistiller's numbers
     "torchdistill": _TORCHDISTILL,
 }
@@ -251,17 +253,17 @@ def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
     For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid``, ``fsp``, ``ab``,
-    ``ft``, ``ofd`` and ``review`` are still to be named, and are asked for; those of ``relational_*``, ``contrastive``,
-    ``cc``, ``crd`` and ``pkt`` are the penultimate features. The ``hint`` of ``paper`` and of ``torchdistill`` is
-    trained in two stages: ``hint`` alone for the layers up to the guided one, then the other terms for all layers;
-    which are on when is the plan's to say. So are ``fsp``, ``ab`` and ``ft``: configs/distill/cifar100.py has their
-    plans.
+    ``ft``, ``ofd``, ``kdsvd`` and ``review`` are still to be named, and are asked for; those of ``relational_*``,
+    ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the penultimate features. The ``hint`` of ``paper`` and of
+    ``torchdistill`` is trained in two stages: ``hint`` alone for the layers up to the guided one, then the other terms
+    for all layers; which are on when is the plan's to say. So are ``fsp``, ``ab`` and ``ft``:
+    configs/distill/cifar100.py has their plans.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
-        ``cc``, ``vid``, ``crd``, ``fsp``, ``ab``, ``ft``, ``ofd``, ``review``, ``dkd``, ``dist``, ``nkd``, ``ctkd``,
-        ``ctkd_standardized``, ``deit``, ``standardized``, ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or
+        ``cc``, ``vid``, ``crd``, ``fsp``, ``ab``, ``ft``, ``ofd``, ``kdsvd``, ``review``, ``dkd``, ``dist``, ``nkd``,
+        ``ctkd``, ``ctkd_standardized``, ``deit``, ``standardized``, ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or
         ``mlkd_standardized``, as far as the convention has it; the last two have terms of a second view, ``strong``,
         which ``config.views`` describes.
 

@@ -200,6 +200,7 @@ TERMS: dict[str, Callable[..., Term]] = {
     "attention": feature_terms.attention,
     "nst": feature_terms.selectivity,
     "fsp": feature_terms.flow,
+    "kdsvd": feature_terms.singular,
     "ab": connected_terms.boundaries,
     "ft": factor_term.factors,
     "ofd": connected_terms.overhaul,

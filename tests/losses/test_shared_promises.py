@@ -36,6 +36,10 @@ def solution_flow(student, teacher, **options):
     return losses.solution_flow((student, 2 * student[..., ::-1]), (teacher, teacher), **options)
 
 
+def singular_transfer(student, teacher, **options):
+    return losses.singular_transfer((student, student[:, 1:, ::-1]), (teacher, 2 * teacher[..., ::-1]), **options)
+
+
 def partial_l2(student, teacher, **options):
     return losses.partial_l2(student, teacher, -np.ones(student.shape[-1]), **options)
 
@@ -62,6 +66,7 @@ CASES = {
     "neuron_selectivity": (losses.neuron_selectivity, MAPS),
     "probabilistic_transfer": (losses.probabilistic_transfer, MAPS),
     "solution_flow": (solution_flow, MAPS / 3),
+    "singular_transfer": (singular_transfer, MAPS),
     "activation_boundary": (losses.activation_boundary, MAPS / 6),
     "partial_l2": (partial_l2, MAPS),
     "factor_transfer": (losses.factor_transfer, MAPS),

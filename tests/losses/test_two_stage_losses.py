@@ -1,4 +1,4 @@
-"""AB, FT, FSP and OFD: the authors' own numbers, by hand, and against loops over numpy."""
+"""AB, FT, FSP, OFD and KD-SVD: the authors' own numbers, by hand, and against loops over numpy."""
 
 import itertools
 from functools import partial
@@ -70,6 +70,51 @@ def test_flows_are_refused():
         losses.solution_flow(maps, [x[..., 0] for x in maps])
     with pytest.raises(UserError, match="form='code'; allowed: mean, paper"):
         losses.solution_flow(maps, maps, form="code")
+
+
+def test_singular_vectors_relate_as_in_both_codes():
+    students, teachers = layers("svd", "student"), layers("svd", "teacher")
+    loss = jax.value_and_grad(lambda maps: losses.singular_transfer(maps, teachers).mean())
+    value, gradients = jax.jit(loss)(students)
+    np.testing.assert_allclose(value, GOLDEN["svd/value"], rtol=1e-5)
+    for number, gradient in enumerate(gradients):
+        np.testing.assert_allclose(gradient, golden(f"svd/gradient{number}"), rtol=1e-3, atol=2e-6)
+    columns = losses.singular_transfer(students, teachers, form="columns")
+    np.testing.assert_allclose(columns.mean(), GOLDEN["svd/columns"], rtol=1e-5)
+    # Directions have no length.
+    scaled = losses.singular_transfer([3 * x for x in students], teachers)
+    np.testing.assert_allclose(scaled.mean(), value, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [np.maximum(RNG.normal(size=(2, 3, 3, 4)), 0) * [1, 0, 0, 1], np.ones((2, 1, 1, 4)), np.zeros((2, 2, 2, 4))],
+    ids=["channels that are 0", "one place", "zeros"],
+)
+def test_directions_that_are_as_good_have_a_gradient(maps):
+    other = jnp.asarray(RNG.normal(size=(2, 4, 4, 4)), jnp.float32)
+    value, gradient = jax.value_and_grad(lambda x: losses.singular_transfer((x, other), (other, other)).sum())(
+        jnp.asarray(maps, jnp.float32)
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_singular_vectors_are_refused():
+    maps = [np.ones((2, 3, 2, 4)), np.ones((2, 3, 2, 5))]
+    with pytest.raises(AssertionError, match="1 maps against 1; as many, 2 or more"):
+        losses.singular_transfer(maps[:1], maps[:1])
+    with pytest.raises(AssertionError, match="2 maps against 1"):
+        losses.singular_transfer(maps, maps[:1])
+    with pytest.raises(AssertionError):
+        losses.singular_transfer(maps, maps[::-1])
+    assert losses.singular_transfer(maps, maps[::-1], form="columns").shape == (2,)
+    with pytest.raises(AssertionError):
+        losses.singular_transfer(maps, [x[:, :, :1] for x in maps], form="columns")
+    with pytest.raises(AssertionError):
+        losses.singular_transfer(maps, [x[..., 0] for x in maps])
+    with pytest.raises(UserError, match="form='rows'; allowed: channels, columns"):
+        losses.singular_transfer(maps, maps, form="rows")
 
 
 @pytest.mark.parametrize("margin", [1.0, 0.3])

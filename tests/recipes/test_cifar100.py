@@ -138,6 +138,7 @@ def test_what_is_published_has_a_run():
         runs = cifar100.get_config(pair).runs
         assert set(numbers) <= set(runs), pair
         assert ("fsp" in numbers) == ("fsp" in runs)
+        assert ("kdsvd" in runs) == (tuple(cifar100.PAIRS[pair]) in cifar100.ALIKE)
 
 
 @pytest.mark.parametrize(

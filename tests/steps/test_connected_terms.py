@@ -161,13 +161,16 @@ ONE = {"student_taps": ("map",), "teacher_taps": ("map",)}
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fsp", TWO, "'map' has 3 channels, the teacher's 'map' 5: flows are compared between layers of as many"),
+        ("fsp", TWO, "'map' has 3 channels, the teacher's 'map' 5: it compares layers of as many channels"),
         ("fsp", {**TWO, "student": (2, 5)}, "'map' and 'map' must be maps"),
         ("fsp", {**TWO, "teacher": (2, 3)}, "'map' and 'map' must be maps"),
         ("fsp", ONE, "must name as many layers, 2 or more"),
         ("fsp", {}, "must name as many layers, 2 or more"),
         ("fsp", {**TWO, "teacher_taps": ("map",)}, "must name as many layers, 2 or more"),
         ("fsp", {**TWO, "form": "code"}, "form='code'; allowed: mean, paper"),
+        ("kdsvd", TWO, "'map' has 3 channels, the teacher's 'map' 5: it compares layers of as many channels"),
+        ("kdsvd", {**TWO, "form": "columns", "teacher": (2, 4, 3, 5)}, "has 4 columns, the teacher's 'map' 3"),
+        ("kdsvd", {**TWO, "form": "rows"}, "form='rows'; allowed: channels, columns"),
         ("ab", {}, "must name as many layers"),
         ("ab", {**TWO, "teacher_taps": ("map",)}, "must name as many layers"),
         ("ab", {**ONE, "student": (2, 5)}, "'map' and 'map' must be maps"),

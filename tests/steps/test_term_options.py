@@ -22,7 +22,7 @@ def outputs(channels):
         "aside": RNG.normal(size=(B, K)),
         "class_maps": RNG.normal(size=(B, 4, 4, K)),
     }
-    taps["halved"] = taps["same"][:, ::2, ::2]
+    taps |= {"halved": taps["same"][:, ::2, ::2], "turned": taps["same"][..., ::-1] ** 3}
     taps = {name: jnp.asarray(array, jnp.float32) for name, array in taps.items()}
     return Outputs(jnp.asarray(RNG.normal(0, 2, (B, K)), jnp.float32), taps)
 
@@ -36,7 +36,7 @@ LAYERED = ("attention", "nst", "vid", "ab", "ofd")
 BASE = {
     "hint": {"student_tap": "maps", "teacher_tap": "maps"},
     **{name: {"student_taps": ["maps"], "teacher_taps": ["maps"]} for name in LAYERED},
-    "fsp": {"student_taps": ["same", "same"], "teacher_taps": ["same", "same"]},
+    **{name: {"student_taps": ["same", "same"], "teacher_taps": ["same", "same"]} for name in ("fsp", "kdsvd")},
     "ft": {"student_tap": "maps", "teacher_tap": "maps"},
 }
 #: Another value of each option.
@@ -46,11 +46,18 @@ CHANGED = {
     "standardize": True,
     "student_tap": {"hint": "same", "ft": "same", "soft_target": "aside", "hard_label": "aside"},
     "teacher_tap": {"hint": "small", "ft": "small"},
-    "student_taps": {"fsp": ["same", "halved"], **{name: ["small"] for name in LAYERED}},
-    "teacher_taps": {"fsp": ["halved", "same"], **{name: ["small"] for name in LAYERED}},
+    "student_taps": {"fsp": ["same", "halved"], "kdsvd": ["same", "turned"], **{name: ["small"] for name in LAYERED}},
+    "teacher_taps": {"fsp": ["halved", "same"], "kdsvd": ["turned", "same"], **{name: ["small"] for name in LAYERED}},
     "temperature": 2.5,
     "threshold": 0.6,
-    "form": {"self_paced": "linear", "hint": "mean", "attention": "paper", "fsp": "paper", "ft": "paper"},
+    "form": {
+        "self_paced": "linear",
+        "hint": "mean",
+        "attention": "paper",
+        "fsp": "paper",
+        "ft": "paper",
+        "kdsvd": "columns",
+    },
     "alpha": 2.0,
     "beta": 3.0,
     "gamma": 2.5,

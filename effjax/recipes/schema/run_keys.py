@@ -136,7 +136,7 @@ class Term:
     form: str = maybe(
         _SOME,
         "self-paced: `hard`, `linear`; attention: `code`, `paper`; hint and FSP: `paper`, `mean`; "
-        "FT: `repdistiller`, `paper`",
+        "FT: `repdistiller`, `paper`; KD-SVD: `channels`, `columns`",
     )
     nonlinearity: str = maybe(_SOME, "of hints: what ends the regressor, `relu` or `none`")
     gamma: float = maybe(_FACTOR, "of NKD: the weight of the classes but the label")

@@ -1,4 +1,4 @@
-"""Writes two_stages.npz: what RepDistiller's AB, FT and FSP, and mdistiller's OFD, make of numbers that numpy draws.
+"""Writes two_stages.npz: what RepDistiller's and mdistiller's AB, FT, FSP, OFD and KD-SVD make of numbers.
 
 It needs an environment with torch and scipy, and checkouts of https://github.com/HobbitLong/RepDistiller and
 https://github.com/megvii-research/mdistiller:
@@ -75,26 +75,54 @@ def flow(repdistiller: str) -> dict:
     return {**found, "value": sum(values)}
 
 
-def overhaul(mdistiller: str) -> dict:
+def of_mdistiller(checkout: str, name: str) -> types.ModuleType:
+    """A distiller of mdistiller, without the package around it."""
     sys.modules["mdistiller"] = package = types.ModuleType("mdistiller")
     package.__path__ = []
     base = types.ModuleType("mdistiller._base")
     base.Distiller = torch.nn.Module
     sys.modules["mdistiller._base"] = base
-    path = pathlib.Path(mdistiller, "mdistiller", "distillers", "OFD.py")
-    spec = importlib.util.spec_from_file_location("mdistiller.OFD", path)
+    path = pathlib.Path(checkout, "mdistiller", "distillers", f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"mdistiller.{name}", path)
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
+    return made
+
+
+def overhaul(mdistiller: str) -> dict:
+    made = of_mdistiller(mdistiller, "OFD")
     (student, teacher), (ours, theirs) = maps((3, 4, 5, 5), (3, 4, 5, 5))
     margin = -np.abs(normal(4))
     value = made.feat_loss(ours, theirs, torch.tensor(margin)[None, :, None, None])
     return {"student": student, "teacher": teacher, "margin": margin, "value": value}
 
 
+def singular(repdistiller: str, mdistiller: str) -> dict:
+    """With the signs of singular vectors that a rule gives them, in the place of those that they happen to have."""
+    decompose = torch.svd
+
+    def signed(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        u, s, v = decompose(x)
+        signs = torch.where(torch.take_along_dim(v, v.abs().argmax(1, keepdim=True), 1) < 0, -1.0, 1.0)
+        return u * signs, s, v * signs
+
+    shapes = (3, 5, 6, 6), (3, 7, 6, 6), (3, 6, 4, 4)
+    (students, ours), (teachers, theirs) = maps(*shapes), maps(*shapes)
+    for x in ours:
+        x.requires_grad_()
+    torch.svd = signed
+    value = sum(module(repdistiller, "distiller_zoo.KDSVD").KDSVD()(ours, theirs))
+    value.backward()
+    found = {f"student{i}": x for i, x in enumerate(students)} | {f"teacher{i}": x for i, x in enumerate(teachers)}
+    found |= {f"gradient{i}": x.grad.numpy() for i, x in enumerate(ours)}
+    columns = of_mdistiller(mdistiller, "KDSVD").kdsvd_loss(ours, theirs, 1)
+    return {**found, "value": value.detach(), "columns": columns.detach()}
+
+
 def main() -> None:
     repdistiller, mdistiller = sys.argv[1:]
     parts = {"ab": boundaries(repdistiller), "ft": factors(repdistiller), "fsp": flow(repdistiller)}
-    parts["ofd"] = overhaul(mdistiller)
+    parts |= {"ofd": overhaul(mdistiller), "svd": singular(repdistiller, mdistiller)}
     arrays = {f"{part}/{name}": array for part, found in parts.items() for name, array in found.items()}
     np.savez_compressed(HERE / "two_stages.npz", **arrays)
 
