@@ -1,12 +1,12 @@
 """Losses: pure functions from arrays to one value per example, never reduced.
 
-Of ``dist`` and ``class_correlation`` there is one for the batch; ``region_logits`` and ``region_weights`` are of parts
-of images, of which losses are then taken.
+Of ``dist``, ``class_correlation`` and ``log_distance`` there is one for the batch; ``region_logits`` and
+``region_weights`` are of parts of images, of which losses are then taken.
 
 ``where=`` leaves examples out: they give 0 and no gradient, and the others are as if they were not there.
 The losses that compare the examples of a batch (``dist``, ``relational_*``, ``similarity_preserving``,
 ``probabilistic_transfer``, ``contrastive``, ``correlation_congruence``, ``noise_contrastive``,
-``example_correlation``, ``class_correlation``)
+``example_correlation``, ``class_correlation``, ``gram_distance``, ``log_distance``)
 take ``axis_name=``: the batch that lies along this mapped axis is compared as a whole.
 """
 
@@ -14,11 +14,13 @@ from effjax.losses.adaptive import adaptive_target, hard_label
 from effjax.losses.attention import attention_transfer
 from effjax.losses.boundaries import activation_boundary, expected_negative, partial_l2
 from effjax.losses.boxes import generalized_iou_loss, quality_focal, soft_quality_focal
+from effjax.losses.channels import channel_correlation
 from effjax.losses.classification import cross_entropy
 from effjax.losses.congruence import correlation_congruence
 from effjax.losses.contrastive import contrastive
 from effjax.losses.correlation import dist
 from effjax.losses.decoupled import decoupled_kl
+from effjax.losses.distances import adaptive_distance, gram_distance, log_distance
 from effjax.losses.distillation import soft_target_kl, tempered_softmax
 from effjax.losses.factors import factor_transfer
 from effjax.losses.flow import solution_flow
@@ -43,8 +45,10 @@ from effjax.losses.variational import variational_information
 __all__ = [
     "OfOtherClasses",
     "activation_boundary",
+    "adaptive_distance",
     "adaptive_target",
     "attention_transfer",
+    "channel_correlation",
     "class_correlation",
     "contrastive",
     "correlation_congruence",
@@ -56,9 +60,11 @@ __all__ = [
     "expected_negative",
     "factor_transfer",
     "generalized_iou_loss",
+    "gram_distance",
     "hard_label",
     "hierarchical_context",
     "hint_mse",
+    "log_distance",
     "logit_mse",
     "moved_memory",
     "neuron_selectivity",

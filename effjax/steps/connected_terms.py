@@ -62,6 +62,24 @@ def overhaul(
     return _connected(one, _connector, weight, teacher, student_taps, teacher_taps)
 
 
+def channels(
+    *,
+    weight: Scheduled = 1.0,
+    student_tap: str = "",
+    teacher_tap: str = "",
+    teacher: str = "teacher",
+) -> Term:
+    """ICKD: how the teacher's channels correlate; a normalised 1×1 convolution brings the student's to as many."""
+    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
+        if not tap:
+            raise UserError(f"{name} is missing: the path of a map, e.g. 'stage3'")
+
+    def one(student: jax.Array, taught: jax.Array, axis_name: str | None) -> jax.Array:
+        return losses.channel_correlation(student, taught)
+
+    return _connected(one, _connector, weight, teacher, (student_tap,), (teacher_tap,))
+
+
 Shape = tuple[int, ...]
 #: Makes what connects two maps, from their shapes and the mapped axis that the batch lies along; None: they fit.
 MakeConnector = Callable[[Shape, Shape, str | None], nn.Module | None]

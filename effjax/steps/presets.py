@@ -25,6 +25,10 @@ crd          CE + 0.8 CRD, T = 0.07     the same                   the same + T�
 dkd          CE + TCKD + 8 NCKD, T = 4  mdistiller: the same       –
 review       CE + 5 ReviewKD            mdistiller: the same       –
 dist         CE + 2 DIST, T = 4, T²     –                          CE + 2 DIST, T = 1
+ickd         CE + 2.5 ICKD              –                          its kd + 1.95 ICKD
+srd          –                          –                          CE + T²·KL + 2 SRD, T = 1
+pad          –                          –                          CE + PAD
+skd          –                          –                          KL + SKD, T = 4
 mlkd         0.1 CE of both views,      –                          –
              0.9 MLKD, T = 4
 sdd_kd       0.1 CE + 0.9 SD-KD, T = 4  –                          –
@@ -159,6 +163,9 @@ _PAPER = {
     # Huang et al. 2022, https://arxiv.org/abs/2205.10536; https://github.com/hunto/image_classification_sota:
     # lib/models/losses/kd_loss.py and configs/strategies/distill/dist_cifar.yaml; resnet_dist.yaml (ImageNet): T = 1.
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 4.0, "inter": 1.0, "intra": 1.0}},
+    # Liu et al. 2021, https://arxiv.org/abs/2202.03680; https://github.com/ADLab-AutoDrive/ICKD,
+    # Cifar100/scripts/run_cifar_distill.sh.
+    "ickd": {"ce": {"weight": 1.0}, "ickd": {"weight": 2.5}},
     # Yang et al. 2023, https://arxiv.org/abs/2303.13005; https://github.com/yzd-v/cls_KD (ImageNet).
     "nkd": {"ce": {"weight": 1.0}, "nkd": {"weight": 1.0, "temperature": 1.0, "gamma": 1.5}},
     **_SDD,
@@ -233,6 +240,21 @@ _TORCHDISTILL = {
         "contrastive": {"weight": 0.8, "temperature": 0.07},
     },
     "dist": {"ce": {"weight": 1.0}, "dist": {"weight": 2.0, "temperature": 1.0, "inter": 1.0, "intra": 1.0}},
+    # ickd/: 500, but its loss is divided by the batch's size once more, which is 256 there.
+    "ickd": {
+        "ce": {"weight": 0.5},
+        "soft_target": {"weight": 0.5, "temperature": 1.0},
+        "ickd": {"weight": 500 / 256},
+    },
+    "srd": {
+        "ce": {"weight": 1.0},
+        "soft_target": {"weight": 1.0, "temperature": 1.0},
+        "srd": {"weight": 2.0, "power": 4.0},
+    },
+    # pad/: the second of its stages; in the first the mean squared difference takes the place of PAD.
+    "pad": {"ce": {"weight": 1.0}, "pad": {"weight": 1.0}},
+    # skd/: without the factor T².
+    "skd": {"soft_target": {"weight": 1 / 16, "temperature": 4.0}, "skd": {"weight": 1.0, "ridge": 0.1}},
 }
 
 _PUBLISHED: dict[str, dict[str, Terms]] = {
@@ -253,19 +275,19 @@ def published(convention: str, method: str) -> Terms:
     """The terms of a published distillation objective.
 
     For ``config.terms``. The taps of ``hint``, ``attention``, ``similarity``, ``nst``, ``vid``, ``fsp``, ``ab``,
-    ``ft``, ``ofd``, ``kdsvd`` and ``review`` are still to be named, and are asked for; those of ``relational_*``,
-    ``contrastive``, ``cc``, ``crd`` and ``pkt`` are the penultimate features. The ``hint`` of ``paper`` and of
-    ``torchdistill`` is trained in two stages: ``hint`` alone for the layers up to the guided one, then the other terms
-    for all layers; which are on when is the plan's to say. So are ``fsp``, ``ab`` and ``ft``:
-    configs/distill/cifar100.py has their plans.
+    ``ft``, ``ofd``, ``kdsvd``, ``ickd`` and ``review`` are still to be named, and are asked for; those of
+    ``relational_*``, ``contrastive``, ``cc``, ``crd``, ``srd``, ``pad`` and ``pkt`` are the penultimate features. The
+    ``hint`` of ``paper`` and of ``torchdistill`` is trained in two stages: ``hint`` alone for the layers up to the
+    guided one, then the other terms for all layers; which are on when is the plan's to say. So are ``fsp``, ``ab`` and
+    ``ft``: configs/distill/cifar100.py has their plans.
 
     Args:
       convention: ``paper``, ``repdistiller``, ``mdistiller`` or ``torchdistill``; see the table above.
       method: ``kd``, ``hint``, ``attention``, ``relational``, ``similarity``, ``contrastive``, ``pkt``, ``nst``,
         ``cc``, ``vid``, ``crd``, ``fsp``, ``ab``, ``ft``, ``ofd``, ``kdsvd``, ``review``, ``dkd``, ``dist``, ``nkd``,
-        ``ctkd``, ``ctkd_standardized``, ``deit``, ``standardized``, ``sdd_kd``, ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or
-        ``mlkd_standardized``, as far as the convention has it; the last two have terms of a second view, ``strong``,
-        which ``config.views`` describes.
+        ``ickd``, ``srd``, ``pad``, ``skd``, ``ctkd``, ``ctkd_standardized``, ``deit``, ``standardized``, ``sdd_kd``,
+        ``sdd_dkd``, ``sdd_nkd``, ``mlkd`` or ``mlkd_standardized``, as far as the convention has it; the last two have
+        terms of a second view, ``strong``, which ``config.views`` describes.
 
     Returns:
       The options of each term, by the term's name; a new dict, free to be changed.

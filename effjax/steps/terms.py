@@ -13,6 +13,7 @@ from effjax.errors import UserError, check_known, nearest
 from effjax.steps import (
     connected_terms,
     detection_terms,
+    embedding_terms,
     exit_term,
     factor_term,
     feature_terms,
@@ -170,6 +171,21 @@ def multi_level(
     return Term(loss, weight, teachers=(teacher,))
 
 
+def gram(*, weight: Scheduled = 1.0, ridge: float = 0.1, teacher: str = "teacher") -> Term:
+    """SKD: which examples have alike logits, by Mahalanobis' distance.
+
+    ``ridge`` is that of :func:`effjax.losses.gram_distance`.
+    """
+    if not ridge > 0:
+        raise UserError(f"ridge={ridge!r} must be above 0")
+
+    def loss(inputs: TermInputs):
+        logits = inputs.student.logits, inputs.teachers[teacher].logits
+        return losses.gram_distance(*logits, ridge=ridge, axis_name=inputs.axis_name)
+
+    return Term(loss, weight, teachers=(teacher,))
+
+
 def self_paced(*, weight: Scheduled = 1.0, threshold: Scheduled = 1.0, form: str = "hard") -> Term:
     """Cross-entropy of the examples whose own loss is below a threshold, a number or a schedule that grows."""
     losses.self_paced_weights(jnp.zeros(()), 1.0, form=form)  # an unknown form is said now
@@ -204,6 +220,10 @@ TERMS: dict[str, Callable[..., Term]] = {
     "ab": connected_terms.boundaries,
     "ft": factor_term.factors,
     "ofd": connected_terms.overhaul,
+    "ickd": connected_terms.channels,
+    "srd": embedding_terms.projected,
+    "pad": embedding_terms.prime_aware,
+    "skd": gram,
     "relational_distance": feature_terms.between_examples(losses.relational_distance),
     "relational_angle": feature_terms.between_examples(losses.relational_angle),
     "similarity": feature_terms.between_examples(losses.similarity_preserving),

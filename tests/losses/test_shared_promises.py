@@ -40,6 +40,11 @@ def singular_transfer(student, teacher, **options):
     return losses.singular_transfer((student, student[:, 1:, ::-1]), (teacher, 2 * teacher[..., ::-1]), **options)
 
 
+def adaptive_distance(student, teacher, **options):
+    spread = np.linspace(-1, 1, student[0].size, dtype=np.float32).reshape(student[0].shape)
+    return losses.adaptive_distance(student, teacher, jnp.broadcast_to(spread, student.shape), **options)
+
+
 def partial_l2(student, teacher, **options):
     return losses.partial_l2(student, teacher, -np.ones(student.shape[-1]), **options)
 
@@ -65,6 +70,10 @@ CASES = {
     "normalized_kd": (same_label_nkd, LOGITS),
     "neuron_selectivity": (losses.neuron_selectivity, MAPS),
     "probabilistic_transfer": (losses.probabilistic_transfer, MAPS),
+    "channel_correlation": (losses.channel_correlation, MAPS),
+    "log_distance": (losses.log_distance, LOGITS),
+    "adaptive_distance": (adaptive_distance, LOGITS / 3),
+    "gram_distance": (losses.gram_distance, LOGITS),
     "solution_flow": (solution_flow, MAPS / 3),
     "singular_transfer": (singular_transfer, MAPS),
     "activation_boundary": (losses.activation_boundary, MAPS / 6),
@@ -74,9 +83,11 @@ CASES = {
 }
 BATCH_LEVEL = ["dist", "relational_distance", "relational_angle", "similarity_preserving", "contrastive"]
 BATCH_LEVEL += ["probabilistic_transfer", "example_correlation", "class_correlation"]
-ONE_A_BATCH = ("dist", "class_correlation")
+BATCH_LEVEL += ["gram_distance", "log_distance"]
+ONE_A_BATCH = ("dist", "class_correlation", "log_distance")
 MAY_DIFFER = ("attention_code", "attention_paper", "relational_distance", "relational_angle")  # in their features
 MAY_DIFFER += ("similarity_preserving", "neuron_selectivity", "probabilistic_transfer", "factor_transfer")
+MAY_DIFFER += ("gram_distance",)
 every_loss = pytest.mark.parametrize("name", CASES)
 
 

@@ -189,3 +189,14 @@ ONE = {"student_taps": ("map",), "teacher_taps": ("map",)}
 def test_what_does_not_fit_is_said(name, options, message):
     with pytest.raises(UserError, match=message):
         refused(name, **options)
+
+
+def test_channels_are_compared_behind_a_connector():
+    seen = inputs(*({"map": RNG.normal(size=(4, 3, 3, c)).astype(np.float32)} for c in (3, 5)))
+    term = make_term("ickd", student_tap="map", teacher_tap="map")
+    params = jax.tree.map(lambda x: jnp.asarray(RNG.normal(size=x.shape), x.dtype), drawn(term, seen))
+    own, student = params["layer1"], np.asarray(seen.student.taps["map"])
+    y = student @ np.asarray(own["conv"]["kernel"][0, 0])
+    y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5) * own["norm"]["scale"] + own["norm"]["bias"]
+    expected = losses.channel_correlation(y, seen.teachers["teacher"].taps["map"])
+    np.testing.assert_allclose(term.loss(seen._replace(params=params)), expected, rtol=1e-4)

@@ -37,15 +37,15 @@ BASE = {
     "hint": {"student_tap": "maps", "teacher_tap": "maps"},
     **{name: {"student_taps": ["maps"], "teacher_taps": ["maps"]} for name in LAYERED},
     **{name: {"student_taps": ["same", "same"], "teacher_taps": ["same", "same"]} for name in ("fsp", "kdsvd")},
-    "ft": {"student_tap": "maps", "teacher_tap": "maps"},
+    **{name: {"student_tap": "maps", "teacher_tap": "maps"} for name in ("ft", "ickd")},
 }
 #: Another value of each option.
 CHANGED = {
     "label_smoothing": 0.3,
     "target": "soft",
     "standardize": True,
-    "student_tap": {"hint": "same", "ft": "same", "soft_target": "aside", "hard_label": "aside"},
-    "teacher_tap": {"hint": "small", "ft": "small"},
+    "student_tap": {"hint": "same", "ft": "same", "ickd": "same", "soft_target": "aside", "hard_label": "aside"},
+    "teacher_tap": {"hint": "small", "ft": "small", "ickd": "small"},
     "student_taps": {"fsp": ["same", "halved"], "kdsvd": ["same", "turned"], **{name: ["small"] for name in LAYERED}},
     "teacher_taps": {"fsp": ["halved", "same"], "kdsvd": ["turned", "same"], **{name: ["small"] for name in LAYERED}},
     "temperature": 2.5,
@@ -73,6 +73,8 @@ CHANGED = {
     "dim": 16,
     "variance": 2.0,
     "margin": 0.5,
+    "power": 3.0,
+    "ridge": 0.5,
     "rate": 0.25,
     "reconstruction": 0.1,
     "teacher": "other",

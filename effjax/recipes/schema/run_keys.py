@@ -146,7 +146,10 @@ class Term:
     reversal: float | Scheduled = maybe(
         Either(number(0, LARGE), keys_of(Scheduled)), "of CTKD: how strongly the temperature works against the student"
     )
-    power: float = maybe(number(0, LARGE, above=True), "of OFA: how far the label is raised over the other classes")
+    power: float = maybe(
+        number(0, LARGE, above=True),
+        "of OFA: how far the label is raised over the other classes; of SRD: of distances, above 1",
+    )
     exits: str = maybe(_SOME, "of OFA: `linear`, or the published ones, `convolutions` or `attention`")
     channels: int = maybe(
         whole(0, 65536), "of OFA's convolutions: of their last map; 0: as many as the wider penultimate features have"
@@ -160,6 +163,7 @@ class Term:
     reconstruction: float = maybe(
         number(0, LARGE, above=True), "of FT: what the paraphraser's own loss counts for beside the factors'"
     )
+    ridge: float = maybe(number(0, LARGE, above=True), "of SKD: what is added to the diagonal of the covariance")
     most_channels: int = maybe(whole(1, 65536), "of ReviewKD: that layers are fused with, at most")
     regressor: str = maybe(_SOME, "of hints: `fitnets`, a convolution where shapes differ; `repdistiller`, normalised")
     finest: int = maybe(whole(2, 4), "of SDD: into how many rows and columns the finest scale cuts an image, 2 or 4")
