@@ -73,6 +73,14 @@ def test_a_balanced_coreset_has_every_class_share(part):
             )
 
 
+def test_the_only_example_of_a_class_stands_in_its_middle():
+    labels, difficulty = np.array([0] * 10 + [1]), np.arange(11.0)[::-1]
+    for share, size in ((0.3, 3), (0.5, 6)):
+        found = Coreset(share, "easiest", True, difficulty).chosen(np.arange(11), labels, 0)
+        assert len(found) == size
+        assert (10 in found) == (share == 0.5)
+
+
 def test_ids_say_what_is_difficult_wherever_an_example_stands():
     ids = np.array([9, 2, 30, 11])
     scores = np.full(40, np.inf)
