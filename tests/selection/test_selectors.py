@@ -65,6 +65,38 @@ def test_what_is_not_finite_is_refused(name, value):
         POISONED[name](bad)
 
 
+OF_OTHER_AXES = {
+    "top_k": lambda: selection.top_k(SCORES[:, None], 2),
+    "power_batch": lambda: selection.power_batch(KEY, SCORES[:, None], 2),
+    "class_balanced, scores": lambda: selection.class_balanced(SCORES[:, None], CLASSES[:, None], 2, C),
+    "class_balanced, classes": lambda: selection.class_balanced(SCORES, CLASSES[:-1], 2, C),
+    "k_center_greedy": lambda: selection.k_center_greedy(FEATURES.reshape(N, 2, 3), 2),
+    "k_center_greedy, labelled": lambda: selection.k_center_greedy(FEATURES, 2, FEATURES[:3, :1]),
+    "typiclust": lambda: selection.typiclust(KEY, FEATURES.reshape(N, 2, 3), 2),
+    "badge, features": lambda: selection.badge(KEY, PROBS[0], FEATURES.reshape(N, 2, 3), 2),
+    "badge, probs": lambda: selection.badge(KEY, PROBS[:, :1].swapaxes(0, 1).repeat(N, 0), FEATURES, 2),
+    "badge, length": lambda: selection.badge(KEY, PROBS[0, :-1], FEATURES, 2),
+    "batch_bald": lambda: selection.batch_bald(KEY, PROBS[0], 2),
+    "dataset_map": lambda: selection.dataset_map(SCORES, SCORES > 0.5),
+    "dataset_map, correct": lambda: selection.dataset_map(PROBS[..., 0], PROBS[:1, :, 0] > 0.5),
+    "extend_map": lambda: selection.extend_map(
+        selection.DatasetMap(SCORES, SCORES, SCORES), FEATURES.reshape(N, 2, 3), FEATURES.reshape(N, 2, 3)
+    ),
+    "extend_map, pool": lambda: selection.extend_map(
+        selection.DatasetMap(SCORES, SCORES, SCORES), FEATURES, FEATURES[:, :1]
+    ),
+    "RunningTopK": lambda: selection.RunningTopK.empty(2).update(SCORES[:, None], CLASSES[:, None]),
+    "RunningTopK, ids": lambda: selection.RunningTopK.empty(2).update(SCORES, CLASSES[:1]),
+    "RunningTopK, where": lambda: selection.RunningTopK.empty(2).update(SCORES, CLASSES, where=np.ones(1, bool)),
+}
+
+
+@pytest.mark.parametrize("name", OF_OTHER_AXES)
+def test_what_has_other_axes_is_refused(name):
+    with pytest.raises(AssertionError):
+        OF_OTHER_AXES[name]()
+
+
 def test_power_batch_draws_by_power():
     scores, draws = np.array([1.0, 2.0, 4.0]), 4000
     picks = jax.vmap(lambda key: selection.power_batch(key, scores, 1, beta=2.0))(jax.random.split(KEY, draws))
