@@ -75,6 +75,36 @@ def test_the_gradient_is_that_of_the_chosen(score):
         np.testing.assert_array_equal(new.memory["selection"]["reference"], table["reference"])
 
 
+def test_what_candidates_score():
+    given = Candidates(
+        {"id": np.array([2, 0, 3]), "label": np.array([0, 1, 1])},
+        jnp.array([0.5, 2.0, 1.0]),
+        jnp.log(jnp.array([[1.0, 3.0], [1.0, 1.0], [1.0, 3.0]])),
+        jax.random.split(jax.random.key(1), 3),
+        {"reference": jnp.array([1.5, 9.0, 0.25, 0.0])},
+    )
+    lots = np.array([jax.random.gumbel(key) for key in given.keys])
+    for score, options, expected in (
+        ("uniform", {}, [jax.random.uniform(key) for key in given.keys]),
+        ("loss", {}, [0.5, 2.0, 1.0]),
+        ("el2n", {}, [0.75 * 2**0.5, 0.5 * 2**0.5, 0.25 * 2**0.5]),
+        ("rho_loss", {}, [0.25, 0.5, 1.0]),
+        ("learnability", {"temperature": 0.5}, np.add(lots, [0.5, 1.0, 2.0])),
+    ):
+        scores, weights = make_selection(score, **options).score(given)
+        np.testing.assert_allclose(scores, expected, rtol=1e-5)
+        assert weights is None
+
+
+@pytest.mark.parametrize(
+    ("preds", "label"), [(np.zeros((3, 2)), np.full((3, 2), 0.5)), ({"boxes": np.zeros((3, 2))}, np.zeros(3, np.int32))]
+)
+def test_the_error_of_what_is_not_one_class_is_refused(preds, label):
+    """Of mixed images, of what a detector predicts."""
+    with pytest.raises(UserError, match="'el2n' looks at the probabilities of classes; take 'loss'"):
+        make_selection("el2n").score(Candidates({"label": label}, None, preds, jnp.zeros(3), ()))
+
+
 def test_a_step_with_one_candidate_each_is_the_plain_step():
     batch = make_batch()
     one = choosing("loss", candidates=1.0)
