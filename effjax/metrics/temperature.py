@@ -35,6 +35,7 @@ def fit_temperature(logits: Array, labels: Array) -> jax.Array:
     """
     logits = jnp.asarray(logits, jnp.float32)
     chex.assert_rank([logits, labels], [2, 1])
+    chex.assert_equal_shape_prefix([logits, labels], 1)
     labelled = jnp.take_along_axis(logits, jnp.asarray(labels)[:, None], axis=-1)[:, 0]
 
     def slope(inverse: jax.Array) -> jax.Array:
