@@ -68,6 +68,13 @@ def test_of_objects_that_count_for_nothing_none_is_there():
     np.testing.assert_allclose(np.delete(found[2], 2), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", range(4))
+def test_features_classes_scores_and_presence_are_of_each_object(wrong):
+    given = [x[:, :1] if i == wrong else x for i, x in enumerate(drawn())]
+    with pytest.raises(AssertionError):
+        image_distances(*given)
+
+
 def test_what_is_padding_does_not_matter():
     features, classes, scores, present = drawn()
     other = np.where(present[..., None], features, 9.0), np.where(present, classes, 1), np.where(present, scores, 5.0)
