@@ -42,18 +42,24 @@ def test_variable_threshold_by_the_book():
     assert run(streams.variable_threshold(0.2)).tolist() == expected
 
 
-def test_randomised_threshold_by_the_book():
-    key, spent, threshold, expected = jax.random.key(3), 0.0, 0.7, []
+@pytest.mark.parametrize(
+    ("options", "threshold", "change", "spread", "window"),
+    [
+        ({}, 0.5, 0.01, 1.0, 100),
+        ({"threshold": 0.7, "change": 0.05, "spread": 0.3, "window": 50}, 0.7, 0.05, 0.3, 50),
+    ],
+)
+def test_randomised_threshold_by_the_book(options, threshold, change, spread, window):
+    key, spent, expected = jax.random.key(3), 0.0, []
     for score in SCORES:
         key, own = jax.random.split(key)
         query = False
-        if spent / 50 < 0.2:
-            query = bool(score > threshold * (1 + 0.3 * float(jax.random.normal(own))))
-            threshold *= 1.05 if query else 0.95
-        spent = spent * 49 / 50 + query
+        if spent / window < 0.2:
+            query = bool(score > threshold * (1 + spread * float(jax.random.normal(own))))
+            threshold *= 1 + change if query else 1 - change
+        spent = spent * (window - 1) / window + query
         expected.append(query)
-    policy = streams.randomised_threshold(jax.random.key(3), 0.2, threshold=0.7, change=0.05, spread=0.3, window=50)
-    assert run(policy).tolist() == expected
+    assert run(streams.randomised_threshold(jax.random.key(3), 0.2, **options)).tolist() == expected
 
 
 def test_fixed_threshold_by_the_book():

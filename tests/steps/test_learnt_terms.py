@@ -1,6 +1,7 @@
 """CC, VID and CRD as terms: their parameters, the memory of the examples in the state, devices, what is refused."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_feature_terms import BATCH, SHAPE, STUDENT, TEACHER, make_objective
@@ -8,6 +9,7 @@ from toy import CLASSES, assert_close, quick_jit
 
 from effjax import losses, models
 from effjax.errors import UserError
+from effjax.models import Outputs
 from effjax.steps import (
     NetworkTeacher,
     Objective,
@@ -19,6 +21,7 @@ from effjax.steps import (
     make_train_step,
     rng,
 )
+from effjax.steps.term import TermInputs
 
 OPTIMIZER = make_optimizer("sgd", 0.1)
 TAPS = {"student_taps": ("conv1", "conv2"), "teacher_taps": ("stage1", "stage3")}
@@ -89,6 +92,23 @@ def embedded(name, objective, state):
     )
     own = state.params[name]
     return [x @ own[side]["kernel"] + own[side]["bias"] for side, x in (("student", student), ("teacher", teacher))]
+
+
+def test_maps_are_predicted_at_the_smaller_of_both_sizes():
+    """Along each axis for itself."""
+    drawn = np.random.default_rng(2)
+    student, teacher = (drawn.normal(size=(4, *shape)).astype(np.float32) for shape in ((6, 2, 3), (3, 4, 5)))
+    outputs = [Outputs(np.zeros((4, CLASSES)), {"map": maps}) for maps in (student, teacher)]
+    inputs = TermInputs(outputs[0], {"teacher": outputs[1]}, BATCH, None, jnp.int32(0))
+    term = make_term("vid", student_taps=("map",), teacher_taps=("map",), variance=2.0)
+    params = term.init(jax.random.key(0), inputs)
+    found = term.loss(inputs._replace(params=params))
+    x, taught = student.reshape(4, 3, 2, 2, 3).mean(2), teacher.reshape(4, 3, 2, 2, 5).mean(3)
+    for layer in (1, 2, 3):
+        x = x @ params["layer1"][f"conv{layer}"]["kernel"][0, 0]
+        x = np.maximum(x, 0) if layer < 3 else x
+    expected = losses.variational_information(x, taught, np.full(5, 2, np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_congruence_is_the_loss_of_the_embeddings():
@@ -165,6 +185,13 @@ def test_what_cannot_be_remembered_is_said():
         init_state(objective, OPTIMIZER, 0, BATCH, frozen={"teacher": frozen})
     with pytest.raises(UserError, match=r"terms\.crd: its negatives are of other classes: there is one class only"):
         init_state(objective, OPTIMIZER, 0, BATCH, frozen={"teacher": frozen}, classes=np.zeros(1000, np.int32))
+
+
+def test_of_mixed_images_no_other_classes_are_known():
+    batch = {**BATCH, "label": np.eye(CLASSES, dtype=np.float32)[BATCH["label"]]}
+    inputs = TermInputs(Outputs(np.zeros((1, CLASSES)), {}), {}, batch, None, jnp.int32(0))
+    with pytest.raises(UserError, match="mixed images have several: no mixup, no cutmix"):
+        make_term("crd").loss(inputs)
 
 
 @pytest.mark.parametrize(
