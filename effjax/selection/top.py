@@ -105,8 +105,8 @@ def class_balanced(
       >>> class_balanced(jnp.array([0.9, 0.8, 0.1]), jnp.array([0, 0, 1]), 2, num_classes=2)
       Array([0, 2], dtype=int32)
     """
-    chex.assert_rank(scores, 1)
-    chex.assert_equal_shape([scores, classes])
+    chex.assert_rank([scores, classes], 1)
+    chex.assert_equal(len(scores), len(classes))
     check_count(k, len(scores))
     check_finite("scores", scores)
     if not isinstance(classes, jax.core.Tracer):
