@@ -62,6 +62,13 @@ def test_hsic_is_the_mean_over_all_four_different_examples():
     np.testing.assert_allclose(analysis.unbiased_hsic(k, m), np.mean(terms), rtol=1e-4)
 
 
+def test_the_same_examples_for_both():
+    x = np.ones((5, 2), np.float32)
+    for function, other in ((analysis.cka, x[:4]), (analysis.cka, x[:1]), (analysis.unbiased_hsic, x[:, :1])):
+        with pytest.raises(AssertionError):
+            function(x, other)
+
+
 def test_minibatches_have_no_bias_towards_wide_layers():
     x, y = RNG.normal(size=(2, 20, 16, 200)).astype(np.float32)
 

@@ -138,6 +138,8 @@ def test_a_budget_is_met_with_measured_times():
     plan, magnitude = for_budget(0.85, overhead)
     assert relative_cost(plan, overhead) == pytest.approx(0.85)
     assert magnitude == efficienttrain()[1]
+    others, _ = for_budget(0.5, {64: 1.0, 80: 2.0, 100: 4.0}, final_size=100, multiple_of=16)
+    assert [size for _, size in others.pieces] == [64, 80, 100]
     with pytest.raises(UserError, match=r"cost=0.3 cannot be met .*: 0.77 to 0.88"):
         for_budget(0.3, overhead)
     # The two larger sizes have between a twentieth and a third of the steps each: both ends can be met, nothing beyond.
