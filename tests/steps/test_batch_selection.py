@@ -94,6 +94,19 @@ def test_what_candidates_score():
         scores, weights = make_selection(score, **options).score(given)
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
         assert weights is None
+    # Half of those below the mean of what is known, 2, are dropped, and the others count twice.
+    known = given._replace(memory={"loss": jnp.array([5.0, -jnp.inf, 0.5, 0.5])})
+    stays = np.array([jax.random.uniform(key) >= 0.5 for key in given.keys])
+    stays[1] = True
+    scores, weights = make_selection("infobatch").score(known)
+    np.testing.assert_array_equal(scores, stays)
+    np.testing.assert_array_equal(weights, stays * [2, 1, 2])
+
+
+def test_only_what_looks_at_predictions_asks_the_student():
+    """The others cost no pass over the candidates."""
+    asking = {name for name in SELECTIONS if make_selection(name).asks}
+    assert asking == {"loss", "el2n", "rho_loss", "learnability"}
 
 
 @pytest.mark.parametrize(
