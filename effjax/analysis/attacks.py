@@ -96,6 +96,7 @@ def fgsm_step(
     """
     chex.assert_rank([images, labels], [4, 1])
     chex.assert_equal_shape([images, origin])
+    chex.assert_equal_shape_prefix([images, labels], 1)
 
     def loss(images: jax.Array) -> jax.Array:
         log_probs = jax.nn.log_softmax(logit_fn(images).astype(jnp.float32))

@@ -106,6 +106,7 @@ def noise_contrastive(
       ``crd/criterion.py`` and ``crd/memory.py``.
     """
     chex.assert_rank([embeddings, bank, negatives], 2)
+    chex.assert_equal_shape_prefix([embeddings, ids, negatives], 1)
     own = at_least_float32(jnp.asarray(embeddings))
     # Products with the whole memory, of which those that count are picked: far less to move than the picked rows.
     scores = jnp.matmul(own, jax.lax.stop_gradient(bank).T, precision=EXACT) / temperature

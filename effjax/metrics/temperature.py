@@ -33,9 +33,10 @@ def fit_temperature(logits: Array, labels: Array) -> jax.Array:
     References:
       Guo et al., `On Calibration of Modern Neural Networks <https://arxiv.org/abs/1706.04599>`_, 2017, sec. 4.2.
     """
-    logits = jnp.asarray(logits, jnp.float32)
+    logits, labels = jnp.asarray(logits, jnp.float32), jnp.asarray(labels)
     chex.assert_rank([logits, labels], [2, 1])
-    labelled = jnp.take_along_axis(logits, jnp.asarray(labels)[:, None], axis=-1)[:, 0]
+    chex.assert_equal_shape_prefix([logits, labels], 1)
+    labelled = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
 
     def slope(inverse: jax.Array) -> jax.Array:
         """Of the negative log-likelihood in 1 / T, in which it is convex: the slope rises."""

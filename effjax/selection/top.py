@@ -106,6 +106,7 @@ def class_balanced(
       Array([0, 2], dtype=int32)
     """
     chex.assert_rank([scores, classes], 1)
+    chex.assert_equal(len(scores), len(classes))
     check_count(k, len(scores))
     check_finite("scores", scores)
     if not isinstance(classes, jax.core.Tracer):

@@ -62,3 +62,18 @@ def test_an_example_is_attacked_the_same_in_any_company():
     np.testing.assert_allclose(
         analysis.ifgsm(logits, IMAGES[order], LABELS[order], epsilon=0.1), attacked[order], atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "origin"),
+    [
+        (IMAGES, LABELS[:1], IMAGES),
+        (IMAGES, LABELS[:, None], IMAGES),
+        (IMAGES, LABELS, IMAGES[:1]),
+        (IMAGES, LABELS, IMAGES[..., :1]),
+        (IMAGES[..., 0], LABELS, IMAGES[..., 0]),
+    ],
+)
+def test_nothing_is_spread_to_fit(images, labels, origin):
+    with pytest.raises(AssertionError):
+        analysis.fgsm_step(logits, images, labels, origin, epsilon=0.1, step_size=0.1)

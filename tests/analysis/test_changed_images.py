@@ -111,6 +111,16 @@ def test_one_key_an_image(name):
     for keys, images in ((KEYS[0], IMAGES), (KEYS, IMAGES[0]), (KEYS[:1], IMAGES), (KEYS, IMAGES[:1])):
         with pytest.raises(AssertionError):
             RANDOM[name](keys, images)
+    for images in (IMAGES[..., 0], IMAGES[:, None]):
+        with pytest.raises(AssertionError):
+            RANDOM[name](KEYS, images)
+
+
+@pytest.mark.parametrize("function", [analysis.edges, analysis.blur])
+def test_what_is_no_batch_of_images_is_refused(function):
+    for images in (IMAGES[0], IMAGES[None]):
+        with pytest.raises(AssertionError):
+            function(images)
 
 
 def test_domains_by_hand():

@@ -32,6 +32,13 @@ def test_pairing_takes_out_what_examples_share():
         analysis.paired_interval(ours, easy[:-1])
 
 
+@pytest.mark.parametrize("interval", [analysis.mean_interval, analysis.wilson_interval])
+def test_values_are_one_an_example(interval):
+    for values in (np.zeros((4, 1)), np.float32(1)):
+        with pytest.raises(AssertionError):
+            interval(values)
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5])
 def test_nineteen_of_twenty_intervals_hold_the_truth(share):
     rng = np.random.default_rng(1)

@@ -48,6 +48,13 @@ def test_a_map_that_is_zero_is_like_nothing():
     assert np.isfinite(gradient).all()
 
 
+def test_maps_are_one_an_image():
+    maps = np.ones((2, 3, 3), np.float32)
+    for a, b in ((maps, maps[:1]), (maps[0], maps[0]), (maps[..., None], maps[..., None]), (maps, maps[..., None])):
+        with pytest.raises(AssertionError):
+            analysis.map_similarity(a, b)
+
+
 @pytest.mark.parametrize("function", [analysis.grad_cam, analysis.gradient_times_input])
 def test_a_gradient_of_another_shape_is_refused(function):
     images = np.ones((2, 4, 3, 5))

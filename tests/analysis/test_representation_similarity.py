@@ -44,7 +44,9 @@ def test_rotations_scales_shifts_and_order_do_not_matter(examples):
 
 def test_what_is_the_same_for_all_examples_is_like_nothing():
     x = RNG.normal(size=(9, 4)).astype(np.float32)
-    assert analysis.cka(x, np.ones((9, 3), np.float32)) == 0.0
+    same = np.ones((9, 3), np.float32)
+    for pair in ((x, same), (same, x), (same, same)):
+        assert analysis.cka(*pair) == 0.0
     gradient = jax.grad(lambda y: analysis.cka(x, y))(jnp.ones((9, 3)))
     assert np.isfinite(gradient).all()
 
@@ -58,6 +60,13 @@ def test_hsic_is_the_mean_over_all_four_different_examples():
     np.testing.assert_allclose(analysis.unbiased_hsic(k, m), np.mean(terms), rtol=1e-4)
     np.fill_diagonal(k, 100.0)  # an example says nothing of itself
     np.testing.assert_allclose(analysis.unbiased_hsic(k, m), np.mean(terms), rtol=1e-4)
+
+
+def test_the_same_examples_for_both():
+    x = np.ones((5, 2), np.float32)
+    for function, other in ((analysis.cka, x[:4]), (analysis.cka, x[:1]), (analysis.unbiased_hsic, x[:, :1])):
+        with pytest.raises(AssertionError):
+            function(x, other)
 
 
 def test_minibatches_have_no_bias_towards_wide_layers():

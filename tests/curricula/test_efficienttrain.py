@@ -138,8 +138,17 @@ def test_a_budget_is_met_with_measured_times():
     plan, magnitude = for_budget(0.85, overhead)
     assert relative_cost(plan, overhead) == pytest.approx(0.85)
     assert magnitude == efficienttrain()[1]
+    others, _ = for_budget(0.5, {64: 1.0, 80: 2.0, 100: 4.0}, final_size=100, multiple_of=16)
+    assert [size for _, size in others.pieces] == [64, 80, 100]
     with pytest.raises(UserError, match=r"cost=0.3 cannot be met .*: 0.77 to 0.88"):
         for_budget(0.3, overhead)
+    # The two larger sizes have between a twentieth and a third of the steps each: both ends can be met, nothing beyond.
+    for share in (0.05, 1 / 3):
+        cost = ((1 - 2 * share) * 3.0 + share * (3.6 + 4.0)) / 4.0
+        starts = [start for start, _ in for_budget(cost, overhead)[0].pieces]
+        np.testing.assert_allclose(starts, [0, 1 - 2 * share, 1 - share], atol=1e-12)
+        with pytest.raises(UserError, match="cannot be met"):
+            for_budget(cost + (1e-6 if share > 0.1 else -1e-6), overhead)
     with pytest.raises(UserError, match="no time of a step at 80 pixels"):
         for_budget(0.8, overhead, final_size=112)
     with pytest.raises(UserError, match="cannot be met"):

@@ -83,3 +83,16 @@ def test_nothing_is_pasted_without_a_chance():
     found = copy_paste(jax.random.key(0), images, boxes, valid, probability=0.0)
     for ours, theirs in zip(found[:3], (images, boxes, valid), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_does_not_fit_is_refused():
+    images, boxes, valid, _ = batch(4)
+    for given in (
+        (np.uint8(255 * images), boxes, valid),
+        (images, boxes[:2], valid[:2]),
+        (images, boxes[..., :2], valid),
+        (images, boxes, valid[:, :1]),
+        (images, boxes[:, :1], valid),
+    ):
+        with pytest.raises(AssertionError):
+            copy_paste(jax.random.key(0), *given)

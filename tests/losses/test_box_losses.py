@@ -111,6 +111,19 @@ def test_shapes_of_another_batch_are_refused(quality, classes, where):
         losses.quality_focal(LOGITS, quality, classes, POSITIVE, where=where)
 
 
+def test_one_quality_a_point():
+    """Neither what is said of one image nor of one class is taken for all."""
+    for given in (
+        (QUALITY[:1], CLASSES[:1], POSITIVE[:1]),
+        (QUALITY[..., None], CLASSES[..., None], POSITIVE[..., None]),
+    ):
+        with pytest.raises(AssertionError):
+            losses.quality_focal(LOGITS, *given)
+    for target in (LOGITS[:1], LOGITS[..., :1], LOGITS[0]):
+        with pytest.raises(AssertionError):
+            losses.soft_quality_focal(LOGITS, jax.nn.sigmoid(target))
+
+
 def test_shapes_of_other_boxes_are_refused():
     with pytest.raises(AssertionError):
         losses.generalized_iou_loss(PREDICTED, TARGET[:1])

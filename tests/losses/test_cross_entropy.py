@@ -91,6 +91,14 @@ def test_extreme_logits_stay_finite(dtype, labels):
     np.testing.assert_allclose(hard, [0, float(logits[1, 0] - logits[1, 1]), 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("logits", [[1, 2, -np.inf], [3e38, 0, -3e38]])
+def test_a_class_of_probability_0_adds_nothing_though_it_is_impossible(logits):
+    """Its log-probability is −∞ in float32, times 0."""
+    logits, labels = np.float32([logits]), np.float32([[1, 0, 0]])
+    smaller = losses.cross_entropy(logits[:, :2], labels[:, :2])
+    np.testing.assert_allclose(losses.cross_entropy(logits, labels), smaller, rtol=1e-6)
+
+
 def test_bfloat16_is_computed_in_float32():
     low = jnp.asarray(LOGITS, jnp.bfloat16)
     np.testing.assert_array_equal(
@@ -112,6 +120,7 @@ def test_jit_and_vmap_change_nothing():
     ("labels", "where"),
     [
         (LABELS[:5], None),
+        (LABELS[:1], None),
         (LABELS[:, None], None),
         (DISTRIBUTIONS[:, :4], None),
         (DISTRIBUTIONS[0], None),

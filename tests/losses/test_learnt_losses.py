@@ -180,3 +180,25 @@ def test_extremes_stay_finite(scale):
     value, gradient = jax.value_and_grad(total)(STUDENT)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "bank", "ids", "negatives"),
+    [
+        (STUDENT, TEACHER, np.arange(1), np.ones((1, 3), int)),
+        (STUDENT, TEACHER, np.arange(8), np.ones((1, 3), int)),
+        (STUDENT[:1], TEACHER, np.arange(8), np.ones((8, 3), int)),
+        (STUDENT[None], TEACHER, np.arange(1), np.ones((1, 3), int)),
+        (STUDENT, TEACHER[None], np.arange(8), np.ones((8, 3), int)),
+        (STUDENT, TEACHER, np.arange(8), np.ones((8, 3, 1), int)),
+    ],
+)
+def test_counterparts_and_others_are_of_each_example(embeddings, bank, ids, negatives):
+    with pytest.raises(AssertionError):
+        losses.noise_contrastive(embeddings, bank, ids, negatives, -1.0, examples=8)
+
+
+def test_a_prediction_of_another_shape_and_a_variance_of_another_channel_are_refused():
+    for predicted, variance in ((STUDENT[:1], np.ones(5)), (STUDENT[:, :1], np.ones(5)), (STUDENT, np.ones(1))):
+        with pytest.raises(AssertionError):
+            losses.variational_information(predicted, TEACHER, variance)

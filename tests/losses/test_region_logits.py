@@ -55,6 +55,9 @@ def test_labels_of_other_examples_are_refused():
 def test_no_other_scales():
     with pytest.raises(UserError, match="finest=3; allowed: 2, 4"):
         losses.region_logits(maps(4, 1), finest=3)
+    for no_maps in (maps(4, 1)[0], maps(4, 1)[:, None]):
+        with pytest.raises(AssertionError):
+            losses.region_logits(no_maps)
     with pytest.raises(UserError, match=r"terms\.sdd_kd: finest=3; allowed: 2, 4"):
         make_term("sdd_kd", finest=3)
 

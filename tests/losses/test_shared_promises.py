@@ -142,6 +142,33 @@ def test_nothing_is_spread_to_fit(name):
             loss(*pair)
 
 
+@pytest.mark.parametrize(
+    ("loss", "axes"),
+    [
+        (losses.dist, 2),
+        (losses.example_correlation, 2),
+        (losses.class_correlation, 2),
+        (losses.contrastive, 2),
+        (losses.correlation_congruence, 2),
+        (losses.hierarchical_context, 4),
+        (losses.neuron_selectivity, 4),
+        (losses.attention_transfer, 4),
+    ],
+)
+def test_what_has_other_axes_is_refused_of_both(loss, axes):
+    """A loss that compares rows, or places of maps, does not take other axes for them."""
+    for shape in ((2,) * (axes - 1), (2,) * (axes + 1)):
+        with pytest.raises(AssertionError):
+            loss(*np.ones((2, *shape), np.float32))
+
+
+@pytest.mark.parametrize("loss", [losses.adaptive_target, losses.decoupled_kl, losses.normalized_kd])
+@pytest.mark.parametrize("labels", [LABELS[:1], LABELS[:7], LABELS[:, None], np.eye(5)[LABELS]])
+def test_labels_are_one_an_example(loss, labels):
+    with pytest.raises(AssertionError):
+        loss(*LOGITS, labels)
+
+
 @every_loss
 def test_left_out_examples_take_no_part(name):
     _, pair = CASES[name]

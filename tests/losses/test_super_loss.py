@@ -45,3 +45,8 @@ def test_its_gradient_is_the_weight():
     assert np.isfinite(weights).all()
     np.testing.assert_array_equal(jax.grad(lambda x: super_loss_weights(x, 1.0).sum())(losses), np.zeros(5))
     assert super_loss_weights(losses.astype(jnp.bfloat16), 1.0).dtype == jnp.float32
+
+
+def test_whole_numbers_are_no_losses():
+    with pytest.raises(AssertionError):
+        super_loss_weights(jnp.array([1, 2]), 1.0)

@@ -155,3 +155,9 @@ def test_detections_of_other_shapes_are_refused(name):
     given = random_set(0)
     with pytest.raises((AssertionError, ValueError)):
         AveragePrecision.empty(CLASSES).update(*(x[:, :1] if n == name else x for n, x in given.items()))
+
+
+@pytest.mark.parametrize("shape", [(1,), (IMAGES, 1), ()])
+def test_whether_an_image_counts_is_said_of_each(shape):
+    with pytest.raises(AssertionError):
+        AveragePrecision.empty(CLASSES).update(*random_set(0).values(), where=np.ones(shape, bool))

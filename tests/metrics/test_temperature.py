@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from effjax.metrics import fit_temperature
 
@@ -34,3 +35,10 @@ def test_stays_in_bounds_where_there_is_no_best():
     logits = np.array([[5.0, 0.0], [0.0, 5.0]])
     np.testing.assert_allclose(fit_temperature(logits, np.array([0, 1])), 0.05, rtol=1e-3)
     np.testing.assert_allclose(fit_temperature(logits, np.array([1, 0])), 20.0, rtol=1e-3)
+
+
+def test_labels_are_one_an_example():
+    logits, labels = draw(1.0, 6)
+    for given in ((logits, labels[:1]), (logits, labels[:, None]), (logits[0], labels[:5]), (logits[None], labels[:1])):
+        with pytest.raises(AssertionError):
+            fit_temperature(*given)

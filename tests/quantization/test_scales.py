@@ -75,6 +75,10 @@ def test_the_products_fit_int32():
     most = 255 * np.abs(codes).sum(0) + np.abs(np.rint(bias / np.asarray(safe, np.float64)))
     assert (most < 2**31).all()
     assert most[1] > 2**29  # and no more is given away than need be
+    # Each weight is 1: with s_w the sum of the products is at most 255 · (40,000 / s_w + 40,000 / 2), which is 2³⁰.
+    for bits, largest in ((8, 255), (2, 3)):
+        safe = safe_weight_scale(np.float32([1e-9]), kernel[:, :1], bias[1:], 1.0, input_bits=bits)
+        np.testing.assert_allclose(safe, largest * fan_in / (2**30 - largest * fan_in / 2), rtol=1e-6)
 
 
 def test_kernels_that_no_scale_helps_are_refused():

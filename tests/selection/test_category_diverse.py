@@ -52,6 +52,29 @@ def test_distances_are_those_of_the_definition():
     assert found[0, 2] == 2
 
 
+def test_how_long_features_are_does_not_matter():
+    features, *rest = drawn()
+    lengths = np.float32([1e-3, 1, 100, 1e3])[None, :, None]
+    np.testing.assert_allclose(image_distances(lengths * features, *rest), image_distances(features, *rest), atol=1e-5)
+
+
+def test_of_objects_that_count_for_nothing_none_is_there():
+    """From them it is as far as from an image without any; to them it is what it was."""
+    features, classes, scores, present = drawn()
+    scores[2] = 0
+    given = features, classes, scores, present
+    found = np.asarray(image_distances(*given))
+    expected = [(2 * present[b].any() + one_way(b, 2, *given)) / 2 for b in range(IMAGES) if b != 2]
+    np.testing.assert_allclose(np.delete(found[2], 2), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", range(4))
+def test_features_classes_scores_and_presence_are_of_each_object(wrong):
+    given = [x[:, :1] if i == wrong else x for i, x in enumerate(drawn())]
+    with pytest.raises(AssertionError):
+        image_distances(*given)
+
+
 def test_what_is_padding_does_not_matter():
     features, classes, scores, present = drawn()
     other = np.where(present[..., None], features, 9.0), np.where(present, classes, 1), np.where(present, scores, 5.0)

@@ -95,6 +95,12 @@ def test_a_power_that_is_none_is_refused(beta):
         selection.power_batch(KEY, np.ones(3), 1, beta=beta)
 
 
+def test_negative_scores_have_no_power():
+    with pytest.raises(UserError, match="scores: negative ones have no power; add what makes the least 0"):
+        selection.power_batch(KEY, np.array([1.0, -0.1]), 1)
+    assert selection.power_batch(KEY, np.array([1.0, -1e-7]), 1).tolist() == [0]  # as 0, which rounding has missed
+
+
 def test_classes_that_there_are_not_are_refused():
     with pytest.raises(UserError, match="classes: 3 is no class of 3"):
         selection.class_balanced(np.ones(3), np.array([0, 1, 3]), 2, 3)

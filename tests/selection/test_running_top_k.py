@@ -65,3 +65,8 @@ def test_scores_that_are_not_finite_are_refused():
 def test_a_number_that_cannot_be_kept_is_refused(k):
     with pytest.raises(UserError, match="must be a whole number, 1 or more"):
         RunningTopK.empty(k)
+
+
+@pytest.mark.parametrize("k", [1, np.int64(1)])
+def test_the_best_one(k):
+    assert RunningTopK.empty(k).update(jnp.array([0.5, 2.0, 1.0]), jnp.array([7, 3, 4])).best()[0].tolist() == [3]

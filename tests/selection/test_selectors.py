@@ -18,6 +18,7 @@ PROBS = RNG.dirichlet(np.full(C, 0.5), (M, N)).astype(np.float32)
 SCORES = RNG.uniform(size=N).astype(np.float32)
 CLASSES = RNG.integers(0, C, N)
 KEY = jax.random.key(0)
+FLAT = selection.DatasetMap(*np.full((3, N), 0.5, np.float32))
 
 SELECTORS = {
     "top_k": lambda k: selection.top_k(SCORES, k),
@@ -50,9 +51,16 @@ def test_a_number_that_cannot_be_picked_is_refused(name, k):
 
 
 POISONED = {
-    "scores": lambda bad: selection.top_k(bad, 2),
-    "probs": lambda bad: selection.badge(KEY, jnp.stack([bad, bad], -1), FEATURES, 2),
-    "features": lambda bad: selection.k_center_greedy(bad[:, None], 2),
+    "top_k": ("scores", lambda bad: selection.top_k(bad, 2)),
+    "power_batch": ("scores", lambda bad: selection.power_batch(KEY, bad, 2)),
+    "class_balanced": ("scores", lambda bad: selection.class_balanced(bad, CLASSES, 2, C)),
+    "badge, probs": ("probs", lambda bad: selection.badge(KEY, jnp.stack([bad, bad], -1), FEATURES, 2)),
+    "badge": ("features", lambda bad: selection.badge(KEY, PROBS[0], bad[:, None], 2)),
+    "typiclust": ("features", lambda bad: selection.typiclust(KEY, bad[:, None], 2)),
+    "k_center_greedy": ("features", lambda bad: selection.k_center_greedy(bad[:, None], 2)),
+    "labelled": ("labelled", lambda bad: selection.k_center_greedy(FEATURES[:, :1], 2, bad[:, None])),
+    "extend_map": ("features", lambda bad: selection.extend_map(FLAT, bad[:, None], FEATURES[:, :1])),
+    "extend_map, map": ("mapped", lambda bad: selection.extend_map(FLAT._replace(correctness=bad), FEATURES, FEATURES)),
 }
 
 
@@ -61,8 +69,37 @@ POISONED = {
 def test_what_is_not_finite_is_refused(name, value):
     bad = SCORES.copy()
     bad[11] = value
-    with pytest.raises(UserError, match=rf"{name}: \d values are not finite, the first at \[11"):
-        POISONED[name](bad)
+    given, select = POISONED[name]
+    with pytest.raises(UserError, match=rf"{given}: \d values are not finite, the first at \[(2, )?11"):
+        select(bad)
+
+
+OF_OTHER_AXES = {
+    "top_k": lambda: selection.top_k(SCORES[:, None], 2),
+    "power_batch": lambda: selection.power_batch(KEY, SCORES[:, None], 2),
+    "class_balanced, scores": lambda: selection.class_balanced(SCORES[:, None], CLASSES[:, None], 2, C),
+    "class_balanced, classes": lambda: selection.class_balanced(SCORES, CLASSES[:-1], 2, C),
+    "k_center_greedy": lambda: selection.k_center_greedy(FEATURES.reshape(N, 2, 3), 2),
+    "k_center_greedy, labelled": lambda: selection.k_center_greedy(FEATURES, 2, FEATURES[:3, :1]),
+    "typiclust": lambda: selection.typiclust(KEY, FEATURES.reshape(N, 2, 3), 2),
+    "badge, features": lambda: selection.badge(KEY, PROBS[0], FEATURES.reshape(N, 2, 3), 2),
+    "badge, probs": lambda: selection.badge(KEY, PROBS[:, :1].swapaxes(0, 1).repeat(N, 0), FEATURES, 2),
+    "badge, length": lambda: selection.badge(KEY, PROBS[0, :-1], FEATURES, 2),
+    "batch_bald": lambda: selection.batch_bald(KEY, PROBS[0], 2),
+    "dataset_map": lambda: selection.dataset_map(SCORES, SCORES > 0.5),
+    "dataset_map, correct": lambda: selection.dataset_map(PROBS[..., 0], PROBS[:1, :, 0] > 0.5),
+    "extend_map": lambda: selection.extend_map(FLAT, FEATURES.reshape(N, 2, 3), FEATURES.reshape(N, 2, 3)),
+    "extend_map, pool": lambda: selection.extend_map(FLAT, FEATURES, FEATURES[:, :1]),
+    "RunningTopK": lambda: selection.RunningTopK.empty(2).update(SCORES[:, None], CLASSES[:, None]),
+    "RunningTopK, ids": lambda: selection.RunningTopK.empty(2).update(SCORES, CLASSES[:1]),
+    "RunningTopK, where": lambda: selection.RunningTopK.empty(2).update(SCORES, CLASSES, where=np.ones(1, bool)),
+}
+
+
+@pytest.mark.parametrize("name", OF_OTHER_AXES)
+def test_what_has_other_axes_is_refused(name):
+    with pytest.raises(AssertionError):
+        OF_OTHER_AXES[name]()
 
 
 def test_power_batch_draws_by_power():

@@ -42,6 +42,34 @@ def test_variable_threshold_by_the_book():
     assert run(streams.variable_threshold(0.2)).tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "threshold", "change", "spread", "window"),
+    [
+        ({}, 0.5, 0.01, 1.0, 100),
+        ({"threshold": 0.7, "change": 0.05, "spread": 0.3, "window": 50}, 0.7, 0.05, 0.3, 50),
+    ],
+)
+def test_randomised_threshold_by_the_book(options, threshold, change, spread, window):
+    key, spent, expected = jax.random.key(3), 0.0, []
+    for score in SCORES:
+        key, own = jax.random.split(key)
+        query = False
+        if spent / window < 0.2:
+            query = bool(score > threshold * (1 + spread * float(jax.random.normal(own))))
+            threshold *= 1 + change if query else 1 - change
+        spent = spent * (window - 1) / window + query
+        expected.append(query)
+    assert run(streams.randomised_threshold(jax.random.key(3), 0.2, **options)).tolist() == expected
+
+
+def test_fixed_threshold_by_the_book():
+    spent, expected = 0.0, []
+    for score in SCORES:
+        expected.append(bool(spent / 100 < 0.2 and score > 0.3))
+        spent = spent * 99 / 100 + expected[-1]
+    assert run(streams.fixed_threshold(0.2, 0.3)).tolist() == expected
+
+
 def test_quantile_filter_by_the_book():
     seen, asked, expected = [], 0, []
     for score in SCORES:
@@ -67,10 +95,27 @@ def test_what_scores_high_is_asked_for():
         assert SCORES[asked].mean() > SCORES[~asked].mean() + 0.1, name
 
 
+@pytest.mark.parametrize("budget", [0, 1.5, True, float("nan")])
+def test_what_is_no_share_of_the_examples_is_refused(budget):
+    for policy in POLICIES.values():
+        with pytest.raises(UserError, match=f"budget={budget} must be a share of the examples, above 0 and at most 1"):
+            policy(budget)
+
+
 def test_refused():
-    with pytest.raises(UserError, match=r"budget=1.5 must be a share"):
-        streams.variable_threshold(1.5)
-    with pytest.raises(UserError, match="window=0"):
+    for make in (streams.variable_threshold, streams.quantile_filter):
+        with pytest.raises(UserError, match="window=0 must be 1 or more"):
+            make(0.1, window=0)
+    with pytest.raises(UserError, match="window=0 must be 1 or more"):
         streams.fixed_threshold(0.1, 0.5, window=0)
+    with pytest.raises(UserError, match="window=0 must be 1 or more"):
+        streams.randomised_threshold(jax.random.key(0), 0.1, window=0)
     with pytest.raises(UserError, match="tolerance=0"):
         streams.quantile_filter(0.1, tolerance=0)
+
+
+def test_the_least_that_is_allowed():
+    """A window of one remembers nothing but the last example; a budget of 1 is for all that score above."""
+    assert run(streams.fixed_threshold(1.0, 0.3, window=1), [0.4, 0.2, 0.3, 0.9]).tolist() == [True, False, False, True]
+    # The only score is its own quantile; an owed query lowers the threshold by the range, which is 0.
+    assert run(streams.quantile_filter(0.5, window=1, tolerance=1), [0.4, 0.2]).tolist() == [True, True]

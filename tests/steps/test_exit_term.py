@@ -90,6 +90,16 @@ def test_convolutions_are_those_of_the_authors_code():
     np.testing.assert_allclose(quick_jit(term.loss)(inputs_of(MAPS, params)), expected, rtol=2e-4)
 
 
+def test_maps_that_are_not_square_are_halved_to_the_height_of_the_last():
+    taps = {"a": np.zeros((BATCH, 8, 2, 2)), "b": np.zeros((BATCH, 2, 4, 3))}
+    term = make_term("ofa", student_taps=("a", "b"), exits="convolutions", channels=4)
+    params = jax.eval_shape(term.init, jax.random.key(0), inputs_of(taps))
+    assert [set(params[f"exit{number}"]) for number in (1, 2)] == [
+        {"halving1", "halving2", "classifier"},
+        {"conv", "classifier"},
+    ]
+
+
 def test_how_convolutions_are_drawn():
     """Normal of variance 2 / fan-out, which of a filter a channel is 9 · C in PyTorch; linear layers 0.02."""
     taps = {"a": np.zeros((BATCH, 4, 4, 64)), "b": np.zeros((BATCH, 2, 2, 64)), "penultimate": np.zeros((BATCH, 128))}
@@ -193,6 +203,12 @@ def test_what_has_no_exit(options, taps, message):
     inputs = inputs_of({name: np.zeros((BATCH, *shape)) for name, shape in taps.items()})
     with pytest.raises(UserError, match=message):
         make_term("ofa", student_taps=tuple(taps), **options).init(jax.random.key(0), inputs)
+
+
+def test_mixed_images_have_no_one_label_to_raise():
+    mixed = inputs_of({})._replace(batch={"label": np.eye(CLASSES, dtype=np.float32)[LABELS]})
+    with pytest.raises(UserError, match="mixed images have several: no mixup, no cutmix"):
+        make_term("ofa").loss(mixed)
 
 
 def objective_of(student, taps, teacher, **options):

@@ -1,6 +1,7 @@
 """CC, VID and CRD as terms: their parameters, the memory of the examples in the state, devices, what is refused."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_feature_terms import BATCH, SHAPE, STUDENT, TEACHER, make_objective
@@ -8,6 +9,7 @@ from toy import CLASSES, assert_close, quick_jit
 
 from effjax import losses, models
 from effjax.errors import UserError
+from effjax.models import Outputs
 from effjax.steps import (
     NetworkTeacher,
     Objective,
@@ -17,7 +19,9 @@ from effjax.steps import (
     make_optimizer,
     make_term,
     make_train_step,
+    rng,
 )
+from effjax.steps.term import TermInputs
 
 OPTIMIZER = make_optimizer("sgd", 0.1)
 TAPS = {"student_taps": ("conv1", "conv2"), "teacher_taps": ("stage1", "stage3")}
@@ -79,36 +83,74 @@ def test_variances_begin_where_they_are_told(teacher_variables):
     assert kernels == [(1, 1, 8, 16), (1, 1, 16, 16), (1, 1, 16, 16)]
 
 
-def test_congruence_is_the_loss_of_the_embeddings():
-    objective, state = of_mlps(cc={"dim": 3})
-    given = state.params, state.model_state, state.frozen, BATCH, state.seed, state.step
-    _, (values, _, _) = quick_jit(objective.evaluate)(*given)
+def embedded(name, objective, state):
+    """The student's and the teacher's embeddings of the batch."""
     images = objective.view.see(BATCH)["image"]
     teacher, student = (
         module.clone(taps=("penultimate",)).apply(variables, images).taps["penultimate"]
         for module, variables in zip(MLPS, (state.frozen["teacher"], {"params": state.params["student"]}), strict=True)
     )
-    own = state.params["cc"]
-    embedded = [x @ own[name]["kernel"] + own[name]["bias"] for name, x in (("student", student), ("teacher", teacher))]
-    np.testing.assert_allclose(values["cc"], losses.correlation_congruence(*embedded), rtol=1e-4)
+    own = state.params[name]
+    return [x @ own[side]["kernel"] + own[side]["bias"] for side, x in (("student", student), ("teacher", teacher))]
+
+
+def test_maps_are_predicted_at_the_smaller_of_both_sizes():
+    """Along each axis for itself."""
+    drawn = np.random.default_rng(2)
+    student, teacher = (drawn.normal(size=(4, *shape)).astype(np.float32) for shape in ((6, 2, 3), (3, 4, 5)))
+    outputs = [Outputs(np.zeros((4, CLASSES)), {"map": maps}) for maps in (student, teacher)]
+    inputs = TermInputs(outputs[0], {"teacher": outputs[1]}, BATCH, None, jnp.int32(0))
+    term = make_term("vid", student_taps=("map",), teacher_taps=("map",), variance=2.0)
+    params = term.init(jax.random.key(0), inputs)
+    found = term.loss(inputs._replace(params=params))
+    x, taught = student.reshape(4, 3, 2, 2, 3).mean(2), teacher.reshape(4, 3, 2, 2, 5).mean(3)
+    for layer in (1, 2, 3):
+        x = x @ params["layer1"][f"conv{layer}"]["kernel"][0, 0]
+        x = np.maximum(x, 0) if layer < 3 else x
+    expected = losses.variational_information(x, taught, np.full(5, 2, np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_congruence_is_the_loss_of_the_embeddings():
+    objective, state = of_mlps(cc={"dim": 3})
+    given = state.params, state.model_state, state.frozen, BATCH, state.seed, state.step
+    _, (values, _, _) = quick_jit(objective.evaluate)(*given)
+    expected = losses.correlation_congruence(*embedded("cc", objective, state))
+    np.testing.assert_allclose(values["cc"], expected, rtol=1e-4)
 
 
 def test_a_memory_holds_every_id_and_moves_where_examples_are_seen():
-    objective, state = of_mlps(ce={}, crd={"dim": 5, "negatives": 7})
+    objective, state = of_mlps(ce={}, crd={"dim": 5, "negatives": 7, "momentum": 0.9, "temperature": 0.3})
     memory, classes = state.memory["crd"], classes_of_ids()
     assert memory["student"].shape == memory["teacher"].shape == (1000, 5)
     assert np.abs(memory["student"]).max() < (3 / 5) ** 0.5
     assert (memory["student"] != memory["teacher"]).all()
     assert len(memory["order"]) == (classes >= 0).sum()
     np.testing.assert_array_equal(classes[memory["order"]], np.sort(classes[classes >= 0]))
-    after, metrics = quick_jit(make_train_step(objective, OPTIMIZER))(state, BATCH)
+    step = quick_jit(make_train_step(objective, OPTIMIZER))
+    after, metrics = step(state, BATCH)
     moved = after.memory["crd"]
     rows = np.flatnonzero((moved["student"] != memory["student"]).any(1))
     np.testing.assert_array_equal(rows, np.sort(BATCH["id"]))
-    np.testing.assert_allclose(np.linalg.norm(moved["teacher"][rows], axis=1), 1, rtol=1e-5)
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in embedded("crd", objective, state)]
+    ids, total = BATCH["id"], 0.0
+    drawn = losses.of_other_classes(
+        rng.example_keys(rng.purpose_key(state.seed, state.step, "negatives"), ids),
+        BATCH["label"],
+        losses.OfOtherClasses(memory["order"], memory["starts"], memory["counts"]),
+        7,
+    )
+    for side, other, ours in (("student", "teacher", unit[0]), ("teacher", "student", unit[1])):
+        kept = 0.9 * memory[side][ids] + 0.1 * ours
+        expected = kept / np.linalg.norm(kept, axis=1, keepdims=True)
+        np.testing.assert_allclose(moved[side][ids], expected, atol=1e-5)
+        given = ours, memory[other], ids, drawn, memory[f"{side}_z"]
+        values, _ = losses.noise_contrastive(*given, examples=len(memory["order"]), temperature=0.3)
+        total += values.mean()
+    np.testing.assert_allclose(metrics["loss/crd"].compute(), total, rtol=1e-4)
     assert (memory["student_z"], memory["teacher_z"]) == (-1, -1)
     assert moved["student_z"] > 0
-    again, _ = quick_jit(make_train_step(objective, OPTIMIZER))(after, BATCH)
+    again, _ = step(after, BATCH)
     assert again.memory["crd"]["student_z"] == moved["student_z"]  # it is computed once
     assert {"loss/crd", "loss/ce"} <= set(metrics)
 
@@ -143,6 +185,13 @@ def test_what_cannot_be_remembered_is_said():
         init_state(objective, OPTIMIZER, 0, BATCH, frozen={"teacher": frozen})
     with pytest.raises(UserError, match=r"terms\.crd: its negatives are of other classes: there is one class only"):
         init_state(objective, OPTIMIZER, 0, BATCH, frozen={"teacher": frozen}, classes=np.zeros(1000, np.int32))
+
+
+def test_of_mixed_images_no_other_classes_are_known():
+    batch = {**BATCH, "label": np.eye(CLASSES, dtype=np.float32)[BATCH["label"]]}
+    inputs = TermInputs(Outputs(np.zeros((1, CLASSES)), {}), {}, batch, None, jnp.int32(0))
+    with pytest.raises(UserError, match="mixed images have several: no mixup, no cutmix"):
+        make_term("crd").loss(inputs)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,21 @@ def test_records_by_hand():
     assert records["prob"].tolist() == [1.0, 0, 1.5, 0]
     assert records["prob_squared"].tolist() == [0.0625 + 0.5625, 0, 1.25, 0]
     assert records["wrong_at"].tolist() == [10, 0, 7, 0]
+    assert "forgotten" not in records
+
+
+def test_forgetting_by_hand():
+    """Forgotten is what was right when it was last seen and is wrong now; twice in a batch, both must be right."""
+    records = init_records(4, forgetting=True)
+    seen = [([0, 1], [1, 0]), ([0, 1], [1, 0]), ([0, 2], [0, 1]), ([0, 1], [0, 1]), ([2, 2], [0, 1]), ([2, 1], [0, 0])]
+    for step, (ids, right) in enumerate(seen):
+        records = update_records(records, jnp.array(ids), jnp.full(2, 0.5), jnp.array(right) > 0, step)
+    # 0: right, right, wrong, wrong. 1: wrong, wrong, right, wrong. 2: right, wrong and right, wrong.
+    assert records["forgotten"].tolist() == [1, 1, 1, 0]
+    assert records["was_right"].tolist() == [0, 0, 0, 0]
+    again = update_records(records, jnp.array([3, 3]), jnp.full(2, 0.5), jnp.array([True, True]), 9)
+    assert again["forgotten"].tolist() == [1, 1, 1, 0]
+    assert again["was_right"].tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

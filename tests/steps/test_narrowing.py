@@ -202,6 +202,43 @@ def test_what_a_term_learns_follows_the_channels(student, teacher, term):
         np.testing.assert_array_equal(regressor_rows(before.params, found.params), regressor_rows(*moments))
 
 
+SMALL = models.create("mlp", 3, widths=(8,))
+SMALL_MAPS = models.create("scnn", 3, width=0.125)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "tap"),
+    [
+        (SMALL, models.create("mlp", 3, widths=(5,)), "dense1"),
+        (SMALL, SMALL, "dense1"),
+        (SMALL_MAPS, SMALL_MAPS, "conv2"),
+    ],
+    ids=["narrower", "same vector", "same map"],
+)
+def test_a_regressor_keeps_the_rows_of_its_channels(student, teacher, tap):
+    """With as many channels as its teacher a student has none, and begins with the identity's rows."""
+    term = make_term("hint", student_tap=tap, teacher_tap=tap)
+    before = random_like(hinted(student, term, teacher)[0])
+    channels = Channels(0.5, "l2", 2)
+    shapes = jax.eval_shape(lambda: hinted(channels.of_network(student), term, teacher)[0])
+    found = narrow_state(before, shapes, student, channels, SHAPE, {"hint": term})
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
+    groups = groups_of(student, SHAPE)
+    all_kept = most_important(before.params["student"], groups, 2)
+    (kept,) = (k for group, k in zip(groups, all_kept, strict=True) if group.members[0].path == f"{tap}/kernel")
+    fresh = {"regressor": {"kernel": np.eye(8), "bias": np.zeros(8)}}
+    moments, narrow = (optax.tree.get(one.opt_state, "mu") for one in (before, found))
+    for own, whole, at_first in (
+        (found.params, before.params, 1),
+        (found.ema, before.ema, 1),
+        (narrow, moments, 0),  # the optimiser has not seen it yet
+    ):
+        expected = whole.get("hint") or jax.tree.map(lambda x, times=at_first: times * x, fresh)
+        kernel = np.asarray(own["hint"]["regressor"]["kernel"])
+        np.testing.assert_array_equal(kernel.reshape(kernel.shape[-2:]), expected["regressor"]["kernel"][kept])
+        np.testing.assert_array_equal(own["hint"]["regressor"]["bias"], expected["regressor"]["bias"])
+
+
 def test_what_cannot_follow_is_refused():
     def init(key, inputs):
         return {"table": jnp.zeros((inputs.student.taps["stage2"].shape[-1],) * 2)}
