@@ -307,9 +307,10 @@ def test_imagenets_settings_are_those_that_are_published():
     assert (mlkd.terms.ce_strong.weight, mlkd.terms.mlkd.weight) == (0.5, pytest.approx(0.25))
     for name, run in config.runs.items():
         assert run.optimizer.learning_rate / run.batch_size == pytest.approx(0.1 / 256)
-        assert (run.batch_size == 256) == (name in ("crd", "reviewkd"))
+        assert run.batch_size == {"crd": 256, "reviewkd": 256, "ofd": 128}.get(name, 512)
         assert [round(share * 100) for share in run.schedule.boundaries] == [30, 60, 90]
     assert config.runs.reviewkd.terms.review.weight.peak == 8.0
+    assert config.runs.ofd.terms.ofd.weight == 1e-4
     assert (config.runs.dkd.terms.dkd.beta, imagenet.get_config().runs.dkd.terms.dkd.beta) == (2.0, 0.5)
     sdd = config.runs.sdd_nkd.terms.sdd_nkd
     assert (sdd.gamma, sdd.temperature, sdd.finest) == (2.0, 1.0, 4)
