@@ -7,8 +7,8 @@ The teachers are torchvision's first weights (top-1 73.31 and 76.13): put resnet
 into ``weights/``. mdistiller's settings: 100 epochs, SGD at 0.2 for batches of 512 (CRD, ReviewKD: 0.1 for 256; OFD:
 0.05 for 128; MLKD: 0.1), times 0.1 at 30, 60 and 90, decay 1e-4 on all parameters, a crop of 8 % or more of the photo
 (bicubic, theirs bilinear), a flip, the middle 224 of 256 pixels in evaluation; T = 1 but for standardised logits and
-SD-KD. AT pairs maps of one size. MLKD's strong view shows the part of the photo that the weak one shows; its authors cut
-another. A hundredth of the training set validates; the test split is ImageNet's validation.
+SD-KD. AT pairs maps of one size. MLKD's strong view shows the part of the photo that the weak one shows; its authors
+cut another. A hundredth of the training set validates; the test split is ImageNet's validation.
 Published top-1 of ResNet-18 and of MobileNet: KD 71.03 and 70.50, DKD 71.70 and 72.05 (mdistiller's README); DIST 72.07
 and 73.24 (DIST_KD's); NKD 71.96 and 72.58 (cls_KD's); of MobileNet SD-KD 72.24, SD-DKD 73.08, SD-NKD 73.12 (SDD's).
 
