@@ -105,6 +105,7 @@ def test_every_word_has_a_number_and_questions_fit(drawn):
 
 @pytest.mark.parametrize("percent", digit_questions.PERCENT)
 def test_on_disk_it_is_what_is_drawn(percent, tmp_path, monkeypatch, digits):
+    assert digit_questions.COUNTS == {"train": 20_000, "validation": 1_000, "test": 3_000}
     monkeypatch.setattr(digit_questions, "COUNTS", {"train": 12, "validation": 5, "test": 6})
     name = f"digit_questions/unlearnable_{percent}"
     prepare(name, tmp_path)

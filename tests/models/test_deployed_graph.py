@@ -41,6 +41,7 @@ CASES = {
     "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
     "shuffled": ((6, 5, 3), {}),
     "mixed": ((8, 6, 3), {}),
+    "joins": ((6, 5, 3), {}),
 }
 
 
@@ -77,6 +78,20 @@ class _Mixed(nn.Module):
         return models.Outputs(nn.Dense(5)(tokens[:, 0]), {})
 
 
+class _Joins(nn.Module):
+    """What joins what is before it: scales and offsets after one another, margins of other sizes on each side."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = images
+        for number in range(3):
+            scale, offset = (self.param(f"{kind}{number}", nn.initializers.ones, (3,)) for kind in ("by", "plus"))
+            x = x * scale + offset
+        x = jnp.pad(x, ((0, 0), (1, 4), (3, 0), (0, 0)))
+        x = nn.Conv(4, (2, 3), padding=((2, 1), (1, 3)))(x)
+        return models.Outputs(nn.Dense(5)(x.reshape(len(x), -1)), {})
+
+
 def drawn(module: nn.Module, shape: tuple[int, int, int]):
     """Variables unlike those at the start: statistics and offsets that a fold must not forget."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
@@ -93,7 +108,7 @@ def drawn(module: nn.Module, shape: tuple[int, int, int]):
 def made(case: str, **more):
     shape, options = CASES[case]
     name = case.split()[0]
-    own = {"shuffled": _Shuffled, "mixed": _Mixed}
+    own = {"shuffled": _Shuffled, "mixed": _Mixed, "joins": _Joins}
     module = own[name]() if name in own else models.create(name, 5, **options, **more)
     return module, drawn(module, shape), shape
 
@@ -124,6 +139,15 @@ def test_batch_normalisation_is_gone_and_layers_keep_their_names():
     np.testing.assert_allclose(
         folded["stem_conv"]["bias"], norm["bias"] - statistics["mean"] * scale, rtol=1e-4, atol=1e-6
     )
+
+
+def test_what_joins_leaves_a_scale_and_a_convolution():
+    module, variables, shape = made("joins")
+    graph = models.deploy(module, variables, shape)
+    affine, layer = (node.operation for node in graph.nodes[:2])
+    assert isinstance(affine, ops.Affine)
+    assert layer == ops.Conv((1, 1), ((3, 5), (4, 3)))
+    assert {type(node.operation) for node in graph.nodes[2:]} == {ops.Reshape, ops.Dense}
 
 
 def test_one_graph_serves_all_variables_and_batches_of_any_size():
