@@ -393,6 +393,8 @@ def test_one_project_for_all_rounds(studio):
     assert plain(oracle.answers(0, IDS, ())) == [(17, LABELLED, 1), (3, LABELLED, 2), (250, LABELLED, 2)]  # the newest
     put(exported(tasks, ["dog", "cat", "cow"], "2026-01-03T00:00:00Z"))
     assert plain(oracle.answers(0, IDS, ()))[1] == (3, LABELLED, 0)
+    put(minimal(exported(tasks, ["dog", "dog", "cow"], "2026-01-04T00:00:00Z")))  # a short one says when, too
+    assert plain(oracle.answers(0, IDS, ()))[1] == (3, LABELLED, 1)
     for key, value, message in (
         ("effjax_loop", "other/seed_0", "task 1: id 17 is of the loop other/seed_0, this is mine/seed_0"),
         ("effjax_id", 18, "task 1: id 18 was not asked in round 0"),
