@@ -2,6 +2,7 @@
 
 import itertools
 
+import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
@@ -82,7 +83,7 @@ def test_unbeaten_by_hand():
 
 def test_labels_cover_neither_one_another_nor_a_point(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(compress_plots, "png", lambda figure: figures.append(figure) or b"")
+    monkeypatch.setattr(compress_plots, "png", lambda figure: plt.close(figure) or figures.append(figure) or b"")
     near = {
         f"{bits} {i}": export([0.6], kilobytes=2 + i / 8, milliseconds=1 + i / 16, bits=bits)
         for i, bits in enumerate(("float32", "w8a8", "w4a4"))

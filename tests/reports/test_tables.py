@@ -1,5 +1,6 @@
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scipy.stats
@@ -82,7 +83,7 @@ def test_accuracies_are_drawn(tmp_path):
 
 def test_curves_are_of_the_seeds_and_the_steps_that_have_the_metric(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(curves, "png", lambda figure: figures.append(figure) or b"")
+    monkeypatch.setattr(curves, "png", lambda figure: plt.close(figure) or figures.append(figure) or b"")
 
     def seed(values, key="loss"):
         return [{"step": step, key: value} for step, value in values.items()]
