@@ -110,6 +110,10 @@ def test_boxes_and_outlines_come_along(tmp_path, monkeypatch):
     for one in train:
         np.testing.assert_allclose(one["head_bbox"], [0.25, 0.25, 0.75, 0.75])
         assert one["segmentation_mask"].shape == (20, 40, 1)
+    for one in (*train, *test):
+        number = int(one["file_name"].decode().removeprefix("pug_").removesuffix(".jpg"))
+        assert (one["species"], one["label"]) == (number % 2, 25 * (number % 2))  # the dogs are odd
+        assert (one["segmentation_mask"] == 1 + number % 3).all()
     assert all((one["head_bbox"] == 0).all() for one in test)
 
 
