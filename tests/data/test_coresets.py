@@ -45,6 +45,10 @@ def test_equal_examples_are_ordered_by_lot():
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] == at_random(20, 0).tolist()
     assert by_difficulty(np.array([3.0, 1.0, 2.0]), 0, hardest_first=True).tolist() == [0, 2, 1]
+    few = np.arange(1000) % 3  # whose equals are many
+    for hardest_first, levels in ((False, (0, 1, 2)), (True, (2, 1, 0))):
+        drawn = [position for level in levels for position in at_random(1000, 5) if few[position] == level]
+        assert by_difficulty(few, 5, hardest_first=hardest_first).tolist() == drawn
 
 
 @pytest.mark.parametrize(("part", "share"), [("hardest", 0.5), ("easiest", 0.3), ("middle", 0.5), ("random", 0.2)])
