@@ -77,6 +77,14 @@ def test_a_balanced_coreset_has_every_class_share(part):
             )
 
 
+def test_of_few_that_are_kept_the_frequent_classes_have_most():
+    """By rounding each class's share: 1.8, 0.9 and 0.3 of three."""
+    labels = np.repeat([2, 0, 1], [36, 18, 6])
+    for part in ("hardest", "easiest", "random"):
+        found = Coreset(0.05, part, True, DIFFICULTY).chosen(np.arange(60), labels, 7)
+        assert np.bincount(labels[found], minlength=3).tolist() == [1, 0, 2]
+
+
 def test_ids_say_what_is_difficult_wherever_an_example_stands():
     ids = np.array([9, 2, 30, 11])
     scores = np.full(40, np.inf)

@@ -243,6 +243,7 @@ def test_maps_are_called_by_how_much_smaller_than_the_image_they_are(name, short
     outputs, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     strides = [32 // found.shape[1] for found in outputs.preds[:-1]]
     assert [*(f"stride{stride}" for stride in strides), "penultimate"] == NAMES
+    assert all(found.shape[1] == found.shape[2] for found in outputs.preds[:-1])
     assert sorted(strides) == strides
 
 
