@@ -43,7 +43,9 @@ def contact_sheet(
             corner = (left + (cell - thumbnail.width) // 2, top + (cell - thumbnail.height) // 2)
             page.paste(thumbnail, corner)
             for box in boxes[caption][column] if boxes else ():
-                ink.rectangle(_on_page(box, corner, thumbnail.size), outline=_BOX)
+                x0, y0, x1, y1 = _on_page(box, corner, thumbnail.size)
+                # Pillow's rectangles are two pixels high at least.
+                ink.line([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], fill=_BOX)
     return page
 
 

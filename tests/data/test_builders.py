@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from effjax.data import prepare as preparing
-from effjax.data.builders import shapes, shapes_generator, solar_cells, stratify
+from effjax.data.builders import digits, shapes, shapes_generator, solar_cells, stratify
 from effjax.data.resident import as_arrays
 from effjax.data.sources import load, split_names
 
@@ -93,6 +93,21 @@ def test_solar_cells_splits_are_complete_and_stratified():
         counts = collections.Counter(strata[row] for row in splits[split])
         for stratum, count in total.items():
             assert abs(counts[stratum] - share * count) <= 1, (split, stratum)
+
+
+def test_the_published_splits_stay_the_same():
+    cells = solar_cells.split_indices(solar_cells.read_cells())
+    of_digits = digits.split_indices(digits.read_digits()[1])
+    assert {split: rows[:3].tolist() for split, rows in cells.items()} == {
+        "train": [1833, 273, 2156],
+        "validation": [2024, 703, 310],
+        "test": [1034, 331, 1529],
+    }
+    assert {split: rows[:3].tolist() for split, rows in of_digits.items()} == {
+        "train": [3117, 3568, 1843],
+        "validation": [2040, 559, 3063],
+        "test": [1018, 292, 1515],
+    }
 
 
 def test_solar_cells_read_as_the_package_reads_them(tmp_path, monkeypatch):

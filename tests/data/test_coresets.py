@@ -45,6 +45,10 @@ def test_equal_examples_are_ordered_by_lot():
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] == at_random(20, 0).tolist()
     assert by_difficulty(np.array([3.0, 1.0, 2.0]), 0, hardest_first=True).tolist() == [0, 2, 1]
+    few = np.arange(1000) % 3  # whose equals are many
+    for hardest_first, levels in ((False, (0, 1, 2)), (True, (2, 1, 0))):
+        drawn = [position for level in levels for position in at_random(1000, 5) if few[position] == level]
+        assert by_difficulty(few, 5, hardest_first=hardest_first).tolist() == drawn
 
 
 @pytest.mark.parametrize(("part", "share"), [("hardest", 0.5), ("easiest", 0.3), ("middle", 0.5), ("random", 0.2)])
@@ -73,12 +77,12 @@ def test_a_balanced_coreset_has_every_class_share(part):
             )
 
 
-def test_the_only_example_of_a_class_stands_in_its_middle():
-    labels, difficulty = np.array([0] * 10 + [1]), np.arange(11.0)[::-1]
-    for share, size in ((0.3, 3), (0.5, 6)):
-        found = Coreset(share, "easiest", True, difficulty).chosen(np.arange(11), labels, 0)
-        assert len(found) == size
-        assert (10 in found) == (share == 0.5)
+def test_of_few_that_are_kept_the_frequent_classes_have_most():
+    """By rounding each class's share: 1.8, 0.9 and 0.3 of three."""
+    labels = np.repeat([2, 0, 1], [36, 18, 6])
+    for part in ("hardest", "easiest", "random"):
+        found = Coreset(0.05, part, True, DIFFICULTY).chosen(np.arange(60), labels, 7)
+        assert np.bincount(labels[found], minlength=3).tolist() == [1, 0, 2]
 
 
 def test_ids_say_what_is_difficult_wherever_an_example_stands():

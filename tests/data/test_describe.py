@@ -1,16 +1,20 @@
 """The contact sheet and the launcher that draws it."""
 
+import dataclasses
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
 from coco_files_here import write_plain
+from conftest import ArraySource
 from PIL import Image
 from processes import start
 
 from effjax.data.builders import shapes_generator
 from effjax.reports.contact_sheet import contact_sheet
+from effjax.reports.dataset_sheet import dataset_sheet
+from effjax.specs import Spec
 
 
 def _launch(*arguments) -> subprocess.CompletedProcess:
@@ -149,10 +153,38 @@ def test_boxes_are_drawn_where_they_are():
     expected = np.zeros((20, 40), bool)
     expected[10:20, 10:30] = True
     expected[11:19, 11:29] = False
-    assert drawn[0, 0]  # next to nothing is still to be seen
-    drawn[:2, :2] = False
+    expected[0, 0] = True  # next to nothing is still to be seen
     np.testing.assert_array_equal(drawn, expected)
     assert not (sheet[:, left + 44 :] == (255, 80, 0)).all(axis=-1).any()
+
+
+def test_boxes_that_reach_the_last_pixel_or_less_stay_on_the_picture():
+    image = np.full((20, 40, 1), 100, np.uint8)
+    boxes = {"dog": [np.array([[1, 1, 1, 1], [0.999, 0.0, 1, 0.001]])]}
+    sheet = np.asarray(contact_sheet({"dog": [image]}, cell=40, boxes=boxes))
+    left, top = sheet.shape[1] - 4 - 44, 4 + 10
+    places = np.argwhere((sheet == (255, 80, 0)).all(axis=-1)) - (top, left)
+    assert places.tolist() == [[19, 0], [19, 39]]
+
+
+class _Objects(ArraySource):
+    """Images with a class each, and objects besides: as they are stored, or padded but without boxes."""
+
+    def __init__(self, features):
+        super().__init__(6, (8, 8, 1))
+        self.info = dataclasses.replace(self.info, features={**self.info.features, **features})
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"objects/bbox": Spec(np.float32, (None, 4)), "objects/label": Spec(np.int32, (None,))},
+        {"objects/valid": Spec(np.bool_, (3,), False), "objects/label": Spec(np.int32, (3,), -1)},
+    ],
+)
+def test_images_whose_boxes_are_not_read_are_drawn_without_them(features):
+    drawn, plain = (dataset_sheet(source, classes=2) for source in (_Objects(features), ArraySource(6, (8, 8, 1))))
+    assert drawn.tobytes() == plain.tobytes()
 
 
 def test_launcher_counts_and_draws_objects(tmp_path):

@@ -1,6 +1,7 @@
 """Questions about grids of digits: every learnable answer is worked out again from the digits; splits share none."""
 
 import collections
+import hashlib
 
 import numpy as np
 import pytest
@@ -103,8 +104,40 @@ def test_every_word_has_a_number_and_questions_fit(drawn):
         assert digit_grids.ANSWERS[one.label] == one.answer
 
 
+def test_what_covers_a_digit_is_noise_of_all_greys_but_the_darkest_and_the_lightest(drawn, digits):
+    greys = []
+    for one in drawn:
+        if one.kind == "unreadable":
+            ((y, x),) = (place for place, digit in grid_of(one, digits).items() if digit is None)
+            greys.append(one.image[14 * y : 14 * y + 14, 14 * x : 14 * x + 14])
+    assert len(greys) > 30
+    assert len({grey.tobytes() for grey in greys}) == len(greys)
+    counts = np.histogram(greys, 7, (51, 229.5))[0]  # a fifth of white to nine tenths
+    assert counts.sum() == np.size(greys)
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 7, atol=0.02)
+
+
+def test_sums_are_compared_with_what_lies_around_them(drawn, digits):
+    asked = [one for one in drawn if one.type == "sum"]
+    limits = np.array([int(one.words[-1]) for one in asked])
+    sums = np.array([sum(grid_of(one, digits).values()) for one in asked])
+    assert set(limits) <= {*range(0, 85, 5)}
+    assert np.abs(limits - sums).max() <= 17.5  # 15 to either side, then rounded
+    assert 0.3 < np.mean(sums > limits) < 0.7
+
+
+def test_the_published_questions_stay_the_same(digits):
+    digest = hashlib.sha256()
+    for split in digit_grids.SPLITS:
+        for index in range(100):
+            one = digit_grids.draw(0.45, digit_questions.SEED, split, index, *digits)
+            digest.update(one.image.tobytes() + repr((one.words, one.answer, one.type, one.kind, one.rows)).encode())
+    assert digest.hexdigest() == "1a3198b2210c250bbe546f2ed69483f9c290c173302305f2cfa0e6904871d6fe"
+
+
 @pytest.mark.parametrize("percent", digit_questions.PERCENT)
 def test_on_disk_it_is_what_is_drawn(percent, tmp_path, monkeypatch, digits):
+    assert digit_questions.COUNTS == {"train": 20_000, "validation": 1_000, "test": 3_000}
     monkeypatch.setattr(digit_questions, "COUNTS", {"train": 12, "validation": 5, "test": 6})
     name = f"digit_questions/unlearnable_{percent}"
     prepare(name, tmp_path)

@@ -6,11 +6,12 @@ import re
 import socket
 import struct
 import sys
+import tarfile
 import threading
 
 import numpy as np
 import pytest
-from fabricated import MAKERS, checked, cifar, mnist
+from fabricated import MAKERS, checked, cifar, idx, mnist, packed
 from PIL import Image
 
 from effjax.data.archives import Archive, archives_in
@@ -110,6 +111,10 @@ def test_boxes_and_outlines_come_along(tmp_path, monkeypatch):
     for one in train:
         np.testing.assert_allclose(one["head_bbox"], [0.25, 0.25, 0.75, 0.75])
         assert one["segmentation_mask"].shape == (20, 40, 1)
+    for one in (*train, *test):
+        number = int(one["file_name"].decode().removeprefix("pug_").removesuffix(".jpg"))
+        assert (one["species"], one["label"]) == (number % 2, 25 * (number % 2))  # the dogs are odd
+        assert (one["segmentation_mask"] == 1 + number % 3).all()
     assert all((one["head_bbox"] == 0).all() for one in test)
 
 
@@ -152,6 +157,48 @@ def test_what_is_laid_out_otherwise_is_named(tmp_path, monkeypatch):
             patch.setattr(official, "archives_of", lambda name, archives=archives: archives)
             with pytest.raises(UserError, match=re.escape(f"{folder / file} cannot be read (")):
                 prepare(name, tmp_path)
+
+
+def repacked(path, changes):
+    """A tar archive whose files are others; None takes one away."""
+    with tarfile.open(path) as archive:
+        files = {one.name: archive.extractfile(one).read() for one in archive}
+    files |= changes
+    packed(path, {name: contents for name, contents in files.items() if contents is not None})
+
+
+def fewer_labels(path, changes):
+    path.write_bytes(idx(np.zeros(8, np.uint8)))
+
+
+FOOD, TEN, HUNDRED = "food-101.tar.gz", "cifar-10-binary.tar.gz", "cifar-100-binary.tar.gz"
+NAMES = "cifar-100-binary/fine_label_names.txt"
+LACKING = {
+    "food": ("food101", FOOD, {f"food-101/images/waffles/{i}.jpg": None for i in (1, 5)}, "2 images are missing, the"),
+    "pets": ("oxford_iiit_pet", "images.tar.gz", {"images/pug_3.jpg": None}, "1 photos are missing, the first images/"),
+    "cars": ("cars196", "cars_train.tgz", {"cars_train/00002.jpg": None}, "1 photos are missing, the first "),
+    "names": ("cifar100", HUNDRED, {NAMES: None}, f"has no {NAMES}: get it anew"),
+    "some names": ("cifar100", HUNDRED, {NAMES: b"fish\n" * 9}, "fine_label_names.txt has 9 names of 100 classes"),
+    "bytes": (
+        "cifar10",
+        TEN,
+        {"cifar-10-batches-bin/test_batch.bin": b"x" * 9},
+        "a file of test has 9 bytes, which are",
+    ),
+    "labels": ("mnist", "train-labels-idx1-ubyte.gz", None, "train-images-idx3-ubyte.gz: 9 images, 8 labels"),
+}
+
+
+@pytest.mark.parametrize(("name", "archive", "changes", "said"), LACKING.values(), ids=LACKING)
+def test_an_archive_that_lacks_something_is_named(name, archive, changes, said, tmp_path, monkeypatch):
+    folder = tmp_path / "downloads" / name
+    folder.mkdir(parents=True)
+    MAKERS[name](folder, name)
+    (repacked if changes else fewer_labels)(folder / archive, changes)
+    archives = checked(official.archives_of(name), folder)
+    monkeypatch.setattr(official, "archives_of", lambda name: archives)
+    with pytest.raises(UserError, match=f"{re.escape(str(folder))}/.*{re.escape(said)}"):
+        prepare(name, tmp_path)
 
 
 class Server(http.server.BaseHTTPRequestHandler):

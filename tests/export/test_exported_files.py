@@ -1,6 +1,9 @@
 """Files of trained networks, executed by the runtimes that they are for."""
 
+import dataclasses
 import json
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +132,26 @@ def test_the_check_notices_another_model(tmp_path, exported_runs):
     )
     assert done.returncode == 1
     assert "error: logits differs by" in done.stderr
+
+
+def test_the_check_of_stablehlo_notices_other_answers_and_other_weights(tmp_path, capsys):
+    """Run here: another process would take seconds to begin."""
+    images, weights = (np.random.default_rng(i).normal(size=shape) for i, shape in enumerate([(5, 6), (6, 3)]))
+    images, weights = images.astype(np.float32), weights.astype(np.float32)
+    exported = jax.export.export(jax.jit(lambda weights, images: {"logits": images @ weights[0]}))([weights], images)
+    written = DeployedModel(
+        *("stablehlo", bytes(exported.serialize()), {}, images, {"logits": images @ weights}, 1e-5, (weights,))
+    )
+    write_package(written, tmp_path)
+    check = str(tmp_path / "model_check.py")
+    runpy.run_path(check)
+    assert "5 images answered as they should be, on cpu it runs" in capsys.readouterr().out
+    answers = dict(written.answers)
+    answers["logits"][np.unravel_index(abs(answers["logits"]).argmin(), (5, 3))] += abs(answers["logits"]).max() / 2
+    for change, said in (({"answers": answers}, "5.0e-01"), ({"weights": (2 * weights,)}, "1.0e+00")):
+        write_package(dataclasses.replace(written, **change), tmp_path)
+        with pytest.raises(SystemExit, match=f"^error: logits differs by {re.escape(said)}, allowed is 1e-05$"):
+            runpy.run_path(check)
 
 
 @pytest.mark.parametrize(

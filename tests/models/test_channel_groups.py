@@ -192,6 +192,58 @@ def test_narrow_answers_as_the_whole_with_these_channels_zero(case, multiple_of)
     assert models.count_params(cut["params"]) < 0.75 * models.count_params(variables["params"])
 
 
+#: What stands between a layer of 4 channels, ``[B, 2, 3, 4]``, and one that reads them; and how often each lies there.
+BETWEEN = {
+    "turned": (lambda x: x.swapaxes(1, 2), 1),
+    "padded": (lambda x: jnp.pad(x, ((0, 0), (1, 0), (0, 2), (0, 0)), constant_values=1.0), None),
+    "padded with zeros": (lambda x: jnp.pad(x, ((0, 0), (1, 0), (0, 2), (0, 0))), 1),
+    "cut": (lambda x: x[:, 1:, ::2], 1),
+    "softmax of rows": (lambda x: nn.softmax(x, 1), 1),
+    "largest of rows": (lambda x: x.max(1, keepdims=True), 1),
+    "in rows": (lambda x: jnp.concatenate([x, x], 1), 1),
+    "twice": (lambda x: jnp.concatenate([x, 2 * x], -1), 2),
+    "flat": (lambda x: x.reshape(-1, 1, 1, 24), 6),
+    "times two": (lambda x: x * 2.0 + 1.0, 1),
+    "channels turned": (lambda x: x.swapaxes(2, 3), None),
+    "channels cut": (lambda x: x[..., :2], None),
+    "softmax": (nn.softmax, None),
+    "largest": (lambda x: jnp.concatenate([x.max(-1, keepdims=True), x[..., :1]], -1), None),
+    "channels parted": (lambda x: x.reshape(-1, 2, 6, 2), None),
+    "by another each": (lambda x: x * np.arange(1.0, 5.0, dtype=np.float32), None),
+    "another more each": (lambda x: x + np.arange(1.0, 5.0, dtype=np.float32), None),
+    "by another each later": (lambda x: nn.relu(x) * np.arange(1.0, 5.0, dtype=np.float32), None),
+    "by one and the same": (lambda x: x * np.full(x.shape[-1], 2.0, np.float32), 1),
+    "and their sum": (lambda x: x + x.sum(-1, keepdims=True), None),
+    "logarithm": (lambda x: jnp.log(x * x + 1.0), 1),
+}
+
+
+class Between(nn.Module):
+    """All of them."""
+
+    taps: tuple[str, ...] = ()
+
+    @nn.compact
+    def __call__(self, x, train=False, dropout_keys=None):
+        made = {name: change(nn.Dense(4, name=f"{name}: made")(x)) for name, (change, _) in BETWEEN.items()}
+        return Outputs({name: nn.Dense(2, name=f"{name}: read")(found) for name, found in made.items()}, {})
+
+
+def test_channels_are_followed_through_what_keeps_them_apart_and_no_further():
+    groups = groups_of(Between(), (2, 3, 1))
+    found = {}
+    for group in groups:
+        for member in group.members:
+            name, _, leaf = member.path.partition(": ")
+            if leaf == "read/kernel":
+                found[name] = [positions[:2] for positions in member.positions], member.axis, len(member.positions[0])
+    assert {name: (axis, times) for name, (_, axis, times) in found.items()} == {
+        name: (-2, times) for name, (_, times) in BETWEEN.items() if times
+    }
+    assert found["turned"][0] == [(0,), (1,), (2,), (3,)]
+    assert found["twice"][0] == found["flat"][0] == [(0, 4), (1, 5), (2, 6), (3, 7)]
+
+
 def test_transformers_are_narrow_between_their_dense_layers_alone():
     module = registered("vit", dim=12, blocks=1, heads=3)
     (group,) = groups_of(module, (8, 8, 1))

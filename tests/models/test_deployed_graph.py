@@ -1,6 +1,7 @@
 """The graph that is deployed against the module that it is of."""
 
 import dataclasses
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -41,6 +42,7 @@ CASES = {
     "swin_tiny": ((16, 16, 3), {"dim": 12, "patch": 1}),
     "shuffled": ((6, 5, 3), {}),
     "mixed": ((8, 6, 3), {}),
+    "joins": ((6, 5, 3), {}),
 }
 
 
@@ -77,6 +79,20 @@ class _Mixed(nn.Module):
         return models.Outputs(nn.Dense(5)(tokens[:, 0]), {})
 
 
+class _Joins(nn.Module):
+    """What joins what is before it: scales and offsets after one another, margins of other sizes on each side."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = images
+        for number in range(3):
+            scale, offset = (self.param(f"{kind}{number}", nn.initializers.ones, (3,)) for kind in ("by", "plus"))
+            x = x * scale + offset
+        x = jnp.pad(x, ((0, 0), (1, 4), (3, 0), (0, 0)))
+        x = nn.Conv(4, (2, 3), padding=((2, 1), (1, 3)))(x)
+        return models.Outputs(nn.Dense(5)(x.reshape(len(x), -1)), {})
+
+
 def drawn(module: nn.Module, shape: tuple[int, int, int]):
     """Variables unlike those at the start: statistics and offsets that a fold must not forget."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
@@ -93,7 +109,7 @@ def drawn(module: nn.Module, shape: tuple[int, int, int]):
 def made(case: str, **more):
     shape, options = CASES[case]
     name = case.split()[0]
-    own = {"shuffled": _Shuffled, "mixed": _Mixed}
+    own = {"shuffled": _Shuffled, "mixed": _Mixed, "joins": _Joins}
     module = own[name]() if name in own else models.create(name, 5, **options, **more)
     return module, drawn(module, shape), shape
 
@@ -124,6 +140,112 @@ def test_batch_normalisation_is_gone_and_layers_keep_their_names():
     np.testing.assert_allclose(
         folded["stem_conv"]["bias"], norm["bias"] - statistics["mean"] * scale, rtol=1e-4, atol=1e-6
     )
+
+
+def test_what_joins_leaves_a_scale_and_a_convolution():
+    module, variables, shape = made("joins")
+    graph = models.deploy(module, variables, shape)
+    affine, layer = (node.operation for node in graph.nodes[:2])
+    assert isinstance(affine, ops.Affine)
+    assert layer == ops.Conv((1, 1), ((3, 5), (4, 3)))
+    assert {type(node.operation) for node in graph.nodes[2:]} == {ops.Reshape, ops.Dense}
+
+
+class _Named(nn.Module):
+    """What has a name of its own: a pool, softmax, GELU, LayerNorm; all outputs, so that each is to be seen."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.Dense(4)(images)
+        n, h, w, c = x.shape
+        return {
+            "pool": x.reshape(n, h // 2, 2, w // 3, 3, c).max((2, 4)),
+            "softmax": nn.softmax(x),
+            "softmax of rows": nn.softmax(x, 1),
+            "gelu": nn.gelu(x, approximate=False),
+            "norm": nn.LayerNorm()(x),
+            "norm without offset": nn.LayerNorm(epsilon=0.1, use_bias=False)(x),
+        }
+
+
+class _Nearly(nn.Module):
+    """What is nearly that; of images of 4×4 pixels, so that any axis could be another."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x, y, z = nn.Dense(4)(images), nn.Dense(4)(images), nn.Dense(3)(images)
+        erfc, most, half = jax.scipy.special.erfc, x.max(-1, keepdims=True), np.sqrt(0.5)
+        mean, rows, others, squares = x.mean(-1), x.mean(1), y.mean(-1), jnp.square(x).mean(-1)
+
+        def parts(x, axis=-1):
+            raised = jnp.exp(x)
+            return raised / raised.sum(axis, keepdims=True)
+
+        def norm(x, mean, squares, square, by=1.0, plus=50.0):
+            return (x - mean[..., None]) * (jax.lax.rsqrt((squares - square) * by + plus)[..., None] * 3.0)
+
+        return {
+            "other sides": x.reshape(-1, 4, 2, 4, 2, 1).max((2, 4)),
+            "other axes": x.reshape(-1, 2, 2, 2, 2, 4).max((1, 3)),
+            "another's sum": jnp.exp(x - most) / jnp.exp(y - most).sum(-1, keepdims=True),
+            "not raised": (x - most) / (x - most).sum(-1, keepdims=True),
+            "no shift": parts(x),
+            "a number as shift": parts(x - 1),
+            "a sum as shift": parts(x + most),
+            "the mean as shift": parts(x - x.mean(-1, keepdims=True)),
+            "another's most": parts(x - y.max(-1, keepdims=True)),
+            "the most of rows": parts(x - x.max(1, keepdims=True)),
+            "the most of all": parts(x - x.max((1, 2, 3), keepdims=True), (1, 2, 3)),
+            "a quarter": 0.25 * x * erfc(-x * half),
+            "a half and more": (0.5 * x + 1) * erfc(-x * half),
+            "the other tail": 0.5 * x * erfc(x * half),
+            "another's tail": 0.5 * x * erfc(-y * half),
+            "a wider tail": 0.5 * x * erfc(-x * 0.5),
+            "a shifted tail": 0.5 * x * erfc(-x * half + 1),
+            "another's mean": norm(x, others, squares, others**2),
+            "mean of rows": norm(x, rows, squares, rows**2),
+            "another's squares": norm(x, mean, jnp.square(y).mean(-1), mean**2),
+            "squares of rows": norm(x, mean, jnp.square(x).mean(1), mean**2),
+            "cubes": norm(x, mean, (x**3).mean(-1), mean**2),
+            "another's mean squared": norm(x, mean, squares, others**2),
+            "cubed mean": norm(x, mean, squares, mean**3),
+            "twice": norm(x, mean, squares, mean**2, by=2.0),
+            "by each pixel": norm(x, mean, squares, mean**2, plus=np.arange(16, dtype=np.float32).reshape(4, 4)),
+            "of the images": (z - z.mean(-1)[..., None]) * (jax.lax.rsqrt(images + 9.0) * 3.0),
+        }
+
+
+def operations(graph):
+    return {node.operation for node in graph.nodes}
+
+
+def test_what_has_a_name_is_found():
+    module, shape = _Named(), (4, 6, 3)
+    graph = models.deploy(module, drawn(module, shape), shape)
+    norms = sorted(one.epsilon for one in operations(graph) if isinstance(one, ops.LayerNorm))
+    assert norms == pytest.approx([1e-6, 0.1])
+    assert operations(graph) == {
+        *(one for one in operations(graph) if isinstance(one, ops.LayerNorm)),
+        ops.Pool("max", (2, 3), (2, 3), ((0, 0), (0, 0))),
+        *(ops.Softmax(axis) for axis in (1, 3)),
+        ops.Elementwise("gelu"),
+        ops.Dense(),
+    }
+
+
+@pytest.mark.parametrize("network", [_Named, _Nearly])
+def test_what_has_a_name_or_nearly_stays_what_it_is(network):
+    module, shape = network(), (4, 4 if network is _Nearly else 6, 3)
+    variables = drawn(module, shape)
+    graph = models.deploy(module, variables, shape)
+    images = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    expected, found = quick_jit(module.apply)(variables, images), quick_jit(graph.apply)(graph.fold(variables), images)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4 * abs(array).max(), err_msg=name)
+    if network is _Nearly:
+        assert not {ops.Pool, ops.Softmax, ops.LayerNorm} & {type(one) for one in operations(graph)}
+        assert ops.Elementwise("gelu") not in operations(graph)
 
 
 def test_one_graph_serves_all_variables_and_batches_of_any_size():

@@ -47,9 +47,12 @@ def as_zip(data_pkl, storages=(), **options):
     return buffer.getvalue()
 
 
-def as_legacy(data_pkl):
-    head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
-    return b"".join(pickle.dumps(value, 2) for value in head) + data_pkl + pickle.dumps([], 2)
+MAGIC = 0x1950A86A20F9469CFC6C
+
+
+def as_legacy(data_pkl, head=(MAGIC, 1001, {"little_endian": True}), keys=()):
+    """A file as torch.save wrote them before 1.6, but for what is in its storages."""
+    return b"".join(pickle.dumps(value, 2) for value in head) + data_pkl + pickle.dumps([*keys], 2)
 
 
 def refused(tmp_path, content):
@@ -192,10 +195,33 @@ def test_broken_containers_are_refused(tmp_path):
     assert "damaged" in refused(tmp_path, good.replace(FOUR["0"], b"\1" * 16))
     assert "compressed" in refused(tmp_path, as_zip(b"\0" * 10**6, compression=zipfile.ZIP_DEFLATED))
     assert "no zip archive of torch.save" in refused(tmp_path, as_zip(b"", {}).replace(b"data.pkl", b"code.pkl"))
+    big = as_zip(state(tensor()), FOUR | {"0123": b"big"}).replace(b"a/data/0123", b"a/byteorder")
+    assert "written by a big-endian machine" in refused(tmp_path, big)
     program = refused(tmp_path, as_zip(state(tensor()), FOUR).replace(b"a/data/0", b"a/code/0"))
     assert "TorchScript program: load it with torch.jit.load" in program
     for content in (b"", b"\x89PNG....", b"PK\x03\x04", b"x" * 1000):
         refused(tmp_path, content)
+
+
+def test_what_an_old_file_says_of_itself_is_looked_at(tmp_path):
+    four = FOUR["0"]
+    counted = struct.pack("<Q", 4) + four
+    (tmp_path / "w.pth").write_bytes(as_legacy(state(tensor()), keys=["0"]) + counted)
+    assert read_pth(tmp_path / "w.pth")["a"].tolist() == [0, 1, 2, 3]
+    for head in ([3, 1001, {}], [MAGIC, 3, {}], [MAGIC, 1001, 3]):
+        assert "does not begin as a PyTorch file does" in refused(tmp_path, as_legacy(state(tensor()), head))
+    for little in (False, 1, None):
+        big = as_legacy(state(tensor()), [MAGIC, 1001, {"little_endian": little}], ["0"]) + counted
+        assert "written by a big-endian machine" in refused(tmp_path, big)
+    for key in ("1", 0):
+        assert "a storage that no tensor uses" in refused(
+            tmp_path, as_legacy(state(tensor()), keys=["0", key]) + counted
+        )
+    size = struct.pack("<Q", 3) + four
+    assert "its storage '0' is not the one announced" in refused(
+        tmp_path, as_legacy(state(tensor()), keys=["0"]) + size
+    )
+    assert "has 0 bytes of 16" in refused(tmp_path, as_legacy(state(tensor())))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.4, 0.6, 0.8, 0.95, 0.999])

@@ -183,14 +183,15 @@ def test_shortcut_pads_channels_on_both_sides_and_drops_pixels():
     np.testing.assert_array_equal(taps["stage2"], expected)
 
 
-def test_wrong_inputs_are_refused():
-    module, images = build("mlp")
-    variables = models.init(module, jax.random.key(0), images.shape[1:])
+@pytest.mark.parametrize("name", models.NAMES)
+def test_wrong_inputs_are_refused(name):
+    """Before anything is computed with them."""
+    init = partial(jax.eval_shape, models.create(name, 3).init, jax.random.key(0))
+    images, typed = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32), jax.eval_shape(jax.random.key, 0)
     with pytest.raises(TypeError, match="float"):
-        module.apply(variables, images.astype(jnp.uint8))
+        init(images.update(dtype=jnp.uint8))
     with pytest.raises(ValueError, match=r"\[B, H, W, C\]"):
-        module.apply(variables, images[0])
-    with pytest.raises(TypeError, match="4 typed PRNG keys"):
-        module.apply(variables, images, dropout_keys=jax.random.key(0))
-    with pytest.raises(TypeError, match="4 typed PRNG keys"):
-        module.apply(variables, images, dropout_keys=jnp.zeros((4, 2), jnp.uint32))
+        init(images.update(shape=(32, 32, 3)))
+    for keys in (typed, typed.update(shape=(3,)), jax.ShapeDtypeStruct((4, 2), jnp.uint32)):
+        with pytest.raises(TypeError, match="4 typed PRNG keys"):
+            init(images, dropout_keys=keys)

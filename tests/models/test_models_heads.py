@@ -230,6 +230,23 @@ def test_a_head_reads_the_maps_by_stride_finest_first(name):
         assert computed.preds[NAMES.index(feature)] is computed.taps[tap]
 
 
+@pytest.mark.parametrize(
+    ("name", "shorter"),
+    [
+        *((name, {}) for name in ("wrn_16_1", "vgg8", "mobilenet_v1", "mobilenet_v2_cifar")),
+        *((name, {}) for name in ("shufflenet_v1", "shufflenet_v2")),
+        ("densenet121", {"depths": (1, 1, 1, 1)}),
+    ],
+)
+def test_maps_are_called_by_how_much_smaller_than_the_image_they_are(name, shorter):
+    module = models.create(name, 5, head=Everything()).clone(**shorter)
+    outputs, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    strides = [32 // found.shape[1] for found in outputs.preds[:-1]]
+    assert [*(f"stride{stride}" for stride in strides), "penultimate"] == NAMES
+    assert all(found.shape[1] == found.shape[2] for found in outputs.preds[:-1])
+    assert sorted(strides) == strides
+
+
 def test_a_head_predicts_a_tree_and_learns_with_the_backbone():
     module = models.create("resnet8", 5, head=Heatmap(), width=0.25)
     images = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))

@@ -15,6 +15,7 @@ import pytest
 from effjax import models
 from effjax.errors import UserError
 from effjax.models import onednn
+from effjax.models.convolutions import is_by_onednn
 from effjax.models.depthwise import DepthwiseConv
 from effjax.models.layers import conv_no_bias
 from effjax.models.onednn import library
@@ -159,6 +160,24 @@ def test_what_is_counted_and_deployed_stays():
         assert models.flops(module, (8, 8, 3)) == plain
         graph = models.deploy(module, variables, (8, 8, 3))
     np.testing.assert_allclose(graph.apply(graph.fold(variables), x).logits, logits, rtol=1e-4, atol=1e-5)
+
+
+def test_who_computes_is_known_within_and_as_it_was_afterwards():
+    x, kernel = drawn((1, 4, 4, 1), (3, 3, 1, 1))
+    assert not is_by_onednn(x, kernel)
+    with models.computed_by("onednn"):
+        assert is_by_onednn(x, kernel)
+        with models.computed_by("xla"):
+            assert not is_by_onednn(x, kernel)
+        assert is_by_onednn(x, kernel, (1, 1))
+        assert not is_by_onednn(x, kernel, (1, 2))
+        assert not is_by_onednn(x[0], kernel)
+        assert not is_by_onednn(x, kernel.astype(np.float16))
+        assert not is_by_onednn(x.astype(np.float16), kernel)
+    assert not is_by_onednn(x, kernel)
+    with pytest.raises(ZeroDivisionError), models.computed_by("onednn"):
+        1 / 0  # noqa: B018
+    assert not is_by_onednn(x, kernel)
 
 
 @pytest.mark.parametrize(("kernel", "groups"), [((3, 3, 3, 4), 1), ((3, 3, 2, 3), 2), ((3, 4, 4), 1)])

@@ -44,3 +44,19 @@ def test_taps_are_outputs_by_their_paths():
     images = np.ones((2, *shape), np.float32)
     tap = session.run(["stage2"], {"images": images})[0]
     np.testing.assert_allclose(tap, module.apply(variables, images).taps["stage2"], atol=1e-5)
+
+
+class _Nonsense:
+    """A grid whose operation ONNX does not have."""
+
+    def write(self, writer, name):
+        return writer.add("Nonsense", [name])
+
+
+def test_a_model_that_is_no_onnx_is_not_handed_out():
+    from effjax.models.deployed.onnx_model import to_onnx
+
+    module, variables, shape = made("mlp")
+    graph = models.deploy(module, variables, shape)
+    with pytest.raises(onnx.checker.ValidationError, match="Nonsense"):
+        to_onnx(graph, graph.fold(variables), grids={graph.nodes[0].output: _Nonsense()})

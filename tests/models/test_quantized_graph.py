@@ -37,7 +37,20 @@ class WithPools(nn.Module):
         return models.Outputs(nn.Dense(5)(nn.avg_pool(x, x.shape[1:3])[:, 0, 0]), {})
 
 
-OWN = {"with holes": (WithHoles(), (11, 10, 3)), "with pools": (WithPools(), (12, 10, 3))}
+class WithFloats(nn.Module):
+    """A sum of codes and of what is computed with floats."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.Conv(6, (1, 1))(images) + jnp.tanh(nn.Conv(6, (1, 1))(images))
+        return models.Outputs(nn.Dense(5)(nn.Conv(6, (1, 1))(x).mean((1, 2))), {})
+
+
+OWN = {
+    "with holes": (WithHoles(), (11, 10, 3)),
+    "with pools": (WithPools(), (12, 10, 3)),
+    "with floats": (WithFloats(), (5, 4, 3)),
+}
 
 
 def quantized(case, bits="w8a8", calibration="mse"):
@@ -58,6 +71,7 @@ def quantized(case, bits="w8a8", calibration="mse"):
     [
         *("mlp", "mlp silu", "scnn", "scnn of odd sides", "resnet8", "resnet8 projected", "resnet18", "densenet"),
         *("mobilenet_v2", "mobilenet_v3_small", "resnext50_32x4d", "with holes", "with pools"),
+        "with floats",
     ],
 )
 def test_integers_are_what_onnxruntime_executes(case):

@@ -7,6 +7,7 @@ import pytest
 
 from effjax import models
 from effjax.errors import UserError
+from effjax.models.questions import QuestionEncoder
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(KEY, (3, 28, 28, 1))
@@ -126,8 +127,21 @@ def test_what_cannot_be_is_refused(options, size, message):
         models.create("vqa_attention", 5, **options).init(KEY, jnp.zeros((1, size, size, 1)), QUESTIONS[:1])
 
 
+def test_a_question_is_the_sum_of_its_words_over_the_root_of_their_number():
+    encoder, words = QuestionEncoder(9, 3, "places", jnp.float32), jax.random.normal(KEY, (9, 3))
+    places = np.arange(1.0, 65.0)[:, None] * np.ones(3)
+    question = encoder.apply({"params": {"embed": {"embedding": words}, "place_table": places}}, QUESTIONS)
+    expected = [
+        (words[3] + 2 * words[4] + 3 * words[5]) / np.sqrt(3),
+        (words[5] + 2 * words[4] + 3 * words[3]) / np.sqrt(3),
+        words[7],
+    ]
+    np.testing.assert_allclose(question, expected, rtol=1e-5)
+
+
 def test_questions_of_another_form_are_refused():
     module = models.create("vqa_attention", 5)
+    jax.eval_shape(module.init, KEY, IMAGES, jnp.zeros((3, 64), int))
     with pytest.raises(TypeError, match="questions must be integers"):
         module.init(KEY, IMAGES, QUESTIONS.astype(jnp.float32))
     with pytest.raises(ValueError, match="room for 65 words"):

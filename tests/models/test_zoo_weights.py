@@ -110,6 +110,23 @@ def test_every_name_stands_for_one_array(name):
         assert len(set(alone)) == len(alone)
 
 
+@pytest.mark.parametrize("name", ["vgg11", "vgg16_bn"])
+def test_networks_without_shortcuts_have_the_originals_names(name, zoo):
+    """In sequences that number non-linearities too; the first dense layer reads channels of 7×7 places."""
+    shapes = jax.eval_shape(models.create(name, 1000).init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    paths = [tuple(part.key for part in path[1:]) for path, _ in leaves]
+    for scheme, library in zip(schemes_of(name), ("torchvision", "timm"), strict=True):
+        sources = dict(zip(paths, scheme.sources(paths), strict=True))
+        theirs = {row.split()[0] for row in zoo[f"{library}/{name}/shapes"]}
+        assert {key for source in sources.values() for key in source.keys} == {
+            key for key in theirs if not key.endswith("num_batches_tracked")
+        }
+        whole = np.arange(2 * 3 * 49).reshape(2, 3, 7, 7)  # of two outputs and three channels
+        ours = sources["dense1", "kernel"].lay(whole.reshape(2, -1))
+        np.testing.assert_array_equal(ours.reshape(7, 7, 3, 2), whole.transpose(2, 3, 1, 0))
+
+
 def test_all_that_is_known_is_a_model_and_has_names():
     for name in KNOWN:
         assert name in models.NAMES

@@ -235,6 +235,13 @@ def test_full_workdir(data_dir, tmp_path, monkeypatch):
     assert f"workdir={tmp_path}: only 1 MiB are free; make room" in message
 
 
+def test_a_run_that_there_is_not_leaves_no_folder(data_dir, tmp_path):
+    config = experiment(data_dir)
+    with pytest.raises(UserError, match=r"--only: no run 'studnt'; .*did you mean 'student'"):
+        find_recipe(config)(config, tmp_path / "workdir", only=("studnt",))
+    assert not (tmp_path / "workdir").exists()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk with just the room that a run asks for at its start."""

@@ -3,8 +3,9 @@
 import pytest
 
 from effjax.curricula import stages
+from effjax.errors import UserError
 from effjax.recipes import schema
-from effjax.recipes.build.planning import lengths
+from effjax.recipes.build.planning import lengths, scheduled_options
 
 
 def given(**keys):
@@ -40,3 +41,26 @@ def test_a_length_in_epochs_is_rounded_to_whole_evaluations(epochs):
     exact = epochs * 1836 / 32
     assert abs(total - exact) <= max(5 * granule, 5)
     assert granule <= max(exact / 40, 1)
+
+
+def test_options_of_a_term_may_be_schedules():
+    """A term of one's own may have any options, of which the keys of configs say nothing."""
+    given = {"strength": {"name": "linear", "peak": 4, "end": 1.0}, "form": "hard", "weight": 2.0}
+    made = scheduled_options("mine", given, 100)
+    assert [float(made["strength"](step)) for step in (0, 50, 100)] == [4, 2.5, 1]
+    assert {name: made[name] for name in ("form", "weight")} == {"form": "hard", "weight": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (3, r"terms\.mine=3 must be a mapping of its options"),
+        ({"strength": {"peak": 1.0}}, r"terms\.mine\.strength\.name is missing"),
+        ({"strength": {"name": "linear"}}, r"terms\.mine\.strength\.peak is missing"),
+        ({"strength": {"name": "linear", "peak": "4"}}, r"terms\.mine\.strength\.peak='4' must be a number"),
+        ({"strength": {"name": "linear", "peak": True}}, r"terms\.mine\.strength\.peak=True must be a number"),
+    ],
+)
+def test_what_is_no_schedule_of_an_option_is_named(options, said):
+    with pytest.raises(UserError, match=said):
+        scheduled_options("mine", options, 100)

@@ -17,6 +17,9 @@ def test_the_smallest_shift_that_makes_most_right():
     assert best_shift(LOGITS, LABELS, NEVER) == pytest.approx(2.1)
     assert best_shift(np.array([[0.0, 0.0, 0.05]]), np.array([0]), NEVER) == -0.1
     assert best_shift(LOGITS, np.array([0, 1, 0, 0]), NEVER) == 0  # where nothing helps, nothing is changed
+    for size in (0.1, 0.5, 2.0, 4.9):  # either way one of two is right: down, everywhere
+        apart = np.array([[0.0, 0.0, 0.05 - size], [0.0, 0.0, size - 0.05]])
+        assert best_shift(apart, np.array([2, 0]), NEVER) == -size
 
 
 def test_only_some_classes_move_and_nothing_is_changed_in_place():

@@ -13,9 +13,17 @@ from effjax.data.labelled import labelled
 from effjax.data.ledger import LABELLED, SKIPPED, UNLABELABLE
 from effjax.errors import UserError
 from effjax.recipes.active.answers import parse_answer
-from effjax.recipes.active.oracles import DatasetOracle, FolderOracle, LabelStudioOracle, Query
+from effjax.recipes.active.oracles import (
+    CorrectingOracle,
+    DatasetOracle,
+    FolderOracle,
+    LabelStudioOracle,
+    Proposed,
+    Query,
+)
 from effjax.specs import Spec
 from effjax.tasks.answers import ClassAnswers
+from effjax.tasks.box_answers import BoxAnswers
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (17, 3, 250)
@@ -60,6 +68,38 @@ def asked(tmp_path):
 def test_the_dataset_answers_at_once():
     oracle = DatasetOracle(ArraySource(10), ClassAnswers(("even", "odd")))
     assert plain(oracle.answers(0, [3, 8, 9], {3, 8})) == [(3, LABELLED, 1), (8, LABELLED, 0)]
+
+
+def test_a_simulated_annotator_mends_what_is_proposed(tmp_path):
+    """What is nearly right stays; what is not there is removed, what is left is drawn, and each has its price."""
+    answers = BoxAnswers(("even", "odd"), look=2.0, draw=7.0, verify=1.5)
+    source = ArraySource(6)
+    boxes = np.zeros((6, 2, 4), np.float32)
+    boxes[:, 0], boxes[:, 1] = (0, 0, 0.5, 0.5), (0.5, 0.5, 1, 1)
+    columns = {
+        "objects/bbox": boxes,
+        "objects/label": np.tile(np.int32([0, 1]), (6, 1)),
+        "objects/valid": np.tile([True, True], (6, 1)),
+    }
+    source.column = columns.__getitem__
+    oracle = CorrectingOracle(source, answers)
+    true = [{"box": [0, 0, 0.5, 0.5], "class": "even"}, {"box": [0.5, 0.5, 1, 1], "class": "odd"}]
+    nearly = {"box": [0, 0, 0.5, 0.45], "class": "even"}
+    proposals = {2: [nearly, {"box": [0, 0, 0.1, 0.1], "class": "odd"}], 4: []}
+    asked = [
+        Query(id_, None, lambda: None, proposed=Proposed(found, [0.5] * len(found), "a network"))
+        for id_, found in proposals.items()
+    ]
+    assert oracle.wants_proposals(0)
+    oracle.ask(0, [*asked, Query(5, None, lambda: None)])  # at which no network has looked
+    found = oracle.answers(0, [2, 4, 5], {2, 4, 5})
+    assert {answer.id: (answer.event, answer.answer, answer.cost) for answer in found} == {
+        2: (LABELLED, [nearly, true[1]], 2 + 1.5 * 2 + 7),
+        4: (LABELLED, true, 2 + 7 * 2),
+        5: (LABELLED, true, 2 + 7 * 2),
+    }
+    oracle.ask(1, [Query(2, None, lambda: None)])
+    assert oracle.answers(1, [2], {2})[0].answer == true  # what was proposed before does not count
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -197,9 +237,12 @@ def test_a_table_that_is_no_text_is_refused(asked):
         oracle.answers(2, IDS, IDS)
 
 
-def test_a_table_that_was_thrown_away_is_written_anew(asked):
+def test_a_table_that_was_thrown_away_or_emptied_has_no_answers(asked):
     oracle, path = asked
     empty = path.read_bytes()
+    for emptied in (b"", b"\n,,\n"):
+        path.write_bytes(emptied)
+        assert oracle.answers(2, IDS, IDS) == []
     path.unlink()
     assert oracle.answers(2, IDS, IDS) == []
     oracle.ask(2, queries())
@@ -393,6 +436,8 @@ def test_one_project_for_all_rounds(studio):
     assert plain(oracle.answers(0, IDS, ())) == [(17, LABELLED, 1), (3, LABELLED, 2), (250, LABELLED, 2)]  # the newest
     put(exported(tasks, ["dog", "cat", "cow"], "2026-01-03T00:00:00Z"))
     assert plain(oracle.answers(0, IDS, ()))[1] == (3, LABELLED, 0)
+    put(minimal(exported(tasks, ["dog", "dog", "cow"], "2026-01-04T00:00:00Z")))  # a short one says when, too
+    assert plain(oracle.answers(0, IDS, ()))[1] == (3, LABELLED, 1)
     for key, value, message in (
         ("effjax_loop", "other/seed_0", "task 1: id 17 is of the loop other/seed_0, this is mine/seed_0"),
         ("effjax_id", 18, "task 1: id 18 was not asked in round 0"),

@@ -2,12 +2,13 @@
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from effjax.reports import active, active_plots
+from effjax.reports import active, active_maps, active_plots
 from effjax.reports.active_maps import _most_frequent, dataset_maps, queried_classes
 from effjax.reports.active_plots import calibration_curves, learning_curves
 from effjax.reports.pages import Page, thumbnail
@@ -94,6 +95,47 @@ def test_maps_are_drawn():
     assert drawn(dataset_maps({"a": {**one, "removed": np.arange(20) < 3}, "b": {**one, "removed": []}})).std() > 5
     counts = {"a": rng.integers(0, 9, (3, 2)).astype(float), "b": rng.integers(0, 9, (1, 2)).astype(float)}
     assert drawn(queried_classes(counts, ("cat", "dog"))).std() > 5
+
+
+@pytest.fixture
+def maps(monkeypatch):
+    """The figures of maps that are drawn, before they become PNG."""
+    found = []
+    monkeypatch.setattr(active_maps, "png", lambda figure: plt.close(figure) or found.append(figure) or b"")
+    return found
+
+
+def test_what_was_asked_is_counted_in_numbers_where_these_can_be_read(maps):
+    counts = {"a": np.array([[0.0, 4.0], [2.0, 3.0]]), "b": np.zeros((81, 2)), "c": np.zeros((80, 2))}
+    queried_classes(counts, ("cat", "dog"))
+    a, b, c = maps[0].axes
+    np.testing.assert_array_equal(a.images[0].get_array(), [[0, 2], [4, 3]])  # a row a class
+    assert {axis.images[0].get_clim() for axis in (a, b, c)} == {(0, 4)}  # one scale for all runs
+    written = {text.get_position(): (text.get_text(), text.get_color()) for text in a.texts}
+    assert written == {(0, 0): ("0", "0.1"), (0, 1): ("4", "white"), (1, 0): ("2", "0.1"), (1, 1): ("3", "white")}
+    assert (len(b.texts), len(c.texts)) == (0, 160)
+    assert [label.get_text() for label in a.get_yticklabels()] == ["cat", "dog"]
+    assert [axis.get_title() for axis in (a, b, c)] == [*"abc"]
+
+
+def test_a_dataset_map_has_a_dot_an_example_and_crosses_what_was_removed(maps):
+    found = {
+        "variability": np.array([0.1, 0.2, 0.3]),
+        "confidence": np.array([0.9, 0.5, 0.2]),
+        "correctness": np.array([1.0, 0.5, 0.0]),
+    }
+    dataset_maps({"a": {**found, "removed": [False, True, True]}, "b": {**found, "removed": []}})
+    a, b = maps[0].axes[:2]
+    for axis in (a, b):
+        dots = axis.collections[0]
+        np.testing.assert_allclose(dots.get_offsets(), np.column_stack([found["variability"], found["confidence"]]))
+        np.testing.assert_array_equal(dots.get_array(), found["correctness"])
+        assert dots.get_clim() == (0, 1)
+    np.testing.assert_allclose(a.collections[1].get_offsets(), [[0.2, 0.5], [0.3, 0.2]])
+    assert [text.get_text() for text in a.get_legend().get_texts()] == ["removed: 2"]
+    assert len(b.collections) == 1
+    assert b.get_legend() is None
+    assert (a.get_title(), a.get_xlabel(), a.get_ylabel()) == ("a", "variability", "confidence")
 
 
 def test_of_thousands_of_classes_those_are_drawn_that_were_asked_for():

@@ -1,8 +1,12 @@
 """Tables and plots of files, with values by hand."""
 
+import itertools
+
+import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
+from effjax.reports import compress_plots
 from effjax.reports import compress_tables as tables
 from effjax.reports.compress import write_report
 from effjax.reports.compress_plots import plot_tradeoffs, unbeaten
@@ -75,6 +79,29 @@ def test_one_seed_decides_nothing_and_no_control_compares_nothing(summary):
 
 def test_unbeaten_by_hand():
     assert unbeaten([(2, 0.5), (1, 0.4), (3, 0.5), (1, 0.3), (4, 0.9)]) == [(1, 0.4), (2, 0.5), (4, 0.9)]
+
+
+def test_labels_cover_neither_one_another_nor_a_point(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(compress_plots, "png", lambda figure: plt.close(figure) or figures.append(figure) or b"")
+    near = {
+        f"{bits} {i}": export([0.6], kilobytes=2 + i / 8, milliseconds=1 + i / 16, bits=bits)
+        for i, bits in enumerate(("float32", "w8a8", "w4a4"))
+    }
+    near["far"] = export([0.7], kilobytes=30, milliseconds=20)
+    plot_tradeoffs(tmp_path / "plot.png", near, {name: f"{name} of several" for name in near})
+    (figure,) = figures
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        labels = [text.get_window_extent() for text in axis.texts if text.get_text()]
+        points = axis.transData.transform(
+            [line.get_xydata()[0] for line in axis.get_lines() if len(line.get_xdata()) == 1]
+        )
+        assert len(labels) == len(near)
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(labels, 2))
+        assert not any(label.contains(*point) for label in labels for point in points)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["float", "w4a4", "w8a8"]
 
 
 def test_plot_and_page(summary, tmp_path):

@@ -1,12 +1,13 @@
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scipy.stats
 from matplotlib.axes import Axes
 from PIL import Image
 
-from effjax.reports import tables
+from effjax.reports import curves, tables
 from effjax.reports.accuracies import plot_accuracies
 from effjax.reports.boxes import plot_boxes
 from effjax.reports.curves import plot_curves
@@ -78,6 +79,27 @@ def test_accuracies_are_drawn(tmp_path):
     plot_accuracies(tmp_path / "a.png", {"a": run([0.5, 0.6]), "b": run([0.6, 0.6])}, {}, "a", "test/accuracy")
     with Image.open(tmp_path / "a.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_curves_are_of_the_seeds_and_the_steps_that_have_the_metric(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(curves, "png", lambda figure: plt.close(figure) or figures.append(figure) or b"")
+
+    def seed(values, key="loss"):
+        return [{"step": step, key: value} for step, value in values.items()]
+
+    series = {
+        "a": [seed({1: 4.0, 2: 3.0, 4: 1.0}), seed({1: 2.0, 4: 3.0}), seed({1: 9.0}, "other")],
+        "b": [seed({5: 1.0}, "other")],
+        "c": [seed({10: 2.0})],
+    }
+    plot_curves(tmp_path / "c.png", series, {"loss": "the loss"}, {"a": "A"})
+    ((axis,),) = (figure.axes for figure in figures)
+    assert (axis.get_title(), axis.get_xlabel()) == ("the loss", "share of the run (%)")
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axis.get_lines()}
+    assert lines == {"A": [[25, 3], [100, 2]], "c": [[100, 2]]}
+    (band, _) = (one.get_paths()[0].get_extents() for one in axis.collections)
+    assert (band.x0, band.x1, band.y0, band.y1) == (25, 100, 1, 4)
 
 
 @pytest.mark.parametrize("taught", [True, False])

@@ -222,6 +222,9 @@ def _layer(found: _Channels, node: Node, read: np.ndarray) -> np.ndarray:
             whole |= not _lies_along(found, source, made)
     for source in _variables(node.constants["bias"]):
         whole |= not _lies_along(found, source, made)
+    # Numbers that the network's code multiplies by, or adds, one for each channel: it would have them for all.
+    given = [part.array for one in node.constants.values() for part in _parts(one) if part.array is not None]
+    whole |= any(np.any(array != array.flat[0]) for array in given)
     if whole or not any(source.shape == kernel.shape for source in _variables(kernel)):
         found.freeze(read, made)
     return made

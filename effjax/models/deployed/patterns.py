@@ -75,7 +75,7 @@ def _layer_norm(draft: Draft, node: Node) -> bool:
     variance = _unshaped(draft, shifted.inputs[0])
     if variance is not None and variance.operation == ops.Clip(low=0.0):
         variance = _unshaped(draft, variance.inputs[0])
-    if not _is(variance, "sub") or epsilon is None or not shifted.constants["scale"].is_all(1):
+    if epsilon is None or epsilon.size != 1 or not shifted.constants["scale"].is_all(1) or not _is(variance, "sub"):
         return False
     source, mean = centred.inputs[0], _unshaped(draft, centred.inputs[1])
     squares, square = (_unshaped(draft, number) for number in variance.inputs)

@@ -180,7 +180,8 @@ def _unproved(ledger: Ledger, pool: UnlabelledFolder) -> str:
 def _same(copy: Path, pixels: np.ndarray) -> bool:
     """Whether an image is the copy, turned or mirrored at most: what cameras note of that was not always heeded."""
     try:
-        shown = np.asarray(Image.open(copy))
+        with Image.open(copy) as image:
+            shown = np.asarray(image)
     except Exception:  # Pillow's decoders raise nearly anything on damaged files
         return False
     if shown.size != pixels.size:

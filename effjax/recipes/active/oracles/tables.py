@@ -33,8 +33,6 @@ def read_table(path: Path, needed: tuple[str, ...], errors: str = "strict") -> l
     before = csv.field_size_limit(max(len(text), 2**17))
     try:
         rows = list(_rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
-    except csv.Error as error:
-        raise_all(path, [f"it is no table: {error}"])
     finally:
         csv.field_size_limit(before)
     if not rows:
