@@ -13,6 +13,14 @@ def test_wilson_by_hand():
     np.testing.assert_allclose([share, low, high], [1.0, 0.72246, 1.0], atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [2, 4, 5, 11, 24, 32])
+def test_a_share_is_within_its_interval_and_that_within_all_shares(size):
+    """At none and at all of them too, where an end is 0 or 1 but for rounding."""
+    for hits in (np.zeros(size, bool), np.ones(size, bool)):
+        share, low, high = analysis.wilson_interval(hits)
+        assert 0 <= low <= share <= high <= 1
+
+
 def test_mean_by_hand():
     value, low, high = analysis.mean_interval(np.array([1.0, 2.0, 3.0, 6.0]))
     half = 1.959964 * np.sqrt(14 / 3) / 2

@@ -83,6 +83,11 @@ def test_bfloat16_is_computed_in_float32():
     np.testing.assert_array_equal(boxes.iou(low, low), boxes.iou(low.astype(jnp.float32), low.astype(jnp.float32)))
 
 
+def test_a_number_is_no_box():
+    with pytest.raises(UserError, match=r"boxes: shape \(\); allowed: \[..., 4\]"):
+        boxes.area(np.float32(1))
+
+
 @pytest.mark.parametrize("function", [boxes.iou, boxes.generalized_iou, boxes.aligned_iou])
 def test_what_are_no_boxes_is_refused(function):
     with pytest.raises(UserError, match=r"a: shape \(2, 3\); allowed: \[..., 4\]"):

@@ -24,7 +24,14 @@ def noise(shape):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("source", "size"),
-    [((224, 224), (160, 160)), ((32, 32), (13, 24)), ((17, 30), (9, 30)), ((9, 14), (20, 11)), ((5, 7), (1, 3))],
+    [
+        ((224, 224), (160, 160)),
+        ((32, 32), (13, 24)),
+        ((17, 30), (9, 30)),
+        ((9, 14), (20, 11)),
+        ((5, 7), (1, 3)),
+        ((1, 40), (1, 5)),
+    ],
 )
 def test_equals_pillow_on_floats(source, size, method):
     image = noise(source)

@@ -55,7 +55,15 @@ def test_zero_for_the_same_predictions_only():
     assert losses.dist(STUDENT, TEACHER) > 0.1
 
 
-@pytest.mark.parametrize("student", [np.zeros((4, 3)), np.tile([1e4, 0.0, -1e4], (4, 1)), np.zeros((4, 3)) + 0.1])
+@pytest.mark.parametrize(
+    "student",
+    [
+        np.zeros((4, 3)),
+        np.tile([1e4, 0.0, -1e4], (4, 1)),
+        np.zeros((4, 3)) + 0.1,
+        np.array([0.1, 0.2, 0.7]) + np.array([0.0, 0.37, 1.1, 2.9])[:, None],  # alike but for rounding
+    ],
+)
 def test_what_does_not_vary_correlates_with_nothing_and_has_no_gradient(student):
     teacher = TEACHER[:4, :3]
     value, grad = jax.value_and_grad(lambda s: losses.dist(s, teacher, inter=0.0))(jnp.asarray(student, jnp.float32))

@@ -75,3 +75,10 @@ def test_without_a_sort_the_same_are_found(levels):
         ordered = highest(values, drawn, k).tolist()
         assert sorted(highest_of(values, drawn, k).tolist()) == sorted(ordered)
         assert highest_one(values, drawn) == ordered[0]
+
+
+def test_one_place_is_left_for_equal_ones():
+    values = jnp.array([1.0, 3.0, 1.0, 2.0, 1.0])
+    for seed in range(6):
+        drawn = lots(jax.random.key(seed), jnp.arange(5))
+        assert sorted(highest_of(values, drawn, 3).tolist()) == sorted(highest(values, drawn, 3).tolist())

@@ -61,6 +61,12 @@ def test_devices_share_the_mean():
     np.testing.assert_allclose(weights, super_loss_weights(values, 4.0, regularization=0.5), rtol=1e-6)
 
 
+def test_by_default_the_mean_moves_by_a_tenth_and_a_loss_counts_as_published():
+    weights, mean = make_weighting("super_loss").weigh(jnp.array([1.0, 3.0]), jnp.float32(1.5), None)
+    np.testing.assert_allclose(mean, 0.9 * 1.5 + 0.1 * 2, rtol=1e-6)
+    np.testing.assert_allclose(weights, super_loss_weights(jnp.array([1.0, 3.0]), 1.55, regularization=1.0), rtol=1e-6)
+
+
 def test_refused():
     with pytest.raises(UserError, match=r"weighting.name='superloss'.*did you mean 'super_loss'"):
         make_weighting("superloss")

@@ -57,3 +57,4 @@ def test_people_write_answers_and_that_there_is_none():
         parse_answer("nope", answers)
     many = TASK.answers(tuple(str(i) for i in range(3000)))
     assert many.hint.endswith("59, … (3,000 in all))")
+    assert TASK.answers(tuple(str(i) for i in range(60))).hint.endswith("58, 59)")
