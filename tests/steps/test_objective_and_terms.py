@@ -117,7 +117,7 @@ def test_other_logits_of_the_student_may_learn_from_the_teacher(name):
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_names_the_teacher_and_the_activations_that_it_looks_at(name):
     allowed = TERMS[name].__kwdefaults__
-    places = {option: "here" if option.endswith("tap") else ["here"] for option in allowed if "_tap" in option}
+    places = {option: "here" if option.endswith("tap") else ["here"] * 2 for option in allowed if "_tap" in option}
     options = places | ({"teacher": "other"} if "teacher" in allowed else {})
     made = make_term(name, weight=3.0, **options)
     assert made.teachers == (("other",) if "teacher" in allowed else ())
