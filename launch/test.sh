@@ -6,7 +6,6 @@ cd "$(dirname "$0")/.."
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/lint-imports
-.venv/bin/pyright -p pyright-pure.json &
+.venv/bin/pyright -p pyright-pure.json
 .venv/bin/pyright
-wait $!
 .venv/bin/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder "$@"
