@@ -21,6 +21,9 @@ def with_identities(state: TrainState, shapes: TrainState) -> TrainState:
     Args:
       state: of the stage that ends.
       shapes: its shapes in the stage that begins.
+
+    Raises:
+      UserError: if what would be added normalises.
     """
     leaves = by_path(state)
     fresh = {
@@ -30,6 +33,9 @@ def with_identities(state: TrainState, shapes: TrainState) -> TrainState:
     }
     if not fresh:
         return state
+    for path, leaf in fresh.items():
+        if not path.endswith(("/kernel", "/bias")):  # of what normalises, which is no identity whatever it has
+            raise refused(path, None, leaf.shape)
     for path in by_path(shapes):
         own = next((own for own in fresh if path.endswith(f"/{own}")), None)
         if own and path not in leaves:
@@ -87,8 +93,9 @@ def check_terms(params: Mapping[str, PyTree], shapes: Mapping[str, PyTree]) -> N
 
 def refused(path: str, old: tuple[int, ...] | None, new: tuple[int, ...] | None) -> UserError:
     """Says what cannot follow the network."""
+    has = f"has shape {old}" if old else "is not there"
     return UserError(
-        f"params/{path} has shape {old} and would have {new}: what a term learns beside the network cannot follow it; "
+        f"params/{path} {has} and would have {new}: what a term learns beside the network cannot follow it; "
         "take a term without parameters, such as attention, or a tap whose channels stay"
     )
 

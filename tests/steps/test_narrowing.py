@@ -202,6 +202,49 @@ def test_what_a_term_learns_follows_the_channels(student, teacher, term):
         np.testing.assert_array_equal(regressor_rows(before.params, found.params), regressor_rows(*moments))
 
 
+AT = {"student_tap": "stage2", "teacher_tap": "stage2"}
+
+
+@pytest.mark.parametrize("kind", ["ickd", "srd", "pad"])
+def test_what_normalises_behind_a_layer_follows_it(kind):
+    term = make_term("hint", kind=kind, **AT)
+    before, objective = hinted(WIDE, term, LARGE)
+    before = random_like(before).replace(model_state=before.model_state, frozen=before.frozen)
+    channels = Channels(0.5, "l2", 2)
+    module = channels.of_network(WIDE)
+    shapes = jax.eval_shape(lambda: hinted(module, term, LARGE)[0])
+    found = narrow_state(before, shapes, WIDE, channels, SHAPE, {"hint": term})
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
+    groups = groups_of(WIDE, SHAPE)
+    own = before.params["student"]
+    masked = {**before.params, "student": pruning.mask_channels(own, groups, most_important(own, groups, 2))}
+    narrow = hinted(module, term, LARGE)[1]
+    expected = loss_of(objective, masked, before.model_state, before.frozen)
+    assert loss_of(narrow, found.params, found.model_state, found.frozen) == pytest.approx(expected, rel=2e-5)
+
+
+def boundaries(*taps):
+    return {"kind": "ab", "student_taps": taps, "teacher_taps": taps}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "term", "message"),
+    [
+        (WIDE, boundaries("stage2"), "params/hint/layer1/norm/scale is not there and would have"),
+        (LARGE, boundaries("stage1", "stage2"), "params/hint/layer1/regressor/kernel has shape"),
+        (LARGE, {"kind": "ft", **AT}, "params/hint/translator/encoder1/kernel has shape"),
+    ],
+    ids=["no connector before", "several layers", "a translator"],
+)
+def test_terms_that_cannot_follow_are_refused(teacher, term, message):
+    term = make_term("hint", **term)
+    before, _ = hinted(WIDE, term, teacher)
+    channels = Channels(0.5, "l2", 2)
+    shapes = jax.eval_shape(lambda: hinted(channels.of_network(WIDE), term, teacher)[0])
+    with pytest.raises(UserError, match=f"{message}.* cannot follow it"):
+        narrow_state(before, shapes, WIDE, channels, SHAPE, {"hint": term})
+
+
 SMALL = models.create("mlp", 3, widths=(8,))
 SMALL_MAPS = models.create("scnn", 3, width=0.125)
 
