@@ -27,13 +27,13 @@ def _at(tap: str) -> dict:
 
 
 BEFORE = _of(*(f"{tap}/preact" for tap in MAPS))
-FORMS = {  # name -> label, convention, method, its term, the taps; what the first stage trains, the second's terms
-    "fitnets": ("FitNets: hint, then soft targets", "paper", "hint", "hint", _at("stage2")),
-    "fsp": ("FSP", "repdistiller", "fsp", "fsp", _of("stem", *MAPS)),
-    "ab": ("activation boundaries (AB)", "repdistiller", "ab", "ab", BEFORE),
-    "ft": ("factor transfer (FT)", "repdistiller", "ft", "ft", _at("stage3")),
-    "ofd": ("overhaul (OFD)", "mdistiller", "ofd", "ofd", BEFORE),
-    "attention": ("attention transfer (AT)", "repdistiller", "attention", "attention", _of(*MAPS)),
+FORMS = {  # name -> label, convention, method and term, its taps
+    "fitnets": ("FitNets: hint, then soft targets", "paper", "hint", _at("stage2")),
+    "fsp": ("FSP", "repdistiller", "fsp", _of("stem", *MAPS)),
+    "ab": ("activation boundaries (AB)", "repdistiller", "ab", BEFORE),
+    "ft": ("factor transfer (FT)", "repdistiller", "ft", _at("stage3")),
+    "ofd": ("overhaul (OFD)", "mdistiller", "ofd", BEFORE),
+    "attention": ("attention transfer (AT)", "repdistiller", "attention", _of(*MAPS)),
 }
 STAGES = {  # name -> what the first stage trains, what the second; the terms of the second
     "fitnets": ("up to stage2", ".*", ("ce", "soft_target")),
@@ -56,8 +56,8 @@ def get_config(variant: str = ""):
     taught = schema.teacher_of_run("teacher")
     kd = schema.distilled(student, "soft targets", presets.published("repdistiller", "kd"), taught)
     runs = {"teacher": teacher, "student": student, "kd": kd}
-    for name, (label, convention, method, term, taps) in FORMS.items():
-        terms = presets.published(convention, method)
+    for name, (label, convention, term, taps) in FORMS.items():
+        terms = presets.published(convention, term)
         terms[term].update(taps)
         run = runs[name] = schema.distilled(student, label, terms, taught)
         if name in STAGES:

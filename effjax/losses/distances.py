@@ -138,8 +138,7 @@ def gram_distance(
     takes_part = gather(kept(where, size), axis_name)
     units = (unit(vectors(x, where)) for x in (jnp.asarray(student_logits), _frozen(teacher_logits)))
     ours, theirs = (gather(x, axis_name) for x in units)
-    cosines = (jnp.matmul(x, x.T, precision=EXACT) for x in (ours, theirs))
-    own, other = cosines
+    own, other = (jnp.matmul(x, x.T, precision=EXACT) for x in (ours, theirs))
     difference, count = own - other, takes_part.sum()
     centred = jnp.where(takes_part[:, None], difference - difference.sum(0) / jnp.maximum(count, 1), 0.0)
     covariance = jnp.matmul(centred.T, centred, precision=EXACT) / jnp.maximum(count - 1, 1)

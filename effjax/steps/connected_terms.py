@@ -1,4 +1,4 @@
-"""Terms between maps of several layers that connectors bring into the teacher's shape, before their ReLUs."""
+"""Terms between maps of one layer or several, where connectors bring the student's into the teacher's shape."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -11,7 +11,8 @@ import optax
 from effjax import losses
 from effjax.errors import UserError
 from effjax.losses.pooling import averaged
-from effjax.steps.feature_terms import tap_of
+from effjax.numerics import at_least_float32
+from effjax.steps.feature_terms import check_layers, check_named, pair_of
 from effjax.steps.regressors import BatchScaled, make_normalized_regressor
 from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
@@ -55,7 +56,8 @@ def overhaul(
     """
 
     def one(student: jax.Array, taught: jax.Array, axis_name: str | None) -> jax.Array:
-        least = losses.expected_negative(jax.lax.stop_gradient(taught), axis_name=axis_name)
+        student, taught = at_least_float32(student), at_least_float32(jax.lax.stop_gradient(taught))
+        least = losses.expected_negative(taught, axis_name=axis_name)
         height, width = (min(student.shape[axis], taught.shape[axis]) for axis in (1, 2))
         return losses.partial_l2(averaged(student, height, width), averaged(taught, height, width), least)
 
@@ -70,9 +72,7 @@ def channels(
     teacher: str = "teacher",
 ) -> Term:
     """ICKD: how the teacher's channels correlate; a normalised 1×1 convolution brings the student's to as many."""
-    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
-        if not tap:
-            raise UserError(f"{name} is missing: the path of a map, e.g. 'stage3'")
+    check_named(student_tap, teacher_tap)
 
     def one(student: jax.Array, taught: jax.Array, axis_name: str | None) -> jax.Array:
         return losses.channel_correlation(student, taught)
@@ -117,13 +117,12 @@ def _connected(
     teacher_taps: Sequence[str],
 ) -> Term:
     """The sum over layers of a loss of connected maps; what a layer counts for doubles from each to the next."""
-    if len(student_taps) != len(teacher_taps) or not student_taps:
-        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
+    check_layers(student_taps, teacher_taps)
     names = [f"layer{number}" for number in range(1, len(student_taps) + 1)]
 
     def maps(inputs: TermInputs) -> dict[str, tuple[jax.Array, jax.Array]]:
         taps = zip(student_taps, teacher_taps, strict=True)
-        found = [(tap_of(inputs.student, own), tap_of(inputs.teachers[teacher], other)) for own, other in taps]
+        found = [pair_of(inputs, teacher, own, other) for own, other in taps]
         for (student, taught), own, other in zip(found, student_taps, teacher_taps, strict=True):
             if len(student.shape) != 4 or len(taught.shape) != 4:
                 raise UserError(f"{own!r} and {other!r} must be maps")

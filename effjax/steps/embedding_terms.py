@@ -9,14 +9,13 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError
-from effjax.steps.feature_terms import tap_of
-from effjax.steps.regressors import BatchScaled
+from effjax.numerics import at_least_float32
+from effjax.steps.feature_terms import pair_of
+from effjax.steps.regressors import PYTORCHS, BatchScaled
 from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule
-
-_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # what PyTorch draws if it is not told
 
 
 def projected(
@@ -35,13 +34,13 @@ def projected(
         raise UserError(f"power={power!r} must be above 1")
 
     def loss(inputs: TermInputs):
-        student, taught = (_features(x) for x in _pair(inputs, teacher, student_tap, teacher_tap))
+        student, taught = (_features(x) for x in pair_of(inputs, teacher, student_tap, teacher_tap))
         own = _projector(taught).apply({"params": inputs.params["projector"]}, student)
         both = (_standardized(x, inputs.axis_name) for x in (cast(jax.Array, own), jax.lax.stop_gradient(taught)))
         return losses.log_distance(*both, power=power, axis_name=inputs.axis_name)
 
     def init(key: jax.Array, inputs: TermInputs) -> PyTree:
-        student, taught = _pair(inputs, teacher, student_tap, teacher_tap)
+        student, taught = pair_of(inputs, teacher, student_tap, teacher_tap)
         return {"projector": _projector(taught).init(key, jnp.zeros((1, student.shape[-1])))["params"]}
 
     return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), init)
@@ -61,12 +60,12 @@ def prime_aware(
     """
 
     def loss(inputs: TermInputs):
-        student, taught = (_features(x) for x in _pair(inputs, teacher, student_tap, teacher_tap))
+        student, taught = (_features(x) for x in pair_of(inputs, teacher, student_tap, teacher_tap))
         own, spread = _estimator(taught, inputs.axis_name).apply({"params": inputs.params}, student)
         return losses.adaptive_distance(cast(jax.Array, own), taught, cast(jax.Array, spread))
 
     def init(key: jax.Array, inputs: TermInputs) -> PyTree:
-        student, taught = _pair(inputs, teacher, student_tap, teacher_tap)
+        student, taught = pair_of(inputs, teacher, student_tap, teacher_tap)
         return _estimator(taught, None).init(key, jnp.zeros((1, student.shape[-1])))["params"]
 
     return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), init)
@@ -81,8 +80,8 @@ class _Estimator(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         if x.shape[-1] != self.width:
-            x = nn.Dense(self.width, kernel_init=_INIT, name="projector")(x)
-        spread = nn.Dense(self.width, use_bias=False, kernel_init=_INIT, name="log_variance")(x)
+            x = nn.Dense(self.width, kernel_init=PYTORCHS, name="projector")(x)
+        spread = nn.Dense(self.width, use_bias=False, kernel_init=PYTORCHS, name="log_variance")(x)
         return x, BatchScaled(self.axis_name, name="norm")(spread)
 
 
@@ -91,7 +90,7 @@ def _estimator(taught: jax.Array, axis_name: str | None) -> _Estimator:
 
 
 def _projector(taught: jax.Array) -> nn.Dense:
-    return nn.Dense(taught.shape[-1], kernel_init=_INIT)
+    return nn.Dense(taught.shape[-1], kernel_init=PYTORCHS)
 
 
 def _features(x: jax.Array) -> jax.Array:
@@ -100,11 +99,9 @@ def _features(x: jax.Array) -> jax.Array:
 
 def _standardized(x: jax.Array, axis_name: str | None) -> jax.Array:
     """Without its mean and scale over the batch, ``[B, D]``."""
-    mean, square = x.mean(0), jnp.square(x).mean(0)
-    if axis_name is not None:
-        mean, square = jax.lax.pmean((mean, square), axis_name)
-    return (x - mean) * jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0.0) + 1e-4)
 
+    def averaged(x: jax.Array) -> jax.Array:
+        return x.mean(0) if axis_name is None else jax.lax.pmean(x.mean(0), axis_name)
 
-def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
-    return tap_of(inputs.student, student_tap), tap_of(inputs.teachers[teacher], teacher_tap)
+    centred = at_least_float32(x) - averaged(at_least_float32(x))
+    return centred * jax.lax.rsqrt(averaged(jnp.square(centred)) + 1e-4)

@@ -9,15 +9,15 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError, check_known
-from effjax.steps.feature_terms import tap_of
-from effjax.steps.regressors import BatchScaled
+from effjax.numerics import at_least_float32
+from effjax.steps.feature_terms import check_named, pair_of
+from effjax.steps.regressors import PYTORCHS, BatchScaled
 from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule
 
-# What PyTorch draws if it is not told: its transposed convolutions count what goes out.
-_IN = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# PyTorch's transposed convolutions count what goes out.
 _OUT = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
 
 
@@ -38,9 +38,7 @@ def factors(
     does. ``form`` is that of :func:`effjax.losses.factor_transfer`. As published it is trained first, by a plan of what
     is trainable: ``<term>/paraphraser/.*``, then ``student/.*|<term>/translator/.*``.
     """
-    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
-        if not tap:
-            raise UserError(f"{name} is missing: the path of a map, e.g. 'stage3'")
+    check_named(student_tap, teacher_tap)
     if not rate > 0:
         raise UserError(f"rate={rate!r} must be above 0")
     if not reconstruction > 0:
@@ -53,7 +51,7 @@ def factors(
         return _Paraphraser(channels, narrow), _Translator(narrow, axis_name)
 
     def pair(inputs: TermInputs) -> tuple[jax.Array, jax.Array]:
-        found = tap_of(inputs.student, student_tap), tap_of(inputs.teachers[teacher], teacher_tap)
+        found = pair_of(inputs, teacher, student_tap, teacher_tap)
         if any(len(x.shape) != 4 for x in found):
             raise UserError(f"{student_tap!r} and {teacher_tap!r} must be maps")
         return found
@@ -65,7 +63,7 @@ def factors(
         paraphrased = paraphraser.apply({"params": inputs.params["paraphraser"]}, taught)
         factor, again = cast(tuple[jax.Array, jax.Array], paraphrased)
         own = cast(jax.Array, translator.apply({"params": inputs.params["translator"]}, student))
-        lost = jnp.square(again - taught).reshape(len(taught), -1).mean(-1)
+        lost = jnp.square(at_least_float32(again) - at_least_float32(taught)).reshape(len(taught), -1).mean(-1)
         return losses.factor_transfer(own, factor, form=form) + reconstruction * lost
 
     def init(key: jax.Array, inputs: TermInputs) -> PyTree:
@@ -88,7 +86,7 @@ class _Paraphraser(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         for number, channels in enumerate((self.channels, self.narrow, self.narrow), start=1):
-            x = _leaky(nn.Conv(channels, (3, 3), padding=1, kernel_init=_IN, name=f"encoder{number}")(x))
+            x = _leaky(nn.Conv(channels, (3, 3), padding=1, kernel_init=PYTORCHS, name=f"encoder{number}")(x))
         factor = x
         # Transposed convolutions of stride 1 are convolutions.
         for number, channels in enumerate((self.narrow, self.channels, self.channels), start=1):
@@ -104,7 +102,7 @@ class _Translator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        options = {"kernel_size": (3, 3), "padding": 1, "use_bias": False, "kernel_init": _IN}
+        options = {"kernel_size": (3, 3), "padding": 1, "use_bias": False, "kernel_init": PYTORCHS}
         for number, channels in enumerate((x.shape[-1], self.narrow, self.narrow), start=1):
             y = nn.Conv(channels, name=f"encoder{number}", **options)(x)
             x = _leaky(BatchScaled(self.axis_name, name=f"norm{number}")(y))

@@ -39,7 +39,7 @@ def hint(
     check_known(nonlinearity, NONLINEARITIES, f"nonlinearity={nonlinearity!r}")
 
     def loss(inputs: TermInputs):
-        student, target = _pair(inputs, teacher, student_tap, teacher_tap)
+        student, target = pair_of(inputs, teacher, student_tap, teacher_tap)
         module = make(student.shape, target.shape, nonlinearity, axis_name=inputs.axis_name)
         if module is not None:
             student = cast(jax.Array, module.apply({"params": inputs.params}, student))
@@ -125,19 +125,17 @@ def _between_layers(
     alike: tuple[str, int],
 ) -> Term:
     """A loss of how layers follow one another; ``alike`` is what student and teacher need as many of, and its axis."""
-    if len(student_taps) != len(teacher_taps) or len(student_taps) < 2:
-        raise UserError(
-            f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers, 2 or more"
-        )
+    check_layers(student_taps, teacher_taps, least=2)
 
     def loss(inputs: TermInputs):
-        pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
+        pairs = [pair_of(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
         return function(*zip(*pairs, strict=True))
 
-    def check(key: jax.Array, inputs: TermInputs) -> dict:
+    def init(key: jax.Array, inputs: TermInputs) -> dict:
+        """Draws nothing, and says before the first step what does not fit."""
         what, axis = alike
         for own, other in zip(student_taps, teacher_taps, strict=True):
-            student, taught = (x.shape for x in _pair(inputs, teacher, own, other))
+            student, taught = (x.shape for x in pair_of(inputs, teacher, own, other))
             if len(student) != 4 or len(taught) != 4:
                 raise UserError(f"{own!r} and {other!r} must be maps")
             if student[axis] != taught[axis]:
@@ -145,18 +143,17 @@ def _between_layers(
                 raise UserError(f"{has}: it compares layers of as many {what}")
         return {}
 
-    return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps), check)
+    return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps), init)
 
 
 def _over_layers(
     function: Callable[..., jax.Array], weight: Scheduled, teacher: str, student_taps, teacher_taps
 ) -> Term:
     """The sum of a loss over pairs of layers."""
-    if len(student_taps) != len(teacher_taps) or not student_taps:
-        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
+    check_layers(student_taps, teacher_taps)
 
     def loss(inputs: TermInputs):
-        pairs = [_pair(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
+        pairs = [pair_of(inputs, teacher, own, other) for own, other in zip(student_taps, teacher_taps, strict=True)]
         return cast(jax.Array, sum(function(own, other) for own, other in pairs))
 
     return Term(loss, weight, (teacher,), tuple(student_taps), tuple(teacher_taps))
@@ -180,7 +177,7 @@ def between_examples(function: Callable[..., jax.Array]) -> Callable[..., Term]:
         teacher: str = "teacher",
     ) -> Term:
         def loss(inputs: TermInputs):
-            return function(*_pair(inputs, teacher, student_tap, teacher_tap), axis_name=inputs.axis_name)
+            return function(*pair_of(inputs, teacher, student_tap, teacher_tap), axis_name=inputs.axis_name)
 
         return _tapped(loss, weight, teacher, student_tap, teacher_tap)
 
@@ -198,7 +195,7 @@ def contrastive(
     """Contrastive distillation in the batch; a dense layer brings the student's features to the teacher's width."""
 
     def loss(inputs: TermInputs):
-        student, target = (_flat(x) for x in _pair(inputs, teacher, student_tap, teacher_tap))
+        student, target = (_flat(x) for x in pair_of(inputs, teacher, student_tap, teacher_tap))
         regressor = make_regressor(student.shape, target.shape, "none")
         if regressor is not None:
             student = cast(jax.Array, regressor.apply({"params": inputs.params}, student))
@@ -210,12 +207,10 @@ def contrastive(
 
 def _tapped(loss, weight, teacher, student_tap, teacher_tap, init: Callable | None = None) -> Term:
     """A term on one activation of each network; ``init`` still has to be told where they are."""
-    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
-        if not tap:
-            raise UserError(f"{name} is missing: the path of an activation, e.g. 'penultimate'")
+    check_named(student_tap, teacher_tap)
 
     def drawn(init, key, inputs):
-        return init(key, *_pair(inputs, teacher, student_tap, teacher_tap))
+        return init(key, *pair_of(inputs, teacher, student_tap, teacher_tap))
 
     own = functools.partial(drawn, init) if init else None
     return Term(loss, weight, (teacher,), (student_tap,), (teacher_tap,), own)
@@ -233,8 +228,23 @@ def _init_regressor(nonlinearity: str, *, flat: bool = False, make: Callable = m
     return init
 
 
-def _pair(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
+def pair_of(inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str) -> tuple[jax.Array, jax.Array]:
+    """One activation of the student and one of a teacher, as :func:`tap_of` finds them."""
     return tap_of(inputs.student, student_tap), tap_of(inputs.teachers[teacher], teacher_tap)
+
+
+def check_named(student_tap: str, teacher_tap: str) -> None:
+    """Raises UserError if one of a term's two activations has no name."""
+    for name, tap in (("student_tap", student_tap), ("teacher_tap", teacher_tap)):
+        if not tap:
+            raise UserError(f"{name} is missing: the path of an activation, e.g. 'penultimate'")
+
+
+def check_layers(student_taps: Sequence[str], teacher_taps: Sequence[str], *, least: int = 1) -> None:
+    """Raises UserError if student and teacher do not name as many layers, or fewer than ``least``."""
+    if len(student_taps) != len(teacher_taps) or len(student_taps) < least:
+        more = f", {least} or more" if least > 1 else ""
+        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers{more}")
 
 
 def tap_of(outputs: Outputs, tap: str) -> jax.Array:

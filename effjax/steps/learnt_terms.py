@@ -14,14 +14,12 @@ from effjax.errors import UserError
 from effjax.losses.pooling import averaged
 from effjax.numerics import unit
 from effjax.steps import rng
-from effjax.steps.feature_terms import tap_of
+from effjax.steps.feature_terms import check_layers, tap_of
+from effjax.steps.regressors import PYTORCHS
 from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
 
 Scheduled = float | optax.Schedule
-
-# Drawn as PyTorch does if it is not told, as the published codes have it.
-_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def congruence(
@@ -56,8 +54,7 @@ def variational(
 
     Three 1×1 convolutions predict; each channel's variance begins at ``variance``. Larger maps are averaged first.
     """
-    if len(student_taps) != len(teacher_taps) or not student_taps:
-        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
+    check_layers(student_taps, teacher_taps)
     if variance <= _LEAST_VARIANCE:
         raise UserError(f"variance={variance!r} must be above {_LEAST_VARIANCE}")
 
@@ -100,7 +97,7 @@ class _Predictor(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for layer in range(1, 4):
-            x = nn.Conv(self.channels, (1, 1), use_bias=False, kernel_init=_INIT, name=f"conv{layer}")(x)
+            x = nn.Conv(self.channels, (1, 1), use_bias=False, kernel_init=PYTORCHS, name=f"conv{layer}")(x)
             x = nn.relu(x) if layer < 3 else x
         return x
 
@@ -209,7 +206,7 @@ def _embeddings(
     key: jax.Array, inputs: TermInputs, teacher: str, student_tap: str, teacher_tap: str, dim: int
 ) -> PyTree:
     """The parameters of both dense layers."""
-    layer = nn.Dense(dim, kernel_init=_INIT)
+    layer = nn.Dense(dim, kernel_init=PYTORCHS)
     drawn = {}
     for number, (name, outputs, tap) in enumerate(
         (("student", inputs.student, student_tap), ("teacher", inputs.teachers[teacher], teacher_tap))

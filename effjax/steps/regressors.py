@@ -10,6 +10,9 @@ from effjax.errors import UserError
 
 NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {"relu": nn.relu, "none": lambda x: x}
 
+#: What PyTorch draws layers from if it is not told, as the published codes have it.
+PYTORCHS = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
 
 def make_regressor(student: tuple[int, ...], teacher: tuple[int, ...], nonlinearity: str) -> nn.Module | None:
     """Makes the regressor between two activations.
@@ -121,9 +124,7 @@ class _NormalizedRegressor(nn.Module):
 
     @nn.compact
     def __call__(self, activation: jax.Array) -> jax.Array:
-        # Drawn as PyTorch does if it is not told.
-        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        options = {"strides": self.strides, "use_bias": False, "kernel_init": init, "name": "regressor"}
+        options = {"strides": self.strides, "use_bias": False, "kernel_init": PYTORCHS, "name": "regressor"}
         if self.transposed:
             y = nn.ConvTranspose(self.features, self.kernel, padding=((2, 2), (2, 2)), **options)(activation)
         else:

@@ -10,7 +10,7 @@ import optax
 
 from effjax import losses
 from effjax.errors import UserError
-from effjax.steps.feature_terms import tap_of
+from effjax.steps.feature_terms import check_layers, tap_of
 from effjax.steps.regressors import BatchScaled
 from effjax.steps.term import Term, TermInputs
 from effjax.typing import PyTree
@@ -35,8 +35,7 @@ def review(
     Both name as many layers, the first ones first; vectors are maps of one pixel. Layers are fused with as many
     channels as the student's last has, ``most_channels`` at most.
     """
-    if len(student_taps) != len(teacher_taps) or not student_taps:
-        raise UserError(f"student_taps {student_taps} and teacher_taps {teacher_taps} must name as many layers")
+    check_layers(student_taps, teacher_taps)
     if most_channels < 1:
         raise UserError(f"most_channels={most_channels!r} must be 1 or more")
 

@@ -12,7 +12,8 @@ from effjax.recipes import schema
 from effjax.recipes.build.identity import as_of_today, beyond_defaults
 from effjax.recipes.schema import table
 from effjax.recipes.schema.experiment_keys import View
-from effjax.recipes.schema.run_keys import Run, Term
+from effjax.recipes.schema.run_keys import Run
+from effjax.recipes.schema.term_keys import Term
 from effjax.steps import TERMS
 
 

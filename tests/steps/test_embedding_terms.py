@@ -80,10 +80,21 @@ def test_a_batch_over_devices_is_one_batch(name):
     [
         ("srd", {"power": 1.0}, "terms.srd: power=1.0 must be above 1"),
         ("skd", {"ridge": 0.0}, "terms.skd: ridge=0.0 must be above 0"),
-        ("ickd", {"teacher_tap": "map"}, "terms.ickd: student_tap is missing: the path of a map"),
-        ("ickd", {"student_tap": "map"}, "terms.ickd: teacher_tap is missing: the path of a map"),
+        ("ickd", {"teacher_tap": "map"}, "terms.ickd: student_tap is missing: the path of an activation"),
+        ("ickd", {"student_tap": "map"}, "terms.ickd: teacher_tap is missing: the path of an activation"),
     ],
 )
 def test_options_that_are_refused(name, options, message):
     with pytest.raises(UserError, match=message):
         make_term(name, **options)
+
+
+def test_features_far_from_zero_keep_their_spread():
+    """Which a difference of squares would lose."""
+    student, teacher = STUDENT, (1000 + 0.1 * TEACHER).astype(np.float32)
+    term = make_term("srd")
+    params = random_params(term, inputs(student, teacher))
+    own = student @ np.asarray(params["projector"]["kernel"], float) + np.asarray(params["projector"]["bias"])
+    both = [(x - x.mean(0)) / np.sqrt(x.var(0) + 1e-4) for x in (own, teacher.astype(float))]
+    expected = np.log((np.abs(both[0] - both[1]) ** 4).sum())
+    np.testing.assert_allclose(term.loss(inputs(student, teacher, params=params)), expected, rtol=1e-3)

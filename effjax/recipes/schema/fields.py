@@ -1,7 +1,7 @@
 """How a class of the schema says of each key what it may be, what it is by default, and what it means.
 
-The classes (:mod:`experiment_keys`, :mod:`run_keys`, :mod:`example_keys`, :mod:`loop_keys`) are the only description of
-a config there is.
+The classes (:mod:`experiment_keys`, :mod:`run_keys`, :mod:`term_keys`, :mod:`example_keys`, :mod:`loop_keys`) are the
+only description of a config there is.
 From them come the configs (:mod:`configs`), the check of every key (:mod:`rules`), what of a run makes it the run that
 it is (:mod:`effjax.recipes.build.identity`), and the table in docs/configs.md (:mod:`table`).
 """
